@@ -1,0 +1,37 @@
+"""RespBench: which pretrained audio representation for lung, breath and cough sounds, and can the number be trusted?
+
+The names below are the public Python API; they are imported when first used, so ``import bench`` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "load_encoder": "bench.encoders",
+    "embed": "bench.encoders",
+    "load_task": "bench.manifest",
+    "evaluate": "bench.run",
+    "leaderboard": "bench.leaderboard",
+    "check_encoder": "bench.check_encoder",
+    "check_task": "bench.check_task",
+}
+__all__ = [
+    "check_encoder",
+    "check_task",
+    "embed",
+    "evaluate",
+    "leaderboard",
+    "load_encoder",
+    "load_task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")
+    # Importing a home module of the same name (bench.leaderboard) binds the module here; the function replaces it.
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

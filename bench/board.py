@@ -1,0 +1,219 @@
+"""The leaderboard as files: overview, one page per task, and every number as CSV; made from records alone.
+
+``render`` is a pure function of the records and of ``board.json`` (title, commands, encoders without weights,
+notes), so ``respbench verify`` can hold the files on disk against the predictions behind them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bench import metrics
+from bench.leaderboard import cells, leaderboard, rank_class, twin_differences
+from bench.records import load_all
+from bench.tables import BLANK, markdown, percent
+from bench.task_page import DISCLAIMER, row_name, task_page
+from bench.types import Record
+
+CONTEXT = "board.json"
+
+
+@dataclass
+class Context:
+    """What the records cannot tell: how the board was made and which encoders could not be run."""
+
+    title: str = "Leaderboard"
+    commands: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> Context:
+        """The context stored in a results folder, or an empty one."""
+        path = folder / CONTEXT
+        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+
+    def write(self, folder: Path) -> None:
+        """Stores the context in a results folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONTEXT).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+
+def render(records: Sequence[Record], context: Context) -> dict[str, str]:
+    """{file name: text} of the whole board."""
+    by_task: dict[str, list[Record]] = {}
+    for record in sorted(records, key=_order):
+        by_task.setdefault(record.spec["task"], []).append(record)
+    differences = twin_differences(records)
+    pages = {f"tasks/{task}.md": task_page(task, part, differences) for task, part in sorted(by_task.items())}
+    return {"leaderboard.md": _overview(records, by_task, context), **pages, "leaderboard.csv": _csv(records)}
+
+
+def write(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Writes the board beside its records and returns the files, the overview first."""
+    out = []
+    for name, text in render(records, Context.read(folder)).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        out.append(path)
+    return out
+
+
+def update_context(
+    folder: Path, command: str, absent: Mapping[str, str], title: str | None, notes: Sequence[str]
+) -> Context:
+    """Adds what one run contributes to the folder's context; saying the same thing twice changes nothing."""
+    context = Context.read(folder)
+    ran = {record.spec["encoder"] for record in load_all(folder)}
+    context.title = title or context.title
+    context.commands += [command] if command not in context.commands else []
+    context.notes += [note for note in notes if note not in context.notes]
+    context.absent = {e: why for e, why in {**context.absent, **absent}.items() if e not in ran}
+    context.write(folder)
+    return context
+
+
+def console(records: Sequence[Record]) -> str:
+    """The overview as the terminal shows it: the state of the data, the table, what the marks mean."""
+    by_task: dict[str, list[Record]] = {}
+    for record in records:
+        by_task.setdefault(record.spec["task"], []).append(record)
+    return "\n\n".join([DISCLAIMER, _state_line(by_task).replace("**", ""), overview_table(records)])
+
+
+def _order(record: Record) -> tuple:
+    task = record.data["task"]
+    table = record.scores.get(next(iter(task["tests"])), {})
+    value = table.get(task["main_metric"], {}).get("value")
+    control = rank_class(record.spec) == "control"
+    return record.spec["task"], control, -math.inf if value is None else -value, record.key
+
+
+# ------------------------------------------------------------------ overview
+
+
+def overview_table(records: Sequence[Record]) -> str:
+    """The table of headline tests, all other tests, mean and rank, with intervals."""
+    wide, long = leaderboard(records), cells(records)
+    intervals = {(*row[:4], row[4]): row for row in _keyed(long)}
+    columns = [c for c in wide.columns if "/" in c]
+    header = ["rank", "encoder", "pooling", "protocol", *columns, "mean"]
+    rows = []
+    for _, row in wide.iterrows():
+        identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
+        values = [_cell(intervals.get((*identity, column))) for column in columns]
+        mean = BLANK if math.isnan(row["mean"]) else f"{100 * row['mean']:.1f}"
+        rank = BLANK if row["class"] == "control" or math.isnan(row["rank"]) else f"{row['rank']:.0f}"
+        rows.append([rank, row_name(row["encoder"], row["layer"]), row["pooling"], row["protocol"], *values, mean])
+    return markdown(header, rows, right=range(4, len(header)))
+
+
+def _keyed(long) -> list[tuple]:
+    return [
+        (r.encoder, r.pooling, r.layer, r.protocol, f"{r.task}/{r.test}", r.value, r.low, r.high)
+        for r in long.itertuples()
+    ]
+
+
+def _cell(found: tuple | None) -> str:
+    return percent(dict(zip(("value", "low", "high"), found[5:])) if found else None)
+
+
+def _overview(records: Sequence[Record], by_task: Mapping[str, list[Record]], context: Context) -> str:
+    wide = leaderboard(records)
+    parts = [f"# {context.title}", f"**{DISCLAIMER}**", _state_line(by_task)]
+    if context.commands:
+        parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in context.commands))
+    parts += [
+        "Each cell is the task's main metric in percent with its 95 % interval by patient bootstrap. "
+        "The mean is over " + ", ".join(wide.attrs["mean_of"]) + ", and blank where one of them is missing; "
+        "different metrics have different floors, so read it as an order, not as a quantity. Control rows (chance, "
+        "majority class, clip duration, untrained twins) are never ranked.",
+        overview_table(records),
+        "## Tasks and data",
+        _task_list(by_task),
+        "## Encoders",
+        _encoder_list(records, context),
+    ]
+    if context.notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in context.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _state_line(by_task: Mapping[str, list[Record]]) -> str:
+    states = {task: part[0].data["state"] for task, part in by_task.items()}
+    lines = []
+    if simulated := [task for task, state in states.items() if state == "simulated"]:
+        lines.append(f"**Simulated data** ({', '.join(simulated)}): these numbers say nothing about real recordings.")
+    if subset := [task for task, state in states.items() if state == "subset"]:
+        lines.append(f"**Subset of the corpus** ({', '.join(subset)}): never compare with published scores.")
+    if broken := sorted({t for t, part in by_task.items() if any(r.data["excluded"] for r in part)}):
+        lines.append(f"**Incomplete**: clips were excluded from {', '.join(broken)}; the task pages list them.")
+    return "\n\n".join(lines) or "All corpora complete."
+
+
+def _task_list(by_task: Mapping[str, list[Record]]) -> str:
+    rows = []
+    for task, part in by_task.items():
+        data = part[0].data
+        rows.append(
+            [
+                f"[{task}](tasks/{task}.md)",
+                metrics.get(data["task"]["main_metric"]).title,
+                data["state"],
+                *(f"{sum(s[what] for s in data['splits'].values())}" for what in ("recordings", "clips")),
+                data["licence"],
+                part[0].spec["manifest"][:12],
+            ]
+        )
+    header = ["task", "main metric", "data", "recordings", "clips", "licence", "data digest"]
+    return markdown(header, rows, right=(3, 4))
+
+
+def _encoder_list(records: Sequence[Record], context: Context) -> str:
+    rows = {}
+    for record in sorted(records, key=lambda r: (rank_class(r.spec) == "control", r.spec["encoder"])):
+        spec, data = record.spec, record.data
+        weights = BLANK if spec["weights"] == "none" else spec["weights"][:12]
+        untrained = spec["encoder"].startswith("random.")
+        what = "untrained" if untrained else "none needed" if weights == BLANK else "at hand"
+        rows[spec["encoder"]] = [
+            spec["encoder"],
+            what,
+            weights,
+            data.get("policy", BLANK),
+            ", ".join(data["trained_on"]) or BLANK,
+            data["weights_licence"] or BLANK,
+            data.get("parity", BLANK),
+        ]
+    for encoder, reason in sorted(context.absent.items()):
+        rows[encoder] = [encoder, f"**not at hand**: {reason}", *[BLANK] * 5]
+    return markdown(
+        ["encoder", "weights", "weight digest", "input policy", "trained on", "licence of weights", "parity"],
+        list(rows.values()),
+    )
+
+
+# ------------------------------------------------------------------ every number
+
+
+def _csv(records: Sequence[Record]) -> str:
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    names = ("task", "encoder", "pooling", "layer", "clip", "protocol", "protocol_version", "seed")
+    names += ("weights", "manifest")
+    score = ("value", "low", "high", "n", "groups", "method")
+    out.writerow([*names, "state", "test", "metric", *score, "record"])
+    for record in sorted(records, key=_order):
+        for test, table in record.scores.items():
+            for metric, values in table.items():
+                head = [record.spec[name] for name in names]
+                out.writerow([*head, record.data["state"], test, metric, *(values[s] for s in score), record.key])
+    return text.getvalue()

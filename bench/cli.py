@@ -1,0 +1,303 @@
+"""The command line: argparse verbs, each a thin function of its Namespace that calls one library function.
+
+Heavy imports happen inside the verbs, so ``--help`` and ``ls`` answer at once. Exit status: 0 done, 1 the input or
+the data is at fault (one line says where and what to do), 2 an id or option that does not exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import RespBenchError, UnknownId
+
+DESCRIPTION = "Benchmark pretrained audio representations on lung, breath and cough sounds."
+EPILOG = """examples:
+  respbench ls encoders
+  respbench check icbhi.cycles4 --json
+  respbench run --suite quick --encoder fbank.stats efficientat.mn04:mean,freq --out runs/mine
+  respbench leaderboard runs/mine
+  respbench verify runs/mine
+  respbench score --task sprsound.events2 predictions.csv
+
+Recordings are looked for in $RESPBENCH_DATA, else ./data; weights in $RESPBENCH_WEIGHTS and <data>/weights.
+For research only; not a medical device."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.verb(arguments)
+    except RespBenchError as error:
+        print(f"respbench: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away (`respbench ls | head`); nothing is wrong
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole grammar."""
+    parser = argparse.ArgumentParser(
+        "respbench", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.set_defaults(verb=_version_or_help(parser))
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    ls = _verb(verbs, "ls", list_ids, "list encoders, tasks or suites")
+    ls.add_argument("what", nargs="?", choices=("encoders", "tasks", "suites"), help="default: all three")
+    _json(ls)
+
+    check = _verb(verbs, "check", check_task, "check a task's data: counts, completeness, every finding")
+    check.add_argument("task")
+    _root(check)
+    _json(check)
+
+    encode = _verb(verbs, "encode", encode_task, "compute and keep the features of a task's clips")
+    encode.add_argument("task")
+    encode.add_argument("--encoder", required=True, metavar="ID[:POOLING,…][=CHECKPOINT]")
+    encode.add_argument("--layers", type=int, nargs="+", default=(), metavar="L")
+    encode.add_argument("--out", type=Path, help="also write features (.npy, one row per clip) and clips.csv here")
+    _root(encode)
+    _computing(encode)
+    _json(encode)
+
+    run = _verb(verbs, "run", run_suite, "evaluate encoders on tasks; what is there already is not done again")
+    run.add_argument("--suite", help="a named set of tasks (respbench ls suites)")
+    run.add_argument("--task", nargs="+", default=(), metavar="ID")
+    run.add_argument("--encoder", nargs="+", required=True, metavar="ID[:POOLING,…][=CHECKPOINT]")
+    run.add_argument("--layers", type=int, nargs="+", default=(), metavar="L", help="default: the encoder's own")
+    run.add_argument("--protocol", nargs="+", default=["linear"], metavar="NAME")
+    run.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
+    run.add_argument("--out", type=Path, required=True, help="results folder (records, leaderboard)")
+    run.add_argument("--title", help="title of the leaderboard")
+    run.add_argument("--note", action="append", default=[], help="a remark for the leaderboard's notes (repeatable)")
+    run.add_argument("--skip-absent", action="store_true", help="list encoders whose weights are not at hand and go on")
+    _root(run)
+    _computing(run)
+    _json(run)
+
+    board = _verb(verbs, "leaderboard", leaderboard, "write and print the leaderboard of a results folder")
+    board.add_argument("folder", type=Path)
+    _json(board)
+
+    score = _verb(verbs, "score", score_file, "score a prediction file (clip_id,y_true,y_pred[,s_0,…])")
+    score.add_argument("--task", required=True)
+    score.add_argument("file", type=Path)
+    _root(score)
+    _json(score)
+
+    verify = _verb(verbs, "verify", verify_folder, "recompute every number of a results folder from its predictions")
+    verify.add_argument("folder", type=Path)
+    _json(verify)
+
+    simulate = _verb(verbs, "simulate", simulate_corpora, "write simulated ICBHI and SPRSound look-alikes")
+    simulate.add_argument("folder", type=Path)
+    simulate.add_argument("--size", default="small", choices=("small", "medium"))
+    simulate.add_argument("--seed", type=int, default=0)
+
+    doctor = _verb(verbs, "doctor", diagnose, "what is installed and at hand: packages, devices, data, weights")
+    _json(doctor)
+    return parser
+
+
+def _verb(verbs, name: str, function, text: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, help="data folder (default: $RESPBENCH_DATA, else ./data)")
+
+
+def _computing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
+    parser.add_argument(
+        "--on-bad-clip",
+        choices=("error", "exclude"),
+        default="error",
+        help="exclude: go on without unusable clips, list them, mark the records incomplete",
+    )
+
+
+def _version_or_help(parser: argparse.ArgumentParser):
+    def verb(arguments: argparse.Namespace) -> int:
+        if arguments.version:
+            from importlib.metadata import version
+
+            print(f"respbench {version('respbench')}")
+        else:
+            parser.print_help()
+        return 0
+
+    return verb
+
+
+# ------------------------------------------------------------------ verbs
+
+
+def list_ids(arguments: argparse.Namespace) -> int:
+    """``ls``"""
+    from bench import listing
+
+    kinds = [arguments.what] if arguments.what else ["encoders", "tasks", "suites"]
+    listed = {kind: listing.LISTINGS[kind]() for kind in kinds}
+    if arguments.json:
+        _print_json(listed[kinds[0]] if arguments.what else listed)
+    else:
+        print("\n\n".join(listing.table(rows) for rows in listed.values()))
+    return 0
+
+
+def check_task(arguments: argparse.Namespace) -> int:
+    """``check``: exit status 1 where a finding is an error."""
+    from bench.check_task import check_task as check
+    from bench.listing import check_text
+    from bench.manifest import load_task
+    from bench.progress import terminal
+
+    report = check(load_task(arguments.task, arguments.root), progress=terminal)
+    if arguments.json:
+        _print_json(report)
+    else:
+        print(check_text(report))
+    return 0 if report["ok"] else 1
+
+
+def encode_task(arguments: argparse.Namespace) -> int:
+    """``encode``"""
+    from bench.encoding import encode_task as encode
+    from bench.progress import terminal
+    from bench.suite import EncoderChoice
+
+    done = encode(
+        arguments.task,
+        EncoderChoice.parse(arguments.encoder, arguments.layers),
+        root=arguments.root,
+        out=arguments.out,
+        device=arguments.device,
+        on_bad_clip=arguments.on_bad_clip,
+        progress=terminal,
+    )
+    if arguments.json:
+        _print_json(done)
+    else:
+        print(f"{done['clips']} clips, {done['encoded']} encoded now, {done['peak_memory_mb']:.0f} MB at the peak")
+        for path in done["files"]:
+            print(path)
+    return 0
+
+
+def run_suite(arguments: argparse.Namespace) -> int:
+    """``run``"""
+    from bench import board, suite
+    from bench.progress import terminal
+    from tasks._suites import SUITES
+
+    if not arguments.suite and not arguments.task:
+        raise UnknownId("suite", "(none given)", SUITES)
+    if arguments.suite and arguments.suite not in SUITES:
+        raise UnknownId("suite", arguments.suite, SUITES)
+    tasks = list(dict.fromkeys([*(SUITES[arguments.suite] if arguments.suite else ()), *arguments.task]))
+    outcome = suite.run_suite(
+        tasks,
+        [suite.EncoderChoice.parse(text, arguments.layers) for text in arguments.encoder],
+        arguments.out,
+        root=arguments.root,
+        protocol_names=arguments.protocol,
+        seeds=arguments.seeds,
+        device=arguments.device,
+        on_bad_clip=arguments.on_bad_clip,
+        skip_absent=arguments.skip_absent,
+        progress=terminal,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    board.update_context(arguments.out, suite.command_line(), outcome.absent, arguments.title, arguments.note)
+    print(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already", file=sys.stderr)
+    arguments.folder = arguments.out
+    return leaderboard(arguments)
+
+
+def leaderboard(arguments: argparse.Namespace) -> int:
+    """``leaderboard``"""
+    from bench import board, records
+    from bench.leaderboard import leaderboard as wide
+
+    found = records.load_all(arguments.folder)
+    written = board.write(found, arguments.folder)
+    if arguments.json:
+        print(wide(found).to_json(orient="records", indent=1))
+    else:
+        print(board.console(found))
+        print(f"\nreport: {written[0]}")
+    return 0
+
+
+def score_file(arguments: argparse.Namespace) -> int:
+    """``score``"""
+    from bench.listing import score_text
+    from bench.scoring import score_file as score
+
+    report = score(arguments.task, arguments.file, arguments.root)
+    for warning in report["warnings"]:
+        print(f"respbench: warning: {warning}", file=sys.stderr)
+    if arguments.json:
+        _print_json(report)
+    else:
+        print(score_text(report))
+    return 0
+
+
+def verify_folder(arguments: argparse.Namespace) -> int:
+    """``verify``: exit status 1 where anything does not hold."""
+    from bench.progress import terminal
+    from bench.verify import verify
+
+    checked, problems = verify(arguments.folder, terminal)
+    if arguments.json:
+        _print_json({"records": checked, "problems": problems})
+    else:
+        for problem in problems:
+            print(problem)
+        print(f"{checked} records: " + (f"{len(problems)} problems" if problems else "every number holds"))
+    return 1 if problems else 0
+
+
+def simulate_corpora(arguments: argparse.Namespace) -> int:
+    """``simulate``"""
+    from bench import simulate
+
+    for name, facts in simulate.corpora(arguments.folder, seed=arguments.seed, size=arguments.size).items():
+        print(f"{name}: {facts['corpus']} in {arguments.folder}")
+    return 0
+
+
+def diagnose(arguments: argparse.Namespace) -> int:
+    """``doctor``"""
+    from bench import doctor
+    from bench.listing import doctor_text
+
+    report = doctor.report()
+    if arguments.json:
+        _print_json(report)
+    else:
+        print(doctor_text(report))
+    return 0
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The features of one task's clips, kept in the store and, if asked for, written as plain files."""
+
+from __future__ import annotations
+
+import time
+import urllib.parse
+from pathlib import Path
+
+from bench import protocol as protocols
+from bench import provenance
+from bench.encoders import load_encoder
+from bench.features import FeatureStore
+from bench.manifest import load_task, prepare
+from bench.progress import Progress, silent
+from bench.suite import EncoderChoice
+
+
+def encode_task(
+    task: str,
+    asked: EncoderChoice,
+    *,
+    root: Path | None = None,
+    out: Path | None = None,
+    device: str = "cpu",
+    on_bad_clip: str = "error",
+    progress: Progress = silent,
+) -> dict:
+    """Encodes what the store lacks; JSON-ready facts. With ``out``: ``<encoder>-<layer>-<pooling>.npy`` (N, P)
+    float32 and ``clips.csv``, its rows in the same order. Memory does not grow with the number of clips."""
+    began = time.monotonic()
+    prepared = prepare(load_task(task, root), on_bad_clip, progress)
+    encoder = load_encoder(asked.id, asked.weights, device)
+    store = FeatureStore(encoder, prepared, protocols.get("linear").clip)
+    encoded = store.encode(asked.wanted(), progress)
+    files = []
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        prepared.rows.to_csv(out / "clips.csv", index=False)
+        files.append(str(out / "clips.csv"))
+        for layer, pooling in asked.wanted():
+            name = urllib.parse.quote(f"{asked.id}-{layer}-{pooling}.npy", safe="-.,+@")
+            store.export((layer, pooling), out / name)
+            files.append(str(out / name))
+    return {
+        "task": task,
+        "encoder": asked.id,
+        "clips": len(prepared.rows),
+        "encoded": encoded,
+        "excluded": [str(finding) for finding in prepared.excluded],
+        "store": str(store.folder),
+        "files": files,
+        "wall_s": round(time.monotonic() - began, 2),
+        "peak_memory_mb": provenance.peak_memory_mb(),
+    }

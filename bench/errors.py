@@ -1,0 +1,47 @@
+"""Exceptions whose text is meant for the user: what is wrong, where, and what to do about it.
+
+The command line prints them as one line and exits with ``exit_code``; anything else is a bug and shows a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RespBenchError(Exception):
+    """Base of every error that the user can act on."""
+
+    exit_code = 1
+
+
+class UnknownId(RespBenchError):
+    """An encoder, task, suite, metric or option name that does not exist; suggests the nearest one."""
+
+    exit_code = 2
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class BadInput(RespBenchError):
+    """A file or table that cannot be used: ``where`` names it, ``remedy`` says what to do."""
+
+    def __init__(self, where: object, problem: str, remedy: str):
+        self.where, self.problem, self.remedy = str(where), problem, remedy
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+
+class CheckpointError(BadInput):
+    """Weights that are absent, damaged or do not fit the architecture."""
+
+
+class MissingWeights(CheckpointError):
+    """Weights that are not at hand, as opposed to weights that are wrong."""
+
+
+class CannotVerify(RespBenchError):
+    """A record whose numbers cannot be recomputed from its predictions."""

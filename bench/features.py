@@ -1,0 +1,197 @@
+"""Encode once, pool in every way asked for, keep: an append-only store of embeddings on disk.
+
+A store belongs to what determines an embedding (encoder, weights, input policy, resampler, dtype, fitted
+statistics), never to a task, so tasks that share recordings share embeddings. Inside it, each (layer, pooling) has
+shards: ``<shard>.npy`` (clips, P) float32 and ``<shard>.json``, which names the units in it and is written last.
+A shard without its JSON does not exist, so an interrupted run resumes at the last whole shard; two processes that
+make the same shard write the same bytes under the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import urllib.parse
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench import audio, clips
+from bench.encoders import encode_batch, plan_batches
+from bench.errors import BadInput
+from bench.paths import cache_root
+from bench.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.manifest import Prepared
+    from bench.types import Encoder
+
+FORMAT = 1
+DTYPE = "float32"
+BATCH_S = 60.0  # seconds of audio in one forward pass at most
+STATS_CLIPS = 1000  # training clips that refit statistics: enough for BatchNorm, bounded for large corpora
+
+Want = tuple[int, str]  # (layer, pooling)
+
+
+def stats_rows(encoder: Encoder, prepared: Prepared) -> pd.DataFrame | None:
+    """The training clips from which an encoder takes its statistics, evenly spaced; None where it needs none."""
+    if not getattr(encoder, "needs_stats", False):
+        return None
+    train = prepared.rows[prepared.rows["split"] == "train"]
+    keep = np.unique(np.linspace(0, len(train) - 1, min(len(train), STATS_CLIPS)).round().astype(int))
+    return train.iloc[keep]
+
+
+def store_spec(encoder: Encoder, prepared: Prepared, clip: str) -> dict:
+    """Everything that determines an embedding but the audio, the layer and the pooling."""
+    fitted = stats_rows(encoder, prepared)
+    return {
+        "format": FORMAT,
+        "encoder": encoder.card.id,
+        "encoder_version": encoder.card.version,
+        "weights": encoder.weights_digest,
+        "rate": encoder.card.sample_rate,
+        "resampler": audio.RESAMPLER,
+        "dtype": DTYPE,
+        "clip": clip,
+        "statistics": "" if fitted is None else clips.digest(fitted, prepared.recordings),
+    }
+
+
+class FeatureStore:
+    """The embeddings of one encoder on disk; ``encode`` fills it, ``gather`` reads rows from it."""
+
+    def __init__(self, encoder: Encoder, prepared: Prepared, clip: str = "native", folder: Path | None = None):
+        self.encoder, self.prepared, self.clip = encoder, prepared, clip
+        self.spec = store_spec(encoder, prepared, clip)
+        text = json.dumps(self.spec, sort_keys=True)
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.folder = (folder or cache_root() / "features") / self.digest[:20]
+        self.units = clips.units(prepared.rows, prepared.recordings)
+
+    def encode(self, wanted: Sequence[Want], progress: Progress = silent) -> int:
+        """Number of clips encoded: those of which some wanted (layer, pooling) is not stored yet."""
+        wanted = list(dict.fromkeys(wanted))
+        stored = [self._index(want).keys() for want in wanted]
+        todo = [unit for unit in self.units if not all(unit.key in keys for keys in stored)]
+        if not todo:
+            return 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / "spec.json", json.dumps(self.spec, indent=1, sort_keys=True).encode())
+        self._fit()
+        with progress(f"encode {self.encoder.card.id}", sum(len(unit.rows) for unit in todo)) as tick:
+            for chunk in clips.chunks(todo):
+                parts: dict[Want, list[np.ndarray]] = {want: [] for want in wanted}
+                for unit in chunk:
+                    for want, values in self._unit(unit, wanted).items():
+                        parts[want].append(values)
+                    tick(len(unit.rows))
+                for want, values in parts.items():
+                    self._save(want, chunk, np.concatenate(values))
+        return sum(len(unit.rows) for unit in todo)
+
+    def gather(self, want: Want) -> np.ndarray:
+        """Features (N, P) float32 in the order of ``prepared.rows``. Raises ``KeyError`` for a unit not encoded."""
+        out: np.ndarray | None = None
+        for rows, values in self._parts(want):
+            if out is None:
+                out = np.empty((len(self.prepared.rows), values.shape[1]), np.float32)
+            out[rows] = values
+        return np.empty((0, 0), np.float32) if out is None else out
+
+    def export(self, want: Want, path: Path) -> tuple[int, int]:
+        """Writes ``gather(want)`` to ``path`` as ``.npy`` without holding it in memory; returns its shape."""
+        out, partial = None, path.with_name(path.name + ".partial")
+        for rows, values in self._parts(want):
+            if out is None:
+                shape = (len(self.prepared.rows), values.shape[1])
+                out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+            out[rows] = values
+        if out is None:
+            raise BadInput(path, "there is no clip to write", "check the task's manifest")
+        out.flush()
+        shape = out.shape
+        del out
+        partial.replace(path)
+        return shape
+
+    # ---------------------------------------------------------------- encoding
+
+    def _fit(self) -> None:
+        rows = stats_rows(self.encoder, self.prepared)
+        if rows is not None:
+            self.encoder.fit_stats(self._batches(rows))
+
+    def _batches(self, rows: pd.DataFrame) -> Iterator:
+        from bench.encoders import collate
+
+        for unit in clips.units(rows, self.prepared.recordings):
+            waves = clips.waves(unit, self.prepared.root, self.encoder.card.sample_rate, self.clip)
+            for batch in self._plan(waves):
+                yield collate(self.encoder, [waves[i] for i in batch])
+
+    def _plan(self, waves: Sequence[np.ndarray]) -> list[list[int]]:
+        return plan_batches([len(wave) for wave in waves], self.encoder, int(BATCH_S * self.encoder.card.sample_rate))
+
+    def _unit(self, unit: clips.Unit, wanted: Sequence[Want]) -> dict[Want, np.ndarray]:
+        waves = clips.waves(unit, self.prepared.root, self.encoder.card.sample_rate, self.clip)
+        out: dict[Want, np.ndarray] = {}
+        for batch in self._plan(waves):
+            for want, values in encode_batch(self.encoder, [waves[i] for i in batch], wanted).items():
+                if not np.isfinite(values).all():
+                    raise BadInput(
+                        self.prepared.root / unit.path,
+                        f"{self.encoder.card.id} gave non-finite features for a clip of this recording",
+                        "run `respbench doctor`; if the recording is sound, the encoder is at fault",
+                    )
+                out.setdefault(want, np.empty((len(waves), values.shape[1]), np.float32))[batch] = values
+        return out
+
+    # ---------------------------------------------------------------- shards
+
+    def _where(self, want: Want) -> Path:
+        return self.folder / urllib.parse.quote(f"{want[0]},{want[1]}", safe=",+-")
+
+    def _index(self, want: Want) -> dict[str, tuple[Path, int, int]]:
+        """{unit key: (shard, first row, number of rows)}."""
+        index = {}
+        for path in sorted(self._where(want).glob("*.json")):
+            first = 0
+            for key, count in json.loads(path.read_text())["units"]:
+                index[key] = (path.with_suffix(".npy"), first, count)
+                first += count
+        return index
+
+    def _parts(self, want: Want) -> Iterator[tuple[list[int], np.ndarray]]:
+        """(rows, values) unit by unit, one open shard at a time."""
+        index = self._index(want)
+        shard, values = None, None
+        for unit in sorted(self.units, key=lambda unit: (index[unit.key][0], index[unit.key][1])):
+            path, first, count = index[unit.key]
+            if path != shard:
+                shard, values = path, np.load(path, mmap_mode="r")
+            yield list(unit.rows), values[first : first + count]
+
+    def _save(self, want: Want, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
+        chunk = list(chunk)
+        name = hashlib.sha256("".join(unit.key for unit in chunk).encode()).hexdigest()[:20]
+        folder = self._where(want)
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"{name}.{os.getpid()}.partial"
+        with partial.open("wb") as file:
+            np.save(file, values)
+        partial.replace(folder / f"{name}.npy")
+        listing = {"units": [[unit.key, len(unit.rows)] for unit in chunk]}
+        _write(folder / f"{name}.json", json.dumps(listing).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)

@@ -1,0 +1,117 @@
+"""Reports as text for the terminal: what is registered, what a check found, a score table, the doctor's findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench import registry
+from bench.tables import BLANK, markdown, percent
+
+
+def encoders() -> list[dict]:
+    """One row per listed encoder, from its card."""
+    return [
+        {
+            "id": card.id,
+            "rate": card.sample_rate,
+            "default_pooling": card.default_pooling,
+            "poolings": dict(card.dims),
+            "layers": card.layers,
+            "params": card.params,
+            "policies": list(card.policies),
+            "trained_on": list(card.trained_on),
+            "parity": card.parity,
+            "licence": card.licence,
+        }
+        for card in registry.cards(registry.ENCODERS)
+    ]
+
+
+def tasks() -> list[dict]:
+    """One row per listed task, from its card."""
+    return [
+        {
+            "id": card.id,
+            "classes": list(card.classes),
+            "main_metric": card.main_metric,
+            "tests": list(card.tests),
+            "licence": card.licence,
+            "url": card.url,
+        }
+        for card in registry.cards(registry.TASKS)
+    ]
+
+
+def suites() -> list[dict]:
+    """One row per suite with the tasks that it names."""
+    from tasks._suites import SUITES
+
+    return [{"id": name, "tasks": list(members)} for name, members in SUITES.items()]
+
+
+LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites}
+
+
+def table(rows: Sequence[Mapping]) -> str:
+    """Rows of equal keys as a Markdown table."""
+    if not rows:
+        return "none"
+    return markdown(list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {size}" for name, size in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or BLANK
+    return str(value)
+
+
+def check_text(report: Mapping) -> str:
+    """What ``check`` found: counts per split and test, then every finding, worst first."""
+    classes = report["classes"]
+    header = ["split", "recordings", "patients", "clips", "audio at hand", *classes]
+    names = ("recordings", "patients", "clips", "available")
+    blocks = []
+    for kind in ("splits", "tests"):
+        rows = [[name, *(part[n] for n in names), *(part[c] for c in classes)] for name, part in report[kind].items()]
+        blocks.append(markdown([kind[:-1], *header[1:]], rows, right=range(1, len(header))))
+    order = {"error": 0, "warning": 1, "note": 2}
+    findings = sorted(report["findings"], key=lambda f: order[f["level"]])
+    lines = [
+        f"{f['level']}: {f['where']}: {f['problem']}" + (f"; {f['remedy']}" if f["remedy"] else "") for f in findings
+    ]
+    verdict = "usable" if report["ok"] else "not usable as it is"
+    head = f"{report['id']} version {report['version']}: {report['state']}, {verdict}\ndata digest {report['digest']}"
+    return "\n\n".join([head, *blocks, "\n".join(lines) or "no findings"])
+
+
+def score_text(report: Mapping) -> str:
+    """A score table: one row per metric, one column per test."""
+    from bench.metrics import METRICS
+
+    tests = list(report["scores"])
+    names = list(report["scores"][tests[0]])
+    rows = []
+    for name in names:
+        title = METRICS[name].title if name in METRICS else name.replace("recall.", "recall ")
+        rows.append([title, *(percent(report["scores"][test].get(name)) for test in tests)])
+    facts = [report["scores"][test][names[0]] for test in tests]
+    rows.append(["clips", *(f["n"] for f in facts)])
+    rows.append(["resampled units", *(f["groups"] for f in facts)])
+    return (
+        markdown([f"{report['task']}, %", *tests], rows, right=range(1, len(tests) + 1))
+        + "\n\n"
+        + "\n".join(f"interval of {test}: {fact['method']}" for test, fact in zip(tests, facts))
+    )
+
+
+def doctor_text(report: Mapping) -> str:
+    """The doctor's report, a section per question."""
+    parts = []
+    for name, value in report.items():
+        if isinstance(value, Mapping):
+            parts.append(f"{name}:\n" + "\n".join(f"  {key}: {text}" for key, text in value.items()))
+        else:
+            parts.append(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+    return "\n".join(parts)

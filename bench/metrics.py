@@ -1,0 +1,202 @@
+"""Scores as pure functions of a confusion matrix or of class scores, vectorised over sample weights.
+
+Every metric accepts leading axes (one confusion matrix, or one weight vector, per bootstrap draw), so a single
+bootstrap serves all of them. Values are fractions in [0, 1]; NaN means undefined (a class without clips).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from bench.errors import BadInput, UnknownId
+from bench.types import TaskCard
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which class is normal and which are adventitious; a class in neither (Poor Quality) enters no Sp or Se."""
+
+    normal: int = 0
+    adventitious: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, card: TaskCard) -> Roles:
+        """The roles that a task card names."""
+        return cls(card.normal, tuple(card.adventitious))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named score. ``kind`` says what ``fn`` takes: ``confusion``: ``fn(C (..., K, K) rows true, roles)``;
+    ``scores``: ``fn(y (N,), s (N, K), w (..., N), roles)``. Both return (...). ``direction`` is ``higher`` or
+    ``lower``: what is better."""
+
+    name: str
+    title: str
+    direction: str
+    kind: str
+    fn: Callable[..., np.ndarray]
+    formula: str
+
+
+def get(name: str) -> Metric:
+    """The metric of that name; ``recall.<k>`` is the recall of class index k. Raises ``UnknownId``."""
+    head, _, index = name.rpartition(".")
+    if head == "recall" and index.isdecimal():
+        return Metric(
+            name, f"recall of class {index}", "higher", "confusion", partial(_recall, k=int(index)), "Ckk/ΣCk·"
+        )
+    if name not in METRICS:
+        raise UnknownId("metric", name, [*METRICS, "recall.0"])
+    return METRICS[name]
+
+
+def confusion(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """(..., K, K) float64, rows true, columns predicted; ``weights`` (..., N) counts each clip that many times."""
+    cell = np.asarray(y_true) * n_classes + np.asarray(y_pred)  # (N,)
+    if weights is None:
+        return np.bincount(cell, minlength=n_classes**2).astype(float).reshape(n_classes, n_classes)
+    one_hot = np.zeros((len(cell), n_classes**2))
+    one_hot[np.arange(len(cell)), cell] = 1.0
+    counts = np.asarray(weights, float) @ one_hot
+    return counts.reshape(*counts.shape[:-1], n_classes, n_classes)
+
+
+def evaluate(name: str, y_true: np.ndarray, y_pred: np.ndarray, scores: np.ndarray, roles: Roles) -> float:
+    """One metric's value for N clips: ``y_true``, ``y_pred`` (N,) class indices, ``scores`` (N, K)."""
+    metric = get(name)
+    if metric.kind == "confusion":
+        return float(metric.fn(confusion(y_true, y_pred, scores.shape[1]), roles))
+    return float(metric.fn(np.asarray(y_true), scores, np.ones(len(y_true)), roles))
+
+
+def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(...) area under the ROC curve of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N).
+
+    The weighted Mann-Whitney statistic: the share of (positive, negative) pairs in which the positive scores higher,
+    ties counting half. NaN where a draw has no positive or no negative. Scores are sorted once for all draws.
+    """
+    w = np.ascontiguousarray(np.asarray(weights, float).reshape(-1, len(score)).T)  # (N, R): draws are contiguous
+    negative = np.flatnonzero(~positive)
+    negative = negative[np.argsort(score[negative], kind="stable")]
+    below = np.searchsorted(score[negative], score[positive], side="left")
+    not_above = np.searchsorted(score[negative], score[positive], side="right")
+    mass = np.zeros((len(negative) + 1, w.shape[1]))  # cumulative weight of the negatives, from the lowest score up
+    np.cumsum(w[negative], axis=0, out=mass[1:])
+    of_positive = w[positive]
+    wins = mass[below]
+    wins += mass[not_above]
+    pairs = of_positive.sum(axis=0) * mass[-1]
+    return _ratio(0.5 * np.einsum("nr,nr->r", of_positive, wins), pairs).reshape(np.shape(weights)[:-1])
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient; NaN where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), denominator)
+    return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)
+
+
+def _mean_defined(values: np.ndarray) -> np.ndarray:
+    """The mean over the last axis of the entries that are not NaN; NaN where there is none."""
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def _recalls(c: np.ndarray) -> np.ndarray:
+    """(..., K) recall of every class."""
+    return _ratio(np.diagonal(c, axis1=-2, axis2=-1), c.sum(axis=-1))
+
+
+def _recall(c: np.ndarray, roles: Roles, k: int) -> np.ndarray:
+    return _ratio(c[..., k, k], c[..., k, :].sum(axis=-1))
+
+
+def _sp(c: np.ndarray, roles: Roles) -> np.ndarray:
+    return _recall(c, roles, roles.normal)
+
+
+def _adventitious(roles: Roles) -> list[int]:
+    if not roles.adventitious:
+        raise BadInput("sensitivity", "the task names no adventitious classes", "set TaskCard.adventitious")
+    return list(roles.adventitious)
+
+
+def _se(c: np.ndarray, roles: Roles) -> np.ndarray:
+    rows = _adventitious(roles)
+    return _ratio(c[..., rows, rows].sum(axis=-1), c[..., rows, :].sum(axis=(-2, -1)))
+
+
+def _se2(c: np.ndarray, roles: Roles) -> np.ndarray:
+    rows = _adventitious(roles)
+    return _ratio(c[..., rows, :][..., rows].sum(axis=(-2, -1)), c[..., rows, :].sum(axis=(-2, -1)))
+
+
+def _as(c: np.ndarray, roles: Roles) -> np.ndarray:
+    return (_se(c, roles) + _sp(c, roles)) / 2
+
+
+def _score2(c: np.ndarray, roles: Roles) -> np.ndarray:
+    return (_se2(c, roles) + _sp(c, roles)) / 2
+
+
+def _hs(c: np.ndarray, roles: Roles) -> np.ndarray:
+    se, sp = _se(c, roles), _sp(c, roles)
+    return np.where(se + sp == 0, 0.0, _ratio(2 * se * sp, se + sp))
+
+
+def _sprsound_score(c: np.ndarray, roles: Roles) -> np.ndarray:
+    return (_as(c, roles) + _hs(c, roles)) / 2
+
+
+def _uar(c: np.ndarray, roles: Roles) -> np.ndarray:
+    return _mean_defined(_recalls(c))
+
+
+def _macro_f1(c: np.ndarray, roles: Roles) -> np.ndarray:
+    support = c.sum(axis=-1)
+    f1 = _ratio(2 * np.diagonal(c, axis1=-2, axis2=-1), support + c.sum(axis=-2))
+    return _mean_defined(np.where(support > 0, f1, np.nan))
+
+
+def _accuracy(c: np.ndarray, roles: Roles) -> np.ndarray:
+    return _ratio(np.trace(c, axis1=-2, axis2=-1), c.sum(axis=(-2, -1)))
+
+
+def _auroc(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
+    if s.shape[1] == 2:
+        return weighted_auroc(y == 1, s[:, 1], w)
+    return _mean_defined(np.stack([weighted_auroc(y == k, s[:, k], w) for k in range(s.shape[1])], axis=-1))
+
+
+def _auroc_normal(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
+    abnormal = np.isin(y, _adventitious(roles))
+    counted = abnormal | (y == roles.normal)
+    return weighted_auroc(abnormal[counted], -s[counted, roles.normal], np.asarray(w)[..., counted])
+
+
+# ICBHI: Rocha et al. 2019 (10.1088/1361-6579/ab03ea), as coded in RespireNet, Patch-Mix, SCL, RSC and EVAR.
+# SPRSound: Zhang et al. 2022 (10.1109/BioCAS54905.2022.9948569); exact class match, Poor Quality in neither term.
+METRICS: dict[str, Metric] = {
+    name: Metric(name, title, "higher", kind, fn, formula)
+    for name, title, kind, fn, formula in (
+        ("icbhi.Sp", "Sp", "confusion", _sp, "C00/ΣC0·"),
+        ("icbhi.Se", "Se (strict)", "confusion", _se, "Σ_{i∈A}Cii/Σ_{i∈A}Ci·"),
+        ("icbhi.Score", "ICBHI Score", "confusion", _as, "(Sp+Se)/2"),
+        ("icbhi.Se2", "Se (any abnormal)", "confusion", _se2, "Σ_{i,j∈A}Cij/Σ_{i∈A}Ci·"),
+        ("icbhi.Score2", "ICBHI Score (any abnormal)", "confusion", _score2, "(Sp+Se2)/2"),
+        ("sprsound.SE", "SE", "confusion", _se, "Σ_{i∈A}Cii/Σ_{i∈A}Ci·"),
+        ("sprsound.SP", "SP", "confusion", _sp, "C00/ΣC0·"),
+        ("sprsound.AS", "AS", "confusion", _as, "(SE+SP)/2"),
+        ("sprsound.HS", "HS", "confusion", _hs, "2·SE·SP/(SE+SP), 0 if both are 0"),
+        ("sprsound.Score", "SPRSound Score", "confusion", _sprsound_score, "(AS+HS)/2"),
+        ("uar", "UAR", "confusion", _uar, "mean recall over the classes with clips"),
+        ("macro_f1", "macro F1", "confusion", _macro_f1, "mean F1 over the classes with clips"),
+        ("accuracy", "accuracy", "confusion", _accuracy, "ΣCii/ΣCij"),
+        ("auroc", "AUROC", "scores", _auroc, "class 1 of two; else mean one-vs-rest over the classes with clips"),
+        ("auroc.normal", "AUROC abnormal vs normal", "scores", _auroc_normal, "A against normal by 1 − s_normal"),
+    )
+}

@@ -1,0 +1,119 @@
+"""One result on disk: ``<key>.json``, its predictions ``<key>.csv.gz`` and, apart, ``<key>.run.json``.
+
+The key is the SHA-256 (first 20 hex digits) of ``spec``: task id and version, manifest digest, encoder id, version
+and weight digest, clip policy, layer, pooling, protocol and version, resampler, dtype, seed. JSON and predictions
+hold only what the key determines, so they are byte-identical when made again; time, machine and versions are in
+``<key>.run.json`` and never compared. The JSON is written last: a record that exists is whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import BadInput
+from bench.types import Record, Score
+
+SCHEMA = 1
+DECIMALS = 6  # of scores in a record; far below any interval, far above rounding noise
+SIGNIFICANT = 6  # of class scores in predictions
+
+
+def key(spec: Mapping) -> str:
+    """The identity of a result."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def round_scores(scores: np.ndarray) -> np.ndarray:
+    """Class scores (N, K) as they will be read back from the prediction file."""
+    flat = [float(f"%.{SIGNIFICANT}g" % value) for value in np.asarray(scores, float).ravel()]
+    return np.asarray(flat).reshape(np.shape(scores))
+
+
+def score_json(score: Score) -> dict:
+    """A JSON-ready score: fractions rounded, NaN as null."""
+    value, low, high = (None if math.isnan(x) else round(x, DECIMALS) for x in (score.value, score.low, score.high))
+    return {"value": value, "low": low, "high": high, "n": score.n, "groups": score.groups, "method": score.method}
+
+
+def predictions_csv(predictions: pd.DataFrame) -> bytes:
+    """Canonical CSV bytes of a prediction table."""
+    return predictions.to_csv(index=False, lineterminator="\n", float_format=f"%.{SIGNIFICANT}g").encode()
+
+
+def to_json(record: Record) -> bytes:
+    """The record's canonical JSON bytes (without predictions and run information)."""
+    body = {
+        "schema": SCHEMA,
+        "key": record.key,
+        "spec": record.spec,
+        "scores": record.scores,
+        "domains": record.domains,
+        "selection": record.selection,
+        "data": record.data,
+    }
+    return (json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def path(folder: Path, task: str, key: str) -> Path:
+    """Where a record's JSON lies below a results folder."""
+    return folder / "records" / task / f"{key}.json"
+
+
+def write(record: Record, folder: Path) -> Path:
+    """Writes the three files atomically, the JSON last, and returns its path."""
+    target = path(folder, record.spec["task"], record.key)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
+        file.write(predictions_csv(record.predictions))
+    run = (json.dumps(record.run, indent=1, sort_keys=True) + "\n").encode()
+    for suffix, content in ((".csv.gz", packed.getvalue()), (".run.json", run), (".json", to_json(record))):
+        partial = target.with_name(f"{record.key}{suffix}.{os.getpid()}.partial")
+        partial.write_bytes(content)
+        partial.replace(target.with_name(record.key + suffix))
+    return target
+
+
+def read(json_path: Path) -> Record:
+    """The record whose JSON lies at ``json_path``. Raises ``BadInput`` for a damaged file or a foreign schema."""
+    try:
+        body = json.loads(json_path.read_text())
+        if body["schema"] != SCHEMA:
+            raise BadInput(json_path, f"record schema {body['schema']}, this version reads {SCHEMA}", "run it again")
+        table = json_path.with_name(f"{body['key']}.csv.gz")
+        predictions = read_predictions(table)
+        run_path = json_path.with_name(f"{body['key']}.run.json")
+        run = json.loads(run_path.read_text()) if run_path.exists() else {}
+        fields = {name: body[name] for name in ("key", "spec", "scores", "domains", "selection", "data")}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise BadInput(json_path, f"not a readable record ({error})", "delete it and run again") from error
+    return Record(**fields, predictions=predictions, run=run)
+
+
+def read_predictions(csv_path: Path) -> pd.DataFrame:
+    """A prediction table with text ids and integer labels, exactly as written."""
+    text = {"clip_id": str, "group": str, "domain": str, "split": str}
+    return pd.read_csv(csv_path, dtype=text, keep_default_na=False, na_values=[], float_precision="round_trip")
+
+
+def paths(folder: Path) -> Iterator[Path]:
+    """Every record JSON below a results folder, in a fixed order."""
+    return (p for p in sorted(folder.rglob("records/*/*.json")) if not p.name.endswith(".run.json"))
+
+
+def load_all(folder: Path) -> list[Record]:
+    """Every record below a results folder. Raises ``BadInput`` where there is none."""
+    found = [read(p) for p in paths(folder)]
+    if not found:
+        raise BadInput(folder, "no records below this folder", "make some with `respbench run --out FOLDER`")
+    return found

@@ -1,0 +1,90 @@
+"""Finds encoders and tasks by file name: ``model_zoo/<family>.py`` and ``tasks/<family>.py``.
+
+A family module holds ``CARDS`` (a tuple of cards), imports nothing heavy at top level, and has
+``build(card, weights) -> Encoder`` (encoders) or ``manifest(card, root, findings) -> DataFrame`` (tasks).
+A family whose ids are open-ended also has ``card(id) -> Card``, which raises ``KeyError`` for an id it does not know.
+Files that start with ``_`` are not registered. Outside packages register a family module through the entry-point
+groups ``respbench.encoders`` and ``respbench.tasks``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.metadata
+import pkgutil
+from functools import cache
+from types import ModuleType
+
+from bench.errors import UnknownId
+from bench.types import EncoderCard, TaskCard
+
+ENCODERS, TASKS = "model_zoo", "tasks"
+_ENTRY_POINTS = {ENCODERS: "respbench.encoders", TASKS: "respbench.tasks"}
+_NOUN = {ENCODERS: "encoder", TASKS: "task"}
+
+
+@cache
+def families(package: str) -> dict[str, str]:
+    """{family: importable module name} of the package's files and of installed entry points."""
+    found = {
+        info.name: f"{package}.{info.name}"
+        for info in pkgutil.iter_modules(importlib.import_module(package).__path__)
+        if not info.name.startswith("_")
+    }
+    for point in importlib.metadata.entry_points(group=_ENTRY_POINTS[package]):
+        found.setdefault(point.name, point.value)
+    return dict(sorted(found.items()))
+
+
+def family(package: str, id: str) -> ModuleType:
+    """The module that owns ``id``. Raises ``UnknownId``."""
+    name = id.partition(".")[0]
+    if name not in families(package):
+        raise UnknownId(_NOUN[package], id, ids(package))
+    return importlib.import_module(families(package)[name])
+
+
+def ids(package: str) -> list[str]:
+    """Every listed id, in family order."""
+    return [card.id for card in cards(package)]
+
+
+def cards(package: str) -> list[EncoderCard] | list[TaskCard]:
+    """The cards of every listed id."""
+    return [card for name in families(package).values() for card in getattr(importlib.import_module(name), "CARDS", ())]
+
+
+def encoder_card(id: str) -> EncoderCard:
+    """The card of an encoder; ``id@policy`` gives the card under that input policy. Raises ``UnknownId``."""
+    base, _, policy = id.partition("@")
+    card = _card(ENCODERS, base)
+    if not policy:
+        return card
+    if policy not in card.policies:
+        raise UnknownId(f"policy of {base}", policy, card.policies)
+    return card if policy == card.policies[0] else dataclasses.replace(card, id=id, policy=policy)
+
+
+def task_card(id: str) -> TaskCard:
+    """The card of a task; ``id@variant`` gives another split of the same corpus. Raises ``UnknownId``."""
+    base, _, variant = id.partition("@")
+    card = _card(TASKS, base)
+    if not variant:
+        return card
+    if variant not in card.variants:
+        raise UnknownId(f"variant of {base}", variant, card.variants)
+    return dataclasses.replace(card, id=id, variant=variant)
+
+
+def _card(package: str, id: str) -> EncoderCard | TaskCard:
+    module = family(package, id)
+    for card in getattr(module, "CARDS", ()):
+        if card.id == id:
+            return card
+    if hasattr(module, "card"):
+        try:
+            return module.card(id)
+        except KeyError:
+            pass
+    raise UnknownId(_NOUN[package], id, ids(package))

@@ -1,0 +1,117 @@
+"""Scores anyone's prediction file by a task's own metrics, without audio or model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench import records, run, stats
+from bench.errors import BadInput, RespBenchError
+from bench.manifest import load_task
+from bench.metrics import METRICS
+from bench.registry import task_card
+from bench.types import TaskCard
+
+
+def score_file(task_id: str, file: Path, root: Path | None = None, test: str | None = None) -> dict:
+    """``{test: {metric: score}}`` of a prediction file, and ``warnings``.
+
+    The file is CSV (gzip allowed) with ``clip_id,y_true,y_pred`` and optionally ``s_0 … s_{K-1}``; labels are indices
+    or class names. Clips that the manifest knows are scored per test, with an interval by patient bootstrap; a file
+    that holds an unknown clip is scored as given, as one test ``as given``, with a clip-level interval and a warning.
+    Raises ``BadInput`` for a malformed file and for a label that contradicts the manifest.
+    """
+    card = task_card(task_id)
+    table = _read(file, card)
+    manifest, warnings = None, []
+    try:
+        manifest = load_task(task_id, root).manifest.set_index("clip_id")
+    except RespBenchError as error:
+        warnings.append(f"the task's manifest is not at hand ({error})")
+    unknown = table if manifest is None else table[~table["clip_id"].isin(manifest.index)]
+    if len(unknown):
+        warnings.append(
+            f"{len(unknown)} of {len(table)} clip ids are not in the manifest of {task_id}: all clips scored as given, "
+            "with a clip-level interval, which is too narrow where a patient has several clips"
+        )
+        table = table.assign(group=table["clip_id"], domain="", split="as given")
+        return {"task": task_id, "scores": {"as given": _scores(table, card, "clip")}, "warnings": warnings}
+    known = manifest.loc[table["clip_id"]]
+    wrong = table[table["y_true"].to_numpy() != known["label"].to_numpy()]
+    if len(wrong):
+        raise BadInput(
+            file,
+            f"y_true of {wrong['clip_id'].iloc[0]} contradicts the manifest, as do {len(wrong) - 1} others",
+            "check the label order: " + ", ".join(f"{k} {name}" for k, name in enumerate(card.classes)),
+        )
+    for column in ("group", "domain", "split"):
+        table[column] = known[column].to_numpy()
+    scores = {}
+    for name, splits in card.tests.items():
+        part = table[table["split"].isin(splits)]
+        if part.empty or test not in (None, name):
+            continue
+        expected = int(manifest["split"].isin(splits).sum())
+        if len(part) < expected:
+            warnings.append(f"test {name}: {len(part)} of its {expected} clips are in the file; scored on those")
+        scores[name] = _scores(part, card, card.group)
+    ignored = int((~table["split"].isin({s for splits in card.tests.values() for s in splits})).sum())
+    if ignored:
+        warnings.append(f"{ignored} clips belong to no test of {task_id} (training clips) and are not scored")
+    if not scores:
+        raise BadInput(file, f"none of its clips belongs to a test of {task_id}", "give predictions for test clips")
+    return {"task": task_id, "scores": scores, "warnings": warnings}
+
+
+def _scores(table: pd.DataFrame, card: TaskCard, unit: str) -> dict:
+    has_scores = "s_0" in table.columns
+    names = [name for name in card.metrics if has_scores or METRICS[name].kind == "confusion"]
+    arguments = run.metric_arguments(
+        {"metrics": names, "classes": card.classes, "normal": card.normal, "adventitious": card.adventitious}
+    )
+    found = stats.score_table(table, unit=unit, **arguments)
+    return {name: records.score_json(score) for name, score in found.items()}
+
+
+def _read(file: Path, card: TaskCard) -> pd.DataFrame:
+    """The file with integer labels. Raises ``BadInput`` naming the file, the column and the first bad line."""
+    try:
+        table = pd.read_csv(file, dtype={"clip_id": str, "y_true": str, "y_pred": str})
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise BadInput(file, f"not a readable CSV file ({error})", "give clip_id,y_true,y_pred[,s_0,…]") from error
+    lacking = [name for name in ("clip_id", "y_true", "y_pred") if name not in table.columns]
+    if lacking:
+        raise BadInput(file, f"no column {', '.join(lacking)}", "give clip_id,y_true,y_pred[,s_0,…]")
+    if table.empty:
+        raise BadInput(file, "no predictions in it", "give one line per test clip")
+    if table["clip_id"].duplicated().any():
+        twice = table.loc[table["clip_id"].duplicated(), "clip_id"].iloc[0]
+        raise BadInput(file, f"clip {twice} appears more than once", "give one line per clip")
+    out = pd.DataFrame({"clip_id": table["clip_id"]})
+    for column in ("y_true", "y_pred"):
+        out[column] = [_label(value, card, file, column, line + 2) for line, value in enumerate(table[column])]
+    columns = [f"s_{k}" for k in range(len(card.classes))]
+    given = [name for name in table.columns if name.startswith("s_")]
+    if given and sorted(given) != sorted(columns):
+        raise BadInput(file, f"score columns {', '.join(given)}", f"{card.id} needs {', '.join(columns)}, or none")
+    for name in columns if given else []:
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+        if not np.isfinite(values).all():
+            line = int(np.flatnonzero(~np.isfinite(values))[0]) + 2
+            raise BadInput(file, f"{name} in line {line} is not a finite number", "give a score for every class")
+        out[name] = values
+    return out
+
+
+def _label(value: object, card: TaskCard, file: Path, column: str, line: int) -> int:
+    text = str(value).strip()
+    names = {name.lower(): k for k, name in enumerate(card.classes)}
+    if text.lower() in names:
+        return names[text.lower()]
+    if text.isdigit() and int(text) < len(card.classes):
+        return int(text)
+    raise BadInput(
+        file, f"{column} in line {line} is {text!r}", f"use 0…{len(card.classes) - 1} or {', '.join(card.classes)}"
+    )

@@ -1,0 +1,228 @@
+"""Intervals and comparisons: every score carries the uncertainty of the patients it was measured on.
+
+Clips of one patient are alike, so patients are resampled, not clips. The percentile interval is too short at few
+patients; the *expanded* percentile (Hesterberg 2015, 10.1080/00031305.2015.1089789) widens its tails to those that a
+t interval with n−1 degrees of freedom would have: alpha'/2 = Phi(−sqrt(n/(n−1)) · t_{1−alpha/2, n−1}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats as distributions
+
+from bench import metrics as metric_library
+from bench.errors import BadInput
+from bench.metrics import Metric, Roles
+from bench.types import Score
+
+FEW_GROUPS = 30
+_LEVEL = 0.95
+_CHUNK_WEIGHTS = 1_000_000  # clip weights held at once by the score metrics: 8 MB
+
+
+@dataclass(frozen=True)
+class Difference:
+    """a − b with its 95 % interval and two-sided p; ``n`` clips, ``groups`` resampled units."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    n: int
+    groups: int
+    method: str
+
+
+def bootstrap_weights(groups: Sequence, resamples: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(counts (R, G), codes (N,)): how often each draw takes each group, and each clip's group.
+
+    ``counts[:, codes]`` are the clips' weights (R, N). G groups are drawn with replacement; groups are taken in
+    sorted order, so the draws do not depend on the order of the clips.
+    """
+    names, codes = np.unique(np.asarray(groups), return_inverse=True)
+    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return draws.astype(float), codes
+
+
+def score_table(
+    predictions: pd.DataFrame,
+    metrics: Sequence[str],
+    classes: Sequence[str],
+    roles: Roles,
+    resamples: int = 2000,
+    seed: int = 0,
+    unit: str = "patient",
+    recalls: bool = True,
+) -> dict[str, Score]:
+    """{metric: Score with 95 % interval}, and with ``recalls`` also ``recall.<class name>`` (n = the class's clips).
+
+    ``predictions``: clip_id, group, y_true, y_pred and, for AUROC, s_0 … s_{K−1}. ``unit`` names what a group is;
+    ``"clip"`` ignores ``group`` and resamples clips, for prediction files without patients. A recall's ``groups``
+    are those that have the class. Draws in which a metric is undefined are left out and counted in ``method``.
+    With one group there is no interval (NaN). Raises ``BadInput`` for labels outside the classes, missing groups,
+    duplicate clips or non-finite scores.
+    """
+    table = _Table.of(predictions, len(classes), unit)
+    counts = table.draws(resamples, seed)
+    scores = {name: table.score(metric_library.get(name), roles, counts) for name in metrics}
+    if recalls:
+        for k, name in enumerate(classes):
+            scores[f"recall.{name}"] = table.score(metric_library.get(f"recall.{k}"), roles, counts, of_class=k)
+    return scores
+
+
+def domain_table(
+    predictions: pd.DataFrame,
+    metrics: Sequence[str],
+    classes: Sequence[str],
+    roles: Roles,
+    resamples: int = 2000,
+    seed: int = 0,
+    unit: str = "patient",
+) -> dict[str, dict[str, Score]]:
+    """{domain: {metric: Score}} in sorted order; a clip without a domain counts under ``unknown``."""
+    domain = predictions["domain"].astype(object).where(predictions["domain"].notna(), "unknown").astype(str)
+    return {
+        name: score_table(predictions[domain == name], metrics, classes, roles, resamples, seed, unit, recalls=False)
+        for name in sorted(domain.unique())
+    }
+
+
+def paired_difference(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    metric: str,
+    classes: Sequence[str],
+    roles: Roles,
+    resamples: int = 2000,
+    seed: int = 0,
+    unit: str = "patient",
+) -> Difference:
+    """metric(a) − metric(b) on the same clips, the same draws for both.
+
+    p is the level at which the expanded interval would just touch 0. Raises ``BadInput`` where the two tables differ
+    in clips, labels or groups.
+    """
+    tables = [_Table.of(frame.sort_values("clip_id"), len(classes), unit) for frame in (a, b)]
+    for what in ("clip", "y", "code"):
+        if not np.array_equal(getattr(tables[0], what), getattr(tables[1], what)):
+            noun = {"clip": "clip ids", "y": "y_true", "code": "groups"}[what]
+            raise BadInput(
+                "paired comparison", f"the two prediction tables differ in their {noun}", "score both on one test"
+            )
+    chosen, counts = metric_library.get(metric), tables[0].draws(resamples, seed)
+    values = [table.value(chosen, roles) for table in tables]
+    drawn = tables[0].sample(chosen, roles, counts) - tables[1].sample(chosen, roles, counts)
+    low, high, method = _interval(drawn, tables[0].groups, unit)
+    return Difference(
+        values[0] - values[1], low, high, _p_value(drawn, tables[0].groups), len(tables[0].y), tables[0].groups, method
+    )
+
+
+def holm(pvalues: Sequence[float]) -> np.ndarray:
+    """Holm's step-down adjusted p-values, in the order given; NaN stays NaN and is not counted as a comparison."""
+    p = np.asarray(pvalues, float)
+    adjusted = np.full(p.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * (len(order) - np.arange(len(order)))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Predictions as arrays: ``code`` (N,) group index, ``cells`` (G, K·K) each group's confusion matrix."""
+
+    clip: np.ndarray
+    y: np.ndarray
+    scores: np.ndarray | None  # (N, K)
+    code: np.ndarray
+    cells: np.ndarray
+    unit: str
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, n_classes: int, unit: str) -> _Table:
+        where = "predictions"
+        if not len(frame):
+            raise BadInput(where, "there are no clips to score", "check the test's splits")
+        if frame["clip_id"].duplicated().any():
+            twice = frame["clip_id"][frame["clip_id"].duplicated()].iloc[0]
+            raise BadInput(where, f"clip {twice} occurs more than once", "give one row per clip")
+        for column in ("y_true", "y_pred"):
+            if not frame[column].isin(range(n_classes)).all():
+                bad = frame.loc[~frame[column].isin(range(n_classes)), column].iloc[0]
+                raise BadInput(
+                    where, f"{column} holds {bad}, outside 0 … {n_classes - 1}", "use the task's class indices"
+                )
+        if unit != "clip" and frame["group"].isna().any():
+            raise BadInput(where, "clips without a group", 'fill the column or resample clips with unit="clip"')
+        columns = [f"s_{k}" for k in range(n_classes)]
+        scores = frame[columns].to_numpy(float) if set(columns) <= set(frame.columns) else None
+        if scores is not None and not np.isfinite(scores).all():
+            raise BadInput(where, "class scores that are not finite", "mend the model that made them")
+        y, predicted = frame["y_true"].to_numpy(int), frame["y_pred"].to_numpy(int)
+        _, code = np.unique(frame["clip_id" if unit == "clip" else "group"].to_numpy(str), return_inverse=True)
+        cell = (code * n_classes + y) * n_classes + predicted
+        cells = np.bincount(cell, minlength=(code.max() + 1) * n_classes**2).astype(float).reshape(-1, n_classes**2)
+        return cls(frame["clip_id"].to_numpy(str), y, scores, code, cells, unit)
+
+    @property
+    def groups(self) -> int:
+        return len(self.cells)
+
+    def draws(self, resamples: int, seed: int) -> np.ndarray:
+        return bootstrap_weights(np.arange(self.groups), resamples, seed)[0]
+
+    def value(self, metric: Metric, roles: Roles) -> float:
+        return float(self.sample(metric, roles, np.ones((1, self.groups)))[0])
+
+    def sample(self, metric: Metric, roles: Roles, counts: np.ndarray) -> np.ndarray:
+        """(R,) the metric in each draw."""
+        k = round(self.cells.shape[1] ** 0.5)
+        if metric.kind == "confusion":
+            return metric.fn((counts @ self.cells).reshape(-1, k, k), roles)
+        if self.scores is None:
+            raise BadInput(metric.name, "the predictions have no class scores", f"give columns s_0 … s_{k - 1}")
+        rows = max(1, _CHUNK_WEIGHTS // len(self.y))
+        chunks = (counts[start : start + rows][:, self.code] for start in range(0, len(counts), rows))
+        return np.concatenate([metric.fn(self.y, self.scores, weights, roles) for weights in chunks])
+
+    def score(self, metric: Metric, roles: Roles, counts: np.ndarray, of_class: int | None = None) -> Score:
+        n, groups = len(self.y), self.groups
+        if of_class is not None:
+            n, groups = int((self.y == of_class).sum()), len(np.unique(self.code[self.y == of_class]))
+        value = self.value(metric, roles)
+        if np.isnan(value):
+            return Score(value, np.nan, np.nan, n, groups, "undefined: a class that it needs has no clips")
+        low, high, method = _interval(self.sample(metric, roles, counts), groups, self.unit)
+        return Score(value, low, high, n, groups, method)
+
+
+def _interval(drawn: np.ndarray, groups: int, unit: str) -> tuple[float, float, str]:
+    """(low, high, how they were made)."""
+    defined = drawn[~np.isnan(drawn)]
+    if groups < 2 or not len(defined):
+        return np.nan, np.nan, f"no interval: {groups} {unit}" if groups < 2 else "no interval: undefined in every draw"
+    tail = distributions.norm.sf(np.sqrt(groups / (groups - 1)) * distributions.t.isf((1 - _LEVEL) / 2, groups - 1))
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    method = f"{unit} bootstrap, {len(drawn)} draws, expanded percentile"
+    if len(defined) < len(drawn):
+        method += f"; undefined in {len(drawn) - len(defined)} draws"
+    if groups < FEW_GROUPS:
+        method += f"; optimistic: {groups} {unit}s"
+    return float(low), float(high), method
+
+
+def _p_value(drawn: np.ndarray, groups: int) -> float:
+    """Two-sided p for "no difference", by inverting the expanded percentile interval; NaN without an interval."""
+    defined = drawn[~np.isnan(drawn)]
+    if groups < 2 or not len(defined):
+        return np.nan
+    tail = (min((defined <= 0).sum(), (defined >= 0).sum()) + 1) / (len(defined) + 1)  # never 0 from finite draws
+    t = distributions.norm.isf(min(tail, 0.5)) / np.sqrt(groups / (groups - 1))
+    return float(2 * distributions.t.sf(t, groups - 1))

@@ -1,0 +1,212 @@
+"""The values that cross the seams between stages: frozen, documented, without logic of their own.
+
+Nothing here imports torch, so listing encoders and tasks stays instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+
+# --------------------------------------------------------------------------- encoders
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One released weight file (or folder) of an encoder.
+
+    ``file`` is the name under which it is looked for; ``sha256`` is empty where the release has no fixed digest;
+    ``hub`` is a transformers Hub id, for loaders that take one.
+    """
+
+    file: str
+    urls: tuple[str, ...] = ()
+    sha256: str = ""
+    size: int | None = None
+    licence: str = ""
+    hub: str = ""
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What a table, a cache key and a reader must know about an encoder, without building it.
+
+    ``id`` is ``family.variant``, with ``@policy`` appended where a policy other than the default one is asked for.
+    ``version`` is raised whenever the numbers change. ``min_s``/``max_s`` bound the clip length in seconds (shorter
+    clips are zero-padded at their end, longer ones cropped at 0; ``None`` means no bound). ``dims`` maps each
+    pooling that the encoder offers to its number of features. ``grid`` is (seconds per token, F') of the pooled
+    layer. ``policies`` lists input policies, the default first. ``trained_on`` holds corpus names (``icbhi``,
+    ``audioset``, …). ``parity`` is ``golden`` (equal to arrays made with the original code), ``self-consistent``
+    or ``unverified``.
+    """
+
+    id: str
+    version: int
+    sample_rate: int
+    dims: Mapping[str, int]
+    frontend: str
+    citation: str
+    licence: str
+    min_s: float = 0.0
+    max_s: float | None = None
+    grid: tuple[float, int] = (0.0, 1)
+    layers: int = 1
+    pool_layer: int = -1
+    params: int = 0
+    weights: tuple[Weights, ...] = ()
+    trained_on: tuple[str, ...] = ()
+    parity: str = "unverified"
+    default_pooling: str = "mean"
+    policies: tuple[str, ...] = ("upstream",)
+    policy: str = "upstream"
+    notes: str = ""
+
+
+class Grid(NamedTuple):
+    """One layer's tokens: ``hidden`` (B, T', F', D) float, ``length`` (B,) int64 tokens in time that count."""
+
+    hidden: torch.Tensor
+    length: torch.Tensor
+    hop_s: float
+    name: str
+    valid: torch.Tensor | None = None  # (B,) tokens over real audio, where the original averages padding too
+
+
+class Tokens(NamedTuple):
+    """What an encoder returns: every layer's grid, and the authors' own clip embedding (B, E) where there is one."""
+
+    layers: tuple[Grid, ...]
+    clip: torch.Tensor | None = None
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A ``torch.nn.Module`` in ``eval()`` with a card; see ``bench.check_encoder`` for the contract in full.
+
+    ``forward(wave (B, T) float32 in [-1, 1], length (B,) int64 samples) -> Tokens``; clips shorter than T are
+    zero-padded at the end, and a row's tokens depend on ``wave[i, :length[i]]`` alone. Optional: ``batch_length(n)``,
+    the padded length of a clip of n samples (clips of equal padded length share a batch; by default n itself), and
+    ``fit_stats(batches)`` for encoders that need statistics of the training clips.
+    ``weights_digest`` is set by ``bench.load_encoder``.
+    """
+
+    card: EncoderCard
+    weights_digest: str
+
+    def __call__(self, wave: torch.Tensor, length: torch.Tensor) -> Tokens: ...
+
+
+# --------------------------------------------------------------------------- tasks
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a reader of the data must know. ``level``: ``error`` stops a run unless its clips are
+    excluded, ``warning`` is shown, ``note`` is recorded. ``clips`` are the clip ids that it concerns."""
+
+    level: str
+    code: str
+    where: str
+    problem: str
+    remedy: str = ""
+    clips: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """What a task is, before any file is read.
+
+    ``classes`` in label order; ``normal`` and ``adventitious`` are class indices for Sp/Se style scores (a class in
+    neither, such as Poor Quality, enters neither). ``tests`` maps a test's name to the splits that it pools, the
+    headline first. ``counts`` maps a split to its expected ``recordings``, ``patients`` and class counts in a
+    complete copy. ``known_overlap`` are the groups allowed on both sides of the split; ``within_patient`` are the
+    splits that share patients with train by design. ``corpora`` are the names matched with
+    ``EncoderCard.trained_on``.
+    """
+
+    id: str
+    version: int
+    classes: tuple[str, ...]
+    main_metric: str
+    metrics: tuple[str, ...]
+    tests: Mapping[str, tuple[str, ...]]
+    url: str
+    licence: str
+    citation: str
+    kind: str = "multiclass"
+    group: str = "patient"
+    domain: str = "device"
+    normal: int = 0
+    adventitious: tuple[int, ...] = ()
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    known_overlap: tuple[str, ...] = ()
+    within_patient: tuple[str, ...] = ()
+    corpora: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    variant: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task on the user's own copy of the data. ``manifest``: one row per clip, see ``bench.manifest``.
+    ``state`` is ``complete``, ``subset`` or ``simulated``."""
+
+    card: TaskCard
+    manifest: pd.DataFrame = field(repr=False, compare=False)
+    root: Path
+    findings: tuple[Finding, ...] = ()
+    state: str = "complete"
+
+
+# --------------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value with its 95 % interval. ``n`` clips, ``groups`` resampled units, ``method`` names the interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    groups: int
+    method: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named evaluation protocol as data. ``kind`` is ``frozen``, ``finetune`` or ``control``: kinds are never
+    ranked together. ``selection`` names the rule that chose the hyperparameters."""
+
+    name: str
+    version: int
+    kind: str
+    selection: str
+    description: str
+    clip: str = "native"
+    stochastic: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """One result: JSON-ready mappings (see ``bench.records`` for the schema) and the predictions behind it."""
+
+    key: str
+    spec: Mapping
+    scores: Mapping
+    domains: Mapping
+    selection: Mapping
+    data: Mapping
+    predictions: pd.DataFrame = field(repr=False, compare=False)
+    run: Mapping = field(default_factory=dict, compare=False)

@@ -1,0 +1,76 @@
+"""What the adapters share: any ragged batch is answered row by row, as each clip alone would be."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench.types import EncoderCard, Grid, Tokens
+
+
+class ClsGrid(NamedTuple):
+    """A ``bench.types.Grid`` with the layer's class token ``cls`` (B, D) beside its patch tokens."""
+
+    hidden: Tensor
+    length: Tensor
+    hop_s: float
+    name: str
+    valid: Tensor | None = None
+    cls: Tensor | None = None
+
+
+class Adapter(nn.Module):
+    """An encoder whose subclass answers batches of equal padded length, in ``encode``.
+
+    ``batch_length(n)`` says which clips may share a batch; ``forward`` zeroes what lies behind each clip's end,
+    splits a mixed batch by padded length and joins the answers, so callers need not sort.
+    """
+
+    needs_stats = False
+
+    def __init__(self, card: EncoderCard):
+        super().__init__()
+        self.card = card
+        self.weights_digest = "none"
+
+    def batch_length(self, n: int) -> int:
+        """Padded length in samples of a clip of n samples; clips of equal padded length share a batch."""
+        return n
+
+    def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+        """Tokens of clips that share ``batch_length``: wave (B, batch_length), zero after each clip's ``length``."""
+        raise NotImplementedError
+
+    def forward(self, wave: Tensor, length: Tensor) -> Tokens:
+        """Tokens of wave (B, T) float32 and length (B,) samples; a row depends on ``wave[i, :length[i]]`` alone."""
+        padded = [self.batch_length(n) for n in length.tolist()]
+        if len(set(padded)) == 1:
+            return self.encode(_resized(wave, length, padded[0]), length)
+        rows = {size: [i for i, p in enumerate(padded) if p == size] for size in sorted(set(padded))}
+        parts = [self.encode(_resized(wave[index], length[index], size), length[index]) for size, index in rows.items()]
+        order = torch.tensor([i for index in rows.values() for i in index], device=wave.device).argsort()
+        clips = [part.clip for part in parts if part.clip is not None]
+        layers = tuple(_joined(grids, order) for grids in zip(*(part.layers for part in parts), strict=True))
+        return Tokens(layers, torch.cat(clips)[order] if clips else None)
+
+
+def _resized(wave: Tensor, length: Tensor, size: int) -> Tensor:
+    """wave (B, T) cut or zero-padded to (B, size), zero after each row's length."""
+    wave = wave[:, :size] if wave.shape[1] >= size else nn.functional.pad(wave, (0, size - wave.shape[1]))
+    if bool((length >= size).all()):
+        return wave
+    return wave * (torch.arange(size, device=wave.device) < length[:, None])
+
+
+def _joined(grids: tuple[Grid, ...], order: Tensor) -> Grid:
+    """The rows of several batches of one layer, padded with zero tokens to the longest and put in ``order``."""
+    longest = max(g.hidden.shape[1] for g in grids)
+    hidden = [nn.functional.pad(g.hidden, (0, 0, 0, 0, 0, longest - g.hidden.shape[1])) for g in grids]
+    columns = {"hidden": torch.cat(hidden)[order], "length": torch.cat([g.length for g in grids])[order]}
+    for name in ("valid", "cls"):
+        parts = [getattr(g, name, None) for g in grids]
+        if all(p is not None for p in parts):
+            columns[name] = torch.cat(parts)[order]
+    return grids[0]._replace(**columns)

@@ -1,0 +1,52 @@
+"""torchaudio on machines where its native part does not load (a CPU-only torch beside a CUDA build of torchaudio).
+
+Only its pure-Python part is needed here: kaldi mel banks, and transformers' audio models, which import torchaudio
+when they are imported. So ``import_torchaudio`` is called before any of these inside ``build``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+
+def import_torchaudio() -> tuple[ModuleType, str]:
+    """torchaudio, and ``native`` if its own extension loaded or ``python-only`` if a stand-in took its place.
+
+    Raises ``ModuleNotFoundError`` where torchaudio is not installed at all.
+    """
+    if loaded := sys.modules.get("torchaudio"):
+        return loaded, getattr(sys.modules["torchaudio._extension"], "RESPBENCH_STAND_IN", "native")
+    try:
+        return importlib.import_module("torchaudio"), "native"
+    except ModuleNotFoundError as error:
+        if error.name == "torchaudio":
+            raise
+    except (OSError, ImportError):
+        pass
+    _forget("torchaudio")
+    sys.modules["torchaudio._extension"] = _stand_in()
+    try:
+        return importlib.import_module("torchaudio"), "python-only"
+    except (OSError, ImportError):
+        _forget("torchaudio")
+        raise
+
+
+def _forget(name: str) -> None:
+    """A failed import leaves submodules behind that would be taken for whole ones."""
+    for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[module]
+
+
+def _stand_in() -> ModuleType:
+    """``torchaudio._extension`` without a shared library: everything native reports itself as absent."""
+    module = ModuleType("torchaudio._extension")
+    module.__path__ = []
+    module.RESPBENCH_STAND_IN = "python-only"
+    module._IS_TORCHAUDIO_EXT_AVAILABLE = module._IS_ALIGN_AVAILABLE = False
+    module.fail_if_no_align = lambda function: function
+    module._load_lib = lambda *_: False
+    module._check_cuda_version = lambda: None
+    return module

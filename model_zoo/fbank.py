@@ -1,0 +1,78 @@
+"""Statistics of a log-mel filter bank: what a representation without any learning achieves.
+
+Paper: none; the filter bank is Kaldi's (Povey et al., ASRU 2011) as in ``torchaudio.compliance.kaldi.fbank``.
+Checkpoint: none. Licence: this project's. Trained on: nothing.
+
+Choices: 16 kHz, waveform scaled by 2^15 as Kaldi expects, 128 bands from 20 Hz, Povey window, 25/10 ms, natural
+logarithm, no dither, so quiet recordings stay above the floor and only digital silence meets it. ``published`` is
+mean, population standard deviation and the 5th, 25th, 50th, 75th and 95th percentile (linear interpolation) of each
+band over time, statistic-major: 7 x 128. The tokens are the frames with the bands as channels (F' = 1), so that every
+pooling keeps the bands apart and ``freq`` equals ``mean``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.types import EncoderCard
+from model_zoo._cards import dims
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BANDS = 128
+PERCENTILES = (5, 25, 50, 75, 95)
+STATISTICS = 2 + len(PERCENTILES)
+
+CARDS = (
+    EncoderCard(
+        id="fbank.stats",
+        version=1,
+        sample_rate=16000,
+        min_s=0.025,
+        dims=dims(BANDS, published=STATISTICS * BANDS),
+        frontend="kaldi log-mel, 128 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz",
+        citation="Povey et al., The Kaldi speech recognition toolkit, ASRU 2011",
+        licence="MIT",
+        grid=(0.010, 1),
+        parity="golden",
+        default_pooling="published",
+        notes="no learning: statistics of each mel band over time",
+    ),
+)
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The weightless encoder; ``weights`` is not used."""
+    import torch
+    from torch import Tensor
+
+    from bench.types import Grid, Tokens
+    from model_zoo._adapter import Adapter
+    from model_zoo._frontend import KaldiFbank
+
+    def percentiles(frames: Tensor) -> list[Tensor]:
+        """Linear-interpolation percentiles of (B, T', bands) over time; torch.quantile limits the input's size."""
+        ordered = frames.sort(dim=1).values
+        at = [q / 100 * (frames.shape[1] - 1) for q in PERCENTILES]
+        pairs = [(ordered[:, int(a)], ordered[:, min(int(a) + 1, frames.shape[1] - 1)], a - int(a)) for a in at]
+        return [torch.lerp(low, high, share) for low, high, share in pairs]
+
+    class FbankStats(Adapter):
+        def __init__(self) -> None:
+            super().__init__(card)
+            self.fbank = KaldiFbank(card.sample_rate, BANDS, window="povey", scale=2.0**15)
+
+        def batch_length(self, n: int) -> int:
+            """The most samples that give as many frames as n, so that a batch needs no mask."""
+            return (self.fbank.frames(n)) * self.fbank.hop + self.fbank.size - 1
+
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            frames = self.fbank(wave)[:, : self.fbank.frames(int(length[0]))]  # (B, T', bands)
+            clip = torch.stack([frames.mean(1), frames.std(1, correction=0), *percentiles(frames)], dim=1)
+            tokens = torch.full_like(length, frames.shape[1])
+            grid = Grid(frames[:, :, None], tokens, card.grid[0], "fbank")
+            return Tokens((grid,), clip.flatten(1))
+
+    return FbankStats().eval()

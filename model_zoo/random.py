@@ -1,0 +1,122 @@
+"""Untrained twins: ``random.<id>`` is any encoder that has weights, without them.
+
+Paper: none; the control asks how much of a score the architecture and its front end give away before any training
+(Saxe et al., On random weights and unsupervised feature learning, ICML 2011). Checkpoint: none. Licence: the
+original encoder's code licence. Trained on: nothing.
+
+The twin has the released geometry and each library's own initialisation under ``torch.manual_seed(0)``. BatchNorm
+starts at mean 0 and variance 1, under which a deep untrained network fades to nothing; so ``fit_stats`` measures the
+statistics on the training clips (each BatchNorm by batch, averaged by number of clips). ``needs_stats`` tells whether
+there are any. ``weights_digest`` is the digest of the state before that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import registry
+from bench.errors import UnknownId
+from bench.types import EncoderCard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import nn
+
+PREFIX = "random."
+SEED = 0
+CARDS: tuple[EncoderCard, ...] = ()  # one for every encoder with weights: see card(id)
+OPEN = "random.<id>: untrained twin of any encoder that has weights"
+
+
+def card(id: str) -> EncoderCard:
+    """The twin's card: the original's without weights. Raises ``KeyError`` for anything that has no twin."""
+    original = id.removeprefix(PREFIX)
+    if original == id or original.startswith(PREFIX):
+        raise KeyError(id)
+    try:
+        known = registry.encoder_card(original)
+    except UnknownId as error:
+        raise KeyError(id) from error
+    if not known.weights:
+        raise KeyError(id)
+    return dataclasses.replace(
+        known,
+        id=id,
+        weights=(),
+        trained_on=(),
+        parity="self-consistent",
+        notes=f"control: {original} untrained" + (f"; {known.notes}" if known.notes else ""),
+    )
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The twin of the encoder that the card's id names, seeded by itself; the global random state is left alone."""
+    import torch
+    from torch import Tensor, nn
+
+    from bench.types import Tokens
+    from model_zoo._checkpoint import state_digest
+
+    class Twin(nn.Module):
+        """Delegates to the untrained encoder."""
+
+        def __init__(self, encoder: nn.Module):
+            super().__init__()
+            self.encoder = encoder
+            self.card = card
+            self.weights_digest = state_digest(encoder)
+
+        @property
+        def needs_stats(self) -> bool:
+            """Whether there are BatchNorm statistics to measure."""
+            return bool(self._norms())
+
+        def _norms(self) -> list[nn.Module]:
+            return [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+        def batch_length(self, n: int) -> int:
+            """The original's."""
+            return self.encoder.batch_length(n) if hasattr(self.encoder, "batch_length") else n
+
+        def forward(self, wave: Tensor, length: Tensor) -> Tokens:
+            return self.encoder(wave, length)
+
+        @torch.no_grad()
+        def fit_stats(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+            """Measures the BatchNorm statistics on ``batches`` of (wave, length); without BatchNorm reads nothing.
+
+            A batch weighs by its number of clips, so that a lone long clip counts as one. Measuring again starts
+            afresh.
+            """
+            norms = self._norms()
+            if not norms:
+                return
+            momenta, seen = [norm.momentum for norm in norms], dict.fromkeys(norms, 0)
+
+            def weigh(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+                clips = len(inputs[0])
+                seen[norm] += clips
+                norm.momentum = clips / seen[norm]
+
+            hooks = [norm.register_forward_pre_hook(weigh) for norm in norms]
+            try:
+                for norm in norms:
+                    norm.reset_running_stats()
+                    norm.train()
+                for wave, length in batches:
+                    self.encoder(wave, length)
+            finally:
+                for hook in hooks:
+                    hook.remove()
+                for norm, momentum in zip(norms, momenta, strict=True):
+                    norm.momentum = momentum
+                    norm.eval()
+
+    original = registry.encoder_card(card.id.removeprefix(PREFIX))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        encoder = registry.family(registry.ENCODERS, original.id).build(original, None)
+    return Twin(encoder).eval()

@@ -1,0 +1,114 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench import cli
+
+
+def test_wrong_ids_exit_with_2_and_one_line_that_suggests(capsys, tmp_path):
+    for command, hint in (
+        (["check", "icbhi.cycle4"], "icbhi.cycles4"),
+        (["run", "--task", "icbhi.cycles4", "--encoder", "fbank.stat", "--out", str(tmp_path)], "fbank.stats"),
+        (["run", "--suite", "quik", "--encoder", "fbank.stats", "--out", str(tmp_path)], "quick"),
+        (["run", "--task", "icbhi.cycles4", "--encoder", "fbank.stats:men", "--out", str(tmp_path)], "pooling"),
+        (["encode", "icbhi.cycles4", "--encoder", "efficientat.mn4"], "efficientat.mn04"),
+        (["score", "--task", "sprsound.event2", "x.csv"], "sprsound.events2"),
+    ):
+        assert cli.main(command) == 2, command
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and hint in lines[0], lines
+
+
+def test_absent_data_and_weights_exit_with_1_and_say_what_to_do(capsys, tmp_path, simulated, monkeypatch):
+    monkeypatch.delenv("RESPBENCH_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "icbhi.cycles4"]) == 1
+    assert "RESPBENCH_DATA" in capsys.readouterr().err
+    command = ["run", "--task", "icbhi.cycles4", "--encoder", "ast.base", "--root", str(simulated)]
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 1
+    assert "ast.base" in capsys.readouterr().err
+
+
+def test_ls_lists_everything_as_table_and_json(capsys):
+    assert cli.main(["ls"]) == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("efficientat.mn04", "icbhi.cycles4", "quick"))
+    for what in ("encoders", "tasks", "suites"):
+        assert cli.main(["ls", what, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["id"]
+
+
+@pytest.mark.parametrize("command", [["--help"], ["ls"]])
+def test_help_and_ls_answer_within_half_a_second(command):
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "bench.cli", *command], check=True, capture_output=True)
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.5
+
+
+def test_check_prints_counts_and_findings_as_json(capsys, simulated):
+    assert cli.main(["check", "icbhi.cycles4", "--root", str(simulated), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["state"] == "simulated" and report["ok"]
+    assert (
+        sum(report["splits"]["train"][c] for c in ("normal", "crackle", "wheeze", "both"))
+        == (report["splits"]["train"]["clips"])
+    )
+    assert cli.main(["check", "icbhi.cycles4", "--root", str(simulated)]) == 0
+    assert "simulated" in capsys.readouterr().out
+
+
+def test_run_lists_absent_encoders_and_a_second_run_makes_nothing(capsys, simulated, tmp_path, monkeypatch):
+    monkeypatch.setenv("RESPBENCH_DATA", str(simulated))
+    monkeypatch.delenv("RESPBENCH_WEIGHTS", raising=False)
+    command = ["run", "--suite", "quick", "--encoder", "meta.duration", "ast.base", "--skip-absent"]
+    command += ["--out", str(tmp_path), "--title", "A board"]
+    assert cli.main(command) == 0
+    first = capsys.readouterr()
+    assert "not a medical device" in first.out.lower() and "simulated" in first.out.lower()
+    assert cli.main(command) == 0
+    assert "0 records made" in capsys.readouterr().err
+    overview = (tmp_path / "leaderboard.md").read_text()
+    assert overview.startswith("# A board") and "**not at hand**" in overview and "Made by" in overview
+    assert cli.main(["leaderboard", str(tmp_path), "--json"]) == 0
+    assert {row["encoder"] for row in json.loads(capsys.readouterr().out)} >= {"meta.duration", "control.chance"}
+
+
+def test_encode_writes_features_and_their_clips_in_one_order(simulated, tmp_path, capsys):
+    command = ["encode", "icbhi.cycles4", "--encoder", "meta.duration", "--root", str(simulated)]
+    assert cli.main([*command, "--out", str(tmp_path), "--json"]) == 0
+    import numpy as np
+    import pandas as pd
+
+    facts = json.loads(capsys.readouterr().out)
+    clips = pd.read_csv(tmp_path / "clips.csv")
+    features = np.load(next(tmp_path.glob("*.npy")))
+    np.testing.assert_allclose(features[:, 0], np.log(clips["end_s"] - clips["start_s"]), atol=1e-3)
+    assert facts["clips"] == len(clips)
+
+
+def test_the_doctor_reports_versions_data_and_weights(capsys, simulated, monkeypatch):
+    monkeypatch.setenv("RESPBENCH_DATA", str(simulated))
+    assert cli.main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["torchaudio"] in ("native", "python-only")
+    assert report["data"]["icbhi.cycles4"].startswith("simulated")
+    assert set(report["weights"]) == {"ast.base", "efficientat.mn04", "whisper.base"}
+
+
+def test_nothing_is_drawn_where_no_terminal_watches(simulated, tmp_path):
+    command = [sys.executable, "-m", "bench.cli", "encode", "icbhi.cycles4", "--encoder", "meta.duration"]
+    done = subprocess.run(
+        [*command, "--root", str(simulated)],
+        env=os.environ | {"RESPBENCH_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""

@@ -1,0 +1,120 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from bench import audio
+from bench.encoders import embed, load_encoder
+from bench.features import FeatureStore
+from bench.manifest import load_task, prepare
+
+
+@pytest.fixture(scope="module")
+def prepared(simulated):
+    return prepare(load_task("icbhi.cycles4", simulated))
+
+
+def test_features_are_those_of_embed_in_the_order_of_the_rows(prepared, simulated, tmp_path):
+    encoder = load_encoder("fbank.stats")
+    pooling = encoder.card.default_pooling
+    store = FeatureStore(encoder, prepared, folder=tmp_path)
+    assert store.encode([(-1, pooling)]) == len(prepared.rows)
+    some = [0, 7, len(prepared.rows) - 1]
+    waves = []
+    for row in prepared.rows.iloc[some].itertuples():
+        wave, rate = audio.read(prepared.root / row.path, row.start_s, row.end_s)
+        waves.append(audio.resample(wave, rate, encoder.card.sample_rate))
+    np.testing.assert_allclose(store.gather((-1, pooling))[some], embed(encoder, waves, pooling), atol=1e-4, rtol=1e-4)
+
+
+def test_a_second_call_encodes_nothing_and_a_new_pooling_does(prepared, tmp_path):
+    encoder = load_encoder("random.efficientat.mn04")
+    first = FeatureStore(encoder, prepared, folder=tmp_path)
+    first.encode([(-1, "mean")])
+    assert first.encode([(-1, "mean")]) == 0
+    assert first.encode([(-1, "mean"), (-1, "freq")]) == len(prepared.rows)
+    bands = first.gather((-1, "freq")).reshape(len(prepared.rows), encoder.card.grid[1], -1)
+    np.testing.assert_allclose(bands.mean(axis=1), first.gather((-1, "mean")), atol=1e-5)
+
+
+def test_tasks_that_share_clips_share_features(simulated, tmp_path):
+    encoder = load_encoder("meta.duration")
+    want = [(-1, encoder.card.default_pooling)]
+    FeatureStore(encoder, prepare(load_task("sprsound.events2", simulated)), folder=tmp_path).encode(want)
+    assert FeatureStore(encoder, prepare(load_task("sprsound.events7", simulated)), folder=tmp_path).encode(want) == 0
+    to_icbhi = prepare(load_task("transfer.sprsound-icbhi", simulated))
+    missing = FeatureStore(encoder, to_icbhi, folder=tmp_path).encode(want)
+    assert (
+        missing == to_icbhi.rows["clip_id"].isin(prepare(load_task("icbhi.cycles2", simulated)).rows["clip_id"]).sum()
+    )
+
+
+def test_a_shard_without_its_listing_does_not_exist(prepared, tmp_path):
+    encoder = load_encoder("meta.duration")
+    want = (-1, encoder.card.default_pooling)
+    store = FeatureStore(encoder, prepared, folder=tmp_path)
+    store.encode([want])
+    expected = store.gather(want)
+    for listing in store.folder.glob("*/*.json"):
+        listing.unlink()
+    assert store.encode([want]) == len(prepared.rows)
+    np.testing.assert_array_equal(store.gather(want), expected)
+
+
+def test_export_writes_the_same_array(prepared, tmp_path):
+    encoder = load_encoder("meta.duration")
+    want = (-1, encoder.card.default_pooling)
+    store = FeatureStore(encoder, prepared, folder=tmp_path)
+    store.encode([want])
+    assert store.export(want, tmp_path / "out.npy") == (len(prepared.rows), 1)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), store.gather(want))
+
+
+def test_the_store_is_another_one_for_other_weights_policy_or_training_clips(prepared, simulated):
+    twin = load_encoder("random.efficientat.mn04")
+    other = prepare(load_task("sprsound.events2", simulated))
+    assert FeatureStore(twin, prepared).digest != FeatureStore(twin, other).digest  # statistics are fitted on train
+    plain = load_encoder("fbank.stats")
+    assert FeatureStore(plain, prepared).digest == FeatureStore(plain, other).digest
+    plain.weights_digest = "0" * 64
+    assert FeatureStore(plain, prepared).digest != FeatureStore(load_encoder("fbank.stats"), prepared).digest
+
+
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(simulated, tmp_path):
+    """kill -9 in the middle of a run, start again: every record and prediction file is what one run gives."""
+    command = [sys.executable, "-m", "bench.cli", "run", "--task", "icbhi.cycles4", "sprsound.events2"]
+    command += ["--encoder", "fbank.stats", "random.efficientat.mn04:mean", "--root", str(simulated), "--out"]
+
+    def environment(name):
+        return os.environ | {"RESPBENCH_CACHE": str(tmp_path / name), "OMP_NUM_THREADS": "1"}
+
+    subprocess.run([*command, str(tmp_path / "whole")], env=environment("cache1"), check=True, capture_output=True)
+    broken = tmp_path / "broken"
+    for wait in (3.0, 4.5):
+        process = subprocess.Popen(
+            [*command, str(broken)], env=environment("cache2"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(
+        [*command, str(broken)], env=environment("cache2"), check=True, capture_output=True, text=True
+    )
+    names = sorted(p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*.*") if p.is_file())
+    compared = [name for name in names if not name.name.endswith(".run.json") and name.name != "board.json"]
+    assert len(compared) > 12
+    for name in compared:
+        if name.suffix == ".md":  # the overview names the command, whose --out differs
+            continue
+        assert (broken / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    again = subprocess.run(
+        [*command, str(broken)], env=environment("cache2"), check=True, capture_output=True, text=True
+    )
+    assert "0 records made" in again.stderr
+    assert "records made" in done.stderr
+    shutil.rmtree(broken)

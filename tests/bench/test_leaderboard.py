@@ -1,0 +1,77 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+import bench
+from bench import records, run
+from bench.leaderboard import cells, rank_class, twin_differences
+from bench.manifest import prepare
+
+
+@pytest.fixture(scope="module")
+def made(simulated):
+    out = []
+    encoders = [bench.load_encoder(id) for id in ("fbank.stats", "meta.duration", "random.efficientat.mn04")]
+    for name in ("icbhi.cycles2", "sprsound.events2"):
+        task = bench.load_task(name, simulated)
+        out += [bench.evaluate(encoder, task, pooling=p)[0] for encoder in encoders for p in [None]]
+        out.append(run.control("control.majority", task.card, prepare(task)))
+    return out
+
+
+def renamed(record, **spec):
+    spec = record.spec | spec
+    return dataclasses.replace(record, spec=spec, key=records.key(spec))
+
+
+def test_one_row_per_encoder_one_column_per_test_and_a_named_mean(made):
+    wide = bench.leaderboard(made)
+    assert list(wide["encoder"])[0] == "fbank.stats" and wide["rank"].iloc[0] == 1
+    assert wide.attrs["mean_of"] == ["icbhi.cycles2/corrected", "sprsound.events2/inter"]
+    row = wide.set_index("encoder").loc["fbank.stats"]
+    assert row["mean"] == pytest.approx((row["icbhi.cycles2/corrected"] + row["sprsound.events2/inter"]) / 2)
+    assert {"icbhi.cycles2/official", "sprsound.events2/intra"} <= set(wide.columns)
+
+
+def test_a_missing_cell_leaves_the_mean_blank(made):
+    wide = bench.leaderboard(
+        [r for r in made if (r.spec["encoder"], r.spec["task"]) != ("fbank.stats", "icbhi.cycles2")]
+    )
+    row = wide.set_index("encoder").loc["fbank.stats"]
+    assert np.isnan(row["icbhi.cycles2/corrected"]) and np.isnan(row["mean"]) and np.isnan(row["rank"])
+
+
+def test_controls_finetuning_and_literature_protocols_are_ranked_apart(made):
+    classes = {r.spec["encoder"]: rank_class(r.spec) for r in made}
+    assert classes == {
+        "fbank.stats": "frozen",
+        "meta.duration": "control",
+        "random.efficientat.mn04": "control",
+        "control.majority": "control",
+    }
+    literature = renamed(made[0], protocol="literature/opera")
+    assert rank_class(literature.spec) == "literature"
+    assert rank_class(made[0].spec | {"kind": "finetune"}) == "finetune"
+    wide = bench.leaderboard([*made, literature])
+    assert (wide.groupby("class")["rank"].min().dropna() == 1).all()
+
+
+def test_seed_spread_and_patient_interval_stay_apart(made):
+    record = made[0]
+    shifted = renamed(record, seed=1)
+    scores = {t: {m: s | {"value": s["value"] - 0.02} for m, s in table.items()} for t, table in record.scores.items()}
+    both = cells([record, dataclasses.replace(shifted, scores=scores)]).set_index("test").loc["corrected"]
+    score = record.scores["corrected"][record.data["task"]["main_metric"]]
+    assert both["value"] == pytest.approx(score["value"] - 0.01)
+    assert both["seed_sd"] == pytest.approx(0.01)
+    assert (both["low"], both["high"], both["seeds"]) == (score["low"], score["high"], 2)
+
+
+def test_the_difference_to_the_twin_is_paired_with_the_same_settings_only(made):
+    twin = next(r for r in made if r.spec["encoder"].startswith("random."))
+    pretrained = renamed(twin, encoder="efficientat.mn04")
+    differences = twin_differences([twin, pretrained])
+    assert {test for key, test in differences} == set(twin.scores)
+    assert all(d.value == 0 and key == pretrained.key for (key, _), d in differences.items())
+    assert not twin_differences([twin, renamed(twin, encoder="efficientat.mn04", pooling="freq")])

@@ -1,0 +1,94 @@
+import gzip
+
+import pytest
+
+import bench
+from bench import cli, records
+from bench.errors import BadInput
+from bench.scoring import score_file
+
+
+@pytest.fixture(scope="module")
+def record(simulated):
+    return bench.evaluate(bench.load_encoder("meta.duration"), bench.load_task("sprsound.events7", simulated))[0]
+
+
+@pytest.fixture
+def predictions(record, tmp_path):
+    path = tmp_path / "predictions.csv"
+    record.predictions.drop(columns=["group", "domain", "split"]).to_csv(path, index=False)
+    return path
+
+
+def test_scoring_our_own_predictions_gives_our_own_record(record, predictions, simulated):
+    report = score_file("sprsound.events7", predictions, simulated)
+    assert report["scores"] == record.scores
+    assert report["warnings"] == []
+
+
+def test_class_names_gzip_and_missing_scores_are_welcome(record, predictions, simulated, tmp_path):
+    names = record.data["task"]["classes"]
+    table = record.predictions[["clip_id", "y_true", "y_pred"]].copy()
+    table["y_true"] = [names[k] for k in table["y_true"]]
+    table["y_pred"] = [names[k].upper() for k in table["y_pred"]]
+    path = tmp_path / "named.csv.gz"
+    path.write_bytes(gzip.compress(table.to_csv(index=False).encode()))
+    report = score_file("sprsound.events7", path, simulated)
+    assert report["scores"]["inter"]["sprsound.Score"] == record.scores["inter"]["sprsound.Score"]
+    assert "auroc" not in report["scores"]["inter"]
+
+
+def test_unknown_clips_are_scored_as_given_with_a_warning(predictions, simulated, record):
+    predictions.write_text(
+        predictions.read_text()
+        + predictions.read_text().splitlines()[1].replace(record.predictions["clip_id"].iloc[0], "my-own-clip")
+        + "\n"
+    )
+    report = score_file("sprsound.events7", predictions, simulated)
+    assert list(report["scores"]) == ["as given"]
+    assert "clip-level interval" in report["warnings"][0]
+    score = report["scores"]["as given"]["sprsound.Score"]
+    assert score["n"] == score["groups"] == len(record.predictions) + 1
+    assert "clip" in score["method"]
+
+
+def test_without_any_data_a_file_is_still_scored(predictions, tmp_path):
+    report = score_file("sprsound.events7", predictions, tmp_path)
+    assert list(report["scores"]) == ["as given"] and len(report["warnings"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clip_id,y_true\na,0\n", "no column y_pred"),
+        ("clip_id,y_true,y_pred\n", "no predictions"),
+        ("clip_id,y_true,y_pred\na,0,0\na,0,0\n", "more than once"),
+        ("clip_id,y_true,y_pred\na,0,9\n", "line 2 is '9'"),
+        ("clip_id,y_true,y_pred\na,0,0\nb,Wheezy,0\n", "line 3 is 'Wheezy'"),
+        ("clip_id,y_true,y_pred,s_0\na,0,0,0.5\n", "score columns s_0"),
+        ("", "not a readable CSV"),
+    ],
+)
+def test_a_malformed_file_is_named_with_the_line(tmp_path, text, message):
+    path = tmp_path / "mine.csv"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=message) as error:
+        score_file("sprsound.events7", path)
+    assert str(path) in str(error.value)
+
+
+def test_labels_in_another_order_are_noticed(predictions, simulated, record):
+    lines = predictions.read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[1] = str((int(cells[1]) + 1) % 7)
+    predictions.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]))
+    with pytest.raises(BadInput, match="contradicts the manifest"):
+        score_file("sprsound.events7", predictions, simulated)
+
+
+def test_the_command_prints_the_table_and_json(predictions, simulated, capsys):
+    command = ["score", "--task", "sprsound.events7", str(predictions), "--root", str(simulated)]
+    assert cli.main(command) == 0
+    assert "SPRSound Score" in capsys.readouterr().out
+    assert cli.main([*command, "--json"]) == 0
+    assert records.json.loads(capsys.readouterr().out)["scores"]["inter"]

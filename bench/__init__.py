@@ -13,9 +13,9 @@ _HOME = {
     "embed": "bench.encoders",
     "load_task": "bench.manifest",
     "evaluate": "bench.run",
-    "leaderboard": "bench.leaderboard",
-    "check_encoder": "bench.check_encoder",
-    "check_task": "bench.check_task",
+    "leaderboard": "bench.ranking",
+    "check_encoder": "bench.encoder_contract",
+    "check_task": "bench.task_report",
 }
 __all__ = [
     "check_encoder",

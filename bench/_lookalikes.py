@@ -22,10 +22,10 @@ ICBHI_DEVICES = ("AKGC417L", "LittC2SE", "Meditron", "Litt3200")
 ICBHI_CLASSES = ("normal", "crackle", "wheeze", "both")
 ICBHI_LOCATIONS = ("Tc", "Al", "Ar", "Pl", "Pr", "Ll", "Lr")
 ICBHI_PHENOTYPES = (
-    Phenotype(0.42, (0.92, 0.04, 0.03, 0.01), ("Healthy", "Healthy", "URTI")),
-    Phenotype(0.26, (0.24, 0.66, 0.04, 0.06), ("COPD", "Bronchiectasis", "Pneumonia")),
-    Phenotype(0.17, (0.32, 0.05, 0.55, 0.08), ("COPD", "Asthma")),
-    Phenotype(0.15, (0.30, 0.20, 0.20, 0.30), ("COPD",)),
+    Phenotype(0.46, (0.95, 0.02, 0.02, 0.01), ("Healthy", "Healthy", "URTI")),
+    Phenotype(0.24, (0.18, 0.70, 0.05, 0.07), ("COPD", "Bronchiectasis", "Pneumonia")),
+    Phenotype(0.16, (0.22, 0.07, 0.62, 0.09), ("COPD", "Asthma")),
+    Phenotype(0.14, (0.20, 0.22, 0.22, 0.36), ("COPD",)),
 )
 DEVICE_RATES = ((0.0, 0.55, 0.30, 0.15), (1.0, 0.0, 0.0, 0.0))  # under a full shortcut: abnormal, normal devices
 ICBHI_TRAIN_SHARE = 0.6

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench import metrics
-from bench.leaderboard import cells, leaderboard, rank_class, twin_differences
+from bench.ranking import cells, leaderboard, rank_class, twin_differences
 from bench.records import load_all
 from bench.tables import BLANK, markdown, percent
 from bench.task_page import DISCLAIMER, row_name, task_page

@@ -161,10 +161,10 @@ def list_ids(arguments: argparse.Namespace) -> int:
 
 def check_task(arguments: argparse.Namespace) -> int:
     """``check``: exit status 1 where a finding is an error."""
-    from bench.check_task import check_task as check
     from bench.listing import check_text
     from bench.manifest import load_task
     from bench.progress import terminal
+    from bench.task_report import check_task as check
 
     report = check(load_task(arguments.task, arguments.root), progress=terminal)
     if arguments.json:
@@ -231,7 +231,7 @@ def run_suite(arguments: argparse.Namespace) -> int:
 def leaderboard(arguments: argparse.Namespace) -> int:
     """``leaderboard``"""
     from bench import board, records
-    from bench.leaderboard import leaderboard as wide
+    from bench.ranking import leaderboard as wide
 
     found = records.load_all(arguments.folder)
     written = board.write(found, arguments.folder)

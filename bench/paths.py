@@ -28,4 +28,4 @@ def weight_folders() -> list[Path]:
     """Folders searched for weight files, in order: ``$RESPBENCH_WEIGHTS``, ``<data>/weights``, the cache."""
     named = os.environ.get("RESPBENCH_WEIGHTS")
     data = data_root()
-    return [Path(named)] * bool(named) + ([data / "weights"] if data else []) + [cache_root() / "weights"]
+    return ([Path(named)] if named else []) + ([data / "weights"] if data else []) + [cache_root() / "weights"]

@@ -37,9 +37,9 @@ def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
         return tokens.clip
     grid = _layer(tokens, layer)
     if pooling == "cls":
-        if (cls := getattr(grid, "cls", None)) is None:
+        if grid.cls is None:
             raise BadInput("pooling 'cls'", f"layer {grid.name} has no class token", "take 'mean'")
-        return cls
+        return grid.cls
     if pooling == "mean_valid" and grid.valid is not None:
         return _mean(grid.hidden, _counted(grid, grid.valid)).mean(dim=1)
     length = _counted(grid, grid.length)

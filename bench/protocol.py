@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.errors import UnknownId
-from bench.progress import Progress, silent
+from bench.progress import Tick
 from bench.types import Protocol, TaskCard
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
+FOLDS = 5
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -53,25 +50,23 @@ def get(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def selection_metric(card: TaskCard) -> Callable[[np.ndarray, np.ndarray, np.ndarray], float]:
-    """``(y_true (N,), y_pred (N,), scores (N, K)) -> float``, larger is better: the card's main metric."""
-    from bench import metrics
+def probe(protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: None) -> Any:
+    """An unfitted probe: ``fit(X, y, groups)``, ``predict_proba(X) -> (N, K)``, ``best_params_``, ``path_``.
 
-    sign = 1.0 if metrics.get(card.main_metric).direction == "higher" else -1.0
-    part = metrics.Roles.of(card)
-
-    def value(y_true: np.ndarray, y_pred: np.ndarray, scores: np.ndarray) -> float:
-        return sign * metrics.evaluate(card.main_metric, y_true, y_pred, scores, part)
-
-    return value
-
-
-def probe(protocol: Protocol, card: TaskCard, seed: int, progress: Progress = silent) -> Any:
-    """An unfitted probe: ``fit(X, y, groups)``, ``predict_proba(X) -> (N, K)``, ``best_params_``, ``path_``."""
+    ``tick`` is called with 1 after each of its ``FOLDS`` folds. Raises ``UnknownId`` for a protocol without a probe.
+    """
     if protocol.name == "linear":
+        from bench.metrics import Roles
         from bench.probe.linear import LinearProbe
 
-        return LinearProbe(seed=seed, metric=selection_metric(card), n_classes=len(card.classes), progress=progress)
+        return LinearProbe(
+            folds=FOLDS,
+            seed=seed,
+            metric=card.main_metric,
+            roles=Roles.of(card),
+            n_classes=len(card.classes),
+            progress=lambda done, folds: tick(1),
+        )
     if protocol.name == "knn":
         from bench.probe.knn import KnnProbe
 

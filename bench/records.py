@@ -103,7 +103,7 @@ def read(json_path: Path) -> Record:
 def read_predictions(csv_path: Path) -> pd.DataFrame:
     """A prediction table with text ids and integer labels, exactly as written."""
     text = {"clip_id": str, "group": str, "domain": str, "split": str}
-    return pd.read_csv(csv_path, dtype=text, keep_default_na=False, na_values=[], float_precision="round_trip")
+    return pd.read_csv(csv_path, dtype=text, keep_default_na=False, na_values=[])
 
 
 def paths(folder: Path) -> Iterator[Path]:

@@ -17,12 +17,11 @@ from bench import protocol as protocols
 from bench import provenance, records, stats
 from bench.errors import BadInput, UnknownId
 from bench.features import FeatureStore
-from bench.manifest import Prepared, prepare
+from bench.manifest import TRAIN, Prepared, prepare
 from bench.progress import Progress, silent
 from bench.types import Encoder, EncoderCard, Record, Task, TaskCard
 
 CONTROLS = ("control.chance", "control.majority")
-TRAIN = ("train", "val")  # selection cross-validates inside both; neither is ever scored
 
 
 def evaluate(
@@ -69,9 +68,10 @@ def evaluate_prepared(
     features = store.gather(want)
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
     check_trainable(card, prepared)
-    probe = protocols.probe(named, card, seed, progress)
     labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
-    probe.fit(features[train], labels[train], groups[train])
+    with progress(f"{named.name} {encoder.card.id} {want[1]} on {card.id}", protocols.FOLDS) as tick:
+        probe = protocols.probe(named, card, seed, tick)
+        probe.fit(features[train], labels[train], groups[train])
     selection = {
         "method": named.selection,
         "chosen": probe.best_params_,

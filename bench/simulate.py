@@ -176,18 +176,30 @@ def _check(corpus: str, parameters: Mapping, *, fewest_patients: int, most_patie
 def _publish(folder: Path, corpus: str, parameters: dict, write: Callable[[Path], dict]) -> dict:
     """The facts of the corpus in ``folder``: read where they are there, else made aside and renamed into place."""
     made_with = {"corpus": corpus, "generator": VERSION, "parameters": parameters}
-    if folder.is_dir() and any(folder.iterdir()):
-        marker = folder / MARKER
-        facts = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
-        if {name: facts.get(name) for name in made_with} != made_with:
-            held = "another simulation" if facts else "other files"
-            raise BadInput(folder, f"the folder holds {held}", "choose another folder or empty this one")
-        return facts
+    if (held := _held(folder, made_with)) is not None:
+        return held
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
         made = Path(aside) / corpus
         made.mkdir()
         facts = made_with | write(made)
         (made / MARKER).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        made.rename(folder)
+        try:
+            made.rename(folder)
+        except OSError:  # another process was faster
+            if _held(folder, made_with) is None:
+                raise
+    return facts
+
+
+def _held(folder: Path, made_with: dict) -> dict | None:
+    """The facts of this very corpus in ``folder``, None where the folder is absent or empty."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    marker = folder / MARKER
+    if not marker.is_file():
+        raise BadInput(folder, "the folder holds other files", "choose another folder")
+    facts = json.loads(marker.read_text(encoding="utf-8"))
+    if {name: facts.get(name) for name in made_with} != made_with:
+        raise BadInput(folder, "the folder holds another simulation", "choose another folder or delete this one")
     return facts

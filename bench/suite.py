@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench import protocol as protocols
@@ -86,7 +87,7 @@ def run_suite(
     for card, prepared in data:
         for name in run.CONTROLS:
             spec = run.control_spec(name, card, prepared, 0)
-            _keep(spec, out, outcome, say, lambda: run.control(name, card, prepared))  # noqa: B023
+            _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
     for asked in encoders:
         try:
             encoder = load_encoder(asked.id, asked.weights, device)
@@ -109,17 +110,8 @@ def run_suite(
                 for clip in {protocols.get(name).clip for name in protocol_names}:
                     FeatureStore(encoder, prepared, clip).encode(wanted, progress)
             for (layer, pooling), name, seed, spec in combinations:
-                make = lambda: run.evaluate_prepared(  # noqa: E731
-                    encoder,
-                    card,
-                    prepared,
-                    name,
-                    seed,
-                    pooling=pooling,
-                    layer=layer,
-                    progress=progress,  # noqa: B023
-                )
-                _keep(spec, out, outcome, say, make)
+                make = partial(run.evaluate_prepared, encoder, card, prepared, name, seed)
+                _keep(spec, out, outcome, say, partial(make, pooling=pooling, layer=layer, progress=progress))
     return outcome
 
 

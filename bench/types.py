@@ -70,13 +70,18 @@ class EncoderCard:
 
 
 class Grid(NamedTuple):
-    """One layer's tokens: ``hidden`` (B, T', F', D) float, ``length`` (B,) int64 tokens in time that count."""
+    """One layer's tokens: ``hidden`` (B, T', F', D) float, ``length`` (B,) int64 tokens in time that count.
+
+    ``valid`` (B,) int64 counts the tokens over real audio, where the original averages its own padding too; ``cls``
+    (B, D) is the layer's class token.
+    """
 
     hidden: torch.Tensor
     length: torch.Tensor
     hop_s: float
     name: str
-    valid: torch.Tensor | None = None  # (B,) tokens over real audio, where the original averages padding too
+    valid: torch.Tensor | None = None
+    cls: torch.Tensor | None = None
 
 
 class Tokens(NamedTuple):

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from bench.types import EncoderCard, Grid, Tokens
-
-
-class ClsGrid(NamedTuple):
-    """A ``bench.types.Grid`` with the layer's class token ``cls`` (B, D) beside its patch tokens."""
-
-    hidden: Tensor
-    length: Tensor
-    hop_s: float
-    name: str
-    valid: Tensor | None = None
-    cls: Tensor | None = None
 
 
 class Adapter(nn.Module):

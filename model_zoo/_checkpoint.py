@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import CheckpointError
+from bench.errors import CheckpointError, MissingWeights
 from bench.paths import weight_folders
 from bench.types import EncoderCard, Weights
 
@@ -27,7 +27,7 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
     ``weights`` names it explicitly (the file, the transformers folder, or a folder that holds the file); its digest
     may then differ from the card's and shows in the encoder's ``weights_digest``. Otherwise ``card.weights``, which
     are alternatives in order of preference, are looked for in ``bench.paths.weight_folders()``, and a pinned digest
-    must match. Raises ``CheckpointError``.
+    must match. Raises ``MissingWeights`` where there is none, ``CheckpointError`` for a wrong digest or path.
     """
     if weights is not None:
         path = Path(weights)
@@ -41,7 +41,7 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
             if path.exists():
                 _verify(path, wanted)
                 return path
-    raise CheckpointError(card.id, _absent(card, folders), _remedy(card, folders))
+    raise MissingWeights(card.id, _absent(card), _remedy(card, folders))
 
 
 def _verify(path: Path, wanted: Weights) -> None:
@@ -53,9 +53,8 @@ def _verify(path: Path, wanted: Weights) -> None:
         )
 
 
-def _absent(card: EncoderCard, folders: list[Path]) -> str:
-    files = " or ".join(w.file for w in card.weights) or "weights"
-    return f"{files} not found in {', '.join(map(str, folders))}"
+def _absent(card: EncoderCard) -> str:
+    return f"no {' or '.join(w.file for w in card.weights)} at hand"
 
 
 def _remedy(card: EncoderCard, folders: list[Path]) -> str:
@@ -67,7 +66,8 @@ def _remedy(card: EncoderCard, folders: list[Path]) -> str:
             lines.append(f"run `hf download {w.hub} --local-dir {folders[0] / w.file}` ({facts})")
         elif w.urls:
             lines.append(f"download {' or '.join(w.urls)} to {folders[0] / w.file} ({facts})")
-    return ", or ".join(lines) or "name the file explicitly"
+    searched = f" (looked in {', '.join(map(str, folders))})"
+    return (", or ".join(lines) or "name the file explicitly") + searched
 
 
 def download(weights: Weights, folder: str | Path) -> Path:

@@ -141,8 +141,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     import torch
 
-    from bench.types import Tokens
-    from model_zoo._adapter import Adapter, ClsGrid
+    from bench.types import Grid, Tokens
+    from model_zoo._adapter import Adapter
     from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._compat import import_torchaudio
     from model_zoo._frontend import KaldiFbank
@@ -183,7 +183,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             count = torch.full_like(length, times)
             valid = (-(-self.frontend.frames(length) // self.stride)).clamp_max(times)
             layers = tuple(
-                ClsGrid(
+                Grid(
                     y[:, 2:].unflatten(1, (bands, times)).transpose(1, 2),  # frequency-major to (B, T', F', D)
                     count,
                     self.stride * 0.01,

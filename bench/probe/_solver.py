@@ -20,7 +20,7 @@ from bench.errors import BadInput
 
 _NEWTON_STEPS, _CG_STEPS = 200, 500
 _ARMIJO, _SMALLEST_STEP = 1e-4, 1e-6
-_NEGLIGIBLE = 0.05
+_NEGLIGIBLE, _TINY, _ROUNDING = 0.05, 1e-30, 1e-13
 _FAR, _LOOSE, _TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
 
 
@@ -94,8 +94,9 @@ class Design:
 class Fit:
     """A solution: ``w`` (M, r) in the design's axes and intercept ``b`` (M,), M = 1 for two classes, else K.
 
-    ``gap`` estimates how far above the optimum the objective was before the last step, relative to it; ``products``
-    counts the Hessian products spent."""
+    ``gap`` estimates how far above the optimum the objective was before the last step, relative to the penalty
+    ½‖W‖²: relative to the objective, a small C would leave W itself undetermined. ``products`` counts the Hessian
+    products spent."""
 
     w: torch.Tensor
     b: torch.Tensor
@@ -114,8 +115,8 @@ def fit_path(
 ) -> list[Fit]:
     """One fit per C of ``path`` (ascending), each started from those before it.
 
-    ``y`` (N,) class indices 0 … K−1, all present; ``weights`` (N,) sample weights. Fits stop at a relative objective
-    gap of ``tolerance``; raises ``BadInput`` if one cannot reach it.
+    ``y`` (N,) class indices 0 … K−1, all present; ``weights`` (N,) sample weights. Fits stop at an objective
+    gap of ``tolerance`` times the penalty; raises ``BadInput`` if one cannot reach it.
     """
     n_classes = int(y.max()) + 1
     one_hot = torch.nn.functional.one_hot(torch.from_numpy(y.astype(np.int64)), n_classes).T.double().contiguous()
@@ -174,11 +175,12 @@ class _Problem:
             while True:
                 moved = w + t * step[:, :-1]
                 reached, total = self.objective(logits + t * along, moved)
-                if reached <= value - 2 * _ARMIJO * t * decrease or t < _SMALLEST_STEP:
+                if reached <= value * (1 + _ROUNDING) - 2 * _ARMIJO * t * decrease or t < _SMALLEST_STEP:
                     break
                 t /= 2
             w, b, logits, value = moved, b + t * step[:, -1], logits + t * along, reached
-            gap = decrease / value
+            penalty = 0.5 * float(w.square().sum())
+            gap = decrease / max(penalty, _ROUNDING * value)
             if gap <= 10 * tolerance:  # of the point before this step, which took out at least nine tenths of it
                 return Fit(w, b, value, gap, products)
         raise BadInput(
@@ -189,18 +191,19 @@ class _Problem:
         """((M, r + 1) step, products used): conjugate gradients on H·step = −gradient, diagonal preconditioner.
 
         Rows that hardly curve the objective are left out of H: their summed trace is below ``_NEGLIGIBLE``, while
-        the penalty alone contributes 1 to every eigenvalue.
+        the penalty alone contributes 1 to every eigenvalue, and so is their share of any intercept's curvature.
         """
         x, squares = self.design.x32, self.design.squares
         curvature = p * (1 - p) * self.cost  # (M, N)
         p32, cost = p.float(), self.cost.float()
-        trace, order = torch.sort(curvature.sum(0) * self.design.norms)
-        flat = int(torch.searchsorted(trace.cumsum(0), _NEGLIGIBLE))
+        of_intercept = curvature.sum(1, keepdim=True).clamp(min=_TINY)
+        weight, order = torch.sort(curvature.sum(0) * self.design.norms + (curvature / of_intercept).amax(0))
+        flat = int(torch.searchsorted(weight.cumsum(0), _NEGLIGIBLE))
         if flat > 0.3 * len(order):
             rows = order[flat:].sort().values
             x, p32, cost, curvature = x[rows], p32[:, rows], cost[rows], curvature[:, rows]
             squares = x.square()
-        diagonal = torch.cat([curvature.float() @ squares + 1, curvature.float().sum(1, keepdim=True)], 1).double()
+        diagonal = torch.cat([(curvature.float() @ squares + 1).double(), of_intercept], 1)
         step, left = torch.zeros_like(gradient), -gradient
         scaled = left / diagonal
         direction, norm = scaled, float((left * scaled).sum())

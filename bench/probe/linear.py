@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -14,6 +15,7 @@ from bench import metrics
 from bench.errors import BadInput
 from bench.metrics import Roles
 from bench.probe._solver import Design, check_features, fit_path, standardise
+from bench.probe._threads import workers
 
 DECADES = tuple(float(f"1e{power}") for power in range(-6, 3))
 WEIGHTS: tuple[str | None, ...] = (None, "balanced")
@@ -63,12 +65,13 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         grid = sorted(float(c) for c in self.C)
         self.folds_, self.n_folds_ = assign_folds(y, groups, self.folds, self.seed)
         pooled = np.zeros((len(grid), len(self.class_weight), len(y), k))
-        for fold in range(self.n_folds_):
-            held_out = self.folds_ == fold
-            if held_out.any():
-                pooled[:, :, held_out] = self._fold(X[~held_out], y[~held_out], X[held_out], grid, k)
-            if self.progress:
-                self.progress(fold + 1, self.n_folds_)
+        with workers(self.n_folds_) as pool:
+            masks = [self.folds_ == fold for fold in range(self.n_folds_)]
+            running = {pool.submit(self._fold, X[~out], y[~out], X[out], grid, k): out for out in masks if out.any()}
+            for done, future in enumerate(as_completed(running), start=1):
+                pooled[:, :, running[future]] = future.result()
+                if self.progress:
+                    self.progress(done, len(running))
         self.path_ = [
             {"C": c, "class_weight": weight, "score": self._score(y, pooled[i, j])}
             for i, c in enumerate(grid)
@@ -80,7 +83,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         best = self.path_[int(np.nanargmax(scores))]  # the first of equals: smallest C, first class weight
         self.best_params_ = {"C": best["C"], "class_weight": best["class_weight"]}
         self.at_edge_ = len(grid) > 1 and best["C"] in (grid[0], grid[-1])
-        self._refit(X, y)
+        with workers(1) as pool:
+            pool.submit(self._refit, X, y).result()
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ def test_pitch(kind, low_hz, high_hz):
 
 def test_wheeze_has_the_patients_pitch():
     for body, _, wave in some("wheeze"):
-        assert 100 < spectrum_peak_hz(wave) and spectrum_peak_hz(wave) == pytest.approx(body.wheeze_hz, rel=0.5)
+        assert spectrum_peak_hz(wave) > 100 and spectrum_peak_hz(wave) == pytest.approx(body.wheeze_hz, rel=0.5)
 
 
 @pytest.mark.parametrize("kind", ["wheeze", "rhonchus", "stridor"])

@@ -95,7 +95,8 @@ def _shapes(encoder: Encoder) -> Iterator[str]:
         pooled = tokens.layers[encoder.card.pool_layer]
         hop_s, bands = encoder.card.grid
         if hop_s and (pooled.hidden.shape[2] != bands or not np.isclose(pooled.hop_s, hop_s)):
-            yield f"the pooled grid has F' {pooled.hidden.shape[2]}, hop {pooled.hop_s} s; the card says {bands}, {hop_s} s"
+            found = f"F' {pooled.hidden.shape[2]} and hop {pooled.hop_s} s"
+            yield f"the pooled grid has {found}, the card says {bands} and {hop_s} s"
 
 
 def _dimensions(encoder: Encoder) -> Iterator[str]:
@@ -120,7 +121,7 @@ def _finite(encoder: Encoder) -> Iterator[str]:
     for name, wave in cases.items():
         for (_, pooling), vector in encode_batch(encoder, [wave.astype(np.float32)], _offered(encoder)).items():
             if not np.isfinite(vector).all():
-                yield f"{name} gives NaN or infinity under pooling {pooling!r}; embeddings must be finite for legal audio"
+                yield f"{name} gives NaN or infinity under pooling {pooling!r}; legal audio needs finite answers"
 
 
 def _determinism(encoder: Encoder) -> Iterator[str]:
@@ -137,7 +138,8 @@ def _invariance(encoder: Encoder) -> Iterator[str]:
     equal = _vectors(encoder, *collate(encoder, [clips[1], clips[1][::-1].copy(), clips[1]]))
     wave, length = collate(encoder, clips)
     ragged = _vectors(encoder, wave, length)
-    dirty = torch.where(torch.arange(wave.shape[1], device=wave.device) < length[:, None], wave, 0.3)
+    time = torch.arange(wave.shape[1], device=wave.device)
+    dirty = torch.where(time < length[:, None], wave, 0.9 * (1 - time % 2 * 2))  # a loud alternating tail
     for pooling in equal:
         for row, clip in ((0, 1), (2, 1)):
             if (gap := _distance(equal[pooling][row], alone[clip][pooling][0])) > INVARIANCE:
@@ -150,7 +152,7 @@ def _invariance(encoder: Encoder) -> Iterator[str]:
                 )
     for pooling, vector in _vectors(encoder, dirty, length).items():
         if (gap := _distance(vector, ragged[pooling])) > INVARIANCE:
-            yield f"pooling {pooling!r} changes by {gap:.1e} with what lies behind a clip's end; read wave[:length] alone"
+            yield f"pooling {pooling!r} changes by {gap:.1e} with what lies behind a clip's end; mask it"
 
 
 def _gradient(encoder: Encoder) -> Iterator[str]:

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from bench.check_task import check_task
 from bench.manifest import load_task, prepare, validate
+from bench.task_report import check_task
 from bench.types import Task, TaskCard
 
 CARD = TaskCard(

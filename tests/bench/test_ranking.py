@@ -5,8 +5,8 @@ import pytest
 
 import bench
 from bench import records, run
-from bench.leaderboard import cells, rank_class, twin_differences
 from bench.manifest import prepare
+from bench.ranking import cells, rank_class, twin_differences
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def renamed(record, **spec):
 
 def test_one_row_per_encoder_one_column_per_test_and_a_named_mean(made):
     wide = bench.leaderboard(made)
-    assert list(wide["encoder"])[0] == "fbank.stats" and wide["rank"].iloc[0] == 1
+    assert next(iter(wide["encoder"])) == "fbank.stats" and wide["rank"].iloc[0] == 1
     assert wide.attrs["mean_of"] == ["icbhi.cycles2/corrected", "sprsound.events2/inter"]
     row = wide.set_index("encoder").loc["fbank.stats"]
     assert row["mean"] == pytest.approx((row["icbhi.cycles2/corrected"] + row["sprsound.events2/inter"]) / 2)

@@ -1,0 +1,122 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bench.encoder_contract import check_encoder
+from bench.encoders import embed, encode_batch, load_encoder
+from bench.errors import CheckpointError
+from model_zoo import whisper
+from model_zoo._compat import import_torchaudio
+
+CARD = whisper.CARDS[0]
+SHORT = dataclasses.replace(CARD, policy="short")
+TINY = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 1, "encoder_ffn_dim": 96}
+
+
+@pytest.fixture(scope="module")
+def net():
+    import_torchaudio()
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    torch.manual_seed(0)
+    return WhisperEncoder(WhisperConfig(**TINY)).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(net, tmp_path_factory):
+    """A transformers folder with the tiny net, as a full checkpoint names it."""
+    return _saved(tmp_path_factory.mktemp("whisper"), _tensors(net) | {"model.decoder.x": torch.zeros(1)})
+
+
+def _tensors(net):
+    return {f"model.encoder.{k}": v.clone() for k, v in net.state_dict().items()}
+
+
+def _saved(path, tensors):
+    save_file(tensors, path / "model.safetensors")
+    return path
+
+
+def _clip(seconds, seed=0):
+    n = round(16000 * seconds)
+    return (0.1 * np.random.default_rng(seed).standard_normal(n) * np.linspace(0, 1, n)).astype(np.float32)
+
+
+def test_front_end_equals_the_feature_extractor(folder):
+    from transformers import WhisperFeatureExtractor
+
+    encoder = whisper.build(CARD, folder)
+    for wave in (_clip(1.3), _clip(30.0), np.zeros(8000, np.float32)):
+        theirs = WhisperFeatureExtractor()(wave, sampling_rate=16000, return_tensors="pt").input_features
+        padded = torch.zeros(1, 480000)
+        padded[0, : len(wave)] = torch.from_numpy(wave)
+        torch.testing.assert_close(encoder.log_mel(padded), theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_upstream_tokens_equal_transformers(net, folder):
+    encoder = whisper.build(CARD, folder)
+    wave = torch.from_numpy(_clip(1.3))[None]
+    with torch.inference_mode():
+        tokens = encoder(wave, torch.tensor([wave.shape[1]]))
+        theirs = net(
+            encoder.log_mel(torch.nn.functional.pad(wave, (0, 480000 - wave.shape[1]))), output_hidden_states=True
+        )
+    torch.testing.assert_close(tokens.layers[-1].hidden[:, :, 0], theirs.last_hidden_state, atol=1e-5, rtol=1e-5)
+    assert len(tokens.layers) == 2
+    assert tokens.layers[-1].length.tolist() == [1500]
+    assert tokens.layers[-1].valid.tolist() == [65]
+
+
+def test_short_frames_are_the_first_frames_of_upstream(folder):
+    encoder = whisper.build(SHORT, folder)
+    wave = torch.from_numpy(_clip(2.5))[None]
+    assert encoder.batch_length(wave.shape[1]) == 40000
+    full = encoder.log_mel(torch.nn.functional.pad(wave, (0, 440000)))
+    torch.testing.assert_close(encoder.log_mel(wave), full[..., :250], atol=1e-5, rtol=1e-5)
+
+
+def test_short_pads_to_two_seconds_then_in_steps(folder):
+    encoder = whisper.build(SHORT, folder)
+    assert [encoder.batch_length(n) for n in (1, 32000, 32001, 480000)] == [32000, 32000, 33600, 480000]
+    found = encode_batch(encoder, [_clip(0.7), _clip(1.9)], [(-1, "mean"), (0, "mean_valid")])
+    assert {k: v.shape for k, v in found.items()} == {(-1, "mean"): (2, 64), (0, "mean_valid"): (2, 64)}
+
+
+def test_short_fits_the_contract(folder):
+    assert check_encoder(whisper.build(SHORT, folder)) == []
+
+
+def test_clips_beyond_thirty_seconds_are_cropped(folder):
+    encoder, wave = whisper.build(SHORT, folder), _clip(31.0)
+    np.testing.assert_allclose(embed(encoder, [wave]), embed(encoder, [wave[:480000]]))
+
+
+def test_half_precision_is_computed_in_single(net, tmp_path):
+    half = {k: v.half() for k, v in _tensors(net).items()}
+    encoder = whisper.build(SHORT, _saved(tmp_path, half))
+    assert {p.dtype for p in encoder.parameters()} == {torch.float32}
+
+
+def test_gaps_are_refused(net, tmp_path):
+    tensors = _tensors(net)
+    tensors.pop("model.encoder.layers.1.fc1.bias")
+    with pytest.raises(CheckpointError, match=r"missing: layers\.1\.fc1\.bias"):
+        whisper.build(CARD, _saved(tmp_path, tensors))
+    with pytest.raises(CheckpointError, match="lacks the tensors of a Whisper encoder"):
+        whisper.build(CARD, _saved(tmp_path, {"x": torch.zeros(1)}))
+
+
+def test_released_weights_fit_the_card(real_data, monkeypatch):
+    monkeypatch.setenv("RESPBENCH_WEIGHTS", str(real_data / "weights"))
+    encoder = load_encoder("whisper.base@short")
+    assert encoder.card.id == "whisper.base@short"
+    assert encoder.card.dims == CARD.dims
+    assert sum(p.numel() for p in encoder.parameters()) == CARD.params
+    wave = _clip(1.0)
+    embedding = embed(encoder, [wave], None)
+    assert embedding.shape == (1, 512)
+    assert np.isfinite(embedding).all()

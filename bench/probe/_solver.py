@@ -205,7 +205,7 @@ class _Problem:
             squares = x.square()
         diagonal = torch.cat([(curvature.float() @ squares + 1).double(), of_intercept], 1)
         step, left = torch.zeros_like(gradient), -gradient
-        scaled = left / diagonal
+        scaled = _balanced(left / diagonal)
         direction, norm = scaled, float((left * scaled).sum())
         target = norm * (_LOOSE if norm > _FAR * value else _TIGHT) ** 2
         used = 0
@@ -219,9 +219,15 @@ class _Problem:
             length = norm / float((direction * image).sum())
             step = step + length * direction
             left = left - length * image
-            scaled = left / diagonal
+            scaled = _balanced(left / diagonal)
             norm, previous = float((left * scaled).sum()), norm
             if norm <= target:
                 break
             direction = scaled + norm / previous * direction
         return step, used
+
+
+def _balanced(step: torch.Tensor) -> torch.Tensor:
+    """The step (M, r + 1) without what it adds to all classes alike. The loss does not see that part, so a diagonal
+    preconditioner, which does, would make the system as ill-conditioned as C is large (ten times the products)."""
+    return step - step.mean(0) if len(step) > 1 else step

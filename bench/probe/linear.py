@@ -19,6 +19,7 @@ from bench.probe._threads import workers
 
 DECADES = tuple(float(f"1e{power}") for power in range(-6, 3))
 WEIGHTS: tuple[str | None, ...] = (None, "balanced")
+_TO_COMPARE = 1e-6  # optimality gap of the candidates; the refit is held to the solver's own, tighter one
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):
@@ -107,7 +108,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
             return out
         design, z_out = Design.of(z), scaler(held_out)
         for j, weight in enumerate(self.class_weight):
-            for i, fit in enumerate(fit_path(design, index, sample_weights(index, weight), grid)):
+            for i, fit in enumerate(fit_path(design, index, sample_weights(index, weight), grid, _TO_COMPARE)):
                 coef, intercept = fit.coefficients(design)
                 out[i, j] = _probabilities(z_out, coef.T, intercept, present, k)
         return out

@@ -150,9 +150,9 @@ def _overview(records: Sequence[Record], by_task: Mapping[str, list[Record]], co
 def _state_line(by_task: Mapping[str, list[Record]]) -> str:
     states = {task: part[0].data["state"] for task, part in by_task.items()}
     lines = []
-    if simulated := [task for task, state in states.items() if state == "simulated"]:
+    if simulated := [task for task, state in states.items() if "simulated" in state]:
         lines.append(f"**Simulated data** ({', '.join(simulated)}): these numbers say nothing about real recordings.")
-    if subset := [task for task, state in states.items() if state == "subset"]:
+    if subset := [task for task, state in states.items() if "subset" in state]:
         lines.append(f"**Subset of the corpus** ({', '.join(subset)}): never compare with published scores.")
     if broken := sorted({t for t, part in by_task.items() if any(r.data["excluded"] for r in part)}):
         lines.append(f"**Incomplete**: clips were excluded from {', '.join(broken)}; the task pages list them.")

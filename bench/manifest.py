@@ -76,7 +76,11 @@ def load_task(id: str, root: Path | str | None = None) -> Task:
     findings += validate(frame, replace(card, counts={}) if simulated else card)
     if "clip_id" in frame:
         frame = frame.sort_values("clip_id", kind="stable", ignore_index=True)
-    state = "simulated" if simulated else "subset" if _is_subset(frame, card) else "complete"
+    whole = bool(frame["available"].all()) if "available" in frame else True
+    if simulated:
+        state = "simulated" if whole else "simulated subset"
+    else:
+        state = "subset" if _is_subset(frame, card) else "complete"
     return Task(card, frame, root, tuple(findings), state)
 
 
@@ -145,7 +149,7 @@ def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent)
         digest=digest(rows, recordings),
         statistics=statistics(rows, task.card),
         recordings={path: recordings[path] for path in rows["path"].unique()},
-        incomplete=task.state == "subset" or bool(errors),
+        incomplete="subset" in task.state or bool(errors),
         state=task.state,
         root=task.root,
     )

@@ -81,8 +81,11 @@ def run_suite(
         loaded = load_task(task, root)
         prepared = prepare(loaded, on_bad_clip, progress)
         run.check_trainable(loaded.card, prepared)
+        for finding in loaded.findings:
+            if finding.level == "warning":
+                say(f"{task}: warning: {finding}")
         for finding in prepared.excluded:
-            say(f"excluded: {finding}")
+            say(f"{task}: excluded: {finding}")
         data.append((loaded.card, prepared))
     for card, prepared in data:
         for name in run.CONTROLS:

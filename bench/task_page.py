@@ -46,6 +46,7 @@ def _data_lines(data: Mapping) -> str:
     state = {
         "subset": "This is a **subset** of the corpus: never compare with published scores.",
         "simulated": "This is **simulated** data.",
+        "simulated subset": "This is a part of a **simulated** corpus.",
         "complete": "The corpus is complete.",
     }[data["state"]]
     if data["excluded"]:

@@ -165,7 +165,7 @@ class TaskCard:
 @dataclass(frozen=True)
 class Task:
     """A task on the user's own copy of the data. ``manifest``: one row per clip, see ``bench.manifest``.
-    ``state`` is ``complete``, ``subset`` or ``simulated``."""
+    ``state`` is ``complete``, ``subset``, ``simulated`` or ``simulated subset``."""
 
     card: TaskCard
     manifest: pd.DataFrame = field(repr=False, compare=False)

@@ -44,7 +44,7 @@ def is_audio(name: str) -> bool:
 def only(card: TaskCard, root: Path, found: list[Path], expected: str) -> Path:
     """The one folder found. Raises ``BadInput`` for none and for several."""
     if not found:
-        remedy = f"it comes from {card.url} ({card.licence}) as {expected}; RESPBENCH_DATA or --data names the folder"
+        remedy = f"it comes from {card.url} ({card.licence}) as {expected}; RESPBENCH_DATA or --root names the folder"
         raise BadInput(root, f"holds no copy of the corpus of {card.id}", remedy)
     if len(found) > 1:
         listed = ", ".join(relative(folder, root) or "." for folder in found[:4])

@@ -74,6 +74,8 @@ CARDS = (
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per respiratory cycle. Raises ``BadInput`` where there is no copy below ``root``, or several."""
+    import pandas as pd
+
     holds = {folder: files for folder, files in _layout.walk(root) if any(map(_is_annotation, files))}
     folder = _layout.only(card, root, list(holds), _EXPECTED)
     simulated = _layout.simulated(folder, root)
@@ -127,8 +129,6 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             clip = {"clip_id": f"{key}#c{index:03d}", "start_s": start_s, "end_s": end_s, "label": label}
             rows.append(clip | shared)
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available"]
-    import pandas as pd
-
     return pd.DataFrame(rows, columns=[*columns, "meta_location", "meta_mode"])
 
 

@@ -99,6 +99,8 @@ _LABELS = {
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per event or per recording. Raises ``BadInput`` where there is no copy below ``root``, or several."""
+    import pandas as pd
+
     annotated, sounds, ignored = _files(root)
     corpora = sorted({_corpus(path.parent, root) for path in annotated})
     corpus = _layout.only(card, root, corpora, _EXPECTED)
@@ -144,8 +146,6 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         remedy = "use the release of 2022, or an event task"
         findings.append(Finding("error", "annotation", _layout.relative(unlabelled[0], root), problem, remedy))
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available"]
-    import pandas as pd
-
     return pd.DataFrame(rows, columns=[*columns, "meta_location"])
 
 

@@ -51,7 +51,7 @@ def _data_lines(data: Mapping) -> str:
     }[data["state"]]
     if data["excluded"]:
         state += f" **Incomplete**: {len(data['excluded'])} problems made clips unusable; they are listed below."
-    source = f"{data['citation']} Licence: {data['licence']}. {data['url']}"
+    source = f"{data['citation'].rstrip('.')}. Licence: {data['licence']}. {data['url']}"
     return f"{state} {source}\n\n" + markdown(header, rows, right=range(1, len(header)))
 
 

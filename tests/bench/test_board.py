@@ -1,0 +1,83 @@
+import dataclasses
+
+import pytest
+
+import bench
+from bench import board, records, run
+
+
+@pytest.fixture(scope="module")
+def task(simulated):
+    return bench.load_task("icbhi.cycles4", simulated)
+
+
+@pytest.fixture(scope="module")
+def record(task):
+    return bench.evaluate(bench.load_encoder("meta.duration"), task)[0]
+
+
+def changed(record, **data):
+    return dataclasses.replace(record, data=record.data | data)
+
+
+def test_the_overview_says_what_the_data_is_and_what_the_weights_were(record):
+    text = board.render(
+        [record], board.Context("Board", ["respbench run"], {"ast.base": "no file at hand"}, ["a note"])
+    )
+    overview = text["leaderboard.md"]
+    for expected in (
+        "# Board",
+        "Not a medical device",
+        "Simulated data",
+        "    respbench run",
+        "a note",
+        "meta.duration",
+    ):
+        assert expected in overview
+    assert "| ast.base" in overview and "**not at hand**: no file at hand" in overview
+    subset = board.render([changed(record, state="subset")], board.Context())["leaderboard.md"]
+    assert "never compare with published scores" in subset
+
+
+def test_a_task_page_holds_formulas_tests_recalls_domains_and_selection(record):
+    page = board.render([record], board.Context())["tasks/icbhi.cycles4.md"]
+    for expected in ("**ICBHI Score**: (Sp+Se)/2", "## Test corrected", "## Test official", "### By device"):
+        assert expected in page
+    assert "Interval: patient bootstrap, 2000 draws" in page and "C 1e" in page
+    assert "both (" in page.split("### Recall per class")[1]
+
+
+def test_excluded_clips_and_shared_patients_are_marked(record):
+    marked = changed(
+        record, incomplete=True, excluded=["a.wav: is truncated"], groups_in_train={"official": 2, "corrected": 0}
+    )
+    text = board.render([marked], board.Context())
+    assert "clips were excluded from icbhi.cycles4" in text["leaderboard.md"]
+    page = text["tasks/icbhi.cycles4.md"]
+    assert "- a.wav: is truncated" in page and "## Test official (2 patients also in train)" in page
+    assert "## Test corrected\n" in page
+
+
+def test_what_an_encoder_was_trained_on_marks_its_cells(task, record):
+    seen = dataclasses.replace(bench.load_encoder("meta.duration").card, trained_on=("icbhi", "audioset"))
+    facts = run.encoder_facts(seen, task.card)
+    assert facts["marks"] == ["icbhi seen in pretraining"]
+    assert (
+        "icbhi seen in pretraining"
+        in board.render([changed(record, **facts)], board.Context())["tasks/icbhi.cycles4.md"]
+    )
+
+
+def test_the_csv_holds_every_score(record):
+    lines = board.render([record], board.Context())["leaderboard.csv"].splitlines()
+    assert len(lines) == 1 + sum(len(table) for table in record.scores.values())
+    assert all(line.endswith(record.key) for line in lines[1:])
+
+
+def test_the_context_gathers_what_runs_say_once(task, record, tmp_path):
+    records.write(record, tmp_path)
+    for _ in range(2):
+        board.update_context(tmp_path, "respbench run", {"meta.duration": "gone", "ast.base": "gone"}, "T", ["n"])
+    context = board.Context.read(tmp_path)
+    assert (context.title, context.commands, context.notes) == ("T", ["respbench run"], ["n"])
+    assert context.absent == {"ast.base": "gone"}  # what has a record is not absent

@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+
+from bench import protocol
+from bench.errors import UnknownId
+from bench.registry import task_card
+
+
+def test_linear_version_1_is_the_documented_grid_and_folds():
+    card = task_card("icbhi.cycles4")
+    probe = protocol.probe(protocol.get("linear"), card, seed=3)
+    assert np.allclose(np.log10(probe.C), range(-6, 3)) and list(probe.class_weight) == [None, "balanced"]
+    assert (probe.folds, probe.seed, probe.metric, probe.n_classes) == (5, 3, card.main_metric, 4)
+    assert protocol.get("linear").version == 1
+
+
+def test_every_protocol_says_how_it_selects():
+    for named in protocol.PROTOCOLS.values():
+        assert named.selection and named.description and named.kind in ("frozen", "finetune", "control")
+
+
+def test_what_is_no_probe_is_refused():
+    with pytest.raises(UnknownId, match="knn"):
+        protocol.get("kn")
+    with pytest.raises(UnknownId):
+        protocol.probe(protocol.get("control"), task_card("icbhi.cycles2"), 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +17,6 @@ EXTENSIONS = (".wav", ".flac")
 
 _REPLACE = "replace it by a fresh copy from the corpus's source"
 _STREAMED = (0, 0xFFFFFFFF)  # lengths that writers to a pipe leave in a WAV header: "until the end of the file"
-
-
-@dataclass(frozen=True)
-class AudioInfo:
-    """What a sound file's header says: samples per second, channels, samples per channel."""
-
-    rate: int
-    channels: int
-    frames: int
-
-
-def info(path: Path | str) -> AudioInfo:
-    """The header of a sound file. Raises ``BadInput`` where it is missing or not a sound file."""
-    with _open(path) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames)
 
 
 def samples(path: Path | str) -> tuple[np.ndarray, int]:

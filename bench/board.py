@@ -13,13 +13,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import metrics
-from bench.ranking import cells, leaderboard, rank_class, twin_differences
+from bench.ranking import cells, leaderboard, rank_class, require_one_data, row_names, twin_differences
 from bench.records import load_all
-from bench.tables import BLANK, markdown, percent
-from bench.task_page import DISCLAIMER, row_name, task_page
+from bench.stats import FEW_GROUPS
+from bench.tables import BLANK, DISCLAIMER, markdown, percent
+from bench.task_page import row_name, task_page
 from bench.types import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONTEXT = "board.json"
 
@@ -47,11 +52,10 @@ class Context:
 
 def render(records: Sequence[Record], context: Context) -> dict[str, str]:
     """{file name: text} of the whole board."""
-    by_task: dict[str, list[Record]] = {}
-    for record in sorted(records, key=_order):
-        by_task.setdefault(record.spec["task"], []).append(record)
-    differences = twin_differences(records)
-    pages = {f"tasks/{task}.md": task_page(task, part, differences) for task, part in sorted(by_task.items())}
+    by_task = _by_task(records)
+    require_one_data(records)
+    names, differences = row_names(records), twin_differences(records)
+    pages = {f"tasks/{task}.md": task_page(task, part, names, differences) for task, part in sorted(by_task.items())}
     return {"leaderboard.md": _overview(records, by_task, context), **pages, "leaderboard.csv": _csv(records)}
 
 
@@ -63,6 +67,34 @@ def write(records: Sequence[Record], folder: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         out.append(path)
+    return out
+
+
+def files(folder: Path) -> list[Path]:
+    """The board's files in a results folder, as far as they are there."""
+    named = [folder / name for name in ("leaderboard.md", "leaderboard.csv")]
+    return [path for path in named if path.exists()] + sorted((folder / "tasks").glob("*.md"))
+
+
+def as_json(records: Sequence[Record], context: Context) -> dict:
+    """The board JSON-ready: ``rows`` as ``bench.leaderboard`` gives them, ``cells`` with interval, counts and state,
+    and what the tables say around them."""
+    wide, long = leaderboard(records), cells(records)
+    return {
+        **asdict(context),
+        "disclaimer": DISCLAIMER,
+        "mean_of": wide.attrs["mean_of"],
+        "rows": json.loads(wide.to_json(orient="records")),
+        "cells": json.loads(long.to_json(orient="records")),
+        "remarks": _remarks(_by_task(records)),
+    }
+
+
+def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """{task: its records, best first}, tasks in order of their ids."""
+    out: dict[str, list[Record]] = {}
+    for record in sorted(records, key=_order):
+        out.setdefault(record.spec["task"], []).append(record)
     return out
 
 
@@ -82,10 +114,8 @@ def update_context(
 
 def console(records: Sequence[Record]) -> str:
     """The overview as the terminal shows it: the state of the data, the table, what the marks mean."""
-    by_task: dict[str, list[Record]] = {}
-    for record in records:
-        by_task.setdefault(record.spec["task"], []).append(record)
-    return "\n\n".join([DISCLAIMER, _state_line(by_task).replace("**", ""), overview_table(records)])
+    remarks = "\n".join(_remarks(_by_task(records))).replace("**", "")
+    return "\n\n".join([DISCLAIMER, remarks, *overview_tables(records)])
 
 
 def _order(record: Record) -> tuple:
@@ -99,12 +129,18 @@ def _order(record: Record) -> tuple:
 # ------------------------------------------------------------------ overview
 
 
-def overview_table(records: Sequence[Record]) -> str:
-    """The table of headline tests, all other tests, mean and rank, with intervals."""
+def overview_tables(records: Sequence[Record]) -> list[str]:
+    """Two tables with intervals: the headline tests with mean and rank, and all other tests."""
     wide, long = leaderboard(records), cells(records)
-    intervals = {(*row[:4], row[4]): row for row in _keyed(long)}
-    columns = [c for c in wide.columns if "/" in c]
-    header = ["rank", "encoder", "pooling", "protocol", *columns, "mean"]
+    others = [c for c in wide.columns if "/" in c and c not in wide.attrs["mean_of"]]
+    return [_overview_table(wide, long, wide.attrs["mean_of"])] + (
+        ["Other tests:", _overview_table(wide, long, others)] if others else []
+    )
+
+
+def _overview_table(wide: pd.DataFrame, long: pd.DataFrame, columns: Sequence[str]) -> str:
+    intervals = {row[:5]: row for row in _keyed(long)}
+    header = ["rank", "encoder", "pooling", "protocol", *columns, "mean of headlines"]
     rows = []
     for _, row in wide.iterrows():
         identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
@@ -115,7 +151,7 @@ def overview_table(records: Sequence[Record]) -> str:
     return markdown(header, rows, right=range(4, len(header)))
 
 
-def _keyed(long) -> list[tuple]:
+def _keyed(long: pd.DataFrame) -> list[tuple]:
     return [
         (r.encoder, r.pooling, r.layer, r.protocol, f"{r.task}/{r.test}", r.value, r.low, r.high)
         for r in long.itertuples()
@@ -128,7 +164,7 @@ def _cell(found: tuple | None) -> str:
 
 def _overview(records: Sequence[Record], by_task: Mapping[str, list[Record]], context: Context) -> str:
     wide = leaderboard(records)
-    parts = [f"# {context.title}", f"**{DISCLAIMER}**", _state_line(by_task)]
+    parts = [f"# {context.title}", f"**{DISCLAIMER}**", "\n\n".join(_remarks(by_task))]
     if context.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in context.commands))
     parts += [
@@ -136,7 +172,7 @@ def _overview(records: Sequence[Record], by_task: Mapping[str, list[Record]], co
         "The mean is over " + ", ".join(wide.attrs["mean_of"]) + ", and blank where one of them is missing; "
         "different metrics have different floors, so read it as an order, not as a quantity. Control rows (chance, "
         "majority class, clip duration, untrained twins) are never ranked.",
-        overview_table(records),
+        *overview_tables(records),
         "## Tasks and data",
         _task_list(by_task),
         "## Encoders",
@@ -147,16 +183,35 @@ def _overview(records: Sequence[Record], by_task: Mapping[str, list[Record]], co
     return "\n\n".join(parts) + "\n"
 
 
-def _state_line(by_task: Mapping[str, list[Record]]) -> str:
-    states = {task: part[0].data["state"] for task, part in by_task.items()}
+def _remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
+    """What a reader must know of the data before the numbers, one sentence each."""
+    data = {task: part[0].data for task, part in by_task.items()}
     lines = []
-    if simulated := [task for task, state in states.items() if "simulated" in state]:
+    if simulated := [task for task, d in data.items() if "simulated" in d["state"]]:
         lines.append(f"**Simulated data** ({', '.join(simulated)}): these numbers say nothing about real recordings.")
-    if subset := [task for task, state in states.items() if "subset" in state]:
-        lines.append(f"**Subset of the corpus** ({', '.join(subset)}): never compare with published scores.")
-    if broken := sorted({t for t, part in by_task.items() if any(r.data["excluded"] for r in part)}):
+    if subset := [f"{task}: {_share(d)}" for task, d in data.items() if "subset" in d["state"]]:
+        lines.append(f"**Subset of the corpus** ({'; '.join(subset)}): never compare with published scores.")
+    if broken := [task for task, d in data.items() if d["excluded"]]:
         lines.append(f"**Incomplete**: clips were excluded from {', '.join(broken)}; the task pages list them.")
-    return "\n\n".join(lines) or "All corpora complete."
+    shared = [f"{t}/{test} ({n})" for t, d in data.items() for test, n in d["groups_in_train"].items() if n]
+    if shared:
+        lines.append(f"Tests with patients who are also in train, and how many: {', '.join(shared)}.")
+    few = [
+        f"{task}/{test} ({score['groups']})"
+        for task, part in by_task.items()
+        for test, table in part[0].scores.items()
+        if (score := table[part[0].data["task"]["main_metric"]])["groups"] < FEW_GROUPS
+    ]
+    if few:
+        lines.append(f"Optimistic intervals, of fewer than {FEW_GROUPS} patients: {', '.join(few)}.")
+    return lines or ["All corpora complete."]
+
+
+def _share(data: Mapping) -> str:
+    """How much of the corpus is at hand."""
+    recordings, clips = (sum(s[what] for s in data["splits"].values()) for what in ("recordings", "clips"))
+    whole = f" of {data['recordings_in_full']}" if data["recordings_in_full"] else ""
+    return f"{recordings}{whole} recordings, {clips} clips"
 
 
 def _task_list(by_task: Mapping[str, list[Record]]) -> str:

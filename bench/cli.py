@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
-from bench.errors import RespBenchError, UnknownId
+from bench.errors import NothingAsked, RespBenchError, UnknownId
 
 DESCRIPTION = "Benchmark pretrained audio representations on lung, breath and cough sounds."
 EPILOG = """examples:
@@ -27,11 +31,24 @@ Recordings are looked for in $RESPBENCH_DATA, else ./data; weights in $RESPBENCH
 For research only; not a medical device."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses a wrong word as every other id is refused: one line, a suggestion, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if wrong:
+            known = re.findall(r"[\w-]+", wrong[2])
+            message = str(UnknownId("word", wrong[1], known))
+        print(f"respbench: {message} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(UnknownId.exit_code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     arguments = build_parser().parse_args(argv)
     try:
-        return arguments.verb(arguments)
+        with _data_folder(getattr(arguments, "root", None)):
+            return arguments.verb(arguments)
     except RespBenchError as error:
         print(f"respbench: {error}", file=sys.stderr)
         return error.exit_code
@@ -40,9 +57,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+@contextmanager
+def _data_folder(root: Path | None) -> Iterator[None]:
+    """``--root`` stands for RESPBENCH_DATA while a command runs, so that weights are looked for there too."""
+    before = os.environ.get("RESPBENCH_DATA")
+    if root is not None:
+        os.environ["RESPBENCH_DATA"] = str(root)
+    try:
+        yield
+    finally:
+        if root is not None:
+            os.environ.pop("RESPBENCH_DATA")
+            if before is not None:
+                os.environ["RESPBENCH_DATA"] = before
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole grammar."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "respbench", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
@@ -78,6 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--title", help="title of the leaderboard")
     run.add_argument("--note", action="append", default=[], help="a remark for the leaderboard's notes (repeatable)")
     run.add_argument("--skip-absent", action="store_true", help="list encoders whose weights are not at hand and go on")
+    run.add_argument("--no-controls", action="store_true", help="without duration and untrained twins")
     _root(run)
     _computing(run)
     _json(run)
@@ -117,7 +150,7 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 
 def _root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--root", type=Path, help="data folder (default: $RESPBENCH_DATA, else ./data)")
+    parser.add_argument("--root", type=Path, help="data folder, in place of $RESPBENCH_DATA or ./data")
 
 
 def _computing(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +189,8 @@ def list_ids(arguments: argparse.Namespace) -> int:
         _print_json(listed[kinds[0]] if arguments.what else listed)
     else:
         print("\n\n".join(listing.table(rows) for rows in listed.values()))
+        for note in listing.open_ended() if "encoders" in listed else ():
+            print(f"\nalso {note}")
     return 0
 
 
@@ -205,7 +240,7 @@ def run_suite(arguments: argparse.Namespace) -> int:
     from tasks._suites import SUITES
 
     if not arguments.suite and not arguments.task:
-        raise UnknownId("suite", "(none given)", SUITES)
+        raise NothingAsked("give --suite or --task (respbench ls suites, respbench ls tasks)")
     if arguments.suite and arguments.suite not in SUITES:
         raise UnknownId("suite", arguments.suite, SUITES)
     tasks = list(dict.fromkeys([*(SUITES[arguments.suite] if arguments.suite else ()), *arguments.task]))
@@ -219,6 +254,7 @@ def run_suite(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         on_bad_clip=arguments.on_bad_clip,
         skip_absent=arguments.skip_absent,
+        controls=not arguments.no_controls,
         progress=terminal,
         say=lambda line: print(line, file=sys.stderr),
     )
@@ -231,12 +267,11 @@ def run_suite(arguments: argparse.Namespace) -> int:
 def leaderboard(arguments: argparse.Namespace) -> int:
     """``leaderboard``"""
     from bench import board, records
-    from bench.ranking import leaderboard as wide
 
     found = records.load_all(arguments.folder)
     written = board.write(found, arguments.folder)
     if arguments.json:
-        print(wide(found).to_json(orient="records", indent=1))
+        _print_json(board.as_json(found, board.Context.read(arguments.folder)))
     else:
         print(board.console(found))
         print(f"\nreport: {written[0]}")

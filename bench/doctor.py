@@ -7,8 +7,8 @@ from bench.errors import RespBenchError
 
 
 def report() -> dict:
-    """JSON-ready: ``versions``, ``torchaudio`` (``native`` or ``python-only``), ``devices``, ``data``, ``weights``
-    ({encoder id: where its weights lie, or why they cannot be used}), ``cache``, ``families`` that fail to import."""
+    """JSON-ready: ``versions``, ``torchaudio`` (``native`` or ``python-only``), ``devices``, ``data`` ({task: what is
+    at hand, or why it cannot be used}), ``weights`` ({encoder id: where its weights lie, or why not}), ``cache``."""
     import torch
 
     from model_zoo import _compat
@@ -23,11 +23,18 @@ def report() -> dict:
         "torchaudio": _compat.import_torchaudio()[1],
         "threads": torch.get_num_threads(),
         "devices": devices,
-        "data_root": str(paths.data_root() or "none: set RESPBENCH_DATA or make ./data"),
+        "data_root": _data_root(),
         "data": _data(),
         "weights": _weights(),
         "cache": str(paths.cache_root()),
     }
+
+
+def _data_root() -> str:
+    try:
+        return str(paths.data_root() or "none: set RESPBENCH_DATA or make ./data")
+    except RespBenchError as error:
+        return str(error)
 
 
 def _data() -> dict[str, str]:

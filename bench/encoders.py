@@ -44,7 +44,19 @@ def load_encoder(id: str, weights: str | Path | None = None, device: str = "cpu"
     else:
         encoder = module.build(card, None)
         encoder.weights_digest = getattr(encoder, "weights_digest", "none")
+    require_device(device)
     return encoder.eval().to(device)
+
+
+def require_device(device: str) -> None:
+    """Raises ``BadInput`` for a device that torch does not know or that is not there."""
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(f"device {device}", reason, "take one that `respbench doctor` lists; cpu always is") from error
 
 
 def embed(
@@ -103,18 +115,6 @@ def plan_batches(lengths: Sequence[int], encoder: Encoder, max_samples: int) -> 
         step = max(1, max_samples // max(size, 1))
         batches += [indices[i : i + step] for i in range(0, len(indices), step)]
     return batches
-
-
-def fit(encoder: Encoder, waves: Sequence[np.ndarray], batch_s: float = BATCH_S) -> None:
-    """Measures the statistics that the encoder takes from training clips (``fit_stats``); a no-op where it takes none.
-
-    ``waves`` as for ``embed``. Each wave is read only when its batch comes up, so ``waves`` may be lazy as long as it
-    is a sequence whose items can be read twice (once for the length).
-    """
-    if not getattr(encoder, "needs_stats", False):
-        return
-    plan = plan_batches([len(w) for w in waves], encoder, int(batch_s * encoder.card.sample_rate))
-    encoder.fit_stats(collate(encoder, [_checked(waves[i], i) for i in rows]) for rows in plan)
 
 
 def collate(encoder: Encoder, waves: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:

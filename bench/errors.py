@@ -27,6 +27,12 @@ class UnknownId(RespBenchError):
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
 
+class NothingAsked(RespBenchError):
+    """A command that lacks the word that says what to do."""
+
+    exit_code = 2
+
+
 class BadInput(RespBenchError):
     """A file or table that cannot be used: ``where`` names it, ``remedy`` says what to do."""
 
@@ -41,7 +47,3 @@ class CheckpointError(BadInput):
 
 class MissingWeights(CheckpointError):
     """Weights that are not at hand, as opposed to weights that are wrong."""
-
-
-class CannotVerify(RespBenchError):
-    """A record whose numbers cannot be recomputed from its predictions."""

@@ -49,13 +49,17 @@ def stats_rows(encoder: Encoder, prepared: Prepared) -> pd.DataFrame | None:
 
 
 def store_spec(encoder: Encoder, prepared: Prepared, clip: str) -> dict:
-    """Everything that determines an embedding but the audio, the layer and the pooling."""
+    """Everything that determines an embedding but the audio, the layer and the pooling. The parameters are digested
+    as they are now: an encoder that was trained or edited after loading is another one."""
+    from model_zoo._checkpoint import parameter_digest
+
     fitted = stats_rows(encoder, prepared)
     return {
         "format": FORMAT,
         "encoder": encoder.card.id,
         "encoder_version": encoder.card.version,
         "weights": encoder.weights_digest,
+        "parameters": parameter_digest(encoder),
         "rate": encoder.card.sample_rate,
         "resampler": audio.RESAMPLER,
         "dtype": DTYPE,
@@ -162,9 +166,12 @@ class FeatureStore:
         """{unit key: (shard, first row, number of rows)}."""
         index = {}
         for path in sorted(self._where(want).glob("*.json")):
-            first = 0
-            for key, count in json.loads(path.read_text())["units"]:
-                index[key] = (path.with_suffix(".npy"), first, count)
+            listing, shard, first = json.loads(path.read_text()), path.with_suffix(".npy"), 0
+            if not shard.exists() or _digest(shard) != listing["sha256"]:
+                path.unlink()  # a damaged shard is made again
+                continue
+            for key, count in listing["units"]:
+                index[key] = (shard, first, count)
                 first += count
         return index
 
@@ -187,8 +194,16 @@ class FeatureStore:
         with partial.open("wb") as file:
             np.save(file, values)
         partial.replace(folder / f"{name}.npy")
-        listing = {"units": [[unit.key, len(unit.rows)] for unit in chunk]}
+        listing = {
+            "units": [[unit.key, len(unit.rows)] for unit in chunk],
+            "sha256": _digest(folder / f"{name}.npy"),
+        }
         _write(folder / f"{name}.json", json.dumps(listing).encode())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 
 from bench import registry
-from bench.tables import BLANK, markdown, percent
+from bench.tables import BLANK, DISCLAIMER, markdown, percent
 
 
 def encoders() -> list[dict]:
@@ -49,6 +50,12 @@ def suites() -> list[dict]:
     return [{"id": name, "tasks": list(members)} for name, members in SUITES.items()]
 
 
+def open_ended() -> list[str]:
+    """What families with open-ended ids offer, one line each."""
+    modules = map(importlib.import_module, registry.families(registry.ENCODERS).values())
+    return [module.OPEN for module in modules if hasattr(module, "OPEN")]
+
+
 LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites}
 
 
@@ -73,7 +80,7 @@ def check_text(report: Mapping) -> str:
     header = ["split", "recordings", "patients", "clips", "audio at hand", *classes]
     names = ("recordings", "patients", "clips", "available")
     blocks = []
-    for kind in ("splits", "tests"):
+    for kind in ("splits", "tests") if "splits" in report else ():
         rows = [[name, *(part[n] for n in names), *(part[c] for c in classes)] for name, part in report[kind].items()]
         blocks.append(markdown([kind[:-1], *header[1:]], rows, right=range(1, len(header))))
     order = {"error": 0, "warning": 1, "note": 2}
@@ -82,7 +89,8 @@ def check_text(report: Mapping) -> str:
         f"{f['level']}: {f['where']}: {f['problem']}" + (f"; {f['remedy']}" if f["remedy"] else "") for f in findings
     ]
     verdict = "usable" if report["ok"] else "not usable as it is"
-    head = f"{report['id']} version {report['version']}: {report['state']}, {verdict}\ndata digest {report['digest']}"
+    head = f"{report['id']} version {report['version']}: {report['state']}, {verdict}\n"
+    head += f"data digest {report.get('digest', 'none')}"
     return "\n\n".join([head, *blocks, "\n".join(lines) or "no findings"])
 
 
@@ -97,12 +105,13 @@ def score_text(report: Mapping) -> str:
         title = METRICS[name].title if name in METRICS else name.replace("recall.", "recall ")
         rows.append([title, *(percent(report["scores"][test].get(name)) for test in tests)])
     facts = [report["scores"][test][names[0]] for test in tests]
-    rows.append(["clips", *(f["n"] for f in facts)])
+    expected = [report["expected"][test] for test in tests]
+    rows.append(["clips", *(f["n"] if of is None else f"{f['n']} of {of}" for f, of in zip(facts, expected))])
     rows.append(["resampled units", *(f["groups"] for f in facts)])
     return (
         markdown([f"{report['task']}, %", *tests], rows, right=range(1, len(tests) + 1))
         + "\n\n"
-        + "\n".join(f"interval of {test}: {fact['method']}" for test, fact in zip(tests, facts))
+        + "\n".join([*(f"interval of {test}: {fact['method']}" for test, fact in zip(tests, facts)), DISCLAIMER])
     )
 
 

@@ -40,7 +40,7 @@ ON_BAD_CLIP = ("error", "exclude")
 
 _SPLIT = re.compile(r"train|val|test(_\w+)?")
 # What no exclusion of clips can mend.
-_STRUCTURAL = frozenset({"missing-column", "duplicate-clip", "group-leak", "counts"})
+_STRUCTURAL = frozenset({"missing-column", "duplicate-clip", "group-leak", "counts", "split-file", "card"})
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,28 @@ def load_task(id: str, root: Path | str | None = None) -> Task:
     findings: list[Finding] = []
     frame = registry.family(registry.TASKS, id).manifest(card, root, findings)
     simulated = any(finding.code == "simulated" for finding in findings)
+    if frame.empty:
+        raise BadInput(root, f"holds no recording of {id}", f"it comes from {card.url} ({card.licence})")
     findings += validate(frame, replace(card, counts={}) if simulated else card)
-    if "clip_id" in frame:
-        frame = frame.sort_values("clip_id", kind="stable", ignore_index=True)
+    frame = _canonical(frame)
     whole = bool(frame["available"].all()) if "available" in frame else True
     if simulated:
         state = "simulated" if whole else "simulated subset"
     else:
         state = "subset" if _is_subset(frame, card) else "complete"
     return Task(card, frame, root, tuple(findings), state)
+
+
+def _canonical(frame: pd.DataFrame) -> pd.DataFrame:
+    """The manifest sorted by clip, its ids and names as text, so that a loader may give numbers or None."""
+    if not set(COLUMNS) <= set(frame):
+        return frame
+    text = {name: frame[name].astype(str) for name in ("clip_id", "path", "split", "group")}
+    domain = frame["domain"].astype(object).where(frame["domain"].notna() & (frame["domain"] != ""), "unknown")
+    label = pd.to_numeric(frame["label"], errors="coerce")
+    whole = label.fillna(-1).astype(int) if (label.fillna(-1) % 1 == 0).all() else label
+    frame = frame.assign(**text, domain=domain.astype(str), label=whole, available=frame["available"].astype(bool))
+    return frame.sort_values("clip_id", kind="stable", ignore_index=True)
 
 
 def validate(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
@@ -91,7 +104,29 @@ def validate(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
     if missing:
         problem = f"the manifest lacks the columns {', '.join(missing)}"
         return [_error("missing-column", card.id, problem, f"its manifest() must return {', '.join(COLUMNS)}")]
-    return [*_bad_rows(frame, card), *_leaks(frame, card), *_wrong_counts(frame, card)]
+    return [*_bad_card(frame, card), *_bad_rows(frame, card), *_leaks(frame, card), *_wrong_counts(frame, card)]
+
+
+def _bad_card(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
+    """Errors for metrics that do not exist and for tests without a clip, a note for clips that no test scores."""
+    from bench.metrics import METRICS
+
+    findings = []
+    for name in sorted({card.main_metric, *card.metrics} - set(METRICS)):
+        findings.append(_error("card", card.id, f"its card names the metric {name!r}", f"known: {', '.join(METRICS)}"))
+    if card.main_metric not in card.metrics:
+        remedy = "name it among the metrics too"
+        findings.append(_error("card", card.id, f"main metric {card.main_metric} is not among its metrics", remedy))
+    splits = set(frame["split"].astype(str))
+    scored = {split for members in card.tests.values() for split in members}
+    if any(_SPLIT.fullmatch(s) for s in splits - set(TRAIN)) and not splits & scored:
+        listed = ", ".join(sorted(splits))
+        findings.append(_error("card", card.id, f"no clip is in a test; splits: {listed}", "mend the card's tests"))
+    if spare := sorted(s for s in splits - scored - set(TRAIN) if _SPLIT.fullmatch(s)):
+        clips = frame.loc[frame["split"].isin(spare), "clip_id"]
+        problem = f"{len(clips)} clips of {', '.join(spare)} belong to no test"
+        findings.append(Finding("warning", "no-test", card.id, problem, "they are predicted but never scored"))
+    return findings
 
 
 def statistics(frame: pd.DataFrame, card: TaskCard) -> dict[str, dict[str, int]]:
@@ -195,11 +230,13 @@ def _bad_rows(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
     start, end = pd.to_numeric(frame["start_s"], errors="coerce"), pd.to_numeric(frame["end_s"], errors="coerce")
     group = frame["group"].astype("string").fillna("").str.strip()
     split = frame["split"].astype("string").fillna("")
+    inside = ~frame["path"].astype(str).str.contains(r"^(?:/|[A-Za-z]:)|(?:^|/)\.\.(?:/|$)")
     classes = f"{len(card.classes)} classes: {', '.join(card.classes)}"
     rules = (
         ("duplicate-clip", frame["clip_id"].duplicated(), "clip id twice", "clip ids must be unique"),
         ("unknown-label", ~label.isin(range(len(card.classes))), "unknown label", f"{card.id} has {classes}"),
         ("empty-clip", end <= start, "end not after its start", "mend the annotation"),
+        ("bad-path", ~inside, "path outside the data folder", "give it relative to the root"),
         ("bad-start", ~(start >= 0), "start missing or negative", "mend the annotation"),
         ("unknown-split", ~split.str.fullmatch(_SPLIT.pattern), "unknown split", "use train, val, test or test_<name>"),
         ("missing-group", group == "", f"no {card.group}", f"every clip needs its {card.group}"),

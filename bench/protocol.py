@@ -37,7 +37,6 @@ PROTOCOLS = {
             "control",
             "none",
             "no features: predictions from the training labels alone",
-            stochastic=True,
         ),
     )
 }

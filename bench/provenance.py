@@ -31,7 +31,7 @@ def commit() -> str:
     folder = Path(__file__).parent
     try:
         head = _git(folder, "rev-parse", "HEAD")
-        return head + ("+" if _git(folder, "status", "--porcelain", "--", "*.py") else "")
+        return head + ("+" if _git(folder, "status", "--porcelain", "--", ":/*.py") else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
 

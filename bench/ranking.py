@@ -7,15 +7,18 @@ Controls, frozen and fine-tuned rows, and literature protocols are never ranked 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from bench import run, stats
+from bench.errors import BadInput
 from bench.types import Record
 
 ROW = ["encoder", "pooling", "layer", "protocol"]
+DATA = ("task_version", "manifest", "state", "excluded")
+VARIANT = ("weights", "parameters", "encoder_version", "protocol_version", "clip", "resampler", "dtype")
 CONTROL_FAMILIES = ("control", "random", "meta")
 
 
@@ -26,13 +29,54 @@ def rank_class(spec: Mapping) -> str:
     return "literature" if spec["protocol"].startswith("literature/") else spec["kind"]
 
 
+def require_one_data(records: Iterable[Record], *specs: Mapping) -> None:
+    """Raises ``BadInput`` where one task was, or by ``specs`` is to be, evaluated on two different copies of its data
+    or at two versions: such numbers do not belong in one table."""
+    first: dict[str, Mapping] = {}
+    for spec in (*specs, *(record.spec for record in records)):
+        other = first.setdefault(spec["task"], spec)
+        if any(spec[name] != other[name] for name in DATA):
+            copies = (f"{s['state']} {s['manifest'][:12]} version {s['task_version']}" for s in (other, spec))
+            raise BadInput(
+                f"records of {spec['task']}",
+                f"made on different data ({', '.join(copies)})",
+                "keep one results folder (--out) per copy of the data, or delete the records of the other",
+            )
+
+
+def row_names(records: Sequence[Record]) -> dict[str, str]:
+    """{record key: its encoder as tables name it}: the id, and where rows would otherwise be confused, the weights
+    and versions too."""
+    variants: dict[tuple, set[tuple]] = {}
+    for record in records:
+        variants.setdefault(_row(record), set()).add(_variant(record))
+    names = {}
+    for record in records:
+        spec = record.spec
+        mark = f" [weights {spec['weights'][:8]}/{spec['parameters'][:8]}, versions {spec['encoder_version']}/"
+        mark += f"{spec['protocol_version']}, clip {spec['clip']}]"
+        names[record.key] = spec["encoder"] + (mark if len(variants[_row(record)]) > 1 else "")
+    return names
+
+
+def _row(record: Record) -> tuple:
+    return tuple(record.spec[name] for name in (*ROW, "task", "seed"))
+
+
+def _variant(record: Record) -> tuple:
+    return tuple(record.spec[name] for name in VARIANT)
+
+
 def cells(records: Sequence[Record]) -> pd.DataFrame:
     """One row per (encoder, pooling, layer, protocol, task, test): the main metric as a fraction.
 
     Over several seeds ``value`` is their mean and ``seed_sd`` their standard deviation (population), while ``low``
     and ``high`` are the group interval of the lowest seed: the two are never merged.
     """
-    rows = []
+    if not records:
+        raise BadInput("leaderboard", "there are no records", "make some with bench.evaluate or `respbench run`")
+    require_one_data(records)
+    names, rows = row_names(records), []
     for record in records:
         task = record.data["task"]
         for test, table in record.scores.items():
@@ -40,6 +84,7 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
             rows.append(
                 {
                     **{name: record.spec[name] for name in ROW},
+                    "encoder": names[record.key],
                     "task": record.spec["task"],
                     "test": test,
                     "headline": test == next(iter(task["tests"])),
@@ -65,7 +110,8 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
 def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
     """One row per encoder, pooling, layer and protocol; a column ``task/test`` per test with the main metric (a
     fraction), ``mean`` over the headline tests of all tasks present (NaN where one is missing), and ``rank`` inside
-    the row's class, by that mean. ``bench.leaderboard(records).attrs["mean_of"]`` names the tasks of the mean."""
+    the row's class, by that mean (NaN for controls). ``attrs["mean_of"]`` of the table names the tests of the mean.
+    Raises ``BadInput`` for no records, and for records of one task on different data."""
     long = cells(records)
     long["column"] = long["task"] + "/" + long["test"]
     wide = long.pivot(index=[*ROW, "class"], columns="column", values="value")
@@ -73,6 +119,7 @@ def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
     wide = wide[sorted(wide.columns)]
     wide["mean"] = wide[headline].mean(axis=1, skipna=False)
     wide["rank"] = wide.groupby(level="class")["mean"].rank(ascending=False, method="min")
+    wide.loc[wide.index.get_level_values("class") == "control", "rank"] = np.nan
     wide = wide.reset_index().sort_values(["class", "mean"], ascending=[True, False], key=_class_order)
     wide.columns.name = None
     wide.attrs["mean_of"] = headline

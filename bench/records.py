@@ -1,9 +1,11 @@
 """One result on disk: ``<key>.json``, its predictions ``<key>.csv.gz`` and, apart, ``<key>.run.json``.
 
 The key is the SHA-256 (first 20 hex digits) of ``spec``: task id and version, manifest digest, encoder id, version
-and weight digest, clip policy, layer, pooling, protocol and version, resampler, dtype, seed. JSON and predictions
-hold only what the key determines, so they are byte-identical when made again; time, machine and versions are in
-``<key>.run.json`` and never compared. The JSON is written last: a record that exists is whole.
+and weight digest, clip policy, layer, pooling, protocol and version, resampler, dtype, seed, and what was excluded.
+JSON and predictions hold only what the key determines (``s_k`` is the natural logarithm of class k's probability),
+so they are byte-identical when made again; time, machine and versions are in ``<key>.run.json`` and never compared.
+The JSON is written last and carries the SHA-256 of itself and of the predictions: a record that exists and has both
+right is done.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import io
 import json
 import math
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from bench.errors import BadInput
 from bench.types import Record, Score
 
 SCHEMA = 1
+FIELDS = ("key", "spec", "scores", "domains", "selection", "data")
 DECIMALS = 6  # of scores in a record; far below any interval, far above rounding noise
 SIGNIFICANT = 6  # of class scores in predictions
 
@@ -52,15 +56,13 @@ def predictions_csv(predictions: pd.DataFrame) -> bytes:
 
 def to_json(record: Record) -> bytes:
     """The record's canonical JSON bytes (without predictions and run information)."""
-    body = {
-        "schema": SCHEMA,
-        "key": record.key,
-        "spec": record.spec,
-        "scores": record.scores,
-        "domains": record.domains,
-        "selection": record.selection,
-        "data": record.data,
-    }
+    return _seal({name: getattr(record, name) for name in FIELDS})
+
+
+def _seal(body: Mapping) -> bytes:
+    """JSON bytes of a record's fields with schema and the digest of both."""
+    body = {"schema": SCHEMA, **body}
+    body["sha256"] = hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
     return (json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
@@ -85,18 +87,29 @@ def write(record: Record, folder: Path) -> Path:
 
 
 def read(json_path: Path) -> Record:
-    """The record whose JSON lies at ``json_path``. Raises ``BadInput`` for a damaged file or a foreign schema."""
+    """The record whose JSON lies at ``json_path``, as it was written.
+
+    Raises ``BadInput`` for a damaged or edited file, a foreign schema, predictions that are not the record's own, or
+    a file that does not lie where its key and task say.
+    """
     try:
         body = json.loads(json_path.read_text())
         if body["schema"] != SCHEMA:
             raise BadInput(json_path, f"record schema {body['schema']}, this version reads {SCHEMA}", "run it again")
-        table = json_path.with_name(f"{body['key']}.csv.gz")
+        fields = {name: body[name] for name in FIELDS}
+        whole = _seal(fields) == json_path.read_bytes()
+        in_place = (fields["spec"]["task"], fields["key"]) == (json_path.parent.name, json_path.stem)
+        table = json_path.with_name(f"{json_path.stem}.csv.gz")
         predictions = read_predictions(table)
-        run_path = json_path.with_name(f"{body['key']}.run.json")
+        untouched = hashlib.sha256(predictions_csv(predictions)).hexdigest() == fields["data"]["predictions_sha256"]
+        run_path = json_path.with_name(f"{json_path.stem}.run.json")
         run = json.loads(run_path.read_text()) if run_path.exists() else {}
-        fields = {name: body[name] for name in ("key", "spec", "scores", "domains", "selection", "data")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zlib.error) as error:
         raise BadInput(json_path, f"not a readable record ({error})", "delete it and run again") from error
+    if not whole or not in_place or key(fields["spec"]) != fields["key"]:
+        raise BadInput(json_path, "the record was edited, renamed or moved", "delete it and run again")
+    if not untouched:
+        raise BadInput(table, "the predictions are not those that the record was made from", "run it again")
     return Record(**fields, predictions=predictions, run=run)
 
 

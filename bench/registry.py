@@ -16,7 +16,7 @@ import pkgutil
 from functools import cache
 from types import ModuleType
 
-from bench.errors import UnknownId
+from bench.errors import BadInput, UnknownId
 from bench.types import EncoderCard, TaskCard
 
 ENCODERS, TASKS = "model_zoo", "tasks"
@@ -33,7 +33,10 @@ def families(package: str) -> dict[str, str]:
         if not info.name.startswith("_")
     }
     for point in importlib.metadata.entry_points(group=_ENTRY_POINTS[package]):
-        found.setdefault(point.name, point.value)
+        if point.name in found:
+            problem = f"{point.name!r} is a family of {found[point.name]} already"
+            raise BadInput(f"entry point {point.value}", problem, "give it another name")
+        found[point.name] = point.value
     return dict(sorted(found.items()))
 
 
@@ -46,8 +49,9 @@ def family(package: str, id: str) -> ModuleType:
 
 
 def ids(package: str) -> list[str]:
-    """Every listed id, in family order."""
-    return [card.id for card in cards(package)]
+    """Every id that can be named in advance, in family order; a family of open-ended ids lists them by ``ids()``."""
+    modules = [importlib.import_module(name) for name in families(package).values()]
+    return [card.id for card in cards(package)] + [id for m in modules if hasattr(m, "ids") for id in m.ids()]
 
 
 def cards(package: str) -> list[EncoderCard] | list[TaskCard]:

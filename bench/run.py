@@ -16,12 +16,14 @@ import pandas as pd
 from bench import protocol as protocols
 from bench import provenance, records, stats
 from bench.errors import BadInput, UnknownId
-from bench.features import FeatureStore
+from bench.features import FeatureStore, store_spec
 from bench.manifest import TRAIN, Prepared, prepare
+from bench.probe._scores import from_logits, from_shares
 from bench.progress import Progress, silent
 from bench.types import Encoder, EncoderCard, Record, Task, TaskCard
 
 CONTROLS = ("control.chance", "control.majority")
+CONTROL_ENCODERS = ("meta.duration",)
 
 
 def evaluate(
@@ -62,12 +64,12 @@ def evaluate_prepared(
     began = time.monotonic()
     want = choice(encoder.card, pooling, layer)
     named = protocols.get(protocol)
+    check_trainable(card, prepared)
     spec = encoder_spec(encoder, card, prepared, protocol, seed, *want)
     store = FeatureStore(encoder, prepared, named.clip)
     store.encode([want], progress)
     features = store.gather(want)
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
-    check_trainable(card, prepared)
     labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
     with progress(f"{named.name} {encoder.card.id} {want[1]} on {card.id}", protocols.FOLDS) as tick:
         probe = protocols.probe(named, card, seed, tick)
@@ -75,7 +77,7 @@ def evaluate_prepared(
     selection = {
         "method": named.selection,
         "chosen": probe.best_params_,
-        "path": probe.path_,
+        "path": [_rounded(candidate) for candidate in probe.path_],
         "at_edge": getattr(probe, "at_edge_", False),
         "folds": _fold_of_group(probe, groups[train]),
     }
@@ -84,7 +86,7 @@ def evaluate_prepared(
         "clips_cropped_to_max_s": _longer(prepared, encoder.card),
     }
     device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
-    scores = probe.predict_proba(features[~train])
+    scores = probe.predict_log_proba(features[~train])
     return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp(device, time.monotonic() - began))
 
 
@@ -98,14 +100,12 @@ def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Rec
     prior = np.bincount(labels, minlength=len(card.classes)) / len(labels)
     tested = int((~train).sum())
     if name == "control.majority":
-        scores = np.tile(prior, (tested, 1))
+        scores = from_shares(np.tile(prior, (tested, 1)))
     elif name == "control.chance":
         # Gumbel-max: the argmax of log prior + Gumbel noise is a draw from the prior, and the scores carry no signal.
         noise = np.random.default_rng(seed).gumbel(size=(tested, len(prior)))
         with np.errstate(divide="ignore"):
-            logits = np.log(prior) + noise
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        scores /= scores.sum(axis=1, keepdims=True)
+            scores = from_logits(np.log(prior) + noise)
     else:
         raise UnknownId("control", name, CONTROLS)
     spec = control_spec(name, card, prepared, seed)
@@ -122,7 +122,12 @@ def choice(card: EncoderCard, pooling: str | None, layer: int | None) -> tuple[i
     pooling = pooling or card.default_pooling
     if pooling not in card.dims:
         raise UnknownId(f"pooling of {card.id}", pooling, card.dims)
-    return card.pool_layer if layer is None else layer, pooling
+    if layer is None:
+        return card.pool_layer, pooling
+    if not -card.layers <= layer < card.layers:
+        raise UnknownId(f"layer of {card.id}", str(layer), map(str, range(card.layers)))
+    # one name for one layer: counted from the last, so that -1 is the last of every encoder
+    return (layer if layer < 0 else layer - card.layers), pooling
 
 
 def encoder_spec(
@@ -130,18 +135,19 @@ def encoder_spec(
 ) -> dict:
     """What determines the numbers of a frozen-encoder record."""
     named = protocols.get(protocol)
-    store = FeatureStore(encoder, prepared, named.clip)
+    store = store_spec(encoder, prepared, named.clip)
     return {
-        **_task_spec(card, prepared),
+        **task_spec(card, prepared),
         "encoder": encoder.card.id,
         "encoder_version": encoder.card.version,
-        "weights": encoder.weights_digest,
+        "weights": store["weights"],
+        "parameters": store["parameters"],
         "layer": layer,
         "pooling": pooling,
         "clip": named.clip,
-        "resampler": store.spec["resampler"],
-        "dtype": store.spec["dtype"],
-        "statistics": store.spec["statistics"],
+        "resampler": store["resampler"],
+        "dtype": store["dtype"],
+        "statistics": store["statistics"],
         "protocol": named.name,
         "protocol_version": named.version,
         "kind": named.kind,
@@ -152,9 +158,9 @@ def encoder_spec(
 def control_spec(name: str, card: TaskCard, prepared: Prepared, seed: int) -> dict:
     """What determines the numbers of a control row."""
     named = protocols.get("control")
-    blank = dict.fromkeys(("weights", "pooling", "clip", "resampler", "dtype", "statistics"), "none")
+    blank = dict.fromkeys(("weights", "parameters", "pooling", "clip", "resampler", "dtype", "statistics"), "none")
     return {
-        **_task_spec(card, prepared),
+        **task_spec(card, prepared),
         "encoder": name,
         "encoder_version": 1,
         **blank,
@@ -166,8 +172,17 @@ def control_spec(name: str, card: TaskCard, prepared: Prepared, seed: int) -> di
     }
 
 
-def _task_spec(card: TaskCard, prepared: Prepared) -> dict:
-    return {"schema": records.SCHEMA, "task": card.id, "task_version": card.version, "manifest": prepared.digest}
+def task_spec(card: TaskCard, prepared: Prepared) -> dict:
+    """What a task and the data at hand contribute to what determines a record."""
+    excluded = "\n".join(sorted(map(str, prepared.excluded)))
+    return {
+        "schema": records.SCHEMA,
+        "task": card.id,
+        "task_version": card.version,
+        "manifest": prepared.digest,
+        "state": prepared.state,
+        "excluded": hashlib.sha256(excluded.encode()).hexdigest() if excluded else "",
+    }
 
 
 # ------------------------------------------------------------------ assembly
@@ -193,7 +208,7 @@ def assemble(
     facts: Mapping,
     stamp: dict,
 ) -> Record:
-    """A Record from class scores (N_test, K) in the order of the test rows."""
+    """A Record from class scores (N_test, K), natural logarithms of probabilities, in the order of the test rows."""
     test = prepared.rows[~prepared.rows["split"].isin(TRAIN)].sort_values("clip_id")
     order = prepared.rows[~prepared.rows["split"].isin(TRAIN)]["clip_id"].argsort().to_numpy()
     rounded = records.round_scores(np.asarray(scores)[order])
@@ -208,22 +223,14 @@ def assemble(
             **{f"s_{k}": rounded[:, k] for k in range(rounded.shape[1])},
         }
     )
-    task = {
-        "classes": list(card.classes),
-        "metrics": list(card.metrics),
-        "main_metric": card.main_metric,
-        "normal": card.normal,
-        "adventitious": list(card.adventitious),
-        "tests": {name: list(splits) for name, splits in card.tests.items()},
-        "group": card.group,
-        "domain": card.domain,
-    }
+    task = task_facts(card)
     data = {
         "task": task,
         "state": prepared.state,
         "incomplete": prepared.incomplete,
         "excluded": [str(finding) for finding in prepared.excluded],
         "splits": prepared.statistics,
+        "recordings_in_full": sum(counts["recordings"] for counts in card.counts.values()) or None,
         "groups_in_train": _shared_groups(card, prepared),
         "licence": card.licence,
         "citation": card.citation,
@@ -235,8 +242,22 @@ def assemble(
     return Record(records.key(spec), dict(spec), tables, domains, dict(selection), data, predictions, stamp)
 
 
+def task_facts(card: TaskCard) -> dict:
+    """The part of a task's card that its scores depend on, JSON-ready: every record carries its own copy."""
+    return {
+        "classes": list(card.classes),
+        "metrics": list(card.metrics),
+        "main_metric": card.main_metric,
+        "normal": card.normal,
+        "adventitious": list(card.adventitious),
+        "tests": {name: list(splits) for name, splits in card.tests.items()},
+        "group": card.group,
+        "domain": card.domain,
+    }
+
+
 def _shared_groups(card: TaskCard, prepared: Prepared) -> dict[str, int]:
-    """{test: number of its groups that training holds too}; every table marks a test where it is not 0."""
+    """{test: number of its groups that training holds too}; the board names the tests where it is not 0."""
     rows = prepared.rows
     train = set(rows.loc[rows["split"].isin(TRAIN), "group"])
     return {
@@ -284,6 +305,12 @@ def encoder_facts(encoder: EncoderCard, task: TaskCard) -> dict:
         "policy": encoder.policy,
         "params": encoder.params,
     }
+
+
+def _rounded(candidate: Mapping) -> dict:
+    """A candidate of the search with its score as scores are stored; an undefined one is null."""
+    score = candidate["score"]
+    return {**candidate, "score": None if np.isnan(score) else round(score, records.DECIMALS)}
 
 
 def _fold_of_group(probe: object, groups: np.ndarray) -> dict[str, int]:

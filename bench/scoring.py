@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from bench.registry import task_card
 from bench.types import TaskCard
 
 
-def score_file(task_id: str, file: Path, root: Path | None = None, test: str | None = None) -> dict:
-    """``{test: {metric: score}}`` of a prediction file, and ``warnings``.
+def score_file(task_id: str, file: Path, root: Path | None = None) -> dict:
+    """``scores`` ({test: {metric: score}}) of a prediction file, the clips ``expected`` per test, and ``warnings``.
 
     The file is CSV (gzip allowed) with ``clip_id,y_true,y_pred`` and optionally ``s_0 … s_{K-1}``; labels are indices
     or class names. Clips that the manifest knows are scored per test, with an interval by patient bootstrap; a file
@@ -30,39 +31,40 @@ def score_file(task_id: str, file: Path, root: Path | None = None, test: str | N
         manifest = load_task(task_id, root).manifest.set_index("clip_id")
     except RespBenchError as error:
         warnings.append(f"the task's manifest is not at hand ({error})")
-    unknown = table if manifest is None else table[~table["clip_id"].isin(manifest.index)]
-    if len(unknown):
-        warnings.append(
-            f"{len(unknown)} of {len(table)} clip ids are not in the manifest of {task_id}: all clips scored as given, "
-            "with a clip-level interval, which is too narrow where a patient has several clips"
-        )
-        table = table.assign(group=table["clip_id"], domain="", split="as given")
-        return {"task": task_id, "scores": {"as given": _scores(table, card, "clip")}, "warnings": warnings}
-    known = manifest.loc[table["clip_id"]]
-    wrong = table[table["y_true"].to_numpy() != known["label"].to_numpy()]
+    known = table.iloc[:0] if manifest is None else table[table["clip_id"].isin(manifest.index)]
+    truth = np.array([]) if manifest is None else manifest["label"].reindex(known["clip_id"]).to_numpy()
+    wrong = known[known["y_true"].to_numpy() != truth]
     if len(wrong):
         raise BadInput(
             file,
             f"y_true of {wrong['clip_id'].iloc[0]} contradicts the manifest, as do {len(wrong) - 1} others",
             "check the label order: " + ", ".join(f"{k} {name}" for k, name in enumerate(card.classes)),
         )
+    if len(known) < len(table):
+        warnings.append(
+            f"{len(table) - len(known)} of {len(table)} clip ids are not in the manifest of {task_id}: all are scored "
+            "as given, with a clip-level interval, which is too narrow where a patient has several clips"
+        )
+        table = table.assign(group=table["clip_id"], domain="", split="as given")
+        scores = {"as given": _scores(table, card, "clip")}
+        return {"task": task_id, "scores": scores, "expected": {"as given": None}, "warnings": warnings}
     for column in ("group", "domain", "split"):
-        table[column] = known[column].to_numpy()
-    scores = {}
+        table[column] = manifest[column].reindex(table["clip_id"]).to_numpy()
+    scores, of = {}, {}
     for name, splits in card.tests.items():
         part = table[table["split"].isin(splits)]
-        if part.empty or test not in (None, name):
+        if part.empty:
             continue
-        expected = int(manifest["split"].isin(splits).sum())
-        if len(part) < expected:
-            warnings.append(f"test {name}: {len(part)} of its {expected} clips are in the file; scored on those")
+        of[name] = int(manifest["split"].isin(splits).sum())
+        if len(part) < of[name]:
+            warnings.append(f"test {name}: {len(part)} of its {of[name]} clips are in the file; scored on those")
         scores[name] = _scores(part, card, card.group)
     ignored = int((~table["split"].isin({s for splits in card.tests.values() for s in splits})).sum())
     if ignored:
         warnings.append(f"{ignored} clips belong to no test of {task_id} (training clips) and are not scored")
     if not scores:
         raise BadInput(file, f"none of its clips belongs to a test of {task_id}", "give predictions for test clips")
-    return {"task": task_id, "scores": scores, "warnings": warnings}
+    return {"task": task_id, "scores": scores, "expected": of, "warnings": warnings}
 
 
 def _scores(table: pd.DataFrame, card: TaskCard, unit: str) -> dict:
@@ -105,12 +107,17 @@ def _read(file: Path, card: TaskCard) -> pd.DataFrame:
     return out
 
 
+def _plain(name: str) -> str:
+    """A class name without what spellings differ in: the challenge writes both Wheeze+Crackle and Wheeze & Crackle."""
+    return re.sub(r"\s*[+&]\s*", "+", name.lower())
+
+
 def _label(value: object, card: TaskCard, file: Path, column: str, line: int) -> int:
     text = str(value).strip()
-    names = {name.lower(): k for k, name in enumerate(card.classes)}
-    if text.lower() in names:
-        return names[text.lower()]
-    if text.isdigit() and int(text) < len(card.classes):
+    names = {_plain(name): k for k, name in enumerate(card.classes)}
+    if _plain(text) in names:
+        return names[_plain(text)]
+    if text.isascii() and text.isdigit() and int(text) < len(card.classes):
         return int(text)
     raise BadInput(
         file, f"{column} in line {line} is {text!r}", f"use 0…{len(card.classes) - 1} or {', '.join(card.classes)}"

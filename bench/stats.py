@@ -123,17 +123,6 @@ def paired_difference(
     )
 
 
-def holm(pvalues: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjusted p-values, in the order given; NaN stays NaN and is not counted as a comparison."""
-    p = np.asarray(pvalues, float)
-    adjusted = np.full(p.shape, np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * (len(order) - np.arange(len(order)))
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return adjusted
-
-
 @dataclass(frozen=True)
 class _Table:
     """Predictions as arrays: ``code`` (N,) group index, ``cells`` (G, K·K) each group's confusion matrix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -11,11 +12,13 @@ from pathlib import Path
 
 from bench import protocol as protocols
 from bench import records, registry, run
-from bench.encoders import load_encoder
+from bench.encoders import load_encoder, require_device
 from bench.errors import BadInput, MissingWeights
 from bench.features import FeatureStore
 from bench.manifest import load_task, prepare
 from bench.progress import Progress, silent
+from bench.ranking import require_one_data
+from bench.tables import percent
 from bench.types import EncoderCard, Record
 
 
@@ -34,7 +37,8 @@ class EncoderChoice:
         """From ``id``, ``id:pooling,pooling`` or ``id:pooling=checkpoint``. Raises ``UnknownId``."""
         head, _, weights = text.partition("=")
         id, _, poolings = head.partition(":")
-        choice = cls(id, tuple(p for p in poolings.split(",") if p), tuple(layers), weights or None)
+        # a comma inside brackets belongs to a pooling's name, as in [mean,max]
+        choice = cls(id, tuple(filter(None, re.split(r",(?![^\[]*\])", poolings))), tuple(layers), weights or None)
         choice.wanted()
         return choice
 
@@ -64,22 +68,27 @@ def run_suite(
     device: str = "cpu",
     on_bad_clip: str = "error",
     skip_absent: bool = False,
+    controls: bool = True,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Runs every task with every encoder, and the control rows. All data is checked before anything is computed.
+    """Runs every task with every encoder, and the control rows: chance, majority and, with ``controls``, the clip's
+    duration and every encoder's untrained twin. Ids, weights, device and data are checked before anything is computed.
 
-    Raises ``MissingWeights`` for an encoder without weights unless ``skip_absent``, which lists it instead.
+    Raises ``MissingWeights`` for an encoder without weights unless ``skip_absent``, which lists it instead; and
+    ``BadInput`` where ``out`` holds records of a task on different data.
     """
     for name in protocol_names:
-        protocols.get(name)
-    for task in tasks:
-        registry.task_card(task)
+        protocols.probe(protocols.get(name), registry.task_card(tasks[0]), 0)
+    require_device(device)
     outcome = Outcome()
+    at_hand = _at_hand(encoders, skip_absent, outcome, say)
+    there = records.load_all(out) if any(records.paths(out)) else []
     data = []
     for task in tasks:
         loaded = load_task(task, root)
         prepared = prepare(loaded, on_bad_clip, progress)
+        require_one_data([r for r in there if r.spec["task"] == task], run.task_spec(loaded.card, prepared))
         run.check_trainable(loaded.card, prepared)
         for finding in loaded.findings:
             if finding.level == "warning":
@@ -91,15 +100,8 @@ def run_suite(
         for name in run.CONTROLS:
             spec = run.control_spec(name, card, prepared, 0)
             _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
-    for asked in encoders:
-        try:
-            encoder = load_encoder(asked.id, asked.weights, device)
-        except MissingWeights as error:
-            if not skip_absent:
-                raise
-            outcome.absent[asked.id] = error.problem
-            say(f"{asked.id}: left out, {error.problem}")
-            continue
+    for asked in _with_controls(at_hand) if controls else at_hand:
+        encoder = load_encoder(asked.id, asked.weights, device)
         wanted = asked.wanted()
         for card, prepared in data:
             combinations = [
@@ -118,6 +120,40 @@ def run_suite(
     return outcome
 
 
+def _at_hand(
+    encoders: Sequence[EncoderChoice], skip_absent: bool, outcome: Outcome, say: Callable[[str], None]
+) -> list[EncoderChoice]:
+    """The encoders whose weights are there; the others are noted in ``outcome``, or raise ``MissingWeights``."""
+    from model_zoo._checkpoint import find
+
+    out = []
+    for asked in encoders:
+        card = registry.encoder_card(asked.id)
+        try:
+            if card.weights:
+                find(card, asked.weights)
+        except MissingWeights as error:
+            if not skip_absent:
+                raise
+            outcome.absent[asked.id] = error.problem
+            say(f"{asked.id}: left out, {error.problem}")
+        else:
+            out.append(asked)
+    return out
+
+
+def _with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
+    """The encoders, each followed by its untrained twin, and the duration control, unless they are asked for."""
+    out, asked = [], {choice.id for choice in encoders}
+    for choice in encoders:
+        out.append(choice)
+        twin = f"random.{choice.id}"
+        if registry.encoder_card(choice.id).weights and twin not in asked:
+            out.append(EncoderChoice(twin, choice.poolings, choice.layers))
+            asked.add(twin)
+    return out + [EncoderChoice(id) for id in run.CONTROL_ENCODERS if id not in asked]
+
+
 def _path(out: Path, spec: dict) -> Path:
     return records.path(out, spec["task"], records.key(spec))
 
@@ -130,15 +166,15 @@ def _keep(spec: dict, out: Path, outcome: Outcome, say: Callable[[str], None], m
         try:
             records.read(target)
         except BadInput as error:
-            say(f"made again: {error}")
+            say(f"made again: {error}")  # whatever is wrong with it, it is not done
         else:
             outcome.kept.append(target)
             return
     record = make()
     outcome.made.append(records.write(record, out))
     test = next(iter(record.scores))
-    score = record.scores[test][record.data["task"]["main_metric"]]
-    say(f"{label}: {record.data['task']['main_metric']} {100 * (score['value'] or 0):.1f} on {test}")
+    main = record.data["task"]["main_metric"]
+    say(f"{label}: {main} {percent(record.scores[test][main])} on {test}")
 
 
 def command_line() -> str:

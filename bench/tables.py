@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 BLANK = "–"
+DISCLAIMER = "For research only. Not a medical device: no score here says that a system is fit for diagnosis or care."
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:

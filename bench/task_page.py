@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench import metrics
-from bench.tables import BLANK, markdown, percent, signed
+from bench.tables import BLANK, DISCLAIMER, markdown, percent, signed
 from bench.types import Record
 
-DISCLAIMER = "For research only. Not a medical device: no score here says that a system is fit for diagnosis or care."
 ROW_HEAD = ("encoder", "pooling", "protocol", "seed")
 
 
@@ -17,9 +16,10 @@ def row_name(encoder: str, layer: int) -> str:
     return encoder if layer == -1 else f"{encoder} layer {layer}"
 
 
-def task_page(task: str, records: Sequence[Record], differences: Mapping) -> str:
-    """Markdown of a task's page. ``records``: all of the task's, best first; ``differences``: paired differences to
-    the untrained twin by (record key, test)."""
+def task_page(task: str, records: Sequence[Record], names: Mapping[str, str], differences: Mapping) -> str:
+    """Markdown of a task's page. ``records``: all of the task's, best first; ``names``: record key to the encoder's
+    name in tables; ``differences``: paired differences to the untrained twin by (record key, test)."""
+    heads = {record.key: _row_head(record, names[record.key]) for record in records}
     data = records[0].data
     parts = [f"# {task}", f"**{DISCLAIMER}**", _data_lines(data), _formulas(data["task"])]
     for test in data["task"]["tests"]:
@@ -27,11 +27,11 @@ def task_page(task: str, records: Sequence[Record], differences: Mapping) -> str
         if not tested:
             parts.append(f"## Test {test}\n\nNo clip of this test is at hand.")
             continue
-        parts += [f"## Test {test}{_test_mark(data, test)}", _test_table(test, tested, differences)]
-        parts += ["### Recall per class (support in clips)", _recall_table(test, tested)]
+        parts += [f"## Test {test}{_test_mark(data, test)}", _test_table(test, tested, heads, differences)]
+        parts += ["### Recall per class (support in clips)", _recall_table(test, tested, heads)]
         if len(tested[0].domains[test]) > 1:
-            parts += [f"### By {data['task']['domain']}", _domain_table(test, tested)]
-    parts += ["## Selection", _selection_table(records)]
+            parts += [f"### By {data['task']['domain']}", _domain_table(test, tested, heads)]
+    parts += ["## Selection", _selection_table(records, heads)]
     if data["excluded"]:
         parts += ["## Excluded clips", "\n".join(f"- {line}" for line in data["excluded"])]
     return "\n\n".join(parts) + "\n"
@@ -65,7 +65,7 @@ def _test_mark(data: Mapping, test: str) -> str:
     return f" ({shared} {data['task']['group']}s also in train)" if shared else ""
 
 
-def _test_table(test: str, records: Sequence[Record], differences: Mapping) -> str:
+def _test_table(test: str, records: Sequence[Record], heads: Mapping, differences: Mapping) -> str:
     task = records[0].data["task"]
     others = [name for name in task["metrics"] if name != task["main_metric"]]
     titles = [metrics.get(name).title for name in (task["main_metric"], *others)]
@@ -75,7 +75,7 @@ def _test_table(test: str, records: Sequence[Record], differences: Mapping) -> s
         change = differences.get((record.key, test))
         rows.append(
             [
-                *_row_head(record),
+                *heads[record.key],
                 percent(table[task["main_metric"]]),
                 *(percent(table.get(name)) for name in others),
                 signed(change.value, change.low, change.high) if change else BLANK,
@@ -88,29 +88,29 @@ def _test_table(test: str, records: Sequence[Record], differences: Mapping) -> s
     return caption + "\n\n" + markdown(header, rows, right=range(len(ROW_HEAD), len(header) - 1))
 
 
-def _row_head(record: Record) -> list[str]:
+def _row_head(record: Record, name: str) -> list[str]:
     spec = record.spec
-    return [row_name(spec["encoder"], spec["layer"]), spec["pooling"], spec["protocol"], str(spec["seed"])]
+    return [row_name(name, spec["layer"]), spec["pooling"], spec["protocol"], str(spec["seed"])]
 
 
-def _recall_table(test: str, records: Sequence[Record]) -> str:
+def _recall_table(test: str, records: Sequence[Record], heads: Mapping) -> str:
     classes = records[0].data["task"]["classes"]
     support = {c: records[0].scores[test].get(f"recall.{c}", {}).get("n", 0) for c in classes}
-    rows = [[*_row_head(r), *(percent(r.scores[test].get(f"recall.{c}"), False) for c in classes)] for r in records]
+    rows = [[*heads[r.key], *(percent(r.scores[test].get(f"recall.{c}"), False) for c in classes)] for r in records]
     header = [*ROW_HEAD, *(f"{c} ({support[c]})" for c in classes)]
     return markdown(header, rows, right=range(len(ROW_HEAD), len(header)))
 
 
-def _domain_table(test: str, records: Sequence[Record]) -> str:
+def _domain_table(test: str, records: Sequence[Record], heads: Mapping) -> str:
     main = records[0].data["task"]["main_metric"]
     group = records[0].data["task"]["group"]
     domains = {d: table[main] for d, table in records[0].domains[test].items()}
     header = [*ROW_HEAD, *(f"{d} ({s['n']} clips, {s['groups']} {group}s)" for d, s in domains.items())]
-    rows = [[*_row_head(r), *(percent(r.domains[test][d][main]) for d in domains)] for r in records]
+    rows = [[*heads[r.key], *(percent(r.domains[test][d][main]) for d in domains)] for r in records]
     return markdown(header, rows, right=range(len(ROW_HEAD), len(header)))
 
 
-def _selection_table(records: Sequence[Record]) -> str:
+def _selection_table(records: Sequence[Record], heads: Mapping) -> str:
     rows = []
     for record in records:
         if record.spec["kind"] == "control":
@@ -119,6 +119,6 @@ def _selection_table(records: Sequence[Record]) -> str:
         text = ", ".join(f"{name} {value}" for name, value in chosen.items()) or BLANK
         edge = "at the edge of the grid" if record.selection.get("at_edge") else BLANK
         shorter = str(record.data.get("clips_padded_to_min_s", 0))
-        rows.append([*_row_head(record), text, edge, shorter, record.spec["weights"][:12], record.key])
+        rows.append([*heads[record.key], text, edge, shorter, record.spec["weights"][:12], record.key])
     header = [*ROW_HEAD, "chosen on train", "grid", "clips padded to the encoder's minimum", "weight digest", "record"]
     return markdown(header, rows)

@@ -200,7 +200,6 @@ class Protocol:
     selection: str
     description: str
     clip: str = "native"
-    stochastic: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,46 +2,82 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench import board, records, run
-from bench.errors import RespBenchError
+from bench import board, records, registry, run
+from bench.errors import BadInput, RespBenchError, UnknownId
 from bench.progress import Progress, silent
 from bench.types import Record
 
+FACTS = ("task", "state", "splits", "groups_in_train", "incomplete", "excluded")  # alike in all records of one data
+
 
 def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
-    """(number of records, what does not hold, one line each): no line when every key, prediction digest, score,
-    interval and table is what the predictions give. Raises ``BadInput`` where the folder holds no record."""
+    """(number of records, what does not hold, one line each).
+
+    Held against the predictions: every key, digest, score, interval and domain. Held against each other: records of
+    one task on one data must agree on the clips, their labels and groups, and on what the data was. Held against the
+    records: every file of the board. That the predictions themselves are honest, no recomputation can show; their
+    makers' commands are in the board. Raises ``BadInput`` where the folder holds no record.
+    """
     problems: list[str] = []
     found: list[Record] = []
     listed = list(records.paths(folder))
     if not listed:
-        records.load_all(folder)  # raises with the remedy
+        raise BadInput(folder, "no records below this folder", "make some with `respbench run --out FOLDER`")
     with progress("verify", len(listed)) as tick:
         for path in listed:
             try:
                 record = records.read(path)
+                problems += [f"{path}: {problem}" for problem in verify_record(record)]
+                found.append(record)
             except RespBenchError as error:
                 problems.append(str(error))
-            else:
-                found.append(record)
-                problems += [f"{path}: {problem}" for problem in verify_record(record, path.stem)]
             tick(1)
+    problems += _disagreements(found)
     return len(listed), problems + ([] if problems else _verify_board(found, folder))
 
 
-def verify_record(record: Record, stem: str) -> list[str]:
-    """What does not hold in one record. ``stem`` is the name of its file."""
+def verify_record(record: Record) -> list[str]:
+    """What does not hold in one record that reads well."""
     problems = []
-    if records.key(record.spec) != record.key or stem != record.key:
-        problems.append("the key is not the digest of what determines the result")
-    seen = hashlib.sha256(records.predictions_csv(record.predictions)).hexdigest()
-    if seen != record.data["predictions_sha256"]:
-        problems.append("the predictions are not those that the record was made from")
-    scores, domains = run.scores_of(record.data["task"], record.predictions)
+    task, table = record.data["task"], record.predictions
+    scores, domains = run.scores_of(task, table)
     problems += _differences("score", record.scores, scores) + _differences("domain score", record.domains, domains)
+    columns = [f"s_{k}" for k in range(len(task["classes"]))]
+    if (table[columns].to_numpy().argmax(axis=1) != table["y_pred"].to_numpy()).any():
+        problems.append("y_pred is not the class of the highest score")
+    counted = {split: part["clips"] for split, part in record.data["splits"].items() if split in set(table["split"])}
+    if table["split"].value_counts().to_dict() != counted:
+        problems.append("the predictions are not one per test clip")
+    path = [c for c in record.selection["path"] if c["score"] is not None]
+    best = [c for c in path if c["score"] == max(each["score"] for each in path)]
+    if path and record.selection["chosen"] not in [{n: v for n, v in c.items() if n != "score"} for c in best]:
+        problems.append("the hyperparameters are not the best of the recorded candidates")
+    try:
+        card = registry.task_card(record.spec["task"])
+    except UnknownId:
+        return problems  # a task of somebody else's: the record's own copy of the card is all there is
+    if card.version == record.spec["task_version"] and run.task_facts(card) != task:
+        problems.append("its copy of the task's classes, metrics or tests is not the task's")
+    return problems
+
+
+def _disagreements(found: Sequence[Record]) -> list[str]:
+    """Records of one task on one data that differ in what they must share."""
+    problems, first = [], {}
+    identity = ["clip_id", "group", "domain", "split", "y_true"]
+    for record in found:
+        same = tuple(record.spec[name] for name in ("task", "task_version", "manifest", "state", "excluded"))
+        other = first.setdefault(same, record)
+        if not record.predictions[identity].equals(other.predictions[identity]):
+            problems.append(f"{record.key} and {other.key}: clips, groups or labels differ on the same data")
+        problems += [
+            f"{record.key} and {other.key}: {name} differs on the same data"
+            for name in FACTS
+            if record.data[name] != other.data[name]
+        ]
     return problems
 
 
@@ -59,11 +95,12 @@ def _differences(what: str, stored: object, again: object, at: str = "") -> list
 
 def _verify_board(found: list[Record], folder: Path) -> list[str]:
     """Holds the board's files, where there are any, against the records."""
-    if not (folder / "leaderboard.md").exists():
+    on_disk = {p.relative_to(folder).as_posix() for p in board.files(folder)}
+    if not on_disk:
         return []
     again = board.render(found, board.Context.read(folder))
-    return [
-        f"{folder / name}: not what the records give; write it again with `respbench leaderboard {folder}`"
-        for name, text in again.items()
-        if not (folder / name).exists() or (folder / name).read_text() != text
+    remedy = f"write the board again with `respbench leaderboard {folder}`"
+    stale = [name for name, text in again.items() if name not in on_disk or (folder / name).read_text() != text]
+    return [f"{folder / name}: not what the records give; {remedy}" for name in stale] + [
+        f"{folder / name}: no record gives this page; delete it" for name in sorted(on_disk - again.keys())
     ]

@@ -101,23 +101,29 @@ def download(weights: Weights, folder: str | Path) -> Path:
 
 
 def digest(path: str | Path) -> str:
-    """SHA-256 of a file; of a folder, over the relative names (sorted) and contents of its visible files."""
+    """SHA-256 of a weight file; of a transformers folder, that of the tensor file in it, whatever lies beside."""
+    with tensor_file(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def tensor_file(path: str | Path) -> Path:
+    """The file itself, or the one that a transformers folder holds. Raises ``CheckpointError``."""
     path = Path(path)
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    total = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        name = file.relative_to(path).as_posix()
-        if not any(part.startswith(".") for part in name.split("/")):
-            total.update(f"{name}\0{digest(file)}\n".encode())
-    return total.hexdigest()
+    if not path.is_dir():
+        return path
+    inside = [path / name for name in FOLDER_FILES if (path / name).is_file()]
+    if not inside:
+        raise CheckpointError(path, f"holds neither {' nor '.join(FOLDER_FILES)}", "fetch the folder again")
+    return inside[0]
 
 
-def state_digest(module: nn.Module) -> str:
-    """SHA-256 of a module's state: names, dtypes, shapes and values, in name order."""
+def parameter_digest(module: nn.Module) -> str:
+    """SHA-256 of a module's parameters: names, dtypes, shapes and values, in name order; ``none`` without any."""
     total = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    parameters = dict(module.named_parameters())
+    if not parameters:
+        return "none"
+    for name, tensor in sorted(parameters.items()):
         array = tensor.detach().cpu().contiguous()
         total.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
         total.update(array.numpy().tobytes())
@@ -134,12 +140,7 @@ def load_tensors(path: str | Path) -> dict:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = Path(path)
-    if path.is_dir():
-        inside = [path / name for name in FOLDER_FILES if (path / name).is_file()]
-        if not inside:
-            raise CheckpointError(path, f"holds neither {' nor '.join(FOLDER_FILES)}", "fetch the folder again")
-        path = inside[0]
+    path = tensor_file(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

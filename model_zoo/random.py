@@ -7,7 +7,7 @@ original encoder's code licence. Trained on: nothing.
 The twin has the released geometry and each library's own initialisation under ``torch.manual_seed(0)``. BatchNorm
 starts at mean 0 and variance 1, under which a deep untrained network fades to nothing; so ``fit_stats`` measures the
 statistics on the training clips (each BatchNorm by batch, averaged by number of clips). ``needs_stats`` tells whether
-there are any. ``weights_digest`` is the digest of the state before that.
+there are any. ``weights_digest`` is the digest of the initial parameters.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ PREFIX = "random."
 SEED = 0
 CARDS: tuple[EncoderCard, ...] = ()  # one for every encoder with weights: see card(id)
 OPEN = "random.<id>: untrained twin of any encoder that has weights"
+
+
+def ids() -> list[str]:
+    """The twins of every listed encoder with weights."""
+    return [PREFIX + known.id for known in registry.cards(registry.ENCODERS) if known.weights]
 
 
 def card(id: str) -> EncoderCard:
@@ -58,7 +63,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from torch import Tensor, nn
 
     from bench.types import Tokens
-    from model_zoo._checkpoint import state_digest
+    from model_zoo._checkpoint import parameter_digest
 
     class Twin(nn.Module):
         """Delegates to the untrained encoder."""
@@ -67,7 +72,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             super().__init__()
             self.encoder = encoder
             self.card = card
-            self.weights_digest = state_digest(encoder)
+            self.weights_digest = parameter_digest(encoder)
 
         @property
         def needs_stats(self) -> bool:

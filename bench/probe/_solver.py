@@ -207,6 +207,8 @@ class _Problem:
         step, left = torch.zeros_like(gradient), -gradient
         scaled = _balanced(left / diagonal)
         direction, norm = scaled, float((left * scaled).sum())
+        if norm == 0:  # at the optimum already, as where no feature varies
+            return step, 0
         target = norm * (_LOOSE if norm > _FAR * value else _TIGHT) ** 2
         used = 0
         while used < _CG_STEPS:

@@ -7,6 +7,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from bench.errors import BadInput
+from bench.probe._scores import from_shares
 from bench.probe._solver import check_features, standardise
 
 _CHUNK_CELLS = 4_000_000  # similarities held at once: 32 MB
@@ -31,6 +32,10 @@ class KnnProbe(ClassifierMixin, BaseEstimator):
         self.rows_, self.one_hot_, self.classes_ = _unit(z), np.eye(k)[y], np.arange(k)
         self.best_params_, self.path_ = {"k": min(self.k, len(y)), "temperature": self.temperature}, []
         return self
+
+    def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
+        """(N, K) natural logarithms of the shares, as ``bench.probe._scores`` keeps them."""
+        return from_shares(self.predict_proba(X))
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """(N, K) shares of the votes."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 
 import numpy as np
-from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedGroupKFold
 
 from bench import metrics
 from bench.errors import BadInput
 from bench.metrics import Roles
+from bench.probe._scores import FLOOR, from_logits
 from bench.probe._solver import Design, check_features, fit_path, standardise
 from bench.probe._threads import workers
 
@@ -65,7 +65,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         self.classes_ = np.arange(k)
         grid = sorted(float(c) for c in self.C)
         self.folds_, self.n_folds_ = assign_folds(y, groups, self.folds, self.seed)
-        pooled = np.zeros((len(grid), len(self.class_weight), len(y), k))
+        pooled = np.full((len(grid), len(self.class_weight), len(y), k), FLOOR)
         with workers(self.n_folds_) as pool:
             masks = [self.folds_ == fold for fold in range(self.n_folds_)]
             running = {pool.submit(self._fold, X[~out], y[~out], X[out], grid, k): out for out in masks if out.any()}
@@ -90,27 +90,31 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """(N, K) class probabilities; 0 for classes without training rows."""
-        return _probabilities(
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
+        """(N, K) natural logarithms of the class probabilities, as ``bench.probe._scores`` keeps them."""
+        return _log_probabilities(
             self.scaler_(check_features(X)), self.coef_, self.intercept_, self.present_, len(self.classes_)
         )
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(N,) most probable class."""
-        return self.predict_proba(X).argmax(axis=1)
+        return self.predict_log_proba(X).argmax(axis=1)
 
     def _fold(self, x: np.ndarray, y: np.ndarray, held_out: np.ndarray, grid: list[float], k: int) -> np.ndarray:
-        """(C, class weights, N held out, K) probabilities of every candidate."""
+        """(C, class weights, N held out, K) log probabilities of every candidate."""
         present, index = np.unique(y, return_inverse=True)
         z, scaler = standardise(x)
-        out = np.zeros((len(grid), len(self.class_weight), len(held_out), k))
+        out = np.full((len(grid), len(self.class_weight), len(held_out), k), FLOOR)
         if len(present) == 1:
-            out[..., present[0]] = 1.0
+            out[..., present[0]] = 0.0
             return out
         design, z_out = Design.of(z), scaler(held_out)
         for j, weight in enumerate(self.class_weight):
             for i, fit in enumerate(fit_path(design, index, sample_weights(index, weight), grid, _TO_COMPARE)):
                 coef, intercept = fit.coefficients(design)
-                out[i, j] = _probabilities(z_out, coef.T, intercept, present, k)
+                out[i, j] = _log_probabilities(z_out, coef.T, intercept, present, k)
         return out
 
     def _refit(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -121,10 +125,10 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         coef, self.intercept_ = fit_path(design, index, weights, [self.best_params_["C"]])[0].coefficients(design)
         self.coef_ = coef.T
 
-    def _score(self, y: np.ndarray, proba: np.ndarray) -> float:
+    def _score(self, y: np.ndarray, scores: np.ndarray) -> float:
         if callable(self.metric):
-            return float(self.metric(y, proba))
-        return metrics.evaluate(self.metric, y, proba.argmax(axis=1), proba, self.roles or Roles())
+            return float(self.metric(y, np.exp(scores)))
+        return metrics.evaluate(self.metric, y, scores.argmax(axis=1), scores, self.roles or Roles())
 
 
 def check_labels(y: np.ndarray, n_classes: int | None) -> np.ndarray:
@@ -168,9 +172,11 @@ def sample_weights(y: np.ndarray, class_weight: str | None) -> np.ndarray:
     return (len(y) / (np.count_nonzero(counts) * counts[y])).astype(float)
 
 
-def _probabilities(z: np.ndarray, coef: np.ndarray, intercept: np.ndarray, present: np.ndarray, k: int) -> np.ndarray:
-    """(N, K) probabilities; ``coef`` (M, D) of the classes ``present``, M = 1 for two."""
+def _log_probabilities(
+    z: np.ndarray, coef: np.ndarray, intercept: np.ndarray, present: np.ndarray, k: int
+) -> np.ndarray:
+    """(N, K) log probabilities; ``coef`` (M, D) of the classes ``present``, M = 1 for two."""
     logits = z @ coef.T + intercept
-    proba = np.zeros((len(z), k))
-    proba[:, present] = softmax(logits, axis=1) if len(present) > 2 else np.hstack([expit(-logits), expit(logits)])
-    return proba
+    out = np.full((len(z), k), FLOOR)
+    out[:, present] = from_logits(logits if len(present) > 2 else np.hstack([np.zeros_like(logits), logits]))
+    return out

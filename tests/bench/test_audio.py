@@ -27,14 +27,12 @@ def test_rates_and_containers(tmp_path, rate):
     exact = (WAVE * 2**23).astype(np.int32) * 256  # 24 bits, so that writing rounds nothing
     for name in ("a.wav", "a.flac"):
         soundfile.write(tmp_path / name, exact, rate, subtype="PCM_24")
-        assert audio.info(tmp_path / name) == audio.AudioInfo(rate, 1, len(WAVE))
     np.testing.assert_array_equal(audio.decode(tmp_path / "a.wav")[0], audio.decode(tmp_path / "a.flac")[0])
 
 
 def test_mono_is_the_mean_of_the_channels(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.stack([WAVE, np.zeros_like(WAVE)], axis=1), RATE, subtype="FLOAT")
     np.testing.assert_allclose(audio.read(tmp_path / "a.wav")[0], WAVE / 2, atol=1e-7)
-    assert audio.info(tmp_path / "a.wav").channels == 2
 
 
 @given(st.floats(0, 1.9), st.floats(0.01, 3))

@@ -17,10 +17,51 @@ def test_wrong_ids_exit_with_2_and_one_line_that_suggests(capsys, tmp_path):
         (["run", "--task", "icbhi.cycles4", "--encoder", "fbank.stats:men", "--out", str(tmp_path)], "pooling"),
         (["encode", "icbhi.cycles4", "--encoder", "efficientat.mn4"], "efficientat.mn04"),
         (["score", "--task", "sprsound.event2", "x.csv"], "sprsound.events2"),
+        (["run", "--encoder", "fbank.stats", "--out", str(tmp_path)], "--suite or --task"),
+        (["check", "icbhi.cycles4@fold9"], "variant"),
+        (["encode", "icbhi.cycles4", "--encoder", "random.efficientat.mn4"], "random.efficientat.mn04"),
+        (["encode", "icbhi.cycles4", "--encoder", "whisper.base", "--layers", "6"], "layer"),
     ):
         assert cli.main(command) == 2, command
         lines = capsys.readouterr().err.strip().splitlines()
         assert len(lines) == 1 and hint in lines[0], lines
+
+
+@pytest.mark.parametrize(("command", "hint"), [(["chek", "x"], "check"), (["ls", "encodrs"], "encoders")])
+def test_a_wrong_word_is_refused_like_a_wrong_id(command, hint, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(command)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2 and len(lines) == 1 and f"did you mean '{hint}'" in lines[0]
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_computed(capsys, simulated, tmp_path):
+    command = ["run", "--task", "icbhi.cycles2", "--encoder", "fbank.stats", "--root", str(simulated)]
+    assert cli.main([*command, "--device", "abacus", "--out", str(tmp_path)]) == 1
+    assert "abacus" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_every_board_holds_duration_and_the_twins_of_what_was_asked(simulated, tmp_path, capsys, monkeypatch):
+    from bench import suite
+
+    monkeypatch.setattr("model_zoo._checkpoint.find", lambda card, weights=None: tmp_path)
+    choices = [suite.EncoderChoice.parse(text) for text in ("fbank.stats:[mean,std],max", "efficientat.mn04:freq")]
+    assert choices[0].poolings == ("[mean,std]", "max")
+    ids = [(choice.id, choice.poolings) for choice in suite._with_controls(choices)]
+    assert ids[1:] == [("efficientat.mn04", ("freq",)), ("random.efficientat.mn04", ("freq",)), ("meta.duration", ())]
+
+
+def test_one_results_folder_holds_one_copy_of_the_data(simulated, tmp_path, capsys):
+    import shutil
+
+    copy = shutil.copytree(simulated / "ICBHI", tmp_path / "data" / "ICBHI")
+    command = ["run", "--task", "icbhi.cycles2", "--encoder", "meta.duration", "--out", str(tmp_path / "out")]
+    assert cli.main([*command, "--root", str(copy)]) == 0
+    next(copy.rglob("*.wav")).unlink()
+    capsys.readouterr()
+    assert cli.main([*command, "--root", str(copy)]) == 1
+    assert "different data" in capsys.readouterr().err
+    assert cli.main(["verify", str(tmp_path / "out")]) == 0
 
 
 def test_absent_data_and_weights_exit_with_1_and_say_what_to_do(capsys, tmp_path, simulated, monkeypatch):
@@ -77,7 +118,10 @@ def test_run_lists_absent_encoders_and_a_second_run_makes_nothing(capsys, simula
     overview = (tmp_path / "leaderboard.md").read_text()
     assert overview.startswith("# A board") and "**not at hand**" in overview and "Made by" in overview
     assert cli.main(["leaderboard", str(tmp_path), "--json"]) == 0
-    assert {row["encoder"] for row in json.loads(capsys.readouterr().out)} >= {"meta.duration", "control.chance"}
+    board = json.loads(capsys.readouterr().out)
+    assert {row["encoder"] for row in board["rows"]} == {"meta.duration", "control.chance", "control.majority"}
+    assert all(cell["low"] <= cell["value"] <= cell["high"] and cell["n"] for cell in board["cells"])
+    assert "ast.base" in board["absent"]
 
 
 def test_encode_writes_features_and_their_clips_in_one_order(simulated, tmp_path, capsys):

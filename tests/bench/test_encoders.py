@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.encoders import embed, encode_batch, fit, fit_length, load_encoder, plan_batches
+from bench.encoders import embed, encode_batch, fit_length, load_encoder, plan_batches
 from bench.errors import BadInput, CheckpointError, UnknownId
 from bench.types import EncoderCard, Grid, Tokens
 from model_zoo._adapter import Adapter
@@ -117,12 +117,6 @@ def test_unknown_and_unoffered_poolings_are_refused_before_any_work():
 def test_float64_is_taken_as_float32():
     waves = [w.astype(np.float64) for w in _waves(30)]
     np.testing.assert_array_equal(embed(Toy(), waves), embed(Toy(), _waves(30)))
-
-
-def test_fit_does_nothing_where_no_statistics_are_needed():
-    toy = Toy()
-    fit(toy, _waves(20))
-    assert toy.calls == []
 
 
 def test_weightless_encoder_is_ready_for_use():

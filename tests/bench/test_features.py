@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from bench import audio
 from bench.encoders import embed, load_encoder
@@ -63,6 +64,28 @@ def test_a_shard_without_its_listing_does_not_exist(prepared, tmp_path):
     np.testing.assert_array_equal(store.gather(want), expected)
 
 
+def test_a_damaged_shard_is_made_again(prepared, tmp_path):
+    encoder = load_encoder("meta.duration")
+    want = (-1, encoder.card.default_pooling)
+    store = FeatureStore(encoder, prepared, folder=tmp_path)
+    store.encode([want])
+    expected = store.gather(want)
+    shard = next(store.folder.glob("*/*.npy"))
+    content = bytearray(shard.read_bytes())
+    content[-3] ^= 0xFF
+    shard.write_bytes(content)
+    assert store.encode([want]) > 0
+    np.testing.assert_array_equal(store.gather(want), expected)
+
+
+def test_an_encoder_that_was_trained_after_loading_is_another_one(prepared):
+    encoder = load_encoder("random.efficientat.mn04")
+    before = FeatureStore(encoder, prepared).digest
+    with torch.no_grad():
+        next(encoder.parameters()).add_(1e-3)
+    assert FeatureStore(encoder, prepared).digest != before
+
+
 def test_export_writes_the_same_array(prepared, tmp_path):
     encoder = load_encoder("meta.duration")
     want = (-1, encoder.card.default_pooling)
@@ -105,7 +128,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(simulated, tmp_path):
     # times and machine differ, and the overview names the command with its --out
     varying = ("*.run.json", "board.json", "leaderboard.md")
     names = [p.relative_to(whole) for p in whole.rglob("*") if p.is_file() and not any(map(p.match, varying))]
-    assert len(names) == 2 * 4 + 2
+    assert len(names) == 2 * 5 + 2  # five records of two files, the task page and the table
     for name in names:
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
     again = subprocess.run([*command, str(broken)], env=twice, check=True, capture_output=True, text=True)

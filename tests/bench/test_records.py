@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import io
 import json
 
@@ -26,6 +27,7 @@ def example(**changes):
     )
     fields = {"spec": {"task": "t.x", "encoder": "e"}, "scores": {}, "domains": {}, "selection": {}, "data": {}}
     fields |= changes
+    fields["data"] |= {"predictions_sha256": hashlib.sha256(records.predictions_csv(predictions)).hexdigest()}
     return Record(records.key(fields["spec"]), **fields, predictions=predictions, run={"wall_s": 1.0})
 
 

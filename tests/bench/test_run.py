@@ -40,7 +40,7 @@ def test_predictions_hold_test_clips_alone_with_the_argmax_of_their_scores(recor
     assert set(table["clip_id"]) == set(task.manifest.query("split != 'train'")["clip_id"])
     scores = table[[f"s_{k}" for k in range(4)]].to_numpy()
     np.testing.assert_array_equal(scores.argmax(axis=1), table["y_pred"])
-    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=1e-4)  # natural logarithms of probabilities
 
 
 def test_the_same_run_gives_the_same_bytes_and_other_settings_another_key(record, task):

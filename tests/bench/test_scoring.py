@@ -38,6 +38,17 @@ def test_class_names_gzip_and_missing_scores_are_welcome(record, predictions, si
     assert "auroc" not in report["scores"]["inter"]
 
 
+def test_the_challenge_s_own_spelling_of_a_class_is_understood(record, simulated, tmp_path):
+    names = [name.replace("+", " & ") for name in record.data["task"]["classes"]]
+    assert "Wheeze & Crackle" in names
+    table = record.predictions[["clip_id"]].assign(
+        y_true=[names[k] for k in record.predictions["y_true"]], y_pred=[names[k] for k in record.predictions["y_pred"]]
+    )
+    table.to_csv(tmp_path / "named.csv", index=False)
+    report = score_file("sprsound.events7", tmp_path / "named.csv", simulated)
+    assert report["scores"]["inter"]["uar"] == record.scores["inter"]["uar"]
+
+
 def test_unknown_clips_are_scored_as_given_with_a_warning(predictions, simulated, record):
     predictions.write_text(
         predictions.read_text()

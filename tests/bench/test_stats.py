@@ -192,11 +192,6 @@ def test_paired_difference_refuses_different_tests():
             stats.paired_difference(frame, other, "uar", CLASSES, ROLES, 10)
 
 
-def test_holm_by_hand():
-    np.testing.assert_allclose(stats.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(stats.holm([0.5, np.nan, 0.9]), [1.0, np.nan, 1.0])
-
-
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

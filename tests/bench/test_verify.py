@@ -1,4 +1,6 @@
+import dataclasses
 import gzip
+import hashlib
 import json
 import shutil
 
@@ -47,7 +49,76 @@ def test_a_score_written_by_hand_fails(results):
     body = json.loads(path.read_text())
     body["scores"]["corrected"]["icbhi.Score"]["value"] += 0.01
     path.write_text(json.dumps(body))
-    assert any("icbhi.Score" in problem for problem in verify(results)[1])
+    assert any("edited" in problem for problem in verify(results)[1])
+
+
+def forged(path, change):
+    """The record changed and sealed anew, as someone would who knows the format."""
+    record = records.read(path)
+    fields = {name: json.loads(json.dumps(getattr(record, name))) for name in records.FIELDS}
+    predictions = change(fields, record.predictions.copy())
+    fields["data"]["predictions_sha256"] = hashlib.sha256(records.predictions_csv(predictions)).hexdigest()
+    records.write(dataclasses.replace(record, **fields, predictions=predictions), path.parent.parent.parent)
+
+
+def without_mistakes(fields, table):
+    return table[table["y_true"] == table["y_pred"]]
+
+
+def better_score(fields, table):
+    fields["scores"]["corrected"]["icbhi.Score"]["value"] = 0.99
+    return table
+
+
+def other_candidate(fields, table):
+    fields["selection"]["chosen"] = {"C": 123.0, "class_weight": None}
+    return table
+
+
+def complete_data(fields, table):
+    fields["data"]["state"] = "complete"
+    return table
+
+
+def other_roles(fields, table):
+    fields["data"]["task"]["adventitious"] = [1]
+    return table
+
+
+def other_labels(fields, table):
+    return table.assign(y_true=table["y_pred"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without_mistakes, "one per test clip"),
+        (better_score, "icbhi.Score"),
+        (other_candidate, "hyperparameters"),
+        (complete_data, "state differs"),
+        (other_roles, "not the task's"),
+        (other_labels, "labels differ"),
+    ],
+)
+def test_a_forged_record_contradicts_its_predictions_its_task_or_the_others(results, change, told):
+    forged(first_record(results), change)
+    assert any(told in problem for problem in verify(results)[1]), verify(results)[1]
+
+
+def test_damaged_predictions_are_a_problem_not_a_crash(results):
+    path = first_record(results)
+    table = path.with_name(path.stem + ".csv.gz")
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    table.write_bytes(content)
+    assert any(path.stem in problem for problem in verify(results)[1])
+
+
+def test_a_page_that_no_record_gives_fails_even_without_an_overview(results):
+    (results / "leaderboard.md").unlink()
+    (results / "tasks" / "icbhi.cycles9.md").write_text("99.9")
+    told = verify(results)[1]
+    assert any("leaderboard.md" in problem for problem in told) and any("cycles9" in problem for problem in told)
 
 
 def test_a_changed_setting_fails_because_the_key_no_longer_fits(results):
@@ -55,7 +126,7 @@ def test_a_changed_setting_fails_because_the_key_no_longer_fits(results):
     body = json.loads(path.read_text())
     body["spec"]["encoder"] = "opera.ct"
     path.write_text(json.dumps(body))
-    assert any("key" in problem for problem in verify(results)[1])
+    assert any("edited" in problem for problem in verify(results)[1])
 
 
 def test_a_table_edited_by_hand_fails_and_can_be_written_again(results):

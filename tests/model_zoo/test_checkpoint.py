@@ -65,27 +65,24 @@ def test_explicit_file_may_differ_and_may_be_named_by_its_folder(folder):
         checkpoint.find(CARD, folder / "nothing.pt")
 
 
-def test_digest_of_a_folder_sees_names_and_contents_not_hidden_files(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
-    same = checkpoint.digest(tmp_path / "a")
-    (tmp_path / "b" / ".cache").mkdir()
-    (tmp_path / "b" / ".cache" / "lock").write_text("x")
-    assert checkpoint.digest(tmp_path / "b") == same
-    (tmp_path / "b" / "config.json").rename(tmp_path / "b" / "other.json")
-    assert checkpoint.digest(tmp_path / "b") != same
-    (tmp_path / "a" / "config.json").write_text("{ }")
-    assert checkpoint.digest(tmp_path / "a") != same
+def test_digest_of_a_folder_is_that_of_the_tensors_that_are_loaded(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(CONTENT)
+    assert checkpoint.digest(tmp_path) == SHA
+    (tmp_path / "README.md").write_text("what lies beside does not matter")
+    assert checkpoint.digest(tmp_path) == SHA
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="neither"):
+        checkpoint.digest(tmp_path)
 
 
-def test_state_digest_sees_every_value():
+def test_parameter_digest_sees_every_value():
     a, b = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     b.load_state_dict(a.state_dict())
-    assert checkpoint.state_digest(a) == checkpoint.state_digest(b)
+    assert checkpoint.parameter_digest(a) == checkpoint.parameter_digest(b)
     with torch.no_grad():
         b.bias[0] += 1e-7
-    assert checkpoint.state_digest(a) != checkpoint.state_digest(b)
+    assert checkpoint.parameter_digest(a) != checkpoint.parameter_digest(b)
+    assert checkpoint.parameter_digest(torch.nn.ReLU()) == "none"
 
 
 @pytest.fixture

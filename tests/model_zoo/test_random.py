@@ -4,7 +4,7 @@ import torch
 
 from bench import registry
 from bench.encoder_contract import check_encoder
-from bench.encoders import embed, fit, load_encoder
+from bench.encoders import collate, embed, load_encoder, plan_batches
 from bench.errors import BadInput, UnknownId
 from model_zoo import efficientat
 
@@ -14,6 +14,11 @@ ID = "random.efficientat.mn04"
 def _clips(n=6, seed=0):
     rng = np.random.default_rng(seed)
     return [(0.1 * rng.standard_normal(20000 + 300 * i)).astype(np.float32) for i in range(n)]
+
+
+def fit(twin, waves):
+    plan = plan_batches([len(wave) for wave in waves], twin, 10**6)
+    twin.fit_stats(collate(twin, [waves[i] for i in rows]) for rows in plan)
 
 
 def test_twin_keeps_the_architecture_and_drops_what_was_learned():

@@ -161,3 +161,13 @@ def test_folds_do_not_depend_on_group_names():
     by_number, _ = assign_folds(y, groups, 5, 0)
     by_name, _ = assign_folds(y, np.array([f"p{g:02d}" for g in groups]), 5, 0)
     np.testing.assert_array_equal(by_number, by_name)
+
+
+def test_features_that_never_vary_give_the_prior():
+    y, groups = np.array([0, 0, 1] * 8), np.repeat(np.arange(8), 3)
+    probe = LinearProbe(n_classes=2).fit(np.ones((24, 3)), y, groups)
+    np.testing.assert_allclose(
+        probe.predict_proba(np.zeros((2, 3)))[:, 1],
+        [1 / 3 if probe.best_params_["class_weight"] is None else 0.5] * 2,
+        atol=1e-6,
+    )

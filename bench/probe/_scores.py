@@ -1,0 +1,29 @@
+"""Natural logarithms of class probabilities, exact to the last digit at both ends.
+
+A probability near 1 has no digits left to tell clips apart, and neither has its plain logarithm: ranks, and with them
+AUROC, would drown in ties. Computed from logits, log p keeps its relative precision everywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+FLOOR = -1e4  # of a class that cannot be: finite, so that files and metrics need no special case
+
+
+def from_logits(logits: np.ndarray) -> np.ndarray:
+    """log softmax (N, K) of logits (N, K): log p_k = -log(1 + sum over j != k of exp(z_j - z_k))."""
+    out = np.empty(logits.shape)
+    for k in range(logits.shape[1]):
+        others = logsumexp(np.delete(logits, k, axis=1), axis=1)
+        with np.errstate(invalid="ignore"):
+            out[:, k] = -np.logaddexp(0.0, others - logits[:, k])
+    return np.maximum(np.nan_to_num(out, nan=FLOOR, neginf=FLOOR), FLOOR)
+
+
+def from_shares(shares: np.ndarray) -> np.ndarray:
+    """log (N, K) of non-negative shares (N, K) that sum to 1; a share near 1 is told by the sum of the others."""
+    others = shares @ (1.0 - np.eye(shares.shape[1]))
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.where(shares > 0.5, np.log1p(-np.minimum(others, 0.5)), np.log(shares)), FLOOR)

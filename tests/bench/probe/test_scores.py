@@ -1,0 +1,28 @@
+import numpy as np
+from scipy.special import log_softmax
+
+from bench.probe._scores import FLOOR, from_logits, from_shares
+from bench.records import round_scores
+
+
+def test_logits_give_log_probabilities():
+    logits = np.random.default_rng(0).normal(size=(200, 5)) * 5
+    np.testing.assert_allclose(from_logits(logits), log_softmax(logits, axis=1), atol=1e-12)
+
+
+def test_confident_scores_keep_their_order_even_as_written():
+    """Logits of 20 to 60 are all probability 1.0; their order, which AUROC needs, survives the file's six digits."""
+    z = np.linspace(20, 60, 400)
+    scores = round_scores(from_logits(np.column_stack([np.zeros_like(z), z])))
+    assert (np.diff(scores[:, 1]) > 0).all() and (np.diff(scores[:, 0]) < 0).all()
+
+
+def test_impossible_classes_are_finite_and_last():
+    logits = np.array([[0.0, -np.inf, 1.0]])
+    assert from_logits(logits)[0, 1] == FLOOR
+    assert from_shares(np.array([[0.0, 1.0]])).tolist() == [[FLOOR, 0.0]]
+
+
+def test_shares_give_their_logarithms():
+    shares = np.random.default_rng(0).dirichlet([1, 1, 1], size=100)
+    np.testing.assert_allclose(from_shares(shares), np.log(shares), atol=1e-12)

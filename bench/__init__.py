@@ -31,7 +31,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
-    # Importing a home module of the same name (bench.leaderboard) binds the module here; the function replaces it.
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -129,6 +129,9 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("folder", type=Path)
     _json(verify)
 
+    fetch = _verb(verbs, "fetch", fetch_weights, "download an encoder's released weights, verified by SHA-256")
+    fetch.add_argument("encoder")
+
     simulate = _verb(verbs, "simulate", simulate_corpora, "write simulated ICBHI and SPRSound look-alikes")
     simulate.add_argument("folder", type=Path)
     simulate.add_argument("--size", default="small", choices=("small", "medium"))
@@ -306,6 +309,20 @@ def verify_folder(arguments: argparse.Namespace) -> int:
             print(problem)
         print(f"{checked} records: " + (f"{len(problems)} problems" if problems else "every number holds"))
     return 1 if problems else 0
+
+
+def fetch_weights(arguments: argparse.Namespace) -> int:
+    """``fetch``: into the first of the folders in which weights are looked for."""
+    from bench.paths import weight_folders
+    from bench.registry import encoder_card
+    from model_zoo._checkpoint import download
+
+    card = encoder_card(arguments.encoder)
+    if not card.weights:
+        raise NothingAsked(f"{card.id} needs no weights")
+    print(f"{card.id}: weights under licence {card.weights[0].licence}; cite {card.citation}", file=sys.stderr)
+    print(download(card.weights[0], weight_folders()[0]))
+    return 0
 
 
 def simulate_corpora(arguments: argparse.Namespace) -> int:

@@ -17,20 +17,24 @@ from bench.types import EncoderCard, Weights
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")  # of a transformers folder, in order of preference
 SHOWN = 5  # tensor names in an error message
 
 
 def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
-    """The card's weight file or folder on this machine; nothing is downloaded.
+    """The card's weight file or folder on this machine.
 
-    ``weights`` names it explicitly (the file, the transformers folder, or a folder that holds the file); its digest
+    ``weights`` names it explicitly (the file, the transformers folder, a folder that holds the file, or, for an
+    encoder that is on the Hub, a Hub id such as ``org/name``, the one case in which something is fetched); its digest
     may then differ from the card's and shows in the encoder's ``weights_digest``. Otherwise ``card.weights``, which
     are alternatives in order of preference, are looked for in ``bench.paths.weight_folders()``, and a pinned digest
     must match. Raises ``MissingWeights`` where there is none, ``CheckpointError`` for a wrong digest or path.
     """
     if weights is not None:
         path = Path(weights)
+        if not path.exists() and HUB_ID.fullmatch(str(weights)) and any(w.hub for w in card.weights):
+            path = _from_hub(str(weights))
         if not path.exists():
             raise CheckpointError(path, f"no such weight file or folder for {card.id}", "check the path")
         inside = [path / w.file for w in card.weights if path.is_dir() and (path / w.file).exists()]
@@ -42,6 +46,18 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
                 _verify(path, wanted)
                 return path
     raise MissingWeights(card.id, _absent(card), _remedy(card, folders))
+
+
+def _from_hub(id: str) -> Path:
+    """The folder of a transformers model of that Hub id, downloaded once into the Hub's own cache, which verifies
+    it. Raises ``CheckpointError``."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(id, allow_patterns=["*.json", *FOLDER_FILES]))
+    except (OSError, ValueError) as error:  # its network errors are OSErrors
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(id, f"cannot be had from the Hub ({reason})", "name a local folder of it") from error
 
 
 def _verify(path: Path, wanted: Weights) -> None:
@@ -63,7 +79,9 @@ def _remedy(card: EncoderCard, folders: list[Path]) -> str:
     for w in card.weights:
         facts = f"licence {w.licence or 'unstated'}, SHA-256 {w.sha256 or 'not pinned'}"
         if w.hub:
-            lines.append(f"run `hf download {w.hub} --local-dir {folders[0] / w.file}` ({facts})")
+            lines.append(f"name the Hub id {w.hub} as the weights ({facts})")
+        elif w.urls and w.sha256:
+            lines.append(f"run `respbench fetch {card.id}` ({facts}; from {' or '.join(w.urls)})")
         elif w.urls:
             lines.append(f"download {' or '.join(w.urls)} to {folders[0] / w.file} ({facts})")
     searched = f" (looked in {', '.join(map(str, folders))})"
@@ -82,7 +100,7 @@ def download(weights: Weights, folder: str | Path) -> Path:
 
     target = Path(folder) / weights.file
     if weights.hub and not weights.urls:
-        raise CheckpointError(target, "is on the Hub", f"run `hf download {weights.hub} --local-dir {target}`")
+        raise CheckpointError(target, "is on the Hub", f"name the Hub id {weights.hub} as the weights")
     if not weights.urls or not weights.sha256:
         raise CheckpointError(
             target,

@@ -1,4 +1,4 @@
-"""Folds side by side, one thread each: faster than threads inside a product, and the same bits on any machine."""
+"""Folds side by side, one thread each: faster than threads inside a product, and the same bits on any core count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 def workers(most: int) -> Iterator[Executor]:
     """A pool of up to ``most`` threads, one per core, in which every product uses a single thread.
 
-    A rounding that depends on the number of threads would make the records of two machines differ.
+    A rounding that depends on the number of threads would make the records of two runs differ.
     """
     import torch
     from threadpoolctl import threadpool_limits

@@ -41,13 +41,13 @@ def test_takes_the_first_alternative_that_is_there(folder):
 def test_absent_weights_name_folders_address_licence_and_digest(folder):
     with pytest.raises(CheckpointError) as error:
         checkpoint.find(CARD)
-    for fact in (str(folder), "https://example.org/net.pt", "MIT", SHA, str(folder / "net.pt"), "family.net"):
+    for fact in (str(folder), "https://example.org/net.pt", "MIT", SHA, "respbench fetch family.net"):
         assert fact in str(error.value)
 
 
-def test_absent_hub_weights_give_the_command(folder):
+def test_absent_hub_weights_give_the_id(folder):
     card = dataclasses.replace(CARD, weights=(Weights(file="net", hub="org/net"),))
-    with pytest.raises(CheckpointError, match="hf download org/net --local-dir"):
+    with pytest.raises(CheckpointError, match="name the Hub id org/net"):
         checkpoint.find(card)
 
 
@@ -124,7 +124,7 @@ def test_wrong_download_leaves_nothing_behind(server, tmp_path):
 def test_download_refuses_what_cannot_be_verified(tmp_path):
     with pytest.raises(CheckpointError, match="verified"):
         checkpoint.download(dataclasses.replace(RELEASED, sha256=""), tmp_path)
-    with pytest.raises(CheckpointError, match="hf download org/net"):
+    with pytest.raises(CheckpointError, match="name the Hub id org/net"):
         checkpoint.download(Weights(file="net", hub="org/net"), tmp_path)
 
 
@@ -185,3 +185,20 @@ def test_load_strict_refuses_any_gap(change, told):
     change(state)
     with pytest.raises(CheckpointError, match=f"net.pt: .*{told}"):
         checkpoint.load_strict(torch.nn.Linear(3, 2), state, [r"head\..*"], "net.pt")
+
+
+def test_a_hub_id_is_fetched_only_when_named_and_a_failure_says_what_to_do(tmp_path, monkeypatch):
+    card = dataclasses.replace(CARD, weights=(Weights(file="net", hub="org/net"),))
+    (tmp_path / "model.safetensors").write_bytes(CONTENT)
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda id, **_: asked.append(id) or str(tmp_path))
+    assert checkpoint.find(card, "org/other") == tmp_path and asked == ["org/other"]
+    with pytest.raises(CheckpointError, match="no such weight file"):
+        checkpoint.find(CARD, "org/other")  # this one is not on the Hub
+
+    def offline(id, **_):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(CheckpointError, match=r"no route to host.*local folder"):
+        checkpoint.find(card, "org/other")

@@ -91,8 +91,8 @@ def evaluate_prepared(
 
 
 def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Record:
-    """A control row from the training labels alone: ``control.chance`` draws each prediction from the train prior,
-    ``control.majority`` gives every clip the most frequent training class."""
+    """A control row that hears nothing: ``control.chance`` draws each prediction from the train prior,
+    ``control.majority`` calls every clip normal, which is what the floors of Score 50 and 25 refer to."""
     began = time.monotonic()
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
     check_trainable(card, prepared)
@@ -100,7 +100,7 @@ def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Rec
     prior = np.bincount(labels, minlength=len(card.classes)) / len(labels)
     tested = int((~train).sum())
     if name == "control.majority":
-        scores = from_shares(np.tile(prior, (tested, 1)))
+        scores = from_shares(np.tile(np.eye(len(prior))[card.normal], (tested, 1)))
     elif name == "control.chance":
         # Gumbel-max: the argmax of log prior + Gumbel noise is a draw from the prior, and the scores carry no signal.
         noise = np.random.default_rng(seed).gumbel(size=(tested, len(prior)))

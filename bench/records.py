@@ -39,7 +39,8 @@ def key(spec: Mapping) -> str:
 
 def round_scores(scores: np.ndarray) -> np.ndarray:
     """Class scores (N, K) as they will be read back from the prediction file."""
-    flat = [float(f"%.{SIGNIFICANT}g" % value) for value in np.asarray(scores, float).ravel()]
+    # adding zero takes the sign off a negative one, which does not survive the file
+    flat = [float(f"%.{SIGNIFICANT}g" % value) + 0.0 for value in np.asarray(scores, float).ravel()]
     return np.asarray(flat).reshape(np.shape(scores))
 
 

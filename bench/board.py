@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench import metrics
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTEXT = "board.json"
+EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass
@@ -99,13 +101,17 @@ def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def update_context(
-    folder: Path, command: str, absent: Mapping[str, str], title: str | None, notes: Sequence[str]
+    folder: Path,
+    command: str = "",
+    absent: Mapping[str, str] = EMPTY,
+    title: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Context:
     """Adds what one run contributes to the folder's context; saying the same thing twice changes nothing."""
     context = Context.read(folder)
     ran = {record.spec["encoder"] for record in load_all(folder)}
     context.title = title or context.title
-    context.commands += [command] if command not in context.commands else []
+    context.commands += [command] if command and command not in context.commands else []
     context.notes += [note for note in notes if note not in context.notes]
     context.absent = {e: why for e, why in {**context.absent, **absent}.items() if e not in ran}
     context.write(folder)
@@ -133,22 +139,24 @@ def overview_tables(records: Sequence[Record]) -> list[str]:
     """Two tables with intervals: the headline tests with mean and rank, and all other tests."""
     wide, long = leaderboard(records), cells(records)
     others = [c for c in wide.columns if "/" in c and c not in wide.attrs["mean_of"]]
-    return [_overview_table(wide, long, wide.attrs["mean_of"])] + (
-        ["Other tests:", _overview_table(wide, long, others)] if others else []
-    )
+    headlines = _overview_table(wide, long, wide.attrs["mean_of"], ranked=True)
+    return [headlines] + (["Other tests:", _overview_table(wide, long, others, ranked=False)] if others else [])
 
 
-def _overview_table(wide: pd.DataFrame, long: pd.DataFrame, columns: Sequence[str]) -> str:
+def _overview_table(wide: pd.DataFrame, long: pd.DataFrame, columns: Sequence[str], ranked: bool) -> str:
     intervals = {row[:5]: row for row in _keyed(long)}
-    header = ["rank", "encoder", "pooling", "protocol", *columns, "mean of headlines"]
+    header = ["encoder", "pooling", "protocol", *columns]
     rows = []
     for _, row in wide.iterrows():
         identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
         values = [_cell(intervals.get((*identity, column))) for column in columns]
         mean = BLANK if math.isnan(row["mean"]) else f"{100 * row['mean']:.1f}"
         rank = BLANK if row["class"] == "control" or math.isnan(row["rank"]) else f"{row['rank']:.0f}"
-        rows.append([rank, row_name(row["encoder"], row["layer"]), row["pooling"], row["protocol"], *values, mean])
-    return markdown(header, rows, right=range(4, len(header)))
+        cells_of_row = [row_name(row["encoder"], row["layer"]), row["pooling"], row["protocol"], *values]
+        rows.append([rank, *cells_of_row, mean] if ranked else cells_of_row)
+    if ranked:
+        return markdown(["rank", *header, "mean"], rows, right=range(4, len(header) + 2))
+    return markdown(header, rows, right=range(3, len(header)))
 
 
 def _keyed(long: pd.DataFrame) -> list[tuple]:

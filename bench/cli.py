@@ -117,6 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     board = _verb(verbs, "leaderboard", leaderboard, "write and print the leaderboard of a results folder")
     board.add_argument("folder", type=Path)
+    board.add_argument("--note", action="append", default=[], help="add a remark to the board's notes (repeatable)")
     _json(board)
 
     score = _verb(verbs, "score", score_file, "score a prediction file (clip_id,y_true,y_pred[,s_0,…])")
@@ -271,6 +272,8 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     """``leaderboard``"""
     from bench import board, records
 
+    if arguments.note:
+        board.update_context(arguments.folder, notes=arguments.note)
     found = records.load_all(arguments.folder)
     written = board.write(found, arguments.folder)
     if arguments.json:

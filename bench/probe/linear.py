@@ -19,6 +19,7 @@ from bench.probe._threads import workers
 
 DECADES = tuple(float(f"1e{power}") for power in range(-6, 3))
 WEIGHTS: tuple[str | None, ...] = (None, "balanced")
+_WORTH_THREADS = 100_000  # features below which threads would only wait for each other
 _TO_COMPARE = 1e-6  # optimality gap of the candidates; the refit is held to the solver's own, tighter one
 
 
@@ -66,7 +67,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         grid = sorted(float(c) for c in self.C)
         self.folds_, self.n_folds_ = assign_folds(y, groups, self.folds, self.seed)
         pooled = np.full((len(grid), len(self.class_weight), len(y), k), FLOOR)
-        with workers(self.n_folds_) as pool:
+        with workers(self.n_folds_ if X.size > _WORTH_THREADS else 1) as pool:
             masks = [self.folds_ == fold for fold in range(self.n_folds_)]
             running = {pool.submit(self._fold, X[~out], y[~out], X[out], grid, k): out for out in masks if out.any()}
             for done, future in enumerate(as_completed(running), start=1):

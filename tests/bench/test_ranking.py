@@ -15,7 +15,9 @@ def made(simulated):
     encoders = [bench.load_encoder(id) for id in ("fbank.stats", "meta.duration", "random.efficientat.mn04")]
     for name in ("icbhi.cycles2", "sprsound.events2"):
         task = bench.load_task(name, simulated)
-        out += [bench.evaluate(encoder, task, pooling=p)[0] for encoder in encoders for p in [None]]
+        # the twin is slow to encode, and one task shows all there is to see of it
+        chosen = [e for e in encoders if name == "icbhi.cycles2" or not e.card.id.startswith("random.")]
+        out += [bench.evaluate(encoder, task)[0] for encoder in chosen]
         out.append(run.control("control.majority", task.card, prepare(task)))
     return out
 

@@ -42,7 +42,7 @@ class EncoderCard:
     ``version`` is raised whenever the numbers change. ``min_s``/``max_s`` bound the clip length in seconds (shorter
     clips are zero-padded at their end, longer ones cropped at 0; ``None`` means no bound). ``dims`` maps each
     pooling that the encoder offers to its number of features. ``grid`` is (seconds per token, F') of the pooled
-    layer. ``policies`` lists input policies, the default first. ``trained_on`` holds corpus names (``icbhi``,
+    layer. ``policies`` lists input policies, the default first. ``year`` is that of the paper. ``trained_on`` holds corpus names (``icbhi``,
     ``audioset``, …). ``parity`` is ``golden`` (equal to arrays made with the original code), ``self-consistent``
     or ``unverified``.
     """
@@ -56,6 +56,7 @@ class EncoderCard:
     licence: str
     min_s: float = 0.0
     max_s: float | None = None
+    year: int = 0
     grid: tuple[float, int] = (0.0, 1)
     layers: int = 1
     pool_layer: int = -1

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+
 import torch
 from torch import Tensor, nn
 
 from bench.types import EncoderCard, Grid, Tokens
+
+
+def full_precision(frontend: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Marks a front-end method: float32 even where the network runs under autocast, whose half precision would
+    change spectrograms by far more than it changes the network's own arithmetic."""
+
+    @wraps(frontend)
+    def guarded(self: nn.Module, wave: Tensor, *rest: Tensor) -> Tensor:
+        with torch.autocast(wave.device.type, enabled=False):
+            return frontend(self, wave, *rest)
+
+    return guarded
 
 
 class Adapter(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +40,67 @@ class KaldiFbank(nn.Module):
         spectrum = torch.fft.rfft(frame * self.window, n=self.fft)
         power = spectrum.real.square() + spectrum.imag.square()
         return (power @ self.mel.T).clamp_min(KALDI_FLOOR).log()
+
+
+class MelSpectrogram(nn.Module):
+    """Centred mel spectrogram, each clip mirrored about its own ends; linear, so every family takes its own logarithm.
+
+    ``forward(wave (B, T), length (B,)) -> (B, frames, bands)`` of clips that share ``samples(n)``: n // hop + 1 frames
+    of the power (or magnitude) spectrum under a periodic Hann window, times a mel matrix computed in float64. ``scale``
+    and ``norm`` name the family: slaney/slaney is librosa's default, torchlibrosa's and nnAudio's; htk/None is
+    torchaudio's default. ``bank`` (fft // 2 + 1, bands) takes the place of the computed matrix where a checkpoint
+    carries one. Clips must be longer than fft // 2 samples.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        fft: int,
+        hop: int,
+        bands: int,
+        low_hz: float,
+        high_hz: float,
+        window: int | None = None,
+        scale: Literal["slaney", "htk"] = "slaney",
+        norm: Literal["slaney"] | None = "slaney",
+        power: int = 2,
+        bank: Tensor | None = None,
+    ):
+        super().__init__()
+        self.fft, self.hop, self.power = fft, hop, power
+        self.register_buffer("window", torch.hann_window(window or fft), persistent=False)
+        bank = mel_bank(rate, fft, bands, low_hz, high_hz, scale, norm) if bank is None else bank.to(torch.float32)
+        self.register_buffer("mel", bank, persistent=False)
+
+    def frames(self, n: int | Tensor) -> int | Tensor:
+        """Number of frames of n samples."""
+        return n // self.hop + 1
+
+    def samples(self, n: int) -> int:
+        """The most samples that give as many frames as n."""
+        return self.frames(n) * self.hop - 1
+
+    def forward(self, wave: Tensor, length: Tensor) -> Tensor:
+        framed = reflected(wave, length, self.fft // 2)
+        spectrum = torch.stft(framed, self.fft, self.hop, len(self.window), self.window, False, return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()  # (B, bins, frames)
+        power = power if self.power == 2 else power.sqrt()
+        return power[..., : self.frames(int(length[0]))].transpose(1, 2) @ self.mel
+
+
+def mel_bank(
+    rate: int, fft: int, bands: int, low_hz: float, high_hz: float, scale: str = "slaney", norm: str | None = "slaney"
+) -> Tensor:
+    """Triangular mel filters (fft // 2 + 1, bands) float32, computed in float64."""
+    import_torchaudio()  # transformers.audio_utils belongs to a package that imports it
+    from transformers.audio_utils import mel_filter_bank
+
+    return torch.from_numpy(mel_filter_bank(fft // 2 + 1, bands, low_hz, high_hz, rate, norm, scale)).to(torch.float32)
+
+
+def decibels(power: Tensor, amin: float = 1e-10) -> Tensor:
+    """10 log10 of power against reference 1, floored at ``amin`` (librosa's and torchlibrosa's convention)."""
+    return 10.0 * power.clamp_min(amin).log10()
 
 
 def kaldi_mel(bands: int, fft: int, rate: int, low_hz: float, high_hz: float) -> Tensor:

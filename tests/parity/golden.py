@@ -1,0 +1,125 @@
+"""One fixture: the recipe of a checkpoint in its original format, and what the original computes with it.
+
+Checkpoint tensors are not stored: each is drawn from its own key (numpy's generator seeded with the key's CRC-32) and
+shaped by its kind, so a full-size checkpoint takes a few kilobytes.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+COMPACT = Path(__file__).parent.parent / "golden"
+DURATIONS_S = {"s04": 0.4, "s5": 5.0, "s12": 12.0, "s60": 60.0}
+
+
+class Golden:
+    """The fixture ``name`` in ``folder``: ``arrays`` by name, checkpoints, input signals."""
+
+    def __init__(self, folder: Path, name: str):
+        self.folder, self.name = folder / name, name
+        self.arrays = dict(np.load(self.folder / "golden.npz"))
+
+    @property
+    def has_full(self) -> bool:
+        """Whether the full-size network's tensors are listed."""
+        return (self.folder / "manifest_full.json").is_file()
+
+    def wave(self, signal: str, rate: int) -> np.ndarray:
+        """An input (samples,) float32 at ``rate`` Hz."""
+        return synthetic_signal(DURATIONS_S[signal], rate)
+
+    def checkpoint(self, folder: Path) -> Path:
+        """The reduced network's checkpoint, written to ``folder`` under the name and layout of a released one."""
+        skeleton = torch.load(self.folder / "skeleton.pt", weights_only=True)
+        tensors, constants = self._tensors("manifest.json", "bn.npz"), self._load("keep.npz")
+        state = {}
+        for key, recipe in skeleton["order"]:
+            if recipe is not None:
+                state[key] = torch.from_numpy(tensors[recipe])
+            elif key in constants:  # the compact set leaves out constants that no adapter reads
+                state[key] = torch.from_numpy(np.array(constants[key]))
+        return self._write(folder, skeleton, state)
+
+    def full(self, folder: Path, constants: Callable[[str, tuple[int, ...]], np.ndarray | None] | None = None) -> Path:
+        """The full-size network's checkpoint. ``constants`` gives what no recipe does; without it the reduced
+        network's constant of the same name and shape is taken, else zeros."""
+        skeleton = torch.load(self.folder / "skeleton.pt", weights_only=True)
+        tensors, reduced = self._tensors("manifest_full.json", "bn_full.npz"), self._load("keep.npz")
+        state = {}
+        for key, shape, dtype, _ in self.manifest("manifest_full.json"):
+            value = tensors.get(key)
+            if value is None and constants:
+                value = constants(key, tuple(shape))
+            if value is None:
+                kept = reduced.get(key)
+                value = kept if kept is not None and list(kept.shape) == shape else np.zeros(shape, dtype)
+            state[key] = torch.from_numpy(np.array(value, dtype=dtype))
+        return self._write(folder, skeleton, state)
+
+    def manifest(self, file: str) -> list[tuple[str, list[int], str, str]]:
+        """(key, shape, dtype, kind) of every tensor."""
+        return json.loads((self.folder / file).read_text())["tensors"]
+
+    def _load(self, file: str) -> dict[str, np.ndarray]:
+        return dict(np.load(self.folder / file)) if (self.folder / file).is_file() else {}
+
+    def _tensors(self, file: str, statistics: str) -> dict[str, np.ndarray]:
+        meta = json.loads((self.folder / file).read_text())["meta"] or {}
+        prefix = meta.get("synth_key", "").removeprefix("strip ")
+        measured, out = self._load(statistics), {}
+        for key, shape, dtype, kind in self.manifest(file):
+            if kind == "bn":
+                out[key] = np.asarray(measured[key])
+            elif kind != "keep":
+                out[key] = drawn(key.removeprefix(prefix), tuple(shape), kind).astype(dtype).reshape(shape)
+        return out
+
+    def _write(self, folder: Path, skeleton: dict, state: dict[str, torch.Tensor]) -> Path:
+        """Under the folder and file name that the fixture's notes give, where a released name carries meaning."""
+        meta = json.loads((self.folder / "manifest.json").read_text())["meta"] or {}
+        path = folder / meta.get("dir", "") / meta.get("file", f"{self.name}.pt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({**skeleton["rest"], skeleton["slot"]: state} if skeleton["slot"] else state, path)
+        return path
+
+
+def drawn(key: str, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    """The value of one checkpoint tensor, from its own key."""
+    noise = np.random.default_rng([0, zlib.crc32(key.encode())]).standard_normal(shape).astype(np.float32)
+    fan_in = int(np.prod(shape[1:])) or 1
+    match kind:
+        case "matrix":
+            return noise * np.float32(fan_in**-0.5)
+        case "matrix_relu":
+            return noise * np.float32((2 / fan_in) ** 0.5)
+        case "gain":
+            return np.float32(1) + np.float32(0.1) * noise
+        case "small":
+            return np.float32(0.05) * noise
+        case "var":
+            return np.exp(np.float32(0.3) * noise)
+        case "posemb":
+            return np.float32(0.2) * noise
+    raise ValueError(kind)
+
+
+def synthetic_signal(seconds: float, rate: int) -> np.ndarray:
+    """Two tones and a chirp under a breathing envelope, damped clicks and a noise floor: float32 in (-1, 1)."""
+    n = round(seconds * rate)
+    t, rng = np.arange(n) / rate, np.random.default_rng(0)
+    wave = 0.25 * np.sin(2 * np.pi * 180 * t) + 0.12 * np.sin(2 * np.pi * 410 * t + 0.5)
+    wave += 0.08 * np.sin(2 * np.pi * (600 * t + 40 * t * t))
+    wave *= 0.55 - 0.45 * np.cos(2 * np.pi * 0.3 * t + 0.7)
+    for _ in range(max(2, int(6 * seconds))):
+        start, frequency, height = rng.uniform(0, seconds), rng.uniform(200, 3000), rng.uniform(0.1, 0.5)
+        since = t - start
+        after = since >= 0
+        wave[after] += height * np.exp(-since[after] / 0.006) * np.sin(2 * np.pi * frequency * since[after])
+    wave += 2e-3 * rng.standard_normal(n)
+    return (wave / 1.6).astype(np.float32)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from parity import build, cases, differences
 from parity.golden import COMPACT, Golden
 

@@ -1,6 +1,7 @@
 """AST: the released checkpoint format against the original's front end, tokens and embeddings."""
 
 import torch
+
 from parity import Case, pooled
 
 

@@ -43,8 +43,8 @@ class EncoderCard:
     clips are zero-padded at their end, longer ones cropped at 0; ``None`` means no bound). ``dims`` maps each pooling
     that the encoder offers to its number of features. ``grid`` is (seconds per token, F') of the pooled layer.
     ``policies`` lists input policies, the default first. ``year`` is the paper's. ``trained_on`` holds corpus names
-    (``icbhi``, ``audioset``, …). ``parity`` is ``golden`` (equal to arrays made with the original code), ``self-
-    consistent`` or ``unverified``.
+    (``icbhi``, ``audioset``, …). ``parity`` is ``golden`` (equal to arrays made with the original code),
+    ``self-consistent`` or ``unverified``.
     """
 
     id: str

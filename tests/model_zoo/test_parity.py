@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,26 +12,33 @@ CASES = {str(case): case for case in cases()}
 
 @pytest.fixture
 def fixture_of(request):
-    """The complete fixtures where they are at hand, else the compact ones."""
+    """The complete fixture where it lies beside the recordings, else the compact one in the repository."""
 
-    def find(case) -> Golden:
-        if not (COMPACT / case.fixture).is_dir():
-            return Golden(request.getfixturevalue("golden"), case.fixture)
-        return Golden(COMPACT, case.fixture)
+    def find(name: str) -> Golden:
+        beside = Path(os.environ.get("RESPBENCH_DATA") or "data").resolve().parent / "golden"
+        found = [folder for folder in (beside, COMPACT) if (folder / name).is_dir()]
+        return Golden(found[0] if found else request.getfixturevalue("golden"), name)
 
     return find
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in COMPACT.iterdir() if path.is_dir()))
+def test_the_compact_fixtures_are_part_of_the_complete_ones(name, golden):
+    complete = Golden(golden, name).arrays
+    for key, array in Golden(COMPACT, name).arrays.items():
+        np.testing.assert_array_equal(array, complete[key])
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_original(name, fixture_of, tmp_path):
-    case, fixture = CASES[name], fixture_of(CASES[name])
+    case, fixture = CASES[name], fixture_of(CASES[name].fixture)
     far = [d for d in differences(case, fixture, build(case, fixture.checkpoint(tmp_path))) if d.share > 1]
     assert not far, far
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "@" not in name])
 def test_full_size_checkpoint_loads_strictly(name, fixture_of, tmp_path):
-    case, fixture = CASES[name], fixture_of(CASES[name])
+    case, fixture = CASES[name], fixture_of(CASES[name].fixture)
     if not fixture.has_full:
         pytest.skip("the full-size network's tensors are not listed")
     encoder = build(case, fixture.full(tmp_path, case.constants))

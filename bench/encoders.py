@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,19 +21,26 @@ from bench.types import Encoder, EncoderCard
 if TYPE_CHECKING:
     import torch
 
+PRECISIONS = ("float32", "bfloat16", "float16")
 BATCH_S = 20.0  # seconds of padded audio in a batch; larger batches fall out of the processor's cache
 
 
-def load_encoder(id: str, weights: str | Path | None = None, device: str = "cpu") -> Encoder:
+def load_encoder(
+    id: str, weights: str | Path | None = None, device: str = "cpu", precision: str = "float32"
+) -> Encoder:
     """The encoder ``id`` (``family.variant``, ``@policy`` appended for another input policy) in ``eval()``.
 
     ``weights`` names a weight file or folder; otherwise the card's files are looked for in
     ``bench.paths.weight_folders()``. ``weights_digest`` is the SHA-256 of what was loaded, that of the initial state
     for an untrained twin, ``none`` for an encoder without weights. An adapted geometry shows in ``encoder.card``.
+    ``precision`` (one of ``PRECISIONS``) is that of the network's arithmetic, by autocast: weights, front end and
+    embeddings stay float32.
     Raises ``UnknownId``, ``CheckpointError`` (absent, damaged or unfitting weights), ``BadInput``.
     """
     from model_zoo._checkpoint import digest, find
 
+    if precision not in PRECISIONS:
+        raise UnknownId("precision", precision, PRECISIONS)
     card = registry.encoder_card(id)
     module = registry.family(registry.ENCODERS, id)
     if card.weights:
@@ -45,6 +53,7 @@ def load_encoder(id: str, weights: str | Path | None = None, device: str = "cpu"
         encoder = module.build(card, None)
         encoder.weights_digest = getattr(encoder, "weights_digest", "none")
     require_device(device)
+    encoder.precision = precision
     return encoder.eval().to(device)
 
 
@@ -95,9 +104,18 @@ def encode_batch(
     import torch
 
     _check_wanted(encoder.card, wanted)
+    wave, length = collate(encoder, waves)
+    half = None if precision_of(encoder) == PRECISIONS[0] else getattr(torch, precision_of(encoder))
     with torch.inference_mode():
-        tokens = encoder(*collate(encoder, waves))
+        with torch.autocast(wave.device.type, half) if half else nullcontext():
+            tokens = encoder(wave, length)
+        tokens = tokens._replace(layers=tuple(g._replace(hidden=g.hidden.float()) for g in tokens.layers))
         return {(layer, pooling): pool(tokens, layer, pooling).float().cpu().numpy() for layer, pooling in wanted}
+
+
+def precision_of(encoder: Encoder) -> str:
+    """The precision of the network's arithmetic; float32 for an encoder that was not loaded by ``load_encoder``."""
+    return getattr(encoder, "precision", PRECISIONS[0])
 
 
 def plan_batches(lengths: Sequence[int], encoder: Encoder, max_samples: int) -> list[list[int]]:

@@ -22,6 +22,7 @@ def encode_task(
     root: Path | None = None,
     out: Path | None = None,
     device: str = "cpu",
+    precision: str = "float32",
     on_bad_clip: str = "error",
     progress: Progress = silent,
 ) -> dict:
@@ -29,7 +30,7 @@ def encode_task(
     float32 and ``clips.csv``, its rows in the same order. Memory does not grow with the number of clips."""
     began = time.monotonic()
     prepared = prepare(load_task(task, root), on_bad_clip, progress)
-    encoder = load_encoder(asked.id, asked.weights, device)
+    encoder = load_encoder(asked.id, asked.weights, device, precision)
     store = FeatureStore(encoder, prepared, protocols.get("linear").clip)
     encoded = store.encode(asked.wanted(), progress)
     files = []

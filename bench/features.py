@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import audio, clips
-from bench.encoders import encode_batch, plan_batches
+from bench.encoders import encode_batch, plan_batches, precision_of
 from bench.errors import BadInput
 from bench.paths import cache_root
 from bench.progress import Progress, silent
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from bench.types import Encoder
 
 FORMAT = 1
-DTYPE = "float32"
 BATCH_S = 60.0  # seconds of audio in one forward pass at most
 STATS_CLIPS = 1000  # training clips that refit statistics: enough for BatchNorm, bounded for large corpora
 
@@ -62,7 +61,7 @@ def store_spec(encoder: Encoder, prepared: Prepared, clip: str) -> dict:
         "parameters": parameter_digest(encoder),
         "rate": encoder.card.sample_rate,
         "resampler": audio.RESAMPLER,
-        "dtype": DTYPE,
+        "dtype": precision_of(encoder),
         "clip": clip,
         "statistics": "" if fitted is None else clips.digest(fitted, prepared.recordings),
     }

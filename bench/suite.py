@@ -66,6 +66,7 @@ def run_suite(
     protocol_names: Sequence[str] = ("linear",),
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
+    precision: str = "float32",
     on_bad_clip: str = "error",
     skip_absent: bool = False,
     controls: bool = True,
@@ -101,7 +102,7 @@ def run_suite(
             spec = run.control_spec(name, card, prepared, 0)
             _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
     for asked in _with_controls(at_hand) if controls else at_hand:
-        encoder = load_encoder(asked.id, asked.weights, device)
+        encoder = load_encoder(asked.id, asked.weights, device, precision)
         wanted = asked.wanted()
         for card, prepared in data:
             combinations = [

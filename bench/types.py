@@ -100,7 +100,7 @@ class Encoder(Protocol):
     zero-padded at the end, and a row's tokens depend on ``wave[i, :length[i]]`` alone. Optional: ``batch_length(n)``,
     the padded length of a clip of n samples (clips of equal padded length share a batch; by default n itself), and
     ``fit_stats(batches)`` for encoders that need statistics of the training clips.
-    ``weights_digest`` is set by ``bench.load_encoder``.
+    ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``.
     """
 
     card: EncoderCard

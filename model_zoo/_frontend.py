@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from model_zoo._compat import import_torchaudio
 
+GROUPS = 4  # of mel bands, each multiplied with the bins that it covers: fewer waste arithmetic, more waste calls
+CACHED = 1024  # frames at a time, whose buffers stay in a processor's cache
 KALDI_FLOOR = torch.finfo(torch.float32).eps  # kaldi's floor below the logarithm
 
 
@@ -19,15 +21,28 @@ class KaldiFbank(nn.Module):
     no energy and no dither, for each clip (gate 2e-4): per frame the mean is removed, pre-emphasis 0.97 applied with
     the first sample repeated, windowed, zero-padded to a power of two. Frame t sees samples
     [t * hop, t * hop + size) alone, so padding behind a clip reaches none of its own frames.
+
+    Where a recording has no energy, a band holds the rounding noise of what came before, and its logarithm shows it:
+    so every step up to the Fourier transform rounds as Kaldi's does, in the same order and without fused
+    multiply-adds. What is left to gain is memory traffic: on a CPU frames go through buffers that fit the cache, and
+    each group of bands is multiplied with the bins that it covers, real and imaginary parts squared side by side.
     """
 
     def __init__(self, rate: int = 16000, bands: int = 128, window: str = "povey", scale: float = 1.0):
         super().__init__()
         self.size, self.hop, self.scale = rate // 40, rate // 100, scale
-        self.fft = 1 << (self.size - 1).bit_length()
+        self.fft, self.bands = 1 << (self.size - 1).bit_length(), bands
         hann = torch.hann_window(self.size, periodic=False)
         self.register_buffer("window", hann**0.85 if window == "povey" else hann, persistent=False)
-        self.register_buffer("mel", kaldi_mel(bands, self.fft, rate, 20.0, rate / 2), persistent=False)
+        mel = kaldi_mel(bands, self.fft, rate, 20.0, rate / 2).repeat_interleave(2, dim=1)  # of (re, im, re, im, …)
+        self.covered = []  # of each group of bands: its first band, its first column, one past its last column
+        start = 0
+        for index, group in enumerate(mel.tensor_split(GROUPS)):
+            columns = group.any(0).nonzero()[:, 0]
+            first, end = int(columns[0]), int(columns[-1]) + 1
+            self.register_buffer(f"mel{index}", group[:, first:end].T.contiguous(), persistent=False)
+            self.covered.append((start, first, end))
+            start += len(group)
 
     def frames(self, n: int | Tensor) -> int | Tensor:
         """Number of whole frames in n samples (n at least one frame long)."""
@@ -35,11 +50,46 @@ class KaldiFbank(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         frame = (wave * self.scale).unfold(1, self.size, self.hop)  # (B, frames, size)
-        frame = frame - frame.mean(dim=2, keepdim=True)
-        frame = frame - 0.97 * torch.cat([frame[..., :1], frame[..., :-1]], dim=2)
-        spectrum = torch.fft.rfft(frame * self.window, n=self.fft)
-        power = spectrum.real.square() + spectrum.imag.square()
-        return (power @ self.mel.T).clamp_min(KALDI_FLOOR).log()
+        if wave.device.type != "cpu" or wave.requires_grad:
+            return self._log_mel(frame)
+        out = wave.new_empty(*frame.shape[:2], self.bands)
+        scratch = self._scratch(min(CACHED, frame.shape[1]), wave.dtype)
+        for clip, target in zip(frame, out, strict=True):
+            for part, rows in zip(clip.split(CACHED), target.split(CACHED), strict=True):
+                self._log_mel_into(rows, part, *(array[: len(part)] for array in scratch))
+        return out
+
+    def _log_mel(self, frame: Tensor) -> Tensor:
+        """(…, size) to (…, bands): any device, differentiable."""
+        frame = frame - frame.mean(dim=-1, keepdim=True)
+        frame = frame - 0.97 * torch.cat([frame[..., :1], frame[..., :-1]], dim=-1)
+        power = torch.view_as_real(torch.fft.rfft(frame * self.window, n=self.fft)).flatten(-2).square()
+        bands = [power[..., first:end] @ mel for mel, (_, first, end) in self._groups()]
+        return torch.cat(bands, dim=-1).clamp_min(KALDI_FLOOR).log()
+
+    def _log_mel_into(self, out: Tensor, frame: Tensor, padded: Tensor, delayed: Tensor, spectrum: Tensor) -> None:
+        """The same, bit for bit, within given buffers."""
+        inside = padded[:, : self.size]  # what lies behind stays zero
+        torch.sub(frame, frame.mean(dim=1, keepdim=True), out=inside)
+        torch.mul(inside[:, :-1], 0.97, out=delayed)
+        inside[:, 0].sub_(delayed[:, 0])
+        inside[:, 1:].sub_(delayed)
+        inside.mul_(self.window)
+        power = torch.view_as_real(torch.fft.rfft(padded, out=spectrum)).flatten(1).square_()
+        for mel, (start, first, end) in self._groups():
+            torch.mm(power[:, first:end], mel, out=out[:, start : start + mel.shape[1]])
+        out.clamp_min_(KALDI_FLOOR).log_()
+
+    def _groups(self) -> list[tuple[Tensor, tuple[int, int, int]]]:
+        return [(getattr(self, f"mel{index}"), covered) for index, covered in enumerate(self.covered)]
+
+    def _scratch(self, rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        padded = torch.zeros(rows, self.fft, dtype=dtype)
+        return (
+            padded,
+            padded.new_empty(rows, self.size - 1),
+            padded.new_empty(rows, self.fft // 2 + 1, dtype=dtype.to_complex()),
+        )
 
 
 class MelSpectrogram(nn.Module):

@@ -139,3 +139,23 @@ def test_listing_encoders_imports_nothing_heavy():
 
     code = "import sys; from bench import registry; registry.cards('model_zoo'); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_half_precision_moves_the_embedding_a_little_and_the_front_end_not_at_all():
+    wave = _waves(16000)
+    exact, half = load_encoder("random.ast.base"), load_encoder("random.ast.base", precision="bfloat16")
+    for encoder in (exact, half):  # one block is enough to see it
+        encoder.encoder.model.layers = encoder.encoder.model.layers[:1]
+    a, b = embed(exact, wave)[0], embed(half, wave)[0]
+    assert b.dtype == np.float32
+    assert 0 < np.abs(a - b).max() < 0.05 * np.abs(a).max()
+    padded, length = torch.zeros(1, exact.batch_length(16000)), torch.tensor([16000])
+    padded[0, :16000] = torch.from_numpy(wave[0])
+    expected = exact.encoder.fbank(padded, length)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(exact.encoder.fbank(padded, length), expected)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UnknownId, match="float12"):
+        load_encoder("fbank.stats", precision="float12")

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTEXT = "board.json"
+PARITY = (
+    "Parity: `golden` rows come from an encoder that equals arrays made with the original implementation; "
+    "`self-consistent` and `unverified` ones are not claimed to be faithful to theirs."
+)
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -145,18 +149,18 @@ def overview_tables(records: Sequence[Record]) -> list[str]:
 
 def _overview_table(wide: pd.DataFrame, long: pd.DataFrame, columns: Sequence[str], ranked: bool) -> str:
     intervals = {row[:5]: row for row in _keyed(long)}
-    header = ["encoder", "pooling", "protocol", *columns]
+    header = ["encoder", "parity", "pooling", "protocol", *columns]
     rows = []
     for _, row in wide.iterrows():
         identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
         values = [_cell(intervals.get((*identity, column))) for column in columns]
         mean = BLANK if math.isnan(row["mean"]) else f"{100 * row['mean']:.1f}"
         rank = BLANK if row["class"] == "control" or math.isnan(row["rank"]) else f"{row['rank']:.0f}"
-        cells_of_row = [row_name(row["encoder"], row["layer"]), row["pooling"], row["protocol"], *values]
-        rows.append([rank, *cells_of_row, mean] if ranked else cells_of_row)
+        named = [row_name(row["encoder"], row["layer"]), row["parity"], row["pooling"], row["protocol"]]
+        rows.append([rank, *named, *values, mean] if ranked else [*named, *values])
     if ranked:
-        return markdown(["rank", *header, "mean"], rows, right=range(4, len(header) + 2))
-    return markdown(header, rows, right=range(3, len(header)))
+        return markdown(["rank", *header, "mean"], rows, right=range(5, len(header) + 2))
+    return markdown(header, rows, right=range(4, len(header)))
 
 
 def _keyed(long: pd.DataFrame) -> list[tuple]:
@@ -179,7 +183,7 @@ def _overview(records: Sequence[Record], by_task: Mapping[str, list[Record]], co
         "Each cell is the task's main metric in percent with its 95 % interval by patient bootstrap. "
         "The mean is over " + ", ".join(wide.attrs["mean_of"]) + ", and blank where one of them is missing; "
         "different metrics have different floors, so read it as an order, not as a quantity. Control rows (chance, "
-        "majority class, clip duration, untrained twins) are never ranked.",
+        "majority class, clip duration, untrained twins) are never ranked. " + PARITY,
         *overview_tables(records),
         "## Tasks and data",
         _task_list(by_task),
@@ -271,7 +275,7 @@ def _csv(records: Sequence[Record]) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     names = ("task", "encoder", "pooling", "layer", "clip", "protocol", "protocol_version", "seed")
-    names += ("weights", "manifest")
+    names += ("weights", "manifest", "dtype")
     score = ("value", "low", "high", "n", "groups", "method")
     out.writerow([*names, "state", "test", "metric", *score, "record"])
     for record in sorted(records, key=_order):

@@ -85,6 +85,7 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
                 {
                     **{name: record.spec[name] for name in ROW},
                     "encoder": names[record.key],
+                    "parity": record.data.get("parity", "none"),
                     "task": record.spec["task"],
                     "test": test,
                     "headline": test == next(iter(task["tests"])),
@@ -114,7 +115,7 @@ def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
     Raises ``BadInput`` for no records, and for records of one task on different data."""
     long = cells(records)
     long["column"] = long["task"] + "/" + long["test"]
-    wide = long.pivot(index=[*ROW, "class"], columns="column", values="value")
+    wide = long.pivot(index=[*ROW, "parity", "class"], columns="column", values="value")
     headline = sorted(long.loc[long["headline"], "column"].unique())
     wide = wide[sorted(wide.columns)]
     wide["mean"] = wide[headline].mean(axis=1, skipna=False)

@@ -67,7 +67,10 @@ def encoder_card(id: str) -> EncoderCard:
         return card
     if policy not in card.policies:
         raise UnknownId(f"policy of {base}", policy, card.policies)
-    return card if policy == card.policies[0] else dataclasses.replace(card, id=id, policy=policy)
+    if policy == card.policies[0]:
+        return card
+    parity = card.policy_parity.get(policy, "self-consistent")
+    return dataclasses.replace(card, id=id, policy=policy, parity=parity)
 
 
 def task_card(id: str) -> TaskCard:

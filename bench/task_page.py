@@ -8,7 +8,7 @@ from bench import metrics
 from bench.tables import BLANK, DISCLAIMER, markdown, percent, signed
 from bench.types import Record
 
-ROW_HEAD = ("encoder", "pooling", "protocol", "seed")
+ROW_HEAD = ("encoder", "parity", "pooling", "protocol", "seed")
 
 
 def row_name(encoder: str, layer: int) -> str:
@@ -90,7 +90,8 @@ def _test_table(test: str, records: Sequence[Record], heads: Mapping, difference
 
 def _row_head(record: Record, name: str) -> list[str]:
     spec = record.spec
-    return [row_name(name, spec["layer"]), spec["pooling"], spec["protocol"], str(spec["seed"])]
+    parity = record.data.get("parity", "none")
+    return [row_name(name, spec["layer"]), parity, spec["pooling"], spec["protocol"], str(spec["seed"])]
 
 
 def _recall_table(test: str, records: Sequence[Record], heads: Mapping) -> str:

@@ -44,7 +44,8 @@ class EncoderCard:
     that the encoder offers to its number of features. ``grid`` is (seconds per token, F') of the pooled layer.
     ``policies`` lists input policies, the default first. ``year`` is the paper's. ``trained_on`` holds corpus names
     (``icbhi``, ``audioset``, …). ``parity`` is ``golden`` (equal to arrays made with the original code),
-    ``self-consistent`` or ``unverified``.
+    ``self-consistent`` or ``unverified``, and speaks of the default policy; ``policy_parity`` of the others, which are
+    ``self-consistent`` where it says nothing.
     """
 
     id: str
@@ -64,6 +65,7 @@ class EncoderCard:
     weights: tuple[Weights, ...] = ()
     trained_on: tuple[str, ...] = ()
     parity: str = "unverified"
+    policy_parity: Mapping[str, str] = field(default_factory=dict)
     default_pooling: str = "mean"
     policies: tuple[str, ...] = ("upstream",)
     policy: str = "upstream"

@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -41,3 +42,13 @@ def test_listing_imports_neither_torch_nor_pandas():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("[]")
+
+
+def test_a_policy_has_a_parity_of_its_own(monkeypatch):
+    from model_zoo import whisper
+
+    card = dataclasses.replace(whisper.CARDS[0], policies=("upstream", "a", "b"), policy_parity={"a": "golden"})
+    monkeypatch.setattr(whisper, "CARDS", (card,))
+    assert registry.encoder_card("whisper.base").parity == card.parity
+    assert registry.encoder_card("whisper.base@a").parity == "golden"
+    assert registry.encoder_card("whisper.base@b").parity == "self-consistent"

@@ -3,6 +3,8 @@
 A family module holds ``CARDS`` (a tuple of cards), imports nothing heavy at top level, and has
 ``build(card, weights) -> Encoder`` (encoders) or ``manifest(card, root, findings) -> DataFrame`` (tasks).
 A family whose ids are open-ended also has ``card(id) -> Card``, which raises ``KeyError`` for an id it does not know.
+A task family whose other splits differ in more than their name has ``variant(card, name) -> TaskCard``; one that gives
+tasks of other families a second name has ``ALIASES`` ({id: canonical id}).
 Files that start with ``_`` are not registered. Outside packages register a family module through the entry-point
 groups ``respbench.encoders`` and ``respbench.tasks``.
 """
@@ -74,14 +76,18 @@ def encoder_card(id: str) -> EncoderCard:
 
 
 def task_card(id: str) -> TaskCard:
-    """The card of a task; ``id@variant`` gives another split of the same corpus. Raises ``UnknownId``."""
+    """The card of a task, under its canonical id; ``id@variant`` gives another split of the same corpus. Raises
+    ``UnknownId``."""
     base, _, variant = id.partition("@")
+    base = getattr(family(TASKS, base), "ALIASES", {}).get(base, base)
     card = _card(TASKS, base)
     if not variant:
         return card
     if variant not in card.variants:
         raise UnknownId(f"variant of {base}", variant, card.variants)
-    return dataclasses.replace(card, id=id, variant=variant)
+    card = dataclasses.replace(card, id=f"{base}@{variant}", variant=variant)
+    module = family(TASKS, base)
+    return module.variant(card, variant) if hasattr(module, "variant") else card
 
 
 def _card(package: str, id: str) -> EncoderCard | TaskCard:

@@ -139,7 +139,9 @@ class TaskCard:
     headline first. ``counts`` maps a split to its expected ``recordings``, ``patients`` and class counts in a
     complete copy. ``known_overlap`` are the groups allowed on both sides of the split; ``within_patient`` are the
     splits that share patients with train by design. ``corpora`` are the names matched with
-    ``EncoderCard.trained_on``.
+    ``EncoderCard.trained_on``. ``kind`` is ``multiclass``, ``multilabel`` (``classes`` are bits of the label) or
+    ``regression`` (one class, the target's name). With ``leave_one_out`` every clip is a test clip, predicted by a
+    probe that saw all groups but its own. ``access`` is ``open``, or where and how to apply for the data.
     """
 
     id: str
@@ -152,6 +154,8 @@ class TaskCard:
     licence: str
     citation: str
     kind: str = "multiclass"
+    leave_one_out: bool = False
+    access: str = "open"
     group: str = "patient"
     domain: str = "device"
     normal: int = 0

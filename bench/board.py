@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from bench import metrics
 from bench.ranking import cells, leaderboard, rank_class, require_one_data, row_names, twin_differences
 from bench.records import load_all
 from bench.stats import FEW_GROUPS
-from bench.tables import BLANK, DISCLAIMER, markdown, percent
+from bench.tables import BLANK, DISCLAIMER, amount, markdown
 from bench.task_page import row_name, task_page
 from bench.types import Record
 
@@ -61,7 +62,9 @@ def render(records: Sequence[Record], context: Context) -> dict[str, str]:
     by_task = _by_task(records)
     require_one_data(records)
     names, differences = row_names(records), twin_differences(records)
-    pages = {f"tasks/{task}.md": task_page(task, part, names, differences) for task, part in sorted(by_task.items())}
+    pages = {
+        f"tasks/{page_name(task)}": task_page(task, part, names, differences) for task, part in sorted(by_task.items())
+    }
     return {"leaderboard.md": _overview(records, by_task, context), **pages, "leaderboard.csv": _csv(records)}
 
 
@@ -80,6 +83,11 @@ def files(folder: Path) -> list[Path]:
     """The board's files in a results folder, as far as they are there."""
     named = [folder / name for name in ("leaderboard.md", "leaderboard.csv")]
     return [path for path in named if path.exists()] + sorted((folder / "tasks").glob("*.md"))
+
+
+def page_name(task: str) -> str:
+    """The file name of a task's page; a slash in the id does not nest."""
+    return urllib.parse.quote(task, safe="@") + ".md"
 
 
 def as_json(records: Sequence[Record], context: Context) -> dict:
@@ -133,7 +141,8 @@ def _order(record: Record) -> tuple:
     table = record.scores.get(next(iter(task["tests"])), {})
     value = table.get(task["main_metric"], {}).get("value")
     control = rank_class(record.spec) == "control"
-    return record.spec["task"], control, -math.inf if value is None else -value, record.key
+    sign = 1 if metrics.get(task["main_metric"]).direction == "lower" else -1
+    return record.spec["task"], control, math.inf if value is None else sign * value, record.key
 
 
 # ------------------------------------------------------------------ overview
@@ -142,8 +151,9 @@ def _order(record: Record) -> tuple:
 def overview_tables(records: Sequence[Record]) -> list[str]:
     """Two tables with intervals: the headline tests with mean and rank, and all other tests."""
     wide, long = leaderboard(records), cells(records)
-    others = [c for c in wide.columns if "/" in c and c not in wide.attrs["mean_of"]]
-    headlines = _overview_table(wide, long, wide.attrs["mean_of"], ranked=True)
+    headline = sorted((long["task"] + "/" + long["test"])[long["headline"]].unique())
+    others = [c for c in wide.columns if "/" in c and c not in headline]
+    headlines = _overview_table(wide, long, headline, ranked=True)
     return [headlines] + (["Other tests:", _overview_table(wide, long, others, ranked=False)] if others else [])
 
 
@@ -165,13 +175,23 @@ def _overview_table(wide: pd.DataFrame, long: pd.DataFrame, columns: Sequence[st
 
 def _keyed(long: pd.DataFrame) -> list[tuple]:
     return [
-        (r.encoder, r.pooling, r.layer, r.protocol, f"{r.task}/{r.test}", r.value, r.low, r.high)
+        (
+            r.encoder,
+            r.pooling,
+            r.layer,
+            r.protocol,
+            f"{r.task}/{r.test}",
+            r.value,
+            r.low,
+            r.high,
+            metrics.get(r.metric).unit,
+        )
         for r in long.itertuples()
     ]
 
 
 def _cell(found: tuple | None) -> str:
-    return percent(dict(zip(("value", "low", "high"), found[5:])) if found else None)
+    return amount(dict(zip(("value", "low", "high"), found[5:8])), found[8]) if found else BLANK
 
 
 def _overview(records: Sequence[Record], by_task: Mapping[str, list[Record]], context: Context) -> str:
@@ -181,7 +201,9 @@ def _overview(records: Sequence[Record], by_task: Mapping[str, list[Record]], co
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in context.commands))
     parts += [
         "Each cell is the task's main metric in percent with its 95 % interval by patient bootstrap. "
-        "The mean is over " + ", ".join(wide.attrs["mean_of"]) + ", and blank where one of them is missing; "
+        "The mean is over "
+        + (", ".join(wide.attrs["mean_of"]) or "nothing")
+        + ", and blank where one of them is missing; "
         "different metrics have different floors, so read it as an order, not as a quantity. Control rows (chance, "
         "majority class, clip duration, untrained twins) are never ranked. " + PARITY,
         *overview_tables(records),
@@ -232,7 +254,7 @@ def _task_list(by_task: Mapping[str, list[Record]]) -> str:
         data = part[0].data
         rows.append(
             [
-                f"[{task}](tasks/{task}.md)",
+                f"[{task}](tasks/{page_name(task)})",
                 metrics.get(data["task"]["main_metric"]).title,
                 data["state"],
                 *(f"{sum(s[what] for s in data['splits'].values())}" for what in ("recordings", "clips")),

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 
 from bench import registry
-from bench.tables import BLANK, DISCLAIMER, markdown, percent
+from bench.tables import BLANK, DISCLAIMER, amount, markdown
 
 
 def encoders() -> list[dict]:
@@ -102,8 +102,13 @@ def score_text(report: Mapping) -> str:
     names = list(report["scores"][tests[0]])
     rows = []
     for name in names:
-        title = METRICS[name].title if name in METRICS else name.replace("recall.", "recall ")
-        rows.append([title, *(percent(report["scores"][test].get(name)) for test in tests)])
+        title = (
+            METRICS[name].title
+            if name in METRICS
+            else name.replace("recall.", "recall ").replace("auroc.bit.", "AUROC ")
+        )
+        unit = METRICS[name].unit if name in METRICS else "%"
+        rows.append([title, *(amount(report["scores"][test].get(name), unit) for test in tests)])
     facts = [report["scores"][test][names[0]] for test in tests]
     expected = [report["expected"][test] for test in tests]
     rows.append(["clips", *(f["n"] if of is None else f"{f['n']} of {of}" for f, of in zip(facts, expected))])

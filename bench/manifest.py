@@ -7,7 +7,7 @@ A manifest is a DataFrame with one row per clip, sorted by the unique ``clip_id`
 ``path``       recording, relative to the task's root, with forward slashes
 ``start_s``    first second of the clip within its recording
 ``end_s``      last second; NaN: to the end of the recording
-``label``      index into the card's classes
+``label``      what the task's kind says (``bench.kinds``): index into the classes, sum of 2^k, or target value
 ``split``      ``train``, ``val``, ``test`` or ``test_<name>``
 ``group``      whom the clip is from; resampled and kept on one side of a split as a whole
 ``domain``     device or site
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import audio, paths, registry
+from bench import audio, kinds, paths, registry
 from bench.errors import BadInput, UnknownId
 from bench.preflight import Recording, inspect
 from bench.progress import Progress, silent
@@ -76,7 +76,7 @@ def load_task(id: str, root: Path | str | None = None) -> Task:
     if frame.empty:
         raise BadInput(root, f"holds no recording of {id}", f"it comes from {card.url} ({card.licence})")
     findings += validate(frame, replace(card, counts={}) if simulated else card)
-    frame = _canonical(frame)
+    frame = _canonical(frame, kinds.of(card).integer)
     whole = bool(frame["available"].all()) if "available" in frame else True
     if simulated:
         state = "simulated" if whole else "simulated subset"
@@ -85,14 +85,14 @@ def load_task(id: str, root: Path | str | None = None) -> Task:
     return Task(card, frame, root, tuple(findings), state)
 
 
-def _canonical(frame: pd.DataFrame) -> pd.DataFrame:
+def _canonical(frame: pd.DataFrame, integer: bool) -> pd.DataFrame:
     """The manifest sorted by clip, its ids and names as text, so that a loader may give numbers or None."""
     if not set(COLUMNS) <= set(frame):
         return frame
     text = {name: frame[name].astype(str) for name in ("clip_id", "path", "split", "group")}
     domain = frame["domain"].astype(object).where(frame["domain"].notna() & (frame["domain"] != ""), "unknown")
     label = pd.to_numeric(frame["label"], errors="coerce")
-    whole = label.fillna(-1).astype(int) if (label.fillna(-1) % 1 == 0).all() else label
+    whole = label.fillna(-1).astype(int) if integer and (label.fillna(-1) % 1 == 0).all() else label
     frame = frame.assign(**text, domain=domain.astype(str), label=whole, available=frame["available"].astype(bool))
     return frame.sort_values("clip_id", kind="stable", ignore_index=True)
 
@@ -137,8 +137,7 @@ def statistics(frame: pd.DataFrame, card: TaskCard) -> dict[str, dict[str, int]]
 def counts(part: pd.DataFrame, card: TaskCard) -> dict[str, int]:
     """Recordings, patients, clips, and clips of each class, of all rows together."""
     totals = {"recordings": part["path"].nunique(), "patients": part["group"].nunique(), "clips": len(part)}
-    labels = part["label"].value_counts()
-    return totals | {name: int(labels.get(index, 0)) for index, name in enumerate(card.classes)}
+    return totals | kinds.of(card).counts(part["label"].to_numpy(), card.classes)
 
 
 def digest(frame: pd.DataFrame, recordings: Mapping[str, Recording] | None = None) -> str:
@@ -231,10 +230,11 @@ def _bad_rows(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
     group = frame["group"].astype("string").fillna("").str.strip()
     split = frame["split"].astype("string").fillna("")
     inside = ~frame["path"].astype(str).str.contains(r"^(?:/|[A-Za-z]:)|(?:^|/)\.\.(?:/|$)")
-    classes = f"{len(card.classes)} classes: {', '.join(card.classes)}"
+    classes = f"is {card.kind} with {len(card.classes)} classes: {', '.join(card.classes)}"
+    valid = kinds.of(card).valid(label.to_numpy(), card.classes)
     rules = (
         ("duplicate-clip", frame["clip_id"].duplicated(), "clip id twice", "clip ids must be unique"),
-        ("unknown-label", ~label.isin(range(len(card.classes))), "unknown label", f"{card.id} has {classes}"),
+        ("unknown-label", pd.Series(~valid), "unknown label", f"{card.id} {classes}"),
         ("empty-clip", end <= start, "end not after its start", "mend the annotation"),
         ("bad-path", ~inside, "path outside the data folder", "give it relative to the root"),
         ("bad-start", ~(start >= 0), "start missing or negative", "mend the annotation"),

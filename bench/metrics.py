@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from bench.errors import BadInput, UnknownId
+from bench.kinds import bits
 from bench.types import TaskCard
 
 
@@ -32,8 +33,9 @@ class Roles:
 @dataclass(frozen=True)
 class Metric:
     """A named score. ``kind`` says what ``fn`` takes: ``confusion``: ``fn(C (..., K, K) rows true, roles)``;
-    ``scores``: ``fn(y (N,), s (N, K), w (..., N), roles)``. Both return (...). ``direction`` is ``higher`` or
-    ``lower``: what is better."""
+    ``scores``: ``fn(y (N,), s (N, K), w (..., N), roles)``; ``predicted``: ``fn(y (N,), p (N,), w (..., N), roles)``.
+    All return (...). ``direction`` is ``higher`` or ``lower``: what is better. ``unit`` is ``%`` for a fraction shown
+    in percent, else that of the value itself (``target``: the target's own)."""
 
     name: str
     title: str
@@ -41,11 +43,15 @@ class Metric:
     kind: str
     fn: Callable[..., np.ndarray]
     formula: str
+    unit: str = "%"
 
 
 def get(name: str) -> Metric:
-    """The metric of that name; ``recall.<k>`` is the recall of class index k. Raises ``UnknownId``."""
+    """The metric of that name; ``recall.<k>`` is the recall of class index k, ``auroc.bit.<k>`` the AUROC of bit k of
+    a multilabel task. Raises ``UnknownId``."""
     head, _, index = name.rpartition(".")
+    if head == "auroc.bit" and index.isdecimal():
+        return Metric(name, f"AUROC of bit {index}", "higher", "scores", partial(_auroc_bit, k=int(index)), "bit k")
     if head == "recall" and index.isdecimal():
         return Metric(
             name, f"recall of class {index}", "higher", "confusion", partial(_recall, k=int(index)), "Ckk/ΣCk·"
@@ -71,7 +77,8 @@ def evaluate(name: str, y_true: np.ndarray, y_pred: np.ndarray, scores: np.ndarr
     metric = get(name)
     if metric.kind == "confusion":
         return float(metric.fn(confusion(y_true, y_pred, scores.shape[1]), roles))
-    return float(metric.fn(np.asarray(y_true), scores, np.ones(len(y_true)), roles))
+    given = scores if metric.kind == "scores" else np.asarray(y_pred)
+    return float(metric.fn(np.asarray(y_true), given, np.ones(len(y_true)), roles))
 
 
 def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -92,6 +99,18 @@ def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray)
     wins += mass[not_above]
     pairs = of_positive.sum(axis=0) * mass[-1]
     return _ratio(0.5 * np.einsum("nr,nr->r", of_positive, wins), pairs).reshape(np.shape(weights)[:-1])
+
+
+def weighted_ap(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(...) average precision of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N): the mean
+    precision over the positives, tied scores taken together (as scikit-learn's). NaN where a draw has no positive."""
+    order = np.argsort(-score, kind="stable")
+    w = np.asarray(weights, float)[..., order]
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # of each run of equal scores
+    hits = np.cumsum(w * positive[order], axis=-1)[..., last]
+    precision = _ratio(hits, np.cumsum(w, axis=-1)[..., last])
+    gained = np.diff(hits, axis=-1, prepend=0.0)
+    return _ratio(np.where(gained > 0, gained * precision, 0.0).sum(axis=-1), hits[..., -1])
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -178,6 +197,37 @@ def _auroc_normal(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> 
     return weighted_auroc(abnormal[counted], -s[counted, roles.normal], np.asarray(w)[..., counted])
 
 
+def _auroc_bit(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles, k: int) -> np.ndarray:
+    return weighted_auroc(bits(y, s.shape[1])[:, k], s[:, k], w)
+
+
+def _auroc_bits(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
+    return _mean_defined(np.stack([_auroc_bit(y, s, w, roles, k) for k in range(s.shape[1])], axis=-1))
+
+
+def _ap_bits(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
+    present = bits(y, s.shape[1])
+    return _mean_defined(np.stack([weighted_ap(present[:, k], s[:, k], w) for k in range(s.shape[1])], axis=-1))
+
+
+def _f1_bits(y: np.ndarray, p: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
+    width = int(max(y.max(), p.max(), 1)).bit_length()
+    true, said = bits(y, width).astype(float), bits(p, width).astype(float)
+    support = w @ true
+    f1 = _ratio(2 * (w @ (true * said)), support + w @ said)
+    return _mean_defined(np.where(support > 0, f1, np.nan))
+
+
+def _mae(y: np.ndarray, p: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
+    return _ratio(w @ np.abs(y - p), np.sum(w, axis=-1))
+
+
+def _mape(y: np.ndarray, p: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
+    if (y == 0).any():
+        return np.full(np.shape(w)[:-1], np.nan)
+    return _ratio(w @ np.abs((y - p) / y), np.sum(w, axis=-1))
+
+
 # ICBHI: Rocha et al. 2019 (10.1088/1361-6579/ab03ea), as coded in RespireNet, Patch-Mix, SCL, RSC and EVAR.
 # SPRSound: Zhang et al. 2022 (10.1109/BioCAS54905.2022.9948569); exact class match, Poor Quality in neither term.
 METRICS: dict[str, Metric] = {
@@ -198,5 +248,11 @@ METRICS: dict[str, Metric] = {
         ("accuracy", "accuracy", "confusion", _accuracy, "ΣCii/ΣCij"),
         ("auroc", "AUROC", "scores", _auroc, "class 1 of two; else mean one-vs-rest over the classes with clips"),
         ("auroc.normal", "AUROC abnormal vs normal", "scores", _auroc_normal, "A against normal by 1 − s_normal"),
+        ("auroc.bits", "macro AUROC", "scores", _auroc_bits, "mean AUROC over the labels that occur"),
+        ("ap.bits", "mAP", "scores", _ap_bits, "mean average precision over the labels that occur"),
+        ("f1.bits", "macro F1", "predicted", _f1_bits, "mean F1 over the labels that occur"),
     )
+} | {
+    "mae": Metric("mae", "MAE", "lower", "predicted", _mae, "Σ|y−ŷ|/N", "target"),
+    "mape": Metric("mape", "MAPE", "lower", "predicted", _mape, "Σ|(y−ŷ)/y|/N, undefined where a y is 0"),
 }

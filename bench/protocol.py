@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.errors import UnknownId
+from bench.errors import BadInput, UnknownId
 from bench.progress import Tick
 from bench.types import Protocol, TaskCard
 
@@ -22,7 +22,9 @@ PROTOCOLS = {
             "frozen",
             "pooled out-of-fold main metric, StratifiedGroupKFold(5) by group inside train",
             "standardise on train; L2 logistic regression, C in 10^-6..10^2 by decades x class weight "
-            "{none, balanced}; ties to the smaller C; refit on all train; argmax",
+            "{none, balanced}; ties to the smaller C; refit on all train; argmax. Multilabel: one such probe per "
+            "label, chosen by its AUROC. Regression: ridge, alpha in 10^-3..10^6 by half decades, chosen by absolute "
+            "error",
         ),
         Protocol(
             "knn",
@@ -50,10 +52,20 @@ def get(name: str) -> Protocol:
 
 
 def probe(protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: None) -> Any:
-    """An unfitted probe: ``fit(X, y, groups)``, ``predict_proba(X) -> (N, K)``, ``best_params_``, ``path_``.
+    """An unfitted probe: ``fit(X, y, groups)``, ``predict_scores(X) -> (N, K)`` as the task's kind has them (see
+    ``bench.kinds``), ``best_params_``, ``path_``.
 
-    ``tick`` is called with 1 after each of its ``FOLDS`` folds. Raises ``UnknownId`` for a protocol without a probe.
+    ``tick`` is called with 1 after each of its ``FOLDS`` folds. Raises ``UnknownId`` for a protocol without a probe,
+    ``BadInput`` for one that has none for the task's kind.
     """
+    if protocol.name == "linear" and card.kind == "multilabel":
+        from bench.probe.multilabel import MultilabelProbe
+
+        return MultilabelProbe(card.classes, FOLDS, seed, lambda done, folds: tick(1))
+    if protocol.name == "linear" and card.kind == "regression":
+        from bench.probe.ridge import RidgeProbe
+
+        return RidgeProbe(folds=FOLDS, seed=seed, progress=lambda done, folds: tick(1))
     if protocol.name == "linear":
         from bench.metrics import Roles
         from bench.probe.linear import LinearProbe
@@ -66,6 +78,8 @@ def probe(protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: 
             n_classes=len(card.classes),
             progress=lambda done, folds: tick(1),
         )
+    if protocol.name == "knn" and card.kind != "multiclass":
+        raise BadInput(card.id, f"is a {card.kind} task, and knn votes for one class", "take the protocol linear")
     if protocol.name == "knn":
         from bench.probe.knn import KnnProbe
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bench import run, stats
+from bench import metrics, run, stats
 from bench.errors import BadInput
 from bench.types import Record
 
@@ -110,21 +110,27 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
 
 def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
     """One row per encoder, pooling, layer and protocol; a column ``task/test`` per test with the main metric (a
-    fraction), ``mean`` over the headline tests of all tasks present (NaN where one is missing), and ``rank`` inside
-    the row's class, by that mean (NaN for controls). ``attrs["mean_of"]`` of the table names the tests of the mean.
-    Raises ``BadInput`` for no records, and for records of one task on different data."""
+    fraction), ``mean`` over the headline tests of all tasks present whose metric is a fraction that should be high
+    (NaN where one is missing), and ``rank`` inside the row's class, by that mean (NaN for controls).
+    ``attrs["mean_of"]`` of the table names the tests of the mean. Raises ``BadInput`` for no records, and for
+    records of one task on different data."""
     long = cells(records)
     long["column"] = long["task"] + "/" + long["test"]
     wide = long.pivot(index=[*ROW, "parity", "class"], columns="column", values="value")
-    headline = sorted(long.loc[long["headline"], "column"].unique())
+    shares = {name for name in long["metric"] if _is_share(metrics.get(name))}
+    headline = sorted(long.loc[long["headline"] & long["metric"].isin(shares), "column"].unique())
     wide = wide[sorted(wide.columns)]
-    wide["mean"] = wide[headline].mean(axis=1, skipna=False)
+    wide["mean"] = wide[headline].mean(axis=1, skipna=False) if headline else np.nan
     wide["rank"] = wide.groupby(level="class")["mean"].rank(ascending=False, method="min")
     wide.loc[wide.index.get_level_values("class") == "control", "rank"] = np.nan
     wide = wide.reset_index().sort_values(["class", "mean"], ascending=[True, False], key=_class_order)
     wide.columns.name = None
     wide.attrs["mean_of"] = headline
     return wide.reset_index(drop=True)
+
+
+def _is_share(metric: metrics.Metric) -> bool:
+    return metric.unit == "%" and metric.direction == "higher"
 
 
 def _class_order(column: pd.Series) -> pd.Series:
@@ -146,9 +152,8 @@ def twin_differences(records: Sequence[Record]) -> dict[tuple[str, str], stats.D
             ours, theirs = (r.predictions[r.predictions["split"].isin(splits)] for r in (record, twin))
             if len(ours):
                 arguments = run.metric_arguments(task)
-                out[record.key, test] = stats.paired_difference(
-                    ours, theirs, task["main_metric"], arguments["classes"], arguments["roles"]
-                )
+                del arguments["metrics"]
+                out[record.key, test] = stats.paired_difference(ours, theirs, task["main_metric"], **arguments)
     return out
 
 

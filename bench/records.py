@@ -16,6 +16,7 @@ import io
 import json
 import math
 import os
+import urllib.parse
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,7 +70,12 @@ def _seal(body: Mapping) -> bytes:
 
 def path(folder: Path, task: str, key: str) -> Path:
     """Where a record's JSON lies below a results folder."""
-    return folder / "records" / task / f"{key}.json"
+    return folder / "records" / _folder(task) / f"{key}.json"
+
+
+def _folder(task: str) -> str:
+    """A task's id as a folder name: a slash, as in ``@literature/opera``, does not nest."""
+    return urllib.parse.quote(task, safe="@")
 
 
 def write(record: Record, folder: Path) -> Path:
@@ -99,7 +105,7 @@ def read(json_path: Path) -> Record:
             raise BadInput(json_path, f"record schema {body['schema']}, this version reads {SCHEMA}", "run it again")
         fields = {name: body[name] for name in FIELDS}
         whole = _seal(fields) == json_path.read_bytes()
-        in_place = (fields["spec"]["task"], fields["key"]) == (json_path.parent.name, json_path.stem)
+        in_place = (_folder(fields["spec"]["task"]), fields["key"]) == (json_path.parent.name, json_path.stem)
         table = json_path.with_name(f"{json_path.stem}.csv.gz")
         predictions = read_predictions(table)
         untouched = hashlib.sha256(predictions_csv(predictions)).hexdigest() == fields["data"]["predictions_sha256"]

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from bench import floors, kinds, provenance, records, stats
 from bench import protocol as protocols
-from bench import provenance, records, stats
 from bench.errors import BadInput, UnknownId
 from bench.features import FeatureStore, store_spec
 from bench.manifest import TRAIN, Prepared, prepare
-from bench.probe._scores import from_logits, from_shares
-from bench.progress import Progress, silent
-from bench.types import Encoder, EncoderCard, Record, Task, TaskCard
+from bench.progress import Progress, Tick, silent
+from bench.types import Encoder, EncoderCard, Protocol, Record, Task, TaskCard
 
-CONTROLS = ("control.chance", "control.majority")
+Bar = Callable[[int], AbstractContextManager[Tick]]
 CONTROL_ENCODERS = ("meta.duration",)
 
 
@@ -69,9 +70,24 @@ def evaluate_prepared(
     store = FeatureStore(encoder, prepared, named.clip)
     store.encode([want], progress)
     features = store.gather(want)
+    title = f"{named.name} {encoder.card.id} {want[1]} on {card.id}"
+    predict = _left_out if card.leave_one_out else _held_out
+    scores, selection = predict(card, prepared, features, named, seed, partial(progress, title))
+    facts = encoder_facts(encoder.card, card) | {
+        "clips_padded_to_min_s": _shorter(prepared, encoder.card),
+        "clips_cropped_to_max_s": _longer(prepared, encoder.card),
+    }
+    device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
+    return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp(device, time.monotonic() - began))
+
+
+def _held_out(
+    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
+) -> tuple[np.ndarray, dict]:
+    """(scores of the test rows, selection) of one probe fitted on the training rows."""
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
     labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
-    with progress(f"{named.name} {encoder.card.id} {want[1]} on {card.id}", protocols.FOLDS) as tick:
+    with progress(protocols.FOLDS) as tick:
         probe = protocols.probe(named, card, seed, tick)
         probe.fit(features[train], labels[train], groups[train])
     selection = {
@@ -81,33 +97,39 @@ def evaluate_prepared(
         "at_edge": getattr(probe, "at_edge_", False),
         "folds": _fold_of_group(probe, groups[train]),
     }
-    facts = encoder_facts(encoder.card, card) | {
-        "clips_padded_to_min_s": _shorter(prepared, encoder.card),
-        "clips_cropped_to_max_s": _longer(prepared, encoder.card),
-    }
-    device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
-    scores = probe.predict_log_proba(features[~train])
-    return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp(device, time.monotonic() - began))
+    return probe.predict_scores(features[~train]), selection
+
+
+def _left_out(
+    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
+) -> tuple[np.ndarray, dict]:
+    """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
+    labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
+    scores: np.ndarray | None = None
+    chosen, names = {}, sorted(set(groups))
+    with progress(len(names)) as tick:
+        for name in names:
+            out = groups == name
+            probe = protocols.probe(named, card, seed)
+            probe.fit(features[~out], labels[~out], groups[~out])
+            found = probe.predict_scores(features[out])
+            scores = np.empty((len(labels), found.shape[1])) if scores is None else scores
+            scores[out], chosen[str(name)] = found, str(probe.best_params_)
+            tick(1)
+    method = f"leave one {card.group} out; inside the others: {named.selection}"
+    return scores, {"method": method, "chosen": chosen, "path": []}
 
 
 def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Record:
-    """A control row that hears nothing: ``control.chance`` draws each prediction from the train prior,
-    ``control.majority`` calls every clip normal, which is what the floors of Score 50 and 25 refer to."""
+    """A control row that hears nothing and knows the training labels alone (``bench.floors``)."""
     began = time.monotonic()
-    train = prepared.rows["split"].isin(TRAIN).to_numpy()
     check_trainable(card, prepared)
-    labels = prepared.rows["label"].to_numpy()[train]
-    prior = np.bincount(labels, minlength=len(card.classes)) / len(labels)
-    tested = int((~train).sum())
-    if name == "control.majority":
-        scores = from_shares(np.tile(np.eye(len(prior))[card.normal], (tested, 1)))
-    elif name == "control.chance":
-        # Gumbel-max: the argmax of log prior + Gumbel noise is a draw from the prior, and the scores carry no signal.
-        noise = np.random.default_rng(seed).gumbel(size=(tested, len(prior)))
-        with np.errstate(divide="ignore"):
-            scores = from_logits(np.log(prior) + noise)
+    tested = _tested(card, prepared).to_numpy()
+    labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
+    if card.leave_one_out:
+        scores = floors.left_out(name, card, labels, groups, seed)
     else:
-        raise UnknownId("control", name, CONTROLS)
+        scores = floors.scores(name, card, labels[~tested], int(tested.sum()), seed)
     spec = control_spec(name, card, prepared, seed)
     facts = {"marks": [], "weights_licence": "", "trained_on": []}
     selection = {"method": "none", "chosen": {}, "path": []}
@@ -190,13 +212,22 @@ def task_spec(card: TaskCard, prepared: Prepared) -> dict:
 
 def check_trainable(card: TaskCard, prepared: Prepared) -> None:
     """Raises ``BadInput`` where the copy at hand has no training clips, one class only, or no test clips."""
-    rows = prepared.rows
-    train = rows[rows["split"].isin(TRAIN)]
+    tested, rows = _tested(card, prepared), prepared.rows
+    train = rows if card.leave_one_out else rows[~tested]
     if train["label"].nunique() < 2:
-        held = ", ".join(card.classes[k] for k in sorted(train["label"].unique())) or "nothing"
-        raise BadInput(card.id, f"its training split holds {held} and a probe needs two classes", "complete the corpus")
-    if not (~rows["split"].isin(TRAIN)).any():
+        kind = kinds.of(card)
+        held = [name for name, n in kind.counts(train["label"].to_numpy(), card.classes).items() if n]
+        problem = f"its training split holds {', '.join(held) or 'nothing'} and a probe needs two classes"
+        raise BadInput(card.id, problem, "complete the corpus")
+    if not tested.any():
         raise BadInput(card.id, "its test splits hold no clip", "complete the corpus")
+    if card.leave_one_out and rows["group"].nunique() < 3:
+        raise BadInput(card.id, f"leaving one {card.group} out needs three", "complete the corpus")
+
+
+def _tested(card: TaskCard, prepared: Prepared) -> pd.Series:
+    """Which rows are predicted."""
+    return ~prepared.rows["split"].isin(TRAIN)
 
 
 def assemble(
@@ -208,9 +239,10 @@ def assemble(
     facts: Mapping,
     stamp: dict,
 ) -> Record:
-    """A Record from class scores (N_test, K), natural logarithms of probabilities, in the order of the test rows."""
-    test = prepared.rows[~prepared.rows["split"].isin(TRAIN)].sort_values("clip_id")
-    order = prepared.rows[~prepared.rows["split"].isin(TRAIN)]["clip_id"].argsort().to_numpy()
+    """A Record from scores (N_test, K), as the task's kind has them, in the order of the test rows."""
+    test = prepared.rows[_tested(card, prepared)]
+    order = test["clip_id"].argsort().to_numpy()
+    test = test.sort_values("clip_id")
     rounded = records.round_scores(np.asarray(scores)[order])
     predictions = pd.DataFrame(
         {
@@ -219,7 +251,7 @@ def assemble(
             "domain": test["domain"].to_numpy(),
             "split": test["split"].to_numpy(),
             "y_true": test["label"].to_numpy(),
-            "y_pred": rounded.argmax(axis=1),
+            "y_pred": kinds.of(card).decided(rounded),
             **{f"s_{k}": rounded[:, k] for k in range(rounded.shape[1])},
         }
     )
@@ -244,7 +276,8 @@ def assemble(
 
 def task_facts(card: TaskCard) -> dict:
     """The part of a task's card that its scores depend on, JSON-ready: every record carries its own copy."""
-    return {
+    other = {} if card.kind == "multiclass" else {"kind": card.kind}
+    return other | {
         "classes": list(card.classes),
         "metrics": list(card.metrics),
         "main_metric": card.main_metric,
@@ -259,7 +292,7 @@ def task_facts(card: TaskCard) -> dict:
 def _shared_groups(card: TaskCard, prepared: Prepared) -> dict[str, int]:
     """{test: number of its groups that training holds too}; the board names the tests where it is not 0."""
     rows = prepared.rows
-    train = set(rows.loc[rows["split"].isin(TRAIN), "group"])
+    train = set() if card.leave_one_out else set(rows.loc[rows["split"].isin(TRAIN), "group"])
     return {
         test: len(train & set(rows.loc[rows["split"].isin(splits), "group"])) for test, splits in card.tests.items()
     }
@@ -291,6 +324,7 @@ def metric_arguments(task: Mapping) -> dict:
         "metrics": task["metrics"],
         "classes": task["classes"],
         "roles": Roles(task["normal"], tuple(task["adventitious"])),
+        "kind": task.get("kind", "multiclass"),
     }
 
 

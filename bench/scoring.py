@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import records, run, stats
+from bench import kinds, records, run, stats
 from bench.errors import BadInput, RespBenchError
 from bench.manifest import load_task
 from bench.metrics import METRICS
@@ -69,10 +69,9 @@ def score_file(task_id: str, file: Path, root: Path | None = None) -> dict:
 
 def _scores(table: pd.DataFrame, card: TaskCard, unit: str) -> dict:
     has_scores = "s_0" in table.columns
-    names = [name for name in card.metrics if has_scores or METRICS[name].kind == "confusion"]
-    arguments = run.metric_arguments(
-        {"metrics": names, "classes": card.classes, "normal": card.normal, "adventitious": card.adventitious}
-    )
+    names = [name for name in card.metrics if has_scores or METRICS[name].kind != "scores"]
+    arguments = run.metric_arguments(run.task_facts(card) | {"metrics": names})
+    arguments["recalls"] = has_scores or kinds.of(card).per_class == "recall"
     found = stats.score_table(table, unit=unit, **arguments)
     return {name: records.score_json(score) for name, score in found.items()}
 
@@ -112,13 +111,11 @@ def _plain(name: str) -> str:
     return re.sub(r"\s*[+&]\s*", "+", name.lower())
 
 
-def _label(value: object, card: TaskCard, file: Path, column: str, line: int) -> int:
+def _label(value: object, card: TaskCard, file: Path, column: str, line: int) -> float:
     text = str(value).strip()
-    names = {_plain(name): k for k, name in enumerate(card.classes)}
-    if _plain(text) in names:
-        return names[_plain(text)]
-    if text.isascii() and text.isdigit() and int(text) < len(card.classes):
-        return int(text)
-    raise BadInput(
-        file, f"{column} in line {line} is {text!r}", f"use 0…{len(card.classes) - 1} or {', '.join(card.classes)}"
-    )
+    found = kinds.of(card).read(_plain(text), {_plain(name): k for k, name in enumerate(card.classes)})
+    if found is None:
+        known = f"0…{len(card.classes) - 1} or {', '.join(card.classes)}"
+        remedy = {"multilabel": f"use names of {', '.join(card.classes)} joined by +", "regression": "use a number"}
+        raise BadInput(file, f"{column} in line {line} is {text!r}", remedy.get(card.kind, f"use {known}"))
+    return found

@@ -16,6 +16,7 @@ from scipy import stats as distributions
 
 from bench import metrics as metric_library
 from bench.errors import BadInput
+from bench.kinds import KINDS
 from bench.metrics import Metric, Roles
 from bench.types import Score
 
@@ -57,8 +58,10 @@ def score_table(
     seed: int = 0,
     unit: str = "patient",
     recalls: bool = True,
+    kind: str = "multiclass",
 ) -> dict[str, Score]:
-    """{metric: Score with 95 % interval}, and with ``recalls`` also ``recall.<class name>`` (n = the class's clips).
+    """{metric: Score with 95 % interval}, and with ``recalls`` also each class's own score (``recall.<class name>``,
+    or ``auroc.bit.<class name>`` of a multilabel task; n = the class's clips).
 
     ``predictions``: clip_id, group, y_true, y_pred and, for AUROC, s_0 … s_{K−1}. ``unit`` names what a group is;
     ``"clip"`` ignores ``group`` and resamples clips, for prediction files without patients. A recall's ``groups``
@@ -66,12 +69,14 @@ def score_table(
     With one group there is no interval (NaN). Raises ``BadInput`` for labels outside the classes, missing groups,
     duplicate clips or non-finite scores.
     """
-    table = _Table.of(predictions, len(classes), unit)
+    table = _Table.of(predictions, classes, unit, kind)
     counts = table.draws(resamples, seed)
     scores = {name: table.score(metric_library.get(name), roles, counts) for name in metrics}
-    if recalls:
+    per_class = KINDS[kind].per_class
+    if recalls and per_class:
         for k, name in enumerate(classes):
-            scores[f"recall.{name}"] = table.score(metric_library.get(f"recall.{k}"), roles, counts, of_class=k)
+            metric = metric_library.get(f"{per_class}.{k}")
+            scores[f"{per_class}.{name}"] = table.score(metric, roles, counts, KINDS[kind].of_class(table.y, k))
     return scores
 
 
@@ -83,11 +88,14 @@ def domain_table(
     resamples: int = 2000,
     seed: int = 0,
     unit: str = "patient",
+    kind: str = "multiclass",
 ) -> dict[str, dict[str, Score]]:
     """{domain: {metric: Score}} in sorted order; a clip without a domain counts under ``unknown``."""
     domain = predictions["domain"].astype(object).where(predictions["domain"].notna(), "unknown").astype(str)
     return {
-        name: score_table(predictions[domain == name], metrics, classes, roles, resamples, seed, unit, recalls=False)
+        name: score_table(
+            predictions[domain == name], metrics, classes, roles, resamples, seed, unit, recalls=False, kind=kind
+        )
         for name in sorted(domain.unique())
     }
 
@@ -101,13 +109,14 @@ def paired_difference(
     resamples: int = 2000,
     seed: int = 0,
     unit: str = "patient",
+    kind: str = "multiclass",
 ) -> Difference:
     """metric(a) − metric(b) on the same clips, the same draws for both.
 
     p is the level at which the expanded interval would just touch 0. Raises ``BadInput`` where the two tables differ
     in clips, labels or groups.
     """
-    tables = [_Table.of(frame.sort_values("clip_id"), len(classes), unit) for frame in (a, b)]
+    tables = [_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in (a, b)]
     for what in ("clip", "y", "code"):
         if not np.array_equal(getattr(tables[0], what), getattr(tables[1], what)):
             noun = {"clip": "clip ids", "y": "y_true", "code": "groups"}[what]
@@ -125,44 +134,50 @@ def paired_difference(
 
 @dataclass(frozen=True)
 class _Table:
-    """Predictions as arrays: ``code`` (N,) group index, ``cells`` (G, K·K) each group's confusion matrix."""
+    """Predictions as arrays: ``code`` (N,) group index, ``cells`` (G, K·K) each group's confusion matrix, of a
+    multiclass task."""
 
     clip: np.ndarray
     y: np.ndarray
+    predicted: np.ndarray
     scores: np.ndarray | None  # (N, K)
     code: np.ndarray
-    cells: np.ndarray
+    cells: np.ndarray | None
     unit: str
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, n_classes: int, unit: str) -> _Table:
+    def of(cls, frame: pd.DataFrame, classes: Sequence[str], unit: str, kind: str) -> _Table:
         where = "predictions"
         if not len(frame):
             raise BadInput(where, "there are no clips to score", "check the test's splits")
         if frame["clip_id"].duplicated().any():
             twice = frame["clip_id"][frame["clip_id"].duplicated()].iloc[0]
             raise BadInput(where, f"clip {twice} occurs more than once", "give one row per clip")
+        n_classes = len(classes)
         for column in ("y_true", "y_pred"):
-            if not frame[column].isin(range(n_classes)).all():
-                bad = frame.loc[~frame[column].isin(range(n_classes)), column].iloc[0]
-                raise BadInput(
-                    where, f"{column} holds {bad}, outside 0 … {n_classes - 1}", "use the task's class indices"
-                )
+            valid = KINDS[kind].valid(frame[column].to_numpy(), classes)
+            if not valid.all():
+                problem = f"{column} holds {frame[column].to_numpy()[~valid][0]}, outside the labels of a {kind} task"
+                raise BadInput(where, f"{problem} with {n_classes} classes", "use the task's labels")
         if unit != "clip" and frame["group"].isna().any():
             raise BadInput(where, "clips without a group", 'fill the column or resample clips with unit="clip"')
         columns = [f"s_{k}" for k in range(n_classes)]
         scores = frame[columns].to_numpy(float) if set(columns) <= set(frame.columns) else None
         if scores is not None and not np.isfinite(scores).all():
             raise BadInput(where, "class scores that are not finite", "mend the model that made them")
-        y, predicted = frame["y_true"].to_numpy(int), frame["y_pred"].to_numpy(int)
+        number = int if KINDS[kind].integer else float
+        y, predicted = frame["y_true"].to_numpy(number), frame["y_pred"].to_numpy(number)
         _, code = np.unique(frame["clip_id" if unit == "clip" else "group"].to_numpy(str), return_inverse=True)
-        cell = (code * n_classes + y) * n_classes + predicted
-        cells = np.bincount(cell, minlength=(code.max() + 1) * n_classes**2).astype(float).reshape(-1, n_classes**2)
-        return cls(frame["clip_id"].to_numpy(str), y, scores, code, cells, unit)
+        cells = None
+        if kind == "multiclass":
+            cell = (code * n_classes + y) * n_classes + predicted
+            cells = np.bincount(cell, minlength=(code.max() + 1) * n_classes**2).astype(float)
+            cells = cells.reshape(-1, n_classes**2)
+        return cls(frame["clip_id"].to_numpy(str), y, predicted, scores, code, cells, unit)
 
     @property
     def groups(self) -> int:
-        return len(self.cells)
+        return int(self.code.max()) + 1
 
     def draws(self, resamples: int, seed: int) -> np.ndarray:
         return bootstrap_weights(np.arange(self.groups), resamples, seed)[0]
@@ -172,19 +187,23 @@ class _Table:
 
     def sample(self, metric: Metric, roles: Roles, counts: np.ndarray) -> np.ndarray:
         """(R,) the metric in each draw."""
-        k = round(self.cells.shape[1] ** 0.5)
         if metric.kind == "confusion":
+            if self.cells is None:
+                raise BadInput(metric.name, "needs one class per clip", "take a metric of the task's own kind")
+            k = round(self.cells.shape[1] ** 0.5)
             return metric.fn((counts @ self.cells).reshape(-1, k, k), roles)
-        if self.scores is None:
-            raise BadInput(metric.name, "the predictions have no class scores", f"give columns s_0 … s_{k - 1}")
+        given = self.scores if metric.kind == "scores" else self.predicted
+        if given is None:
+            raise BadInput(metric.name, "the predictions have no class scores", "give columns s_0, s_1, …")
         rows = max(1, _CHUNK_WEIGHTS // len(self.y))
         chunks = (counts[start : start + rows][:, self.code] for start in range(0, len(counts), rows))
-        return np.concatenate([metric.fn(self.y, self.scores, weights, roles) for weights in chunks])
+        return np.concatenate([metric.fn(self.y, given, weights, roles) for weights in chunks])
 
-    def score(self, metric: Metric, roles: Roles, counts: np.ndarray, of_class: int | None = None) -> Score:
+    def score(self, metric: Metric, roles: Roles, counts: np.ndarray, about: np.ndarray | None = None) -> Score:
+        """The metric with its interval; ``about`` (N,) bool are the clips that n and groups count, else all."""
         n, groups = len(self.y), self.groups
-        if of_class is not None:
-            n, groups = int((self.y == of_class).sum()), len(np.unique(self.code[self.y == of_class]))
+        if about is not None:
+            n, groups = int(about.sum()), len(np.unique(self.code[about]))
         value = self.value(metric, roles)
         if np.isnan(value):
             return Score(value, np.nan, np.nan, n, groups, "undefined: a class that it needs has no clips")

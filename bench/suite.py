@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench import floors, metrics, records, registry, run
 from bench import protocol as protocols
-from bench import records, registry, run
 from bench.encoders import load_encoder, require_device
 from bench.errors import BadInput, MissingWeights
 from bench.features import FeatureStore
 from bench.manifest import load_task, prepare
 from bench.progress import Progress, silent
 from bench.ranking import require_one_data
-from bench.tables import percent
+from bench.tables import amount
 from bench.types import EncoderCard, Record
 
 
@@ -98,7 +98,7 @@ def run_suite(
             say(f"{task}: excluded: {finding}")
         data.append((loaded.card, prepared))
     for card, prepared in data:
-        for name in run.CONTROLS:
+        for name in floors.names(card):
             spec = run.control_spec(name, card, prepared, 0)
             _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
     for asked in _with_controls(at_hand) if controls else at_hand:
@@ -175,7 +175,7 @@ def _keep(spec: dict, out: Path, outcome: Outcome, say: Callable[[str], None], m
     outcome.made.append(records.write(record, out))
     test = next(iter(record.scores))
     main = record.data["task"]["main_metric"]
-    say(f"{label}: {main} {percent(record.scores[test][main])} on {test}")
+    say(f"{label}: {main} {amount(record.scores[test][main], metrics.get(main).unit)} on {test}")
 
 
 def command_line() -> str:

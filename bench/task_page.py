@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench import metrics
-from bench.tables import BLANK, DISCLAIMER, markdown, percent, signed
+from bench import kinds, metrics
+from bench.tables import BLANK, DISCLAIMER, amount, markdown, signed
 from bench.types import Record
 
 ROW_HEAD = ("encoder", "parity", "pooling", "protocol", "seed")
@@ -28,7 +28,9 @@ def task_page(task: str, records: Sequence[Record], names: Mapping[str, str], di
             parts.append(f"## Test {test}\n\nNo clip of this test is at hand.")
             continue
         parts += [f"## Test {test}{_test_mark(data, test)}", _test_table(test, tested, heads, differences)]
-        parts += ["### Recall per class (support in clips)", _recall_table(test, tested, heads)]
+        if per_class := kinds.of(data["task"]).per_class:
+            title = "Recall per class" if per_class == "recall" else "AUROC per label"
+            parts += [f"### {title} (support in clips)", _class_table(per_class, test, tested, heads)]
         if len(tested[0].domains[test]) > 1:
             parts += [f"### By {data['task']['domain']}", _domain_table(test, tested, heads)]
     parts += ["## Selection", _selection_table(records, heads)]
@@ -67,8 +69,9 @@ def _test_mark(data: Mapping, test: str) -> str:
 
 def _test_table(test: str, records: Sequence[Record], heads: Mapping, differences: Mapping) -> str:
     task = records[0].data["task"]
-    others = [name for name in task["metrics"] if name != task["main_metric"]]
-    titles = [metrics.get(name).title for name in (task["main_metric"], *others)]
+    main = task["main_metric"]
+    others = [name for name in task["metrics"] if name != main]
+    titles = [metrics.get(name).title for name in (main, *others)]
     rows = []
     for record in records:
         table = record.scores[test]
@@ -76,13 +79,12 @@ def _test_table(test: str, records: Sequence[Record], heads: Mapping, difference
         rows.append(
             [
                 *heads[record.key],
-                percent(table[task["main_metric"]]),
-                *(percent(table.get(name)) for name in others),
-                signed(change.value, change.low, change.high) if change else BLANK,
+                *(amount(table.get(name), metrics.get(name).unit) for name in (main, *others)),
+                signed(change.value, change.low, change.high, metrics.get(main).unit) if change else BLANK,
                 "; ".join(record.data["marks"]) or BLANK,
             ]
         )
-    first = records[0].scores[test][task["main_metric"]]
+    first = records[0].scores[test][main]
     caption = f"{first['n']} clips, {first['groups']} {task['group']}s. Interval: {first['method']}."
     header = [*ROW_HEAD, *titles, "difference to untrained twin", "marks"]
     return caption + "\n\n" + markdown(header, rows, right=range(len(ROW_HEAD), len(header) - 1))
@@ -94,10 +96,13 @@ def _row_head(record: Record, name: str) -> list[str]:
     return [row_name(name, spec["layer"]), parity, spec["pooling"], spec["protocol"], str(spec["seed"])]
 
 
-def _recall_table(test: str, records: Sequence[Record], heads: Mapping) -> str:
+def _class_table(per_class: str, test: str, records: Sequence[Record], heads: Mapping) -> str:
     classes = records[0].data["task"]["classes"]
-    support = {c: records[0].scores[test].get(f"recall.{c}", {}).get("n", 0) for c in classes}
-    rows = [[*heads[r.key], *(percent(r.scores[test].get(f"recall.{c}"), False) for c in classes)] for r in records]
+    support = {c: records[0].scores[test].get(f"{per_class}.{c}", {}).get("n", 0) for c in classes}
+    rows = [
+        [*heads[r.key], *(amount(r.scores[test].get(f"{per_class}.{c}"), interval=False) for c in classes)]
+        for r in records
+    ]
     header = [*ROW_HEAD, *(f"{c} ({support[c]})" for c in classes)]
     return markdown(header, rows, right=range(len(ROW_HEAD), len(header)))
 
@@ -107,7 +112,9 @@ def _domain_table(test: str, records: Sequence[Record], heads: Mapping) -> str:
     group = records[0].data["task"]["group"]
     domains = {d: table[main] for d, table in records[0].domains[test].items()}
     header = [*ROW_HEAD, *(f"{d} ({s['n']} clips, {s['groups']} {group}s)" for d, s in domains.items())]
-    rows = [[*heads[r.key], *(percent(r.domains[test][d][main]) for d in domains)] for r in records]
+    rows = [
+        [*heads[r.key], *(amount(r.domains[test][d][main], metrics.get(main).unit) for d in domains)] for r in records
+    ]
     return markdown(header, rows, right=range(len(ROW_HEAD), len(header)))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import board, records, registry, run
+from bench import board, kinds, records, registry, run
 from bench.errors import BadInput, RespBenchError, UnknownId
 from bench.progress import Progress, silent
 from bench.types import Record
@@ -46,14 +46,12 @@ def verify_record(record: Record) -> list[str]:
     scores, domains = run.scores_of(task, table)
     problems += _differences("score", record.scores, scores) + _differences("domain score", record.domains, domains)
     columns = [f"s_{k}" for k in range(len(task["classes"]))]
-    if (table[columns].to_numpy().argmax(axis=1) != table["y_pred"].to_numpy()).any():
-        problems.append("y_pred is not the class of the highest score")
+    if (kinds.of(task).decided(table[columns].to_numpy()) != table["y_pred"].to_numpy()).any():
+        problems.append("y_pred is not what the scores say")
     counted = {split: part["clips"] for split, part in record.data["splits"].items() if split in set(table["split"])}
     if table["split"].value_counts().to_dict() != counted:
         problems.append("the predictions are not one per test clip")
-    path = [c for c in record.selection["path"] if c["score"] is not None]
-    best = [c for c in path if c["score"] == max(each["score"] for each in path)]
-    if path and record.selection["chosen"] not in [{n: v for n, v in c.items() if n != "score"} for c in best]:
+    if not _chosen_is_best(record.selection):
         problems.append("the hyperparameters are not the best of the recorded candidates")
     try:
         card = registry.task_card(record.spec["task"])
@@ -62,6 +60,18 @@ def verify_record(record: Record) -> list[str]:
     if card.version == record.spec["task_version"] and run.task_facts(card) != task:
         problems.append("its copy of the task's classes, metrics or tests is not the task's")
     return problems
+
+
+def _chosen_is_best(selection: Mapping) -> bool:
+    """Whether what was chosen is among the best candidates, of each label where every label has its own."""
+    for label in {candidate.get("label") for candidate in selection["path"]}:
+        path = [c for c in selection["path"] if c.get("label") == label and c["score"] is not None]
+        best = [c for c in path if c["score"] == max(each["score"] for each in path)]
+        prefix = "" if label is None else f"{label} "
+        named = [{prefix + n: v for n, v in c.items() if n not in ("score", "label")} for c in best]
+        if path and not any(candidate.items() <= selection["chosen"].items() for candidate in named):
+            return False
+    return True
 
 
 def _disagreements(found: Sequence[Record]) -> list[str]:

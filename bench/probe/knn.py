@@ -37,6 +37,8 @@ class KnnProbe(ClassifierMixin, BaseEstimator):
         """(N, K) natural logarithms of the shares, as ``bench.probe._scores`` keeps them."""
         return from_shares(self.predict_proba(X))
 
+    predict_scores = predict_log_proba
+
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """(N, K) shares of the votes."""
         z = _unit(self.scaler_(check_features(X)))

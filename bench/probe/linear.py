@@ -99,6 +99,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
             self.scaler_(check_features(X)), self.coef_, self.intercept_, self.present_, len(self.classes_)
         )
 
+    predict_scores = predict_log_proba
+
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(N,) most probable class."""
         return self.predict_log_proba(X).argmax(axis=1)

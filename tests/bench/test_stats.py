@@ -83,7 +83,7 @@ def test_independent_clips_agree_with_scipy():
 def test_weights_equal_repetition_for_both_kinds_of_metric():
     frame = predictions(n=60, groups=8)
     counts, codes = stats.bootstrap_weights(frame["group"], 3, seed=4)
-    table = stats._Table.of(frame, 4, "patient")
+    table = stats._Table.of(frame, CLASSES, "patient", "multiclass")
     for name in ("icbhi.Score", "auroc"):
         drawn = table.sample(stats.metric_library.get(name), ROLES, counts)
         for draw, weights in zip(drawn, counts[:, codes].astype(int)):

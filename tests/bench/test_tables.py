@@ -1,4 +1,4 @@
-from bench.tables import BLANK, markdown, percent, signed
+from bench.tables import BLANK, amount, markdown, signed
 
 
 def test_markdown_is_aligned_and_escapes_bars():
@@ -12,9 +12,9 @@ def test_markdown_is_aligned_and_escapes_bars():
 
 
 def test_scores_print_in_percent_with_their_interval_and_blank_where_missing():
-    assert percent({"value": 0.643, "low": 0.601, "high": 0.682}) == "64.3 [60.1, 68.2]"
-    assert percent({"value": 0.643, "low": None, "high": None}) == "64.3 [no interval]"
-    assert percent({"value": 0.643}, interval=False) == "64.3"
-    assert percent({"value": None}) == percent(None) == BLANK
+    assert amount({"value": 0.643, "low": 0.601, "high": 0.682}) == "64.3 [60.1, 68.2]"
+    assert amount({"value": 0.643, "low": None, "high": None}) == "64.3 [no interval]"
+    assert amount({"value": 0.643}, interval=False) == "64.3"
+    assert amount({"value": None}) == amount(None) == BLANK
     assert signed(0.041, 0.012, 0.07) == "+4.1 [+1.2, +7.0]"
     assert signed(float("nan"), 0, 0) == BLANK

@@ -1,0 +1,105 @@
+"""What differs between kinds of task: what a label is, what a probe's scores are, and how one becomes the other.
+
+=============  =====================================  ===========================================  ====================
+kind           label                                  scores (N, K)                                decision
+=============  =====================================  ===========================================  ====================
+multiclass     index into the classes                 log probability of every class               the highest
+multilabel     sum of 2^k over the classes present    log odds of every class                      those above 0
+regression     the target, in its own unit            the prediction (N, 1)                        the prediction
+=============  =====================================  ===========================================  ====================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.types import TaskCard
+
+
+class Multiclass:
+    """One class a clip; the base of the other kinds."""
+
+    integer = True
+    per_class = "recall"  # metric of one class, told by its index; empty for none
+
+    def valid(self, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """(N,) bool: which labels are possible."""
+        return np.isin(labels, range(len(classes)))
+
+    def of_class(self, labels: np.ndarray, k: int) -> np.ndarray:
+        """(N,) bool: which clips have class k."""
+        return labels == k
+
+    def decided(self, scores: np.ndarray) -> np.ndarray:
+        """(N,) predictions, in the form of labels, from scores (N, K)."""
+        return scores.argmax(axis=1)
+
+    def read(self, text: str, names: Mapping[str, int]) -> float | None:
+        """The label that a prediction file states, by a name in ``names`` or as a number; None where it states none."""
+        known = text.isascii() and text.isdigit() and int(text) < len(names)
+        return names.get(text, int(text) if known else None)
+
+    def counts(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+        """{class: number of clips that have it}."""
+        return {name: int(self.of_class(labels, k).sum()) for k, name in enumerate(classes)}
+
+
+class Multilabel(Multiclass):
+    """Any number of classes a clip, none included."""
+
+    per_class = "auroc.bit"
+
+    def valid(self, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        return np.isin(labels, range(2 ** len(classes)))
+
+    def of_class(self, labels: np.ndarray, k: int) -> np.ndarray:
+        return bits(labels, k + 1)[:, k]
+
+    def decided(self, scores: np.ndarray) -> np.ndarray:
+        return (scores > 0) @ (1 << np.arange(scores.shape[1]))
+
+    def read(self, text: str, names: Mapping[str, int]) -> float | None:
+        if text.isascii() and text.isdigit() and int(text) < 2 ** len(names):
+            return int(text)
+        parts = [part for part in text.split("+") if part not in ("", "none", "normal")]
+        return sum(1 << names[part] for part in set(parts)) if all(part in names for part in parts) else None
+
+
+class Regression(Multiclass):
+    """A number a clip."""
+
+    integer = False
+    per_class = ""
+
+    def valid(self, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        return np.isfinite(np.asarray(labels, float))
+
+    def of_class(self, labels: np.ndarray, k: int) -> np.ndarray:
+        return np.isfinite(np.asarray(labels, float))
+
+    def decided(self, scores: np.ndarray) -> np.ndarray:
+        return scores[:, 0]
+
+    def read(self, text: str, names: Mapping[str, int]) -> float | None:
+        value = pd.to_numeric(text, errors="coerce")
+        return float(value) if np.isfinite(value) else None
+
+
+KINDS: dict[str, Multiclass] = {
+    "multiclass": Multiclass(),
+    "multilabel": Multilabel(),
+    "regression": Regression(),
+}
+
+
+def of(task: TaskCard | Mapping) -> Multiclass:
+    """The kind of a task's card, or of a record's copy of it (which names it only where it is not multiclass)."""
+    return KINDS[task.kind if isinstance(task, TaskCard) else task.get("kind", "multiclass")]
+
+
+def bits(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """(N, K) bool of multilabel labels (N,)."""
+    return (np.asarray(labels).astype(int)[:, None] >> np.arange(n_classes)) & 1 == 1

@@ -71,7 +71,7 @@ def load_task(id: str, root: Path | str | None = None) -> Task:
         remedy = f"set RESPBENCH_DATA to the folder that holds the corpora; {source}"
         raise BadInput(root or "RESPBENCH_DATA", "there is no data folder", remedy)
     findings: list[Finding] = []
-    frame = registry.family(registry.TASKS, id).manifest(card, root, findings)
+    frame = registry.family(registry.TASKS, card.id).manifest(card, root, findings)
     simulated = any(finding.code == "simulated" for finding in findings)
     if frame.empty:
         raise BadInput(root, f"holds no recording of {id}", f"it comes from {card.url} ({card.licence})")

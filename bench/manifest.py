@@ -33,6 +33,7 @@ from bench.preflight import Recording, inspect
 from bench.progress import Progress, silent
 from bench.types import Finding, Task, TaskCard
 
+OPTIONAL = ("meta_sex", "meta_age_group")  # told by files that a copy may lack: no part of the data's identity
 COLUMNS = ("clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available")
 TRAIN = ("train", "val")
 END_TOLERANCE_S = 0.010  # annotations are rounded: an end this far past the audio is moved to the audio's end
@@ -149,7 +150,7 @@ def digest(frame: pd.DataFrame, recordings: Mapping[str, Recording] | None = Non
     audio_digests = [recordings[path].digest if recordings and path in recordings else "" for path in frame["path"]]
     with_audio = len(frame) > 0 and all(audio_digests)
     columns = [name for name in COLUMNS if name not in ("path", "available")]
-    columns += sorted(name for name in frame if name not in COLUMNS)
+    columns += sorted(name for name in frame if name not in (*COLUMNS, *OPTIONAL))
     table = frame.sort_values("clip_id", kind="stable")[columns]
     if with_audio:
         table = table.assign(audio=pd.Series(audio_digests, index=frame.index, dtype=object))

@@ -171,6 +171,21 @@ def _sprsound_score(c: np.ndarray, roles: Roles) -> np.ndarray:
     return (_as(c, roles) + _hs(c, roles)) / 2
 
 
+def _macro_se(c: np.ndarray, roles: Roles) -> np.ndarray:
+    return np.nan_to_num(_recalls(c)).mean(axis=-1)
+
+
+def _macro_sp(c: np.ndarray, roles: Roles) -> np.ndarray:
+    support, total = c.sum(axis=-1), c.sum(axis=(-2, -1))[..., None]
+    said = c.sum(axis=-2) - np.diagonal(c, axis1=-2, axis2=-1)  # of each class, wrongly
+    return np.nan_to_num(1 - _ratio(said, total - support)).mean(axis=-1)
+
+
+def _macro_score(c: np.ndarray, roles: Roles) -> np.ndarray:
+    se, sp = _macro_se(c, roles), _macro_sp(c, roles)
+    return ((se + sp) / 2 + np.nan_to_num(_ratio(2 * se * sp, se + sp))) / 2
+
+
 def _uar(c: np.ndarray, roles: Roles) -> np.ndarray:
     return _mean_defined(_recalls(c))
 
@@ -230,6 +245,9 @@ def _mape(y: np.ndarray, p: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarr
 
 # ICBHI: Rocha et al. 2019 (10.1088/1361-6579/ab03ea), as coded in RespireNet, Patch-Mix, SCL, RSC and EVAR.
 # SPRSound: Zhang et al. 2022 (10.1109/BioCAS54905.2022.9948569); exact class match, Poor Quality in neither term.
+# Its macro variant is what PASA (AAAI 2026, test.py of github.com/wangying1586/PASA) calls sensitivity, specificity and
+# overall score: means over all classes, each against the rest, 0 for a class without clips, Poor Quality included. It
+# is another number: the same answers to the seven classes of inter make 0.599 of it and 0.848 of the challenge's.
 METRICS: dict[str, Metric] = {
     name: Metric(name, title, "higher", kind, fn, formula)
     for name, title, kind, fn, formula in (
@@ -243,6 +261,9 @@ METRICS: dict[str, Metric] = {
         ("sprsound.AS", "AS", "confusion", _as, "(SE+SP)/2"),
         ("sprsound.HS", "HS", "confusion", _hs, "2·SE·SP/(SE+SP), 0 if both are 0"),
         ("sprsound.Score", "SPRSound Score", "confusion", _sprsound_score, "(AS+HS)/2"),
+        ("sprsound.macro_SE", "macro SE", "confusion", _macro_se, "Σ(Ckk/ΣCk·)/K, 0 for a class without clips"),
+        ("sprsound.macro_SP", "macro SP", "confusion", _macro_sp, "mean over all classes of SP, each against the rest"),
+        ("sprsound.macro_Score", "macro AS+HS", "confusion", _macro_score, "(AS+HS)/2 of macro SE and macro SP"),
         ("uar", "UAR", "confusion", _uar, "mean recall over the classes with clips"),
         ("macro_f1", "macro F1", "confusion", _macro_f1, "mean F1 over the classes with clips"),
         ("accuracy", "accuracy", "confusion", _accuracy, "ΣCii/ΣCij"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bench.errors import BadInput, UnknownId
@@ -12,6 +13,7 @@ from bench.progress import Tick
 from bench.types import Protocol, TaskCard
 
 FOLDS = 5
+SHOTS = (10, 50, 200)
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -40,15 +42,29 @@ PROTOCOLS = {
             "none",
             "no features: predictions from the training labels alone",
         ),
+        *(
+            Protocol(
+                f"fewshot-{shots}",
+                1,
+                "fewshot",
+                "as linear, inside the groups drawn, in as many folds (2 to 5) as of them hold the rarest class",
+                f"linear on all clips of {shots} training groups (patients, or recordings where nobody is known), "
+                "drawn by the seed, stratified by the rarest class that a group holds, every class in two or more",
+            )
+            for shots in SHOTS
+        ),
     )
 }
 
 
-def get(name: str) -> Protocol:
-    """The protocol of that name. Raises ``UnknownId``."""
+def get(name: str, clip: str = "native") -> Protocol:
+    """The protocol of that name under a clip policy of ``bench.clips``. Raises ``UnknownId`` for either."""
+    from bench.clips import clip_policy
+
     if name not in PROTOCOLS:
         raise UnknownId("protocol", name, PROTOCOLS)
-    return PROTOCOLS[name]
+    clip_policy(clip)
+    return replace(PROTOCOLS[name], clip=clip)
 
 
 def probe(protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: None) -> Any:
@@ -84,4 +100,9 @@ def probe(protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: 
         from bench.probe.knn import KnnProbe
 
         return KnnProbe(n_classes=len(card.classes))
+    if protocol.name.startswith("fewshot-"):
+        from bench.probe.fewshot import FewShotProbe
+
+        shots = int(protocol.name.partition("-")[2])
+        return FewShotProbe(probe(get("linear"), card, seed, tick), shots, card.kind, len(card.classes), seed)
     raise UnknownId("probe protocol", protocol.name, [name for name in PROTOCOLS if name != "control"])

@@ -13,6 +13,9 @@ EVENTS2 = ("Normal", "Adventitious")
 EVENTS7 = ("Normal", "Rhonchi", "Wheeze", "Stridor", "Coarse Crackle", "Fine Crackle", "Wheeze+Crackle")
 RECORDS3 = ("Normal", "Poor Quality", "Adventitious")
 RECORDS5 = ("Normal", "Poor Quality", "CAS", "DAS", "CAS & DAS")
+BITS = ("crackle", "wheeze")
+DISEASE2 = ("healthy", "COPD")
+DISEASE3 = ("healthy", "chronic", "non-chronic")
 
 ALIASES = {"Wheeze & Crackle": "Wheeze+Crackle"}  # as the SPRSound organisers' scoring script writes it
 
@@ -41,6 +44,20 @@ SHARED4: LabelMap = {
 # adventitious sound counts as wheeze.
 CAS_TO_WHEEZE: LabelMap = {**SHARED4, "Rhonchi": 2, "Stridor": 2}
 
+# Diagnoses of ICBHI's patients: COPD against none, as in OPERA's seventh task (arXiv 2406.16148).
+TO_DISEASE2: LabelMap = {
+    "Healthy": 0,
+    "COPD": 1,
+    **dict.fromkeys(("Asthma", "Bronchiectasis", "Bronchiolitis", "LRTI", "Pneumonia", "URTI")),
+}
+
+# The grouping of Patch-Mix (Bae et al., Interspeech 2023).
+TO_DISEASE3: LabelMap = {
+    "Healthy": 0,
+    **dict.fromkeys(("Asthma", "Bronchiectasis", "COPD"), 1),
+    **dict.fromkeys(("Bronchiolitis", "LRTI", "Pneumonia", "URTI"), 2),
+}
+
 
 def relabel(classes: tuple[str, ...], to: LabelMap) -> dict[int, int | None]:
     """{label among ``classes``: label in the shared space or None}. Raises ``KeyError`` for an unmapped class."""
@@ -56,3 +73,9 @@ def recount(
         if to[name] is not None:
             out[shared[to[name]]] += counts[name]
     return out
+
+
+def recount_bits(counts: Mapping[str, int]) -> dict[str, int]:
+    """Expected counts of a split of ``ICBHI4`` as those of ``BITS``: a clip with both has either."""
+    out = {name: n for name, n in counts.items() if name not in ICBHI4}
+    return out | {name: counts[name] + counts["both"] for name in BITS}

@@ -1,4 +1,18 @@
-"""Named sets of tasks."""
+"""Named sets of tasks. A board of a suite has all of its tasks: its mean is blank where one is missing."""
+
+from bench import registry
+
+_OPEN_OPERA = (
+    "covid_uk.exhalation",
+    "covid_uk.cough",
+    "coughvid.covid",
+    "coughvid.sex",
+    "icbhi.disease2",
+    "coswara.smoker",
+    "coswara.sex",
+    "kauh.obstructive",
+    "copd.severity",
+)
 
 SUITES: dict[str, tuple[str, ...]] = {
     "quick": ("icbhi.cycles4", "sprsound.events2"),
@@ -12,5 +26,7 @@ SUITES: dict[str, tuple[str, ...]] = {
         "transfer.icbhi-sprsound",
         "transfer.sprsound-icbhi",
     ),
+    "opera": _OPEN_OPERA,  # T1, T2 and T5 to T11; the others need an application, and are in "all"
     "ood": ("transfer.icbhi-sprsound", "transfer.sprsound-icbhi"),
+    "all": tuple(registry.ids(registry.TASKS)),
 }

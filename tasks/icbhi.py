@@ -1,58 +1,57 @@
-"""ICBHI 2017: respiratory cycles of 126 patients, four recording devices, official 60/40 split.
+"""ICBHI 2017: respiratory cycles of 126 patients, four recording devices.
 
 Source: Rocha et al., "An open access database for the evaluation of respiratory sound classification algorithms",
 Physiological Measurement 40(3), 2019. A recording is named ``patient_index_location_mode_device`` and has a text file
-beside it with a line per cycle: start, end, crackle (0/1), wheeze (0/1).
+beside it with a line per cycle: start, end, crackle (0/1), wheeze (0/1). Diagnosis, sex and age are in files of their
+own, a line per patient; nothing of a patient is shipped with this package.
 
-The first four fields of a name are unique; the device is not part of the identity, because old releases name another
-device for 91 recordings. Patients 156 and 218 are in both halves of the official split: their 120 test cycles are the
-split ``test_overlap``, so that the test ``corrected`` (2,636 cycles) is free of known patients and ``official`` is
-the literature's (2,756).
+The unit is the cycle (``cycles4``, ``cycles2``, ``bits``) or the recording (``disease2``, ``disease3``). Patients 156
+and 218 are in both halves of the official split: their 120 test cycles are the split ``test_overlap``, so that the
+test ``corrected`` (2,636 cycles) is free of known patients and ``official`` is the literature's (2,756). Other splits
+of the cycles are variants (``icbhi.cycles4@fold0``, see ``tasks/_icbhi_splits.py``).
 """
 
 from __future__ import annotations
 
-import math
-import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import Finding, TaskCard
-from tasks import _layout
-from tasks._labels import BINARY, ICBHI4, TO_BINARY, recount
+from tasks import _icbhi_copy, _icbhi_splits, _layout
+from tasks._icbhi_copy import SPLIT_FILE, Copy, Recording
+from tasks._icbhi_splits import DEVICES, FOLDS
+from tasks._labels import BINARY, BITS, DISEASE2, DISEASE3, ICBHI4, TO_DISEASE2, TO_DISEASE3, LabelMap
+from tasks._table import LITERATURE
+from tasks._table import METRICS as OPERA_METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLIT_FILE = "ICBHI_challenge_train_test.txt"
+__all__ = ["CARDS", "SPLIT_FILE", "manifest", "variant"]
 
-_NAME = re.compile(r"(\d{3})_([^_]+)_(Tc|Al|Ar|Pl|Pr|Ll|Lr)_(sc|mc)_([^_.]+)")
-_OURS = re.compile(r"\d{3}_")  # the corpus folder also holds text files that annotate no recording
-_EXPECTED = "a folder of recordings with a text file beside each (101_1b1_Al_sc_Meditron.wav and .txt)"
-
-_COUNTS = {
-    "train": {"recordings": 539, "patients": 79, "normal": 2063, "crackle": 1215, "wheeze": 501, "both": 363},
-    "test": {"recordings": 369, "patients": 47, "normal": 1560, "crackle": 617, "wheeze": 373, "both": 86},
-    "test_overlap": {"recordings": 12, "patients": 2, "normal": 19, "crackle": 32, "wheeze": 12, "both": 57},
-}
+_SCORES = ("icbhi.Score", "icbhi.Sp", "icbhi.Se")
+_RATES = ("uar", "macro_f1", "auroc")
+_DISEASES: dict[str, LabelMap] = {"icbhi.disease2": TO_DISEASE2, "icbhi.disease3": TO_DISEASE3}
+_DEVICES = "The test split has no LittC2SE, and 461 of its cycles but 41 of train's are Litt3200."
 
 
-def _card(id: str, classes: tuple[str, ...], metrics: tuple[str, ...], counts: dict) -> TaskCard:
+def _card(id: str, classes: tuple[str, ...], metrics: tuple[str, ...], notes: str, **other: object) -> TaskCard:
     return TaskCard(
         id=id,
         version=1,
         classes=classes,
-        main_metric="icbhi.Score",
+        main_metric=metrics[0],
         metrics=metrics,
         tests={"corrected": ("test",), "official": ("test", "test_overlap")},
         url="https://bhichallenge.med.auth.gr",
         licence="free for research",
         citation="Rocha et al., Physiological Measurement 40(3):035001, 2019",
-        adventitious=tuple(range(1, len(classes))),
-        counts=counts,
+        counts=_icbhi_splits.counts(id, classes),
         known_overlap=("156", "218"),
         corpora=("icbhi",),
-        notes="The test split has no LittC2SE, and 461 of its cycles but 41 of train's are Litt3200.",
+        notes=notes,
+        **{"adventitious": tuple(range(1, len(classes))), "variants": (*FOLDS, *DEVICES)} | other,
     )
 
 
@@ -60,158 +59,118 @@ CARDS = (
     _card(
         "icbhi.cycles4",
         ICBHI4,
-        ("icbhi.Score", "icbhi.Sp", "icbhi.Se", "icbhi.Score2", "icbhi.Se2", "uar", "macro_f1", "auroc"),
-        _COUNTS,
+        (*_SCORES, "icbhi.Score2", "icbhi.Se2", *_RATES),
+        f"{_DEVICES} icbhi.Score2 is the two-class score of the same four-class answers, normal or not; icbhi.cycles2 "
+        "learns two classes and is another number.",
+    ),
+    _card("icbhi.cycles2", BINARY, (*_SCORES, *_RATES), _DEVICES),
+    _card(
+        "icbhi.bits",
+        BITS,
+        ("auroc.bits", "ap.bits", "f1.bits"),
+        f"{_DEVICES} A cycle has a crackle, a wheeze, both or neither.",
+        kind="multilabel",
+        adventitious=(),
     ),
     _card(
-        "icbhi.cycles2",
-        BINARY,
-        ("icbhi.Score", "icbhi.Sp", "icbhi.Se", "uar", "macro_f1", "auroc"),
-        {split: recount(counts, ICBHI4, TO_BINARY, BINARY) for split, counts in _COUNTS.items()},
+        "icbhi.disease2",
+        DISEASE2,
+        OPERA_METRICS,
+        "One clip per recording; other diagnoses are left out. The test has 17 recordings of 14 healthy patients. "
+        "Diagnoses are read from the copy's own file.",
+        variants=(LITERATURE,),
+    ),
+    _card(
+        "icbhi.disease3",
+        DISEASE3,
+        (*_SCORES, *_RATES),
+        "One clip per recording. Chronic: COPD, bronchiectasis, asthma; non-chronic: URTI, LRTI, pneumonia, "
+        "bronchiolitis. All pneumonia is in train. Diagnoses are read from the copy's own file.",
+        variants=(),
     ),
 )
 
 
+def variant(card: TaskCard, name: str) -> TaskCard:
+    """The card of another split of the corpus; its one test is ``test``."""
+    base = card.id.partition("@")[0]
+    card = replace(card, tests={"test": ("test",)}, counts=_icbhi_splits.counts(base, card.classes, name))
+    if name == LITERATURE:
+        notes = "As OPERA runs it, with 156 and 218 on both sides: to be compared with published numbers alone."
+        return replace(card, notes=notes)
+    if name in FOLDS:
+        notes = "80/20 of patients, not of cycles: never to be compared with another fold or the official split."
+    else:
+        notes = f"Trained on the other devices, without patients recorded with {DEVICES[name]} too."
+    return replace(card, known_overlap=(), notes=notes)
+
+
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
-    """One row per respiratory cycle. Raises ``BadInput`` where there is no copy below ``root``, or several."""
+    """One row per respiratory cycle, or per recording. Raises ``BadInput`` where there is no copy below ``root``, or
+    several, and where the copy lacks the diagnoses that the task is about."""
     import pandas as pd
 
-    holds = {folder: files for folder, files in _layout.walk(root) if any(map(_is_annotation, files))}
-    folder = _layout.only(card, root, list(holds), _EXPECTED)
-    simulated = _layout.simulated(folder, root)
-    findings += [simulated] if simulated else []
-
-    annotations = _annotations(folder, holds[folder], root, findings)
-    ours = [name for name in holds[folder] if _layout.is_audio(name) and _OURS.match(name)]
-    audio = _layout.index_audio(((_key(Path(name).stem), folder / name) for name in ours), root, findings)
-    findings += [_layout.without_annotation(card, audio[key], root) for key in sorted(set(audio) - set(annotations))]
-    absent = sorted(set(annotations) - set(audio))
-    if absent:
-        where = _layout.relative(folder, root)
-        findings.append(_layout.missing_audio(card, where, absent, len(annotations)))
-
-    shipped = {_key(row["recording"]): row for row in _layout.shipped("icbhi.csv")}
-    split = {key: row["split"] for key, row in shipped.items()}
-    split |= _copy_split(card, folder, root, None if simulated else dict(split), findings)
-    split = _apart(card, split)
-    overlap = sum(split.get(key) == "test_overlap" for key in annotations)
-    if overlap:
-        problem = f"patients {' and '.join(card.known_overlap)} are in both halves of the official split"
-        remedy = f"their {overlap} test recordings count in the official test alone"
-        findings.append(Finding("note", "known-overlap", SPLIT_FILE, problem, remedy))
-
+    copy = _icbhi_copy.found(card, root, findings)
+    split = _icbhi_splits.assigned(card, copy, findings)
+    labels = _labels_of_patients(card, copy, findings)
+    persons = copy.persons(findings)
     rows = []
-    for key, path in annotations.items():
-        if key not in split:
-            remedy = f"add it to {SPLIT_FILE}, or remove it"
-            findings.append(Finding("error", "no-split", _layout.relative(path, root), "recording in no split", remedy))
+    for recording in copy.recordings:
+        if recording.key not in split:
             continue
         try:
-            cycles = _cycles(path)
+            clips = _cycles(card, copy, recording) if labels is None else _whole(recording, labels)
         except ValueError as error:
-            findings.append(_layout.bad_annotation(card, path, root, str(error)))
+            findings.append(_layout.bad_annotation(card, root / recording.annotation_path, root, str(error)))
             continue
-        patient, _, location, mode, device = _fields(path.stem)
-        if key in shipped and not simulated:
-            device = _fields(shipped[key]["recording"])[-1]
+        sex, age_group = persons.get(recording.patient, (_icbhi_copy.UNKNOWN, _icbhi_copy.UNKNOWN))
         shared = {
-            "path": _layout.relative(audio.get(key, path.with_suffix(".wav")), root),
-            "split": split[key],
-            "group": patient,
-            "domain": device,
-            "available": key in audio,
-            "meta_location": location,
-            "meta_mode": mode,
+            "path": recording.path,
+            "split": split[recording.key],
+            "group": recording.patient,
+            "domain": recording.device,
+            "available": recording.available,
+            "meta_location": recording.location,
+            "meta_mode": recording.mode,
+            "meta_sex": sex,
+            "meta_age_group": age_group,
         }
-        for index, (start_s, end_s, crackle, wheeze) in enumerate(cycles):
-            label = crackle + 2 * wheeze
-            label = label if card.classes == ICBHI4 else int(label > 0)
-            clip = {"clip_id": f"{key}#c{index:03d}", "start_s": start_s, "end_s": end_s, "label": label}
-            rows.append(clip | shared)
+        rows += [clip | shared for clip in clips]
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available"]
-    return pd.DataFrame(rows, columns=[*columns, "meta_location", "meta_mode"])
+    frame = pd.DataFrame(rows, columns=[*columns, "meta_location", "meta_mode", "meta_sex", "meta_age_group"])
+    if card.variant in DEVICES:
+        findings += _icbhi_splits.too_little(card, frame)
+    return frame
 
 
-def _is_annotation(name: str) -> bool:
-    return name.lower().endswith(".txt") and _NAME.fullmatch(name[:-4]) is not None
+def _cycles(card: TaskCard, copy: Copy, recording: Recording) -> list[dict]:
+    """A clip per cycle. Raises ``ValueError`` for a malformed annotation."""
+    clips = []
+    for index, (start_s, end_s, crackle, wheeze) in enumerate(copy.cycles(recording)):
+        label = crackle + 2 * wheeze  # ICBHI's four classes in their order, and the bits of crackle and wheeze
+        label = int(label > 0) if card.classes == BINARY else label
+        clips.append({"clip_id": f"{recording.key}#c{index:03d}", "start_s": start_s, "end_s": end_s, "label": label})
+    return clips
 
 
-def _fields(stem: str) -> tuple[str, ...]:
-    """Patient, index, location, mode, device."""
-    return tuple(stem.split("_"))
+def _whole(recording: Recording, labels: dict[str, int]) -> list[dict]:
+    """The recording as a clip; none where its patient has no label."""
+    if recording.patient not in labels:
+        return []
+    span = {"start_s": 0.0, "end_s": float("nan")}
+    return [{"clip_id": recording.key, **span, "label": labels[recording.patient]}]
 
 
-def _key(stem: str) -> str:
-    """What identifies a recording: its name without the device."""
-    return "_".join(stem.split("_")[:4])
-
-
-def _annotations(folder: Path, names: list[str], root: Path, findings: list[Finding]) -> dict[str, Path]:
-    """{recording: annotation file}; the second of two for one recording is an error."""
-    index: dict[str, Path] = {}
-    for name in names:
-        if not (_OURS.match(name) and name.lower().endswith(".txt")):
-            continue
-        path, key = folder / name, _key(Path(name).stem)
-        if not _is_annotation(name):
-            problem, remedy = "not a name of the form patient_index_location_mode_device", "rename or remove the file"
-            findings.append(Finding("error", "name", _layout.relative(path, root), problem, remedy))
-        elif key in index:
-            problem = f"annotates the same recording as {index[key].name}"
-            remedy = "remove the one that does not belong to the recording"
-            findings.append(Finding("error", "duplicate-annotation", _layout.relative(path, root), problem, remedy))
-        else:
-            index[key] = path
-    return index
-
-
-def _cycles(path: Path) -> list[tuple[float, float, int, int]]:
-    """(start, end, crackle, wheeze) of every cycle, by start. Raises ``ValueError`` that says what is wrong where."""
-    cycles = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        if not line.strip():
-            continue
-        fields = line.split()
-        if len(fields) != 4 or not {fields[2], fields[3]} <= {"0", "1"}:
-            raise ValueError(f"line {number} is not 'start, end, crackle 0/1, wheeze 0/1': {line!r}")
-        try:
-            start_s, end_s = float(fields[0]), float(fields[1])
-        except ValueError:
-            start_s = end_s = math.nan
-        if not (math.isfinite(start_s) and math.isfinite(end_s)):
-            raise ValueError(f"line {number} has a start or end that is not a number: {line!r}")
-        cycles.append((start_s, end_s, int(fields[2]), int(fields[3])))
-    if not cycles:
-        raise ValueError("holds no cycle")
-    return sorted(cycles)
-
-
-def _copy_split(
-    card: TaskCard, folder: Path, root: Path, known: dict[str, str] | None, findings: list[Finding]
-) -> dict[str, str]:
-    """{recording: train or test} of the copy's own split file, empty without one; errors where it contradicts itself
-    or ``known``. Released variants differ in line ends and by one line for a recording that does not exist."""
-    path = next((place / SPLIT_FILE for place in _layout.up_to(folder, root) if (place / SPLIT_FILE).is_file()), None)
-    if path is None:
-        return {}
-    where, remedy = _layout.relative(path, root), f"restore the file from {card.url}"
-    split: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
-        if not line.strip():
-            continue
-        name, _, half = line.strip().replace("\t", " ").rpartition(" ")
-        key = _key(name.strip())
-        official = (known or {}).get(key, half)
-        if half not in ("train", "test") or not _NAME.fullmatch(name.strip()):
-            findings.append(Finding("error", "split-file", where, f"line {number} is malformed: {line!r}", remedy))
-        elif half != split.setdefault(key, half) or half != official:
-            problem = f"line {number} puts {name.strip()} in {half}, the official split does not"
-            findings.append(Finding("error", "split-file", where, problem, remedy))
-    return split
-
-
-def _apart(card: TaskCard, split: dict[str, str]) -> dict[str, str]:
-    """The split with the test recordings of known overlap patients in ``test_overlap``."""
-    train = {key[:3] for key, half in split.items() if half == "train"}
-    both = train & set(card.known_overlap)
-    return {key: "test_overlap" if half == "test" and key[:3] in both else half for key, half in split.items()}
+def _labels_of_patients(card: TaskCard, copy: Copy, findings: list[Finding]) -> dict[str, int] | None:
+    """{patient: label} by diagnosis, None for tasks about cycles; a note tells of diagnoses that have no label."""
+    to = _DISEASES.get(card.id.partition("@")[0])
+    if to is None:
+        return None
+    diagnoses = copy.diagnoses(to, findings)
+    labels = {patient: to[name] for patient, name in diagnoses.items() if to[name] is not None}
+    others = sorted({name for name in diagnoses.values() if to[name] is None})
+    if others:
+        out = sum(r.patient in diagnoses and r.patient not in labels for r in copy.recordings)
+        problem = f"{out} recordings of patients with another diagnosis ({', '.join(others)}) are left out"
+        findings.append(Finding("note", "left-out", _layout.relative(copy.folder, copy.root), problem))
+    return labels

@@ -1,4 +1,4 @@
-"""SPRSound, release of 2022: paediatric lung sounds of 292 patients, one device, events and recordings labelled.
+"""SPRSound: paediatric lung sounds of 292 patients, one device, events and recordings labelled; release of 2022.
 
 Source: Zhang et al., "SPRSound: Open-Source SJTU Paediatric Respiratory Sound Database", IEEE Transactions on
 Biomedical Circuits and Systems 16(5), 2022. A recording is named ``patient_age_gender_location_number`` and has a JSON
@@ -6,8 +6,13 @@ file with its label and its events in milliseconds.
 
 The repository has laid out the release in three ways: ``train_json`` and ``test_json/inter_test_json``;
 ``Classification/<split>_classification_json/2022``; ``BioCAS2022/train2022_json``. Recordings are found by name in any
-of them, their split by the folder of the JSON file, and other years' recordings are left alone. Patients of the test
-``inter`` are new; those of ``intra`` are in train by design.
+of them, their split by the folder of the JSON file. Patients of the test ``inter`` are new; those of ``intra`` are in
+train by design.
+
+The variant ``2023`` adds the test of the challenge of 2023 (Zhang et al., BioCAS 2023: 871 recordings, the same tasks
+and training data), whose files are told by the year in their folder. Patients of it whom training knows, 64634665 by
+the organisers' summary, are the split ``test_2023_overlap``, and some of its recordings name no patient. Files of
+later years, made for other tasks, are left alone.
 """
 
 from __future__ import annotations
@@ -15,12 +20,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BadInput
 from bench.types import Finding, TaskCard
-from tasks import _layout
+from tasks import _completeness, _layout
 from tasks._labels import ALIASES, EVENTS2, EVENTS7, RECORDS3, RECORDS5, recount
 
 if TYPE_CHECKING:
@@ -32,6 +40,8 @@ _NAME = re.compile(r"(?P<patient>[^_]*)_(?P<age>[\d.]+)_(?P<gender>[01])_(?P<loc
 _STRUCTURE = re.compile(r"(train|valid|test|inter|intra|classification|biocas|json|wav|20\d\d)", re.IGNORECASE)
 _YEAR = re.compile(r"20[12]\d")
 _OTHER_TRACKS = re.compile(r"detection|compression", re.IGNORECASE)  # the same recordings again, cut differently
+_FIRST, _LATER = "2022", "2023"  # years in the folders' names; the later is the variant's name too
+_LATER_RECORDINGS = 871
 _FOLDER_SPLITS = {"train": "train", "inter": "test_inter", "intra": "test_intra"}
 _EXPECTED = "folders train_json, train_wav, test_json/inter_test_json, test_json/intra_test_json, test_wav"
 
@@ -78,6 +88,7 @@ def _card(id: str, classes: tuple[str, ...], adventitious: tuple[int, ...], coun
         counts=counts,
         within_patient=("test_intra",),
         corpora=("sprsound",),
+        variants=(_LATER,),
         notes="Tasks 1-1, 1-2, 2-1 and 2-2 of the BioCAS 2022 challenge.",
     )
 
@@ -97,20 +108,25 @@ _LABELS = {
 }
 
 
+def variant(card: TaskCard, name: str) -> TaskCard:
+    """The card with the test of 2023 as its headline; how many clips that has is not published."""
+    tests = {"2023": ("test_2023",), "2023_official": ("test_2023", "test_2023_overlap")}
+    notes = f"{card.notes} Test 2023: the challenge of 2023, without patients of the training data."
+    return replace(card, tests=tests | dict(card.tests), known_overlap=("64634665",), notes=notes)
+
+
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
-    """One row per event or per recording. Raises ``BadInput`` where there is no copy below ``root``, or several."""
+    """One row per event or per recording. Raises ``BadInput`` where there is no copy below ``root``, or several, and
+    where the copy lacks the year that the card is about."""
     import pandas as pd
 
-    annotated, sounds, ignored = _files(root)
-    corpora = sorted({_corpus(path.parent, root) for path in annotated})
+    annotated, sounds, ignored = _files(root, card.variant)
+    year = {folder: _year(folder, root) for folder in {path.parent for path in annotated}}
+    corpora = sorted({_corpus(folder, root) for folder in year})
     corpus = _layout.only(card, root, corpora, _EXPECTED)
     simulated = _layout.simulated(corpus, root)
-    findings += [simulated] if simulated else []
     where = _layout.relative(corpus, root)
-    if ignored:
-        problem = f"{ignored} annotations of other years are not used"
-        findings.append(Finding("note", "other-years", where, problem, f"{card.id} is defined on 2022"))
-
+    findings += [*([simulated] if simulated else []), *_other_years(card, where, ignored)]
     annotations = _unique(annotated, root)
     audio = _layout.index_audio(((path.stem, path) for path in sounds), root, findings)
     findings += [_layout.without_annotation(card, audio[name], root) for name in sorted(set(audio) - set(annotations))]
@@ -119,10 +135,14 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         findings.append(_layout.missing_audio(card, where, absent, len(annotations)))
 
     table = {} if simulated else {row["recording"]: row["split"] for row in _layout.shipped("sprsound2022.csv")}
+    findings += _completeness.missing_annotations(card, where, table, annotations)
+    if card.variant:
+        findings += _later(card, where, sum(year[path.parent] == _LATER for path in annotations.values()))
     rows, unlabelled = [], []
     for name, path in annotations.items():
         try:
-            split = _split(path.relative_to(corpus).parts[:-1], table.get(name))
+            folders = path.relative_to(corpus).parts[:-1]
+            split = "test_2023" if year[path.parent] == _LATER else _split(folders, table.get(name))
             label, events = _annotation(path)
             clips = _clips(card, name, label, events)
         except ValueError as error:
@@ -135,7 +155,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         shared = {
             "path": _layout.relative(audio.get(name, path.with_suffix(".wav")), root),
             "split": split,
-            "group": fields["patient"],
+            "group": fields["patient"] or name,
             "domain": DEVICE,
             "available": name in audio,
             "meta_location": fields["location"],
@@ -145,26 +165,70 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         problem = f"has no record_annotation, like {len(unlabelled) - 1} more files"
         remedy = "use the release of 2022, or an event task"
         findings.append(Finding("error", "annotation", _layout.relative(unlabelled[0], root), problem, remedy))
+    findings += _nameless(where, annotations)
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available"]
-    return pd.DataFrame(rows, columns=[*columns, "meta_location"])
+    return _apart(card, pd.DataFrame(rows, columns=[*columns, "meta_location"]))
 
 
-def _files(root: Path) -> tuple[list[Path], list[Path], int]:
-    """Annotation files, sound files, and the number of annotation files of other years."""
-    annotated, sounds, ignored = [], [], 0
+def _other_years(card: TaskCard, where: str, ignored: Counter) -> list[Finding]:
+    """A note on annotations of years that the card is not about."""
+    if not ignored:
+        return []
+    counted = ", ".join(f"{n} of {year}" for year, n in sorted(ignored.items()))
+    base = card.id.partition("@")[0]
+    remedy = f"{card.id} is defined on 2022 and 2023" if card.variant else f"{base}@{_LATER} tests on {_LATER} too"
+    return [Finding("note", "other-years", where, f"annotations of other years are not used: {counted}", remedy)]
+
+
+def _nameless(where: str, names: Iterable[str]) -> list[Finding]:
+    """A warning where recordings name no patient."""
+    nameless = sorted(name for name in names if name.startswith("_"))
+    if not nameless:
+        return []
+    problem = f"{len(nameless)} recordings name no patient (first: {nameless[0]})"
+    remedy = "each counts as a patient of its own, which makes intervals too narrow"
+    return [Finding("warning", "no-patient", where, problem, remedy)]
+
+
+def _later(card: TaskCard, where: str, there: int) -> list[Finding]:
+    """A warning where the copy has some recordings of 2023, not all. Raises ``BadInput`` where it has none."""
+    if not there:
+        remedy = f"get BioCAS2023/test2023_json and test2023_wav from {card.url}"
+        raise BadInput(where, f"holds no recording of the test of {_LATER}", remedy)
+    if there == _LATER_RECORDINGS:
+        return []
+    problem = f"{there} of the {_LATER_RECORDINGS} recordings of the test of {_LATER} are annotated here"
+    return [Finding("warning", "missing-annotations", where, problem, f"the whole test is at {card.url}")]
+
+
+def _apart(card: TaskCard, frame: pd.DataFrame) -> pd.DataFrame:
+    """The manifest with the clips of 2023 of known overlap patients in a split of their own."""
+    known = set(frame.loc[frame["split"] == "train", "group"]) & set(card.known_overlap)
+    overlap = (frame["split"] == "test_2023") & frame["group"].isin(known)
+    return frame.assign(split=frame["split"].mask(overlap, "test_2023_overlap"))
+
+
+def _files(root: Path, variant: str) -> tuple[list[Path], list[Path], Counter]:
+    """Annotation files, sound files, and the number of annotation files of every year that is not used."""
+    annotated, sounds, ignored = [], [], Counter()
     for folder, names in _layout.walk(root):
         if _OTHER_TRACKS.search(_layout.relative(folder, root)):
             continue
         ours = [folder / name for name in names if _NAME.fullmatch(Path(name).stem)]
         jsons = [path for path in ours if path.suffix.lower() == ".json"]
-        structure = folder.relative_to(_corpus(folder, root)).parts
-        years = [year for part in structure for year in _YEAR.findall(part)]
-        if years and years[-1] != "2022":
-            ignored += len(jsons)
-            continue
-        annotated += jsons
-        sounds += [path for path in ours if _layout.is_audio(path.name)]
+        year = _year(folder, root)
+        if jsons and year not in (_FIRST, variant):
+            ignored[year] += len(jsons)
+        if year in (_FIRST, variant):
+            annotated += jsons
+            sounds += [path for path in ours if _layout.is_audio(path.name)]
     return annotated, sounds, ignored
+
+
+def _year(folder: Path, root: Path) -> str:
+    """The year of the release that a folder belongs to: 2022 where its name, and those above, tell none."""
+    structure = folder.relative_to(_corpus(folder, root)).parts
+    return [_FIRST, *(year for part in structure for year in _YEAR.findall(part))][-1]
 
 
 def _corpus(folder: Path, root: Path) -> Path:
@@ -214,14 +278,14 @@ def _annotation(path: Path) -> tuple[str | None, list[tuple[float, float, str]]]
         if not (math.isfinite(start_ms) and math.isfinite(end_ms)):
             raise ValueError(f"event {index} lacks a start, end (milliseconds) or type: {event!r}")
         out.append((start_ms / 1000, end_ms / 1000, kind))
-    label = content.get("record_annotation")
+    label = content.get("record_annotation", content.get("recording_annotation"))  # as the README spells it
     return None if label is None else str(label), sorted(out)
 
 
 def _clips(card: TaskCard, name: str, label: str | None, events: list) -> list[dict] | None:
     """Clip id, start, end and label of each clip; None where a recording's label is asked for and not given. Raises
     ``ValueError`` for a label that the task does not know."""
-    labels = _LABELS[card.id]
+    labels = _LABELS[card.id.partition("@")[0]]
     if card.id.startswith("sprsound.events"):
         named = [(f"{name}#e{index:03d}", *event) for index, event in enumerate(events)]
     elif label is None:

@@ -56,6 +56,32 @@ def test_sprsound_leaves_poor_quality_out():
     assert value("sprsound.Score", c, roles) == pytest.approx(((se + sp) / 2 + harmonic) / 2)
 
 
+def test_the_macro_variant_is_what_its_paper_prints():
+    """PASA's answers on inter and intra together (its results_summary.txt), and the challenge's Score of the same."""
+    c = [
+        [1572, 7, 17, 0, 3, 126, 3],
+        [0, 8, 5, 0, 0, 1, 0],
+        [21, 3, 326, 0, 1, 60, 2],
+        [0, 0, 2, 0, 0, 0, 0],
+        [4, 2, 2, 0, 0, 9, 0],
+        [40, 0, 3, 0, 1, 211, 0],
+        [0, 0, 1, 0, 0, 3, 0],
+    ]
+    roles = Roles(0, (1, 2, 3, 4, 5, 6))
+    assert value("sprsound.macro_SE", c, roles) == pytest.approx(0.4425640030023308)
+    assert value("sprsound.macro_SP", c, roles) == pytest.approx(0.9703561401843431)
+    assert value("sprsound.macro_Score", c, roles) == pytest.approx(0.6571712737390838, abs=1e-8)
+    assert value("sprsound.Score", c, roles) == pytest.approx(0.8386, abs=5e-5)
+
+
+def test_a_class_without_clips_counts_as_missed_in_the_macro_variant_alone():
+    c = [[8, 2, 0], [1, 3, 0], [0, 0, 0]]
+    assert value("sprsound.macro_SE", c) == pytest.approx((0.8 + 0.75 + 0) / 3)
+    assert value("sprsound.macro_SP", c) == pytest.approx((0.75 + 0.8 + 1) / 3)
+    assert value("uar", c) == pytest.approx((0.8 + 0.75) / 2)
+    assert not any("Score" in metrics.get(f"sprsound.macro_{name}").title for name in ("SE", "SP", "Score"))
+
+
 def test_all_normal_gives_the_published_floors():
     c = [[1579, 0, 0, 0], [649, 0, 0, 0], [385, 0, 0, 0], [143, 0, 0, 0]]
     assert value("icbhi.Score", c) == 0.5

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ def test_linear_version_1_is_the_documented_grid_and_folds():
 
 def test_every_protocol_says_how_it_selects():
     for named in protocol.PROTOCOLS.values():
-        assert named.selection and named.description and named.kind in ("frozen", "finetune", "control")
+        assert named.selection and named.description and named.kind in ("frozen", "fewshot", "finetune", "control")
 
 
 def test_what_is_no_probe_is_refused():
@@ -24,3 +26,11 @@ def test_what_is_no_probe_is_refused():
         protocol.get("kn")
     with pytest.raises(UnknownId):
         protocol.probe(protocol.get("control"), task_card("icbhi.cycles2"), 0)
+
+
+def test_a_protocol_under_another_clip_policy_says_so():
+    named = protocol.get("linear", clip="tile8")
+    assert (named.name, named.clip, protocol.get("linear").clip) == ("linear", "tile8", "native")
+    assert dataclasses.replace(named, clip="native") == protocol.get("linear")
+    with pytest.raises(UnknownId, match="tile8"):
+        protocol.get("linear", clip="tile")

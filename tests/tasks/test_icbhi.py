@@ -1,10 +1,11 @@
 import pytest
 import soundfile
 
+from bench import kinds
 from bench.errors import BadInput
 from bench.manifest import load_task, prepare
 from bench.types import Finding
-from tasks import icbhi
+from tasks import _icbhi_copy, _icbhi_splits, _layout, icbhi
 from tests.tasks import _corpora
 
 
@@ -12,33 +13,12 @@ def errors(task) -> list[Finding]:
     return [finding for finding in task.findings if finding.level == "error"]
 
 
-def test_published_counts(real_data):
-    """Every annotation of the corpus counts, whether or not its audio is at hand."""
-    expected = {"train": (2063, 1215, 501, 363), "test": (1560, 617, 373, 86), "test_overlap": (19, 32, 12, 57)}
-    task = load_task("icbhi.cycles4", real_data)
-    frame = task.manifest
-    assert errors(task) == []
-    assert len(frame) == 6898 and frame["path"].nunique() == 920 and frame["group"].nunique() == 126
-    for split, counts in expected.items():
-        assert tuple(frame.loc[frame["split"] == split, "label"].value_counts().sort_index()) == counts
-    train, test = (set(frame.loc[frame["split"].isin(s), "group"]) for s in (("train",), ("test", "test_overlap")))
-    assert train & test == {"156", "218"}
-    assert not train & set(frame.loc[frame["split"] == "test", "group"])
-
-
-def test_published_devices_and_binary_counts(real_data):
-    frame = load_task("icbhi.cycles2", real_data).manifest
-    official = frame["split"].replace("test_overlap", "test")
-    counts = frame.groupby([official, "domain"]).size().to_dict()
-    assert counts[("train", "LittC2SE")] == 594 and ("test", "LittC2SE") not in counts
-    assert counts[("train", "Litt3200")] == 41 and counts[("test", "Litt3200")] == 461
-    assert frame[official == "test"]["label"].value_counts().to_dict() == {0: 1579, 1: 1177}
-
-
 def test_labels_are_the_two_flags(tmp_path):
     _corpora.icbhi(tmp_path)
-    four, two = (load_task(id, tmp_path).manifest for id in ("icbhi.cycles4", "icbhi.cycles2"))
+    ids = ("icbhi.cycles4", "icbhi.cycles2", "icbhi.bits")
+    four, two, bits = (load_task(id, tmp_path).manifest for id in ids)
     assert list(four["label"][:4]) == [0, 1, 2, 3] and list(two["label"][:4]) == [0, 1, 1, 1]
+    assert kinds.bits(bits["label"][:4], 2).tolist() == [[False, False], [True, False], [False, True], [True, True]]
     assert four["clip_id"][0] == "101_1b1_Al_sc#c000" and four["end_s"][3] == 2.0
 
 
@@ -175,8 +155,125 @@ def test_no_copy_and_several_copies_are_refused(tmp_path):
         load_task("icbhi.cycles4", tmp_path)
 
 
+def test_a_copy_without_some_annotations_is_a_subset_and_says_so(tmp_path):
+    _corpora.icbhi(tmp_path, simulated=False)
+    task = load_task("icbhi.cycles4", tmp_path)
+    (finding,) = [finding for finding in task.findings if finding.code == "missing-annotations"]
+    assert finding.level == "warning" and "915 of the 920" in finding.problem and task.state == "subset"
+
+
+def persons(folder, text="101\t3.0\tF\tNA\n107\t75\tM\t30\n156\tNA\tNA\tNA\n"):
+    (folder.parent / "ICBHI_Challenge_demographic_information.txt").write_text(text)
+
+
+def test_sex_and_age_group_are_the_copys_own(tmp_path):
+    folder = _corpora.icbhi(tmp_path)
+    unknown = load_task("icbhi.cycles4", tmp_path)
+    assert set(unknown.manifest["meta_sex"]) == set(unknown.manifest["meta_age_group"]) == {"unknown"}
+    assert any(finding.code == "demographics" and finding.level == "note" for finding in unknown.findings)
+    persons(folder)
+    frame = load_task("icbhi.cycles4", tmp_path).manifest.drop_duplicates("group")
+    assert dict(zip(frame["group"], zip(frame["meta_sex"], frame["meta_age_group"]))) == {
+        "101": ("F", "child"),
+        "107": ("M", "adult"),
+        "156": ("unknown", "unknown"),
+    }
+    assert set(_layout.shipped("icbhi.csv")[0]) == {"recording", "patient", "split", "fold", "split_opera"}
+
+
+def test_sex_and_age_group_are_no_part_of_the_datas_identity(tmp_path):
+    folder = _corpora.icbhi(tmp_path)
+    before = prepare(load_task("icbhi.cycles4", tmp_path)).digest
+    persons(folder)
+    assert prepare(load_task("icbhi.cycles4", tmp_path)).digest == before
+
+
+DIAGNOSES = "101\tURTI\n107\tCOPD\n156\tCOPD\n158\tHealthy\n"
+
+
+@pytest.mark.parametrize("name", _icbhi_copy.DIAGNOSES)
+def test_diseases_are_read_from_the_copys_own_file(tmp_path, name):
+    folder = _corpora.icbhi(tmp_path)
+    text = DIAGNOSES.replace("\t", ",") if name.endswith("csv") else DIAGNOSES
+    (folder.parent / name).write_text(text)
+    two, three = (load_task(id, tmp_path) for id in ("icbhi.disease2", "icbhi.disease3"))
+    assert dict(zip(two.manifest["clip_id"], two.manifest["label"])) == {
+        "107_2b3_Al_mc": 1,
+        "107_2b3_Ar_mc": 1,
+        "156_2b3_Ar_mc": 1,
+        "156_8b3_Al_mc": 1,
+    }
+    assert list(two.manifest["split"]) == ["train", "train", "train", "test_overlap"]
+    assert dict(zip(three.manifest["group"], three.manifest["label"])) == {"101": 2, "107": 1, "156": 1}
+    (left_out,) = [finding for finding in two.findings if finding.code == "left-out"]
+    assert left_out.problem == "1 recordings of patients with another diagnosis (URTI) are left out"
+    assert errors(two) == errors(three) == []
+    assert prepare(three).rows["end_s"].tolist() == [2.0] * 5
+
+
+def test_without_diagnoses_the_file_and_its_source_are_named(tmp_path):
+    _corpora.icbhi(tmp_path)
+    with pytest.raises(BadInput, match=r"icbhi.disease2 needs.*ICBHI_Challenge_diagnosis.txt.*bhichallenge"):
+        load_task("icbhi.disease2", tmp_path)
+
+
+def test_unknown_and_missing_diagnoses_are_errors(tmp_path):
+    folder = _corpora.icbhi(tmp_path)
+    (folder / "ICBHI_Challenge_diagnosis.txt").write_text("101\tURTI\n107\tPlague\n")
+    unknown, missing = errors(load_task("icbhi.disease3", tmp_path))
+    assert "line 2" in unknown.problem and "Plague" in unknown.problem
+    assert missing.problem == "2 patients with recordings have no diagnosis (the first is 107)"
+
+
+def test_folds_keep_patients_whole_and_ignore_the_official_split(tmp_path):
+    _corpora.icbhi(tmp_path, dict.fromkeys(_corpora.ICBHI_SPLIT, "train"))
+    task = load_task("icbhi.cycles4@fold0", tmp_path)
+    assert dict(zip(task.manifest["group"], task.manifest["split"])) == {"101": "train", "107": "test", "156": "test"}
+    assert errors(task) == [] and task.card.known_overlap == () and task.card.tests == {"test": ("test",)}
+
+
+def test_published_splits_do_not_know_simulated_patients(tmp_path):
+    _corpora.icbhi(tmp_path, simulated=True)
+    with pytest.raises(BadInput, match=r"fold1 does not know its patients; take icbhi.bits"):
+        load_task("icbhi.bits@fold1", tmp_path)
+
+
+def test_a_device_left_out_takes_its_patients_with_it(tmp_path):
+    names = ("301_1b1_Al_sc_A", "301_1b1_Ar_sc_Meditron", "302_1b1_Al_sc_A", "303_1b1_Al_sc_Meditron")
+    _corpora.icbhi(tmp_path, dict.fromkeys(names, "train"), simulated=True)
+    task = load_task("icbhi.cycles2@lodo-Meditron", tmp_path)
+    assert dict(zip(task.manifest["clip_id"].str[:10], task.manifest["split"])) == {
+        "301_1b1_Ar": "test",
+        "302_1b1_Al": "train",
+        "303_1b1_Al": "test",
+    }
+    (note,) = [finding for finding in task.findings if finding.code == "left-out"]
+    assert note.problem.startswith("1 recordings") and "(301)" in note.problem
+
+
+@pytest.mark.parametrize(("patients", "said"), [(10, None), (9, "test has 9 normal and 27 abnormal cycles of 9 pat")])
+def test_a_device_left_out_stays_blank_where_too_little_is_left(tmp_path, patients, said):
+    names = [f"{301 + n}_1b1_Al_sc_A" for n in range(10)] + [f"{401 + n}_1b1_Al_sc_Meditron" for n in range(patients)]
+    _corpora.icbhi(tmp_path, dict.fromkeys(names, "train"), simulated=True)
+    task = load_task("icbhi.bits@lodo-Meditron", tmp_path)
+    if said is None:
+        assert len(prepare(task).rows) == 80
+        return
+    with pytest.raises(BadInput, match=rf"lodo-Meditron: {said}.*complete the corpus.*leave the task blank"):
+        prepare(task, "exclude")
+
+
+def test_a_device_left_out_is_judged_by_the_audio_at_hand(real_data):
+    task = load_task("icbhi.cycles2@lodo-LittC2SE", real_data)
+    test = task.manifest[task.manifest["available"] & (task.manifest["split"] == "test")]
+    refused = any(finding.code == "counts" for finding in task.findings)
+    assert refused == (test["group"].nunique() < _icbhi_splits.FEWEST_PATIENTS)
+
+
 def test_cards_describe_the_scores():
-    four, two = icbhi.CARDS
-    assert four.adventitious == (1, 2, 3) and two.adventitious == (1,)
-    assert list(four.tests) == ["corrected", "official"]
+    four, two, bits, disease2, disease3 = icbhi.CARDS
+    assert four.adventitious == (1, 2, 3) and two.adventitious == (1,) and disease3.adventitious == (1, 2)
+    assert all(list(card.tests) == ["corrected", "official"] for card in icbhi.CARDS)
     assert two.counts["test_overlap"] == {"recordings": 12, "patients": 2, "normal": 19, "abnormal": 101}
+    assert bits.counts["test_overlap"] == {"recordings": 12, "patients": 2, "crackle": 89, "wheeze": 69}
+    assert bits.kind == "multilabel" and bits.main_metric == "auroc.bits" and disease2.main_metric == "auroc"

@@ -28,7 +28,11 @@ def batch(encoder, golden):
 ALONE = "a clip beside a longer one is another input under this policy"
 CASES = (
     Case(
-        "beats", "beats.iter3", outputs, skip={"batch/tokmask": "upstream-mask", "batch/masked_mean": "upstream-mask"}
+        "beats",
+        "beats.iter3",
+        outputs,
+        skip={"batch/tokmask": "upstream-mask", "batch/masked_mean": "upstream-mask"},
+        paper_params="90 M",
     ),
     Case(
         "beats",

@@ -22,7 +22,7 @@ def outputs(name):
 
 
 CASES = (
-    Case("msclap_2022", "clap.ms2022", outputs("opera"), skip=SHAPE),
-    Case("msclap_2023", "clap.ms2023", outputs("opera"), skip=SHAPE),
-    Case("laion_clap", "clap.laion", outputs("evar"), skip=SHAPE),
+    Case("msclap_2022", "clap.ms2022", outputs("opera"), skip=SHAPE, paper_params="80.8 M (CNN14 tagger)"),
+    Case("msclap_2023", "clap.ms2023", outputs("opera"), skip=SHAPE, paper_params="31 M (HTS-AT tagger)"),
+    Case("laion_clap", "clap.laion", outputs("evar"), skip=SHAPE, paper_params="31 M (HTS-AT tagger)"),
 )

@@ -58,9 +58,9 @@ def generative(encoder, tokens, wave, length):
 
 
 CASES = (
-    Case("opera_ct", "opera.ct", transformer, skip=COUNTS | ZERO, signals=(*SIGNALS, "s60")),
+    Case("opera_ct", "opera.ct", transformer, skip=COUNTS | ZERO, signals=(*SIGNALS, "s60"), paper_params="31 M"),
     Case("opera_ct", "opera.ct@zero", zero_padded("embedding"), skip=COUNTS | REPEAT),
-    Case("opera_ce", "opera.ce", cnn, skip=ZERO),
+    Case("opera_ce", "opera.ce", cnn, skip=ZERO, paper_params="4 M"),
     Case("opera_ce", "opera.ce@zero", zero_padded("zero-padded OPERA-CE"), skip=REPEAT | {"/grid": "policy upstream"}),
-    Case("opera_gt", "opera.gt", generative),
+    Case("opera_gt", "opera.gt", generative, paper_params="21 M"),
 )

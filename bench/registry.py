@@ -2,6 +2,8 @@
 
 A family module holds ``CARDS`` (a tuple of cards), imports nothing heavy at top level, and has
 ``build(card, weights) -> Encoder`` (encoders) or ``manifest(card, root, findings) -> DataFrame`` (tasks).
+An encoder family some of whose encoders have no untrained form says which in ``has_untrained(card) -> bool``; one
+without weight files of its own that still takes a path sets ``TAKES_WEIGHTS``.
 A family whose ids are open-ended also has ``card(id) -> Card``, which raises ``KeyError`` for an id it does not know.
 Files that start with ``_`` are not registered. Outside packages register a family module through the entry-point
 groups ``respbench.encoders`` and ``respbench.tasks``.

@@ -99,6 +99,14 @@ def card(id: str) -> EncoderCard:
     )
 
 
+TAKES_WEIGHTS = True  # a path for the module's load_model, also where no file of its name is at hand
+
+
+def has_untrained(card: EncoderCard) -> bool:
+    """Never: a module gives its own weights."""
+    return False
+
+
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The module's model, loaded with ``weights`` or without a path. Raises ``BadInput`` for a module that breaks the
     API."""

@@ -45,7 +45,8 @@ def card(id: str) -> EncoderCard:
         known = registry.encoder_card(original)
     except UnknownId as error:
         raise KeyError(id) from error
-    if not known.weights:
+    module = registry.family(registry.ENCODERS, original)
+    if not known.weights or not getattr(module, "has_untrained", lambda card: True)(known):
         raise KeyError(id)
     return dataclasses.replace(
         known,

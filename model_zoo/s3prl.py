@@ -186,6 +186,11 @@ def card(id: str) -> EncoderCard:
     )
 
 
+def has_untrained(card: EncoderCard) -> bool:
+    """Whether the entry's untrained checkpoint can be made: those with a card of their own."""
+    return any(known.id == card.id for known in CARDS)
+
+
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The upstream with the checkpoint, or untrained where ``UNTRAINED`` has it.
 

@@ -110,8 +110,12 @@ def test_weights_from_the_weight_folder(path):
     assert bool((encoder.model.step.weight == 1).all())
     card = registry.encoder_card("hear.toy_five")
     assert hear.build(card, path / "weights" / "toy_five.pt").model.path == encoder.model.path
-    with pytest.raises(BadInput, match="no untrained form"):
-        load_encoder("random.hear.toy_five")
+    (path / "weights" / "toy_five.pt").rename(path / "elsewhere.pt")
+    named = load_encoder("hear.toy_five", path / "elsewhere.pt")
+    assert named.model.path == str(path / "elsewhere.pt")
+    assert named.weights_digest == encoder.weights_digest
+    with pytest.raises(UnknownId):
+        load_encoder("random.hear.toy_five")  # a module has no untrained form
 
 
 def test_what_learns_nothing_is_frozen(path):

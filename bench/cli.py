@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bench import cli_encoders
 from bench.errors import NothingAsked, RespBenchError, UnknownId
+from bench.types import PRECISIONS
 
 if TYPE_CHECKING:
     from bench.suite import EncoderChoice
@@ -173,12 +174,19 @@ def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
 
 
+def _precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of the network's arithmetic (default float32)"
+    )
+
+
 def _licence(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accept-licence", action="store_true", help="agree to the restrictive licences of weights")
 
 
 def _computing(parser: argparse.ArgumentParser) -> None:
     _device(parser)
+    _precision(parser)
     _licence(parser)
     parser.add_argument(
         "--on-bad-clip",
@@ -233,6 +241,7 @@ def encode_task(arguments: argparse.Namespace) -> int:
         root=arguments.root,
         out=arguments.out,
         device=arguments.device,
+        precision=arguments.precision,
         on_bad_clip=arguments.on_bad_clip,
         progress=terminal,
     )
@@ -266,6 +275,7 @@ def run_suite(arguments: argparse.Namespace) -> int:
         protocol_names=arguments.protocol,
         seeds=arguments.seeds,
         device=arguments.device,
+        precision=arguments.precision,
         on_bad_clip=arguments.on_bad_clip,
         skip_absent=arguments.skip_absent,
         controls=not arguments.no_controls,

@@ -16,12 +16,11 @@ import numpy as np
 from bench import licences, registry
 from bench.errors import BadInput, UnknownId
 from bench.pooling import POOLINGS, pool
-from bench.types import Encoder, EncoderCard
+from bench.types import PRECISIONS, Encoder, EncoderCard
 
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("float32", "bfloat16", "float16")
 BATCH_S = 20.0  # seconds of padded audio in a batch; larger batches fall out of the processor's cache
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # --------------------------------------------------------------------------- encoders
 
+PRECISIONS = ("float32", "bfloat16", "float16")  # of a network's arithmetic
+
 
 @dataclass(frozen=True)
 class Weights:

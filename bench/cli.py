@@ -7,27 +7,34 @@ the data is at fault (one line says where and what to do), 2 an id or option tha
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from bench import cli_encoders
 from bench.errors import NothingAsked, RespBenchError, UnknownId
+from bench.types import PRECISIONS
+
+if TYPE_CHECKING:
+    from bench.suite import EncoderChoice
 
 DESCRIPTION = "Benchmark pretrained audio representations on lung, breath and cough sounds."
 EPILOG = """examples:
   respbench ls encoders
   respbench check icbhi.cycles4 --json
+  respbench fetch efficientat.mn04
+  respbench check --all
   respbench run --suite quick --encoder fbank.stats efficientat.mn04:mean,freq --out runs/mine
   respbench leaderboard runs/mine
   respbench verify runs/mine
   respbench score --task sprsound.events2 predictions.csv
 
-Recordings are looked for in $RESPBENCH_DATA, else ./data; weights in $RESPBENCH_WEIGHTS and <data>/weights.
+Recordings are looked for in $RESPBENCH_DATA, else ./data; weights in $RESPBENCH_WEIGHTS,
+<data>/weights and what was fetched.
 For research only; not a medical device."""
 
 
@@ -85,8 +92,11 @@ def build_parser() -> argparse.ArgumentParser:
     ls.add_argument("what", nargs="?", choices=("encoders", "tasks", "suites"), help="default: all three")
     _json(ls)
 
-    check = _verb(verbs, "check", check_task, "check a task's data: counts, completeness, every finding")
-    check.add_argument("task")
+    check = _verb(verbs, "check", cli_encoders.check, "check a task's data, or that an encoder keeps the contract")
+    check.add_argument("id", nargs="?", metavar="TASK | ENCODER[=CHECKPOINT]")
+    check.add_argument("--all", action="store_true", help="every encoder, untrained where its weights are not at hand")
+    _device(check)
+    _licence(check)
     _root(check)
     _json(check)
 
@@ -130,8 +140,11 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("folder", type=Path)
     _json(verify)
 
-    fetch = _verb(verbs, "fetch", fetch_weights, "download an encoder's released weights, verified by SHA-256")
+    fetch = _verb(verbs, "fetch", cli_encoders.fetch, "download an encoder's released weights, or register a file")
     fetch.add_argument("encoder")
+    fetch.add_argument("--from", dest="source", type=Path, metavar="FILE", help="a file or folder on this machine")
+    fetch.add_argument("--repin", action="store_true", help="trust another digest than the one pinned on first use")
+    _licence(fetch)
 
     simulate = _verb(verbs, "simulate", simulate_corpora, "write simulated ICBHI and SPRSound look-alikes")
     simulate.add_argument("folder", type=Path)
@@ -157,8 +170,24 @@ def _root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="data folder, in place of $RESPBENCH_DATA or ./data")
 
 
-def _computing(parser: argparse.ArgumentParser) -> None:
+def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
+
+
+def _precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of the network's arithmetic (default float32)"
+    )
+
+
+def _licence(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--accept-licence", action="store_true", help="agree to the restrictive licences of weights")
+
+
+def _computing(parser: argparse.ArgumentParser) -> None:
+    _device(parser)
+    _precision(parser)
+    _licence(parser)
     parser.add_argument(
         "--on-bad-clip",
         choices=("error", "exclude"),
@@ -192,25 +221,10 @@ def list_ids(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(listed[kinds[0]] if arguments.what else listed)
     else:
-        print("\n\n".join(listing.table(rows) for rows in listed.values()))
+        print("\n\n".join(listing.TABLES.get(kind, listing.table)(rows) for kind, rows in listed.items()))
         for note in listing.open_ended() if "encoders" in listed else ():
             print(f"\nalso {note}")
     return 0
-
-
-def check_task(arguments: argparse.Namespace) -> int:
-    """``check``: exit status 1 where a finding is an error."""
-    from bench.listing import check_text
-    from bench.manifest import load_task
-    from bench.progress import terminal
-    from bench.task_report import check_task as check
-
-    report = check(load_task(arguments.task, arguments.root), progress=terminal)
-    if arguments.json:
-        _print_json(report)
-    else:
-        print(check_text(report))
-    return 0 if report["ok"] else 1
 
 
 def encode_task(arguments: argparse.Namespace) -> int:
@@ -219,12 +233,15 @@ def encode_task(arguments: argparse.Namespace) -> int:
     from bench.progress import terminal
     from bench.suite import EncoderChoice
 
+    asked = EncoderChoice.parse(arguments.encoder, arguments.layers)
+    _agree([asked], arguments)
     done = encode(
         arguments.task,
-        EncoderChoice.parse(arguments.encoder, arguments.layers),
+        asked,
         root=arguments.root,
         out=arguments.out,
         device=arguments.device,
+        precision=arguments.precision,
         on_bad_clip=arguments.on_bad_clip,
         progress=terminal,
     )
@@ -248,14 +265,17 @@ def run_suite(arguments: argparse.Namespace) -> int:
     if arguments.suite and arguments.suite not in SUITES:
         raise UnknownId("suite", arguments.suite, SUITES)
     tasks = list(dict.fromkeys([*(SUITES[arguments.suite] if arguments.suite else ()), *arguments.task]))
+    asked = [suite.EncoderChoice.parse(text, arguments.layers) for text in arguments.encoder]
+    _agree(asked, arguments)
     outcome = suite.run_suite(
         tasks,
-        [suite.EncoderChoice.parse(text, arguments.layers) for text in arguments.encoder],
+        asked,
         arguments.out,
         root=arguments.root,
         protocol_names=arguments.protocol,
         seeds=arguments.seeds,
         device=arguments.device,
+        precision=arguments.precision,
         on_bad_clip=arguments.on_bad_clip,
         skip_absent=arguments.skip_absent,
         controls=not arguments.no_controls,
@@ -266,6 +286,11 @@ def run_suite(arguments: argparse.Namespace) -> int:
     print(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already", file=sys.stderr)
     arguments.folder = arguments.out
     return leaderboard(arguments)
+
+
+def _agree(asked: Sequence[EncoderChoice], arguments: argparse.Namespace) -> None:
+    """Licences of what is asked for by name; a checkpoint that the user names is the user's own matter."""
+    cli_encoders.agree((choice.id for choice in asked if choice.weights is None), arguments.accept_licence)
 
 
 def leaderboard(arguments: argparse.Namespace) -> int:
@@ -314,20 +339,6 @@ def verify_folder(arguments: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def fetch_weights(arguments: argparse.Namespace) -> int:
-    """``fetch``: into the first of the folders in which weights are looked for."""
-    from bench.paths import weight_folders
-    from bench.registry import encoder_card
-    from model_zoo._checkpoint import download
-
-    card = encoder_card(arguments.encoder)
-    if not card.weights:
-        raise NothingAsked(f"{card.id} needs no weights")
-    print(f"{card.id}: weights under licence {card.weights[0].licence}; cite {card.citation}", file=sys.stderr)
-    print(download(card.weights[0], weight_folders()[0]))
-    return 0
-
-
 def simulate_corpora(arguments: argparse.Namespace) -> int:
     """``simulate``"""
     from bench import simulate
@@ -351,7 +362,9 @@ def diagnose(arguments: argparse.Namespace) -> int:
 
 
 def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    from bench.listing import json_text
+
+    print(json_text(value))
 
 
 if __name__ == "__main__":

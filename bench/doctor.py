@@ -54,14 +54,26 @@ def _data() -> dict[str, str]:
 
 
 def _weights() -> dict[str, str]:
+    """{encoder: where its weights lie and by what its digest is known, or that they are not at hand}. Not verified:
+    `check`, `fetch` and every run do that."""
+    from bench import licences, weight_store
     from model_zoo import _checkpoint
 
     out = {}
     for card in registry.cards(registry.ENCODERS):
-        if not card.weights or card.id.startswith("random."):
+        if not card.weights:
             continue
         try:
-            out[card.id] = str(_checkpoint.find(card, None))
+            there = _checkpoint.at_hand(card)
         except RespBenchError as error:
             out[card.id] = str(error)
+            continue
+        if there is None:
+            out[card.id] = f"not at hand: respbench fetch {card.id}"
+            continue
+        wanted, path = there
+        pin = weight_store.pin(card, wanted)
+        known = "digest on the card" if wanted.sha256 else f"digest pinned {pin.date}" if pin else "not used yet"
+        agreed = "" if licences.agreed(card) else ", licence not agreed to (--accept-licence)"
+        out[card.id] = f"{path} ({known}{agreed})"
     return out

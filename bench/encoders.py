@@ -13,44 +13,54 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import registry
+from bench import licences, registry
 from bench.errors import BadInput, UnknownId
 from bench.pooling import POOLINGS, pool
-from bench.types import Encoder, EncoderCard
+from bench.types import PRECISIONS, Encoder, EncoderCard
 
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("float32", "bfloat16", "float16")
 BATCH_S = 20.0  # seconds of padded audio in a batch; larger batches fall out of the processor's cache
 
 
 def load_encoder(
-    id: str, weights: str | Path | None = None, device: str = "cpu", precision: str = "float32"
+    id: str,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    *,
+    accept_licence: bool = False,
 ) -> Encoder:
     """The encoder ``id`` (``family.variant``, ``@policy`` appended for another input policy) in ``eval()``.
 
-    ``weights`` names a weight file or folder; otherwise the card's files are looked for in
-    ``bench.paths.weight_folders()``. ``weights_digest`` is the SHA-256 of what was loaded, that of the initial state
-    for an untrained twin, ``none`` for an encoder without weights. An adapted geometry shows in ``encoder.card``.
+    ``weights`` names a weight file or folder. Otherwise the card's files are looked for in
+    ``bench.paths.weight_folders()`` and among what was fetched; a restrictive licence must have been agreed to
+    (``accept_licence`` agrees, see ``bench.licences``), and a digest that the card does not give is pinned on first
+    use. ``weights_digest`` is the SHA-256 of what was loaded, that of the initial state for an untrained twin,
+    ``none`` for an encoder without weights. An adapted geometry shows in ``encoder.card``.
     ``precision`` (one of ``PRECISIONS``) is that of the network's arithmetic, by autocast: weights, front end and
     embeddings stay float32.
-    Raises ``UnknownId``, ``CheckpointError`` (absent, damaged or unfitting weights), ``BadInput``.
+    Raises ``UnknownId``, ``CheckpointError`` (absent, damaged or unfitting weights), ``LicenceNotAccepted``,
+    ``BadInput``.
     """
-    from model_zoo._checkpoint import digest, find
+    from model_zoo._checkpoint import digest, find, trust
 
     if precision not in PRECISIONS:
         raise UnknownId("precision", precision, PRECISIONS)
     card = registry.encoder_card(id)
     module = registry.family(registry.ENCODERS, id)
-    if card.weights:
-        path = find(card, weights)
-        encoder = module.build(card, path)
-        encoder.weights_digest = digest(path)
-    elif weights is not None:
+    if weights is not None and not card.weights and not getattr(module, "TAKES_WEIGHTS", False):
         raise BadInput(id, "takes no weights", "leave them out")
+    path = find(card, weights) if card.weights or weights is not None else None
+    if weights is None:
+        licences.require(card, accept_licence)
+    encoder = module.build(card, path)
+    if path is not None:
+        encoder.weights_digest = digest(path)
+        if weights is None:
+            trust(card, encoder.weights_digest)
     else:
-        encoder = module.build(card, None)
         encoder.weights_digest = getattr(encoder, "weights_digest", "none")
     require_device(device)
     encoder.precision = precision

@@ -32,13 +32,14 @@ def encode_task(
     prepared = prepare(load_task(task, root), on_bad_clip, progress)
     encoder = load_encoder(asked.id, asked.weights, device, precision)
     store = FeatureStore(encoder, prepared, protocols.get("linear").clip)
-    encoded = store.encode(asked.wanted(), progress)
+    wanted = asked.wanted(encoder.card)
+    encoded = store.encode(wanted, progress)
     files = []
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         prepared.rows.to_csv(out / "clips.csv", index=False)
         files.append(str(out / "clips.csv"))
-        for layer, pooling in asked.wanted():
+        for layer, pooling in wanted:
             name = urllib.parse.quote(f"{asked.id}-{layer}-{pooling}.npy", safe="-.,+@")
             store.export((layer, pooling), out / name)
             files.append(str(out / name))

@@ -67,6 +67,22 @@ def store_spec(encoder: Encoder, prepared: Prepared, clip: str) -> dict:
     }
 
 
+class _Batches:
+    """(wave, length) batches of some rows, decoded anew each time they are iterated over."""
+
+    def __init__(self, store: FeatureStore, rows: pd.DataFrame):
+        self.store, self.rows = store, rows
+
+    def __iter__(self) -> Iterator:
+        from bench.encoders import collate
+
+        store = self.store
+        for unit in clips.units(self.rows, store.prepared.recordings):
+            waves = clips.waves(unit, store.prepared.root, store.encoder.card.sample_rate, store.clip)
+            for batch in store.plan(waves):
+                yield collate(store.encoder, [waves[i] for i in batch])
+
+
 class FeatureStore:
     """The embeddings of one encoder on disk; ``encode`` fills it, ``gather`` reads rows from it."""
 
@@ -129,23 +145,16 @@ class FeatureStore:
     def _fit(self) -> None:
         rows = stats_rows(self.encoder, self.prepared)
         if rows is not None:
-            self.encoder.fit_stats(self._batches(rows))
+            self.encoder.fit_stats(_Batches(self, rows))
 
-    def _batches(self, rows: pd.DataFrame) -> Iterator:
-        from bench.encoders import collate
-
-        for unit in clips.units(rows, self.prepared.recordings):
-            waves = clips.waves(unit, self.prepared.root, self.encoder.card.sample_rate, self.clip)
-            for batch in self._plan(waves):
-                yield collate(self.encoder, [waves[i] for i in batch])
-
-    def _plan(self, waves: Sequence[np.ndarray]) -> list[list[int]]:
+    def plan(self, waves: Sequence[np.ndarray]) -> list[list[int]]:
+        """Indices of the waves that share a forward pass."""
         return plan_batches([len(wave) for wave in waves], self.encoder, int(BATCH_S * self.encoder.card.sample_rate))
 
     def _unit(self, unit: clips.Unit, wanted: Sequence[Want]) -> dict[Want, np.ndarray]:
         waves = clips.waves(unit, self.prepared.root, self.encoder.card.sample_rate, self.clip)
         out: dict[Want, np.ndarray] = {}
-        for batch in self._plan(waves):
+        for batch in self.plan(waves):
             for want, values in encode_batch(self.encoder, [waves[i] for i in batch], wanted).items():
                 if not np.isfinite(values).all():
                     raise BadInput(

@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping, Sequence
 
 from bench import registry
+from bench.errors import RespBenchError
+from bench.licences import terms
 from bench.tables import BLANK, DISCLAIMER, amount, markdown
+from bench.types import EncoderCard
 
 
 def encoders() -> list[dict]:
-    """One row per listed encoder, from its card."""
+    """One row per listed encoder, from its card. ``weights_present`` is ``yes`` (found, not verified), ``no``, ``none
+    needed``, or ``unknown`` where the folders cannot be searched."""
     return [
         {
             "id": card.id,
-            "rate": card.sample_rate,
-            "default_pooling": card.default_pooling,
-            "poolings": dict(card.dims),
-            "layers": card.layers,
+            "year": card.year,
             "params": card.params,
+            "rate": card.sample_rate,
+            "poolings": dict(card.dims),
+            "default_pooling": card.default_pooling,
+            "layers": card.layers,
             "policies": list(card.policies),
             "trained_on": list(card.trained_on),
-            "parity": card.parity,
             "licence": card.licence,
+            "weight_licence": " or ".join(dict.fromkeys(w.licence or "unstated" for w in card.weights)) or terms(card),
+            "weights_present": _present(card),
+            "parity": card.parity,
         }
         for card in registry.cards(registry.ENCODERS)
     ]
+
+
+def _present(card: EncoderCard) -> str:
+    from model_zoo._checkpoint import at_hand
+
+    if not card.weights:
+        return "none needed"
+    try:
+        return "yes" if at_hand(card) else "no"
+    except RespBenchError:  # RESPBENCH_DATA points nowhere
+        return "unknown"
+
+
+def encoder_table(rows: Sequence[Mapping], present: bool = True) -> str:
+    """``encoders()`` as a Markdown table; without ``present`` it says nothing of this machine."""
+    header = ["id", "year", "parameters", "rate", "dim per pooling", "pretraining data", "weight licence"]
+    header += ["weights present"] if present else []
+    cells = [
+        [
+            row["id"],
+            row["year"] or BLANK,
+            f"{row['params'] / 1e6:.1f} M" if row["params"] else BLANK,
+            f"{row['rate'] / 1000:g} kHz",
+            _dims(row["poolings"]),
+            _text(row["trained_on"]),
+            row["weight_licence"] or BLANK,
+            *([row["weights_present"]] if present else []),
+            row["parity"],
+        ]
+        for row in rows
+    ]
+    return markdown([*header, "parity"], cells, right=(1, 2, 3))
+
+
+def _dims(dims: Mapping[str, int]) -> str:
+    """``768 (mean, max), 9216 (freq)``: poolings of one size together."""
+    sizes: dict[int, list[str]] = {}
+    for pooling, size in dims.items():
+        sizes.setdefault(size, []).append(pooling)
+    return ", ".join(f"{size} ({', '.join(poolings)})" for size, poolings in sizes.items())
 
 
 def tasks() -> list[dict]:
@@ -57,6 +105,7 @@ def open_ended() -> list[str]:
 
 
 LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites}
+TABLES = {"encoders": encoder_table}  # others: table
 
 
 def table(rows: Sequence[Mapping]) -> str:
@@ -66,12 +115,36 @@ def table(rows: Sequence[Mapping]) -> str:
     return markdown(list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
 
 
+def json_text(value: object) -> str:
+    """Any report as JSON."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
 def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {size}" for name, size in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or BLANK
     return str(value)
+
+
+def examined_text(rows: Sequence[Mapping]) -> str:
+    """What ``check`` found of encoders: a line each, then every violation and why anything was not checked."""
+    cells = [
+        [
+            row["id"],
+            row["verdict"],
+            row["weights"] or BLANK,
+            BLANK if row["invariance"] is None else f"{row['invariance']:.1e}",
+            row["wall_s"],
+        ]
+        for row in rows
+    ]
+    lines = [f"{row['id']}: {problem}" for row in rows for problem in row["problems"]]
+    lines += [f"{row['id']}: {row['verdict']}, {row['why']}" for row in rows if row["why"] and not row["weights"]]
+    lines += [f"{row['id']}: {row['weights']}, {row['why']}" for row in rows if row["why"] and row["weights"]]
+    header = ["encoder", "contract", "weights", "alone and in a batch", "seconds"]
+    return "\n\n".join(filter(None, [markdown(header, cells, right=(3, 4)), "\n".join(lines)]))
 
 
 def check_text(report: Mapping) -> str:

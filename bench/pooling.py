@@ -56,7 +56,9 @@ def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
             return torch.cat([mean, _max(grid.hidden, length)], dim=1)
         case "[mean,std]":
             variance = _mean((grid.hidden - mean[:, None, None]).square(), length).mean(dim=1)
-            return torch.cat([mean, variance.sqrt()], dim=1)
+            # a square root has no gradient at 0, which one token or a constant channel gives
+            deviation = torch.where(variance > 0, variance, 1.0).sqrt() * (variance > 0)
+            return torch.cat([mean, deviation], dim=1)
     return mean
 
 

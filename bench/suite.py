@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import floors, metrics, records, registry, run
 from bench import protocol as protocols
 from bench.encoders import load_encoder, require_device
-from bench.errors import BadInput, MissingWeights
+from bench.errors import BadInput, MissingWeights, UnknownId
 from bench.features import FeatureStore
 from bench.manifest import load_task, prepare
 from bench.progress import Progress, silent
@@ -39,12 +39,12 @@ class EncoderChoice:
         id, _, poolings = head.partition(":")
         # a comma inside brackets belongs to a pooling's name, as in [mean,max]
         choice = cls(id, tuple(filter(None, re.split(r",(?![^\[]*\])", poolings))), tuple(layers), weights or None)
-        choice.wanted()
+        if choice.weights is None:  # a checkpoint may have other layers than its card
+            choice.wanted(registry.encoder_card(id))
         return choice
 
-    def wanted(self) -> list[tuple[int, str]]:
-        """Every (layer, pooling) asked for. Raises ``UnknownId`` for an encoder or pooling that does not exist."""
-        card: EncoderCard = registry.encoder_card(self.id)
+    def wanted(self, card: EncoderCard) -> list[tuple[int, str]]:
+        """Every (layer, pooling) asked for, of the encoder as built. Raises ``UnknownId`` for one it does not have."""
         return [run.choice(card, p, layer) for p in self.poolings or (None,) for layer in self.layers or (None,)]
 
 
@@ -103,7 +103,7 @@ def run_suite(
             _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
     for asked in _with_controls(at_hand) if controls else at_hand:
         encoder = load_encoder(asked.id, asked.weights, device, precision)
-        wanted = asked.wanted()
+        wanted = asked.wanted(encoder.card)
         for card, prepared in data:
             combinations = [
                 (want, name, seed, run.encoder_spec(encoder, card, prepared, name, seed, *want))
@@ -149,10 +149,18 @@ def _with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
     for choice in encoders:
         out.append(choice)
         twin = f"random.{choice.id}"
-        if registry.encoder_card(choice.id).weights and twin not in asked:
+        if _has_twin(choice.id) and twin not in asked:
             out.append(EncoderChoice(twin, choice.poolings, choice.layers))
             asked.add(twin)
     return out + [EncoderChoice(id) for id in run.CONTROL_ENCODERS if id not in asked]
+
+
+def _has_twin(id: str) -> bool:
+    """Whether the encoder has an untrained form: it has weights, and its family can build it without them."""
+    try:
+        return bool(registry.encoder_card(f"random.{id}"))
+    except UnknownId:
+        return False
 
 
 def _path(out: Path, spec: dict) -> Path:

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 # --------------------------------------------------------------------------- encoders
 
+PRECISIONS = ("float32", "bfloat16", "float16")  # of a network's arithmetic
+
 
 @dataclass(frozen=True)
 class Weights:
     """One released weight file (or folder) of an encoder.
 
     ``file`` is the name under which it is looked for; ``sha256`` is empty where the release has no fixed digest;
-    ``hub`` is a transformers Hub id, for loaders that take one.
+    ``hub`` is a transformers Hub id, for loaders that take one. ``restricted`` says whether the licence must be agreed
+    to before the first use; None leaves that to the licence's text (``bench.licences``).
     """
 
     file: str
@@ -32,6 +35,7 @@ class Weights:
     size: int | None = None
     licence: str = ""
     hub: str = ""
+    restricted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ class Encoder(Protocol):
     ``forward(wave (B, T) float32 in [-1, 1], length (B,) int64 samples) -> Tokens``; clips shorter than T are
     zero-padded at the end, and a row's tokens depend on ``wave[i, :length[i]]`` alone. Optional: ``batch_length(n)``,
     the padded length of a clip of n samples (clips of equal padded length share a batch; by default n itself), and
-    ``fit_stats(batches)`` for encoders that need statistics of the training clips.
+    ``fit_stats(batches)`` for encoders that need statistics of the training clips: an iterable of (wave, length) that
+    may be iterated over again.
     ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``.
     """
 

@@ -1,15 +1,16 @@
-"""Weight files: found or fetched, verified by SHA-256, read without executing anything, loaded without a silent gap."""
+"""Weight files: found, held to their digest, read without executing anything, loaded without a silent gap."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import pickle
 import re
-import zipfile
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import weight_store
 from bench.errors import CheckpointError, MissingWeights
 from bench.paths import weight_folders
 from bench.types import EncoderCard, Weights
@@ -27,46 +28,96 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
 
     ``weights`` names it explicitly (the file, the transformers folder, a folder that holds the file, or, for an
     encoder that is on the Hub, a Hub id such as ``org/name``, the one case in which something is fetched); its digest
-    may then differ from the card's and shows in the encoder's ``weights_digest``. Otherwise ``card.weights``, which
-    are alternatives in order of preference, are looked for in ``bench.paths.weight_folders()``, and a pinned digest
-    must match. Raises ``MissingWeights`` where there is none, ``CheckpointError`` for a wrong digest or path.
+    may then differ from the release's and shows in the encoder's ``weights_digest``. Otherwise ``card.weights``, which
+    are alternatives in order of preference, are looked for in ``bench.paths.weight_folders()`` and then among what was
+    fetched, and must have the digest of the card, else the one pinned on first use. Raises ``MissingWeights`` where
+    there is none, ``CheckpointError`` for a wrong digest or path.
     """
     if weights is not None:
         path = Path(weights)
         if not path.exists() and HUB_ID.fullmatch(str(weights)) and any(w.hub for w in card.weights):
-            path = _from_hub(str(weights))
+            path = from_hub(str(weights))
         if not path.exists():
             raise CheckpointError(path, f"no such weight file or folder for {card.id}", "check the path")
-        inside = [path / w.file for w in card.weights if path.is_dir() and (path / w.file).exists()]
+        names = [name for w in card.weights for name in (w.file, Path(w.file).name)]
+        inside = [path / name for name in names if path.is_dir() and (path / name).exists()]
         return inside[0] if inside else path
+    there = at_hand(card)
+    if there is None:
+        raise MissingWeights(card.id, _absent(card), _remedy(card, weight_folders()))
+    wanted, path = there
+    verify(card, wanted, path, weight_store.pin(card, wanted))
+    return path
+
+
+def at_hand(card: EncoderCard) -> tuple[Weights, Path] | None:
+    """The first of the card's alternatives that is there, and where: by its name in a folder of
+    ``bench.paths.weight_folders()``, else in the store. Unverified; None where there is none."""
     folders = weight_folders()
     for wanted in card.weights:
         for path in (folder / wanted.file for folder in folders):
             if path.exists():
-                _verify(path, wanted)
-                return path
-    raise MissingWeights(card.id, _absent(card), _remedy(card, folders))
+                return wanted, path
+        if path := weight_store.stored(card, wanted):
+            return wanted, path
+    return None
 
 
-def _from_hub(id: str) -> Path:
-    """The folder of a transformers model of that Hub id, downloaded once into the Hub's own cache, which verifies
-    it. Raises ``CheckpointError``."""
+def trust(card: EncoderCard, sha256: str) -> None:
+    """Pins the digest of the weights at hand if this is their first use. To be called once they have loaded."""
+    there = at_hand(card)
+    if there and not there[0].sha256 and not weight_store.pin(card, there[0]):
+        weight_store.set_pin(card, there[0], sha256, there[1])
+
+
+def verify(card: EncoderCard, wanted: Weights, path: Path, pin: weight_store.Pin | None) -> None:
+    """Holds a file to what is known of the release: the card's digest, else the pinned one, and its size. Raises
+    ``CheckpointError`` that gives what is and what should be."""
+    known = wanted.sha256 or (pin.sha256 if pin else "")
+    if known and (found := digest(path)) == known:
+        return
+    size = tensor_file(path).stat().st_size if wanted.size else None
+    again = f"delete it and fetch it again (respbench fetch {card.id})"
+    own = "name it explicitly as the weights to use it all the same"
+    if size != wanted.size:
+        raise CheckpointError(path, f"has {size} bytes, the released file has {wanted.size}{_looks(path)}", again)
+    if wanted.sha256:
+        problem = f"SHA-256 is {found}, the released file has {known}{_looks(path)}"
+        raise CheckpointError(path, problem, f"{again}, or {own}")
+    if pin:
+        problem = f"SHA-256 is {found}, but {known} was pinned on first use ({pin.date}, {pin.source}){_looks(path)}"
+        remedy = f"find out which is the release; {own}, or pin it anew: respbench fetch {card.id} --from FILE --repin"
+        raise CheckpointError(path, problem, remedy)
+
+
+def _looks(path: Path) -> str:
+    from model_zoo._unreadable import impostor
+
+    what = impostor(path) if path.is_file() else None
+    return f"; it {what[0]}" if what else ""
+
+
+def from_hub(id: str, folder: Path | None = None) -> Path:
+    """The folder of a transformers model of that Hub id, downloaded once into ``folder`` or the Hub's own cache.
+
+    The Hub's client resumes, verifies, and takes a token for gated models from ``HF_TOKEN`` or a log-in. Raises
+    ``CheckpointError``.
+    """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        return Path(snapshot_download(id, allow_patterns=["*.json", *FOLDER_FILES]))
+        for name in FOLDER_FILES:  # the second only where there is no first
+            path = Path(snapshot_download(id, allow_patterns=["*.json", name], local_dir=folder))
+            if (path / name).is_file():
+                break
+        return path
+    except RepositoryNotFoundError as error:  # also what a gated or private one answers
+        remedy = f"accept its terms at https://huggingface.co/{id} and put your token into HF_TOKEN, or check the id"
+        raise CheckpointError(id, "does not exist on the Hub, or is gated or private", remedy) from error
     except (OSError, ValueError) as error:  # its network errors are OSErrors
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(id, f"cannot be had from the Hub ({reason})", "name a local folder of it") from error
-
-
-def _verify(path: Path, wanted: Weights) -> None:
-    if wanted.sha256 and (found := digest(path)) != wanted.sha256:
-        raise CheckpointError(
-            path,
-            f"SHA-256 is {found}, the released file has {wanted.sha256}",
-            "delete it and fetch it again, or name it explicitly as the weights to use it all the same",
-        )
 
 
 def _absent(card: EncoderCard) -> str:
@@ -74,48 +125,18 @@ def _absent(card: EncoderCard) -> str:
 
 
 def _remedy(card: EncoderCard, folders: list[Path]) -> str:
-    """One sentence per released file: address, licence, digest, and where to put it."""
+    """How to get the weights: addresses, licences, digests, and where a file may be put by hand."""
     lines = []
     for w in card.weights:
-        facts = f"licence {w.licence or 'unstated'}, SHA-256 {w.sha256 or 'not pinned'}"
-        if w.hub:
-            lines.append(f"name the Hub id {w.hub} as the weights ({facts})")
-        elif w.urls and w.sha256:
-            lines.append(f"run `respbench fetch {card.id}` ({facts}; from {' or '.join(w.urls)})")
-        elif w.urls:
-            lines.append(f"download {' or '.join(w.urls)} to {folders[0] / w.file} ({facts})")
-    searched = f" (looked in {', '.join(map(str, folders))})"
-    return (", or ".join(lines) or "name the file explicitly") + searched
-
-
-def download(weights: Weights, folder: str | Path) -> Path:
-    """The path of the released file in ``folder``, fetched from its first working address.
-
-    The file is written beside its final place, checked against the pinned SHA-256 and renamed, so that a broken
-    download never looks whole; a file that is already there and verifies is kept. The caller shows
-    ``weights.licence`` before calling. Raises ``CheckpointError`` without an address or a digest, or when every
-    address fails.
-    """
-    import pooch
-
-    target = Path(folder) / weights.file
-    if weights.hub and not weights.urls:
-        raise CheckpointError(target, "is on the Hub", f"name the Hub id {weights.hub} as the weights")
-    if not weights.urls or not weights.sha256:
-        raise CheckpointError(
-            target,
-            "no address or no SHA-256 is pinned, so a download cannot be verified",
-            f"put it at {target} yourself",
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for url in weights.urls:
-        try:
-            pooch.retrieve(url, known_hash=f"sha256:{weights.sha256}", fname=target.name, path=target.parent)
-            return target
-        except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch raises ValueError on a wrong hash
-            failures.append(f"{url}: {error}")
-    raise CheckpointError(target, "; ".join(failures), "check the network and the address, or fetch it by hand")
+        facts = f"licence {w.licence or 'unstated'}, SHA-256 {w.sha256 or 'not known, pinned on first use'}"
+        if w.urls or w.hub:
+            origins = [*w.urls, *([f"the Hub id {w.hub}"] if w.hub else [])]
+            lines.append(f"run `respbench fetch {card.id}` ({facts}; from {' or '.join(origins)})")
+        else:
+            lines.append(f"put it at {folders[0] / w.file} ({facts})")
+    if any(w.hub for w in card.weights):
+        lines.append("name a Hub id as the weights")
+    return ", or ".join(lines) + f" (looked in {', '.join(map(str, folders))})"
 
 
 def digest(path: str | Path) -> str:
@@ -151,26 +172,49 @@ def parameter_digest(module: nn.Module) -> str:
 def load_tensors(path: str | Path) -> dict:
     """The object stored in a checkpoint (a mapping, tensors on the CPU), read without running pickled code.
 
-    Takes a ``.safetensors`` file, a torch file (``weights_only=True``) or a transformers folder that holds one of
-    them. Raises ``CheckpointError`` when the file is damaged or is not a mapping.
+    Takes a ``.safetensors`` file, a torch file or a transformers folder that holds one of them. From a torch file
+    nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built. Raises
+    ``CheckpointError`` that says what the file is instead: damaged, cut short, of another kind, asking for code.
     """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from model_zoo._unreadable import UNREADABLE, diagnosis, impostor
 
     path = tensor_file(path)
+    if not path.is_file():
+        raise CheckpointError(path, "is not there", "check the path")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(path, f"cannot be read as tensors ({reason})", "fetch it again") from error
+        what = impostor(path)
+        content = None if what else _read(path)
+    except UNREADABLE as error:
+        raise CheckpointError(path, *diagnosis(path, error)) from error
+    if what:
+        raise CheckpointError(path, *what)
     if not isinstance(content, dict):
         raise CheckpointError(
             path, f"holds a {type(content).__name__}, not named tensors", "check that it is the weights"
         )
     return content
+
+
+def _read(path: Path) -> object:
+    import torch
+
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected pickle protocol")  # read or refused, which is said
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _harmless() -> list:
+    """What released training checkpoints hold beside tensors and cannot act: the run's options, numpy's scalars."""
+    from numpy import dtype
+    from numpy._core import multiarray
+
+    kinds = [type(dtype(code)) for code in "?bhilqBHILQefd"]
+    scalar = [(multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [argparse.Namespace, dtype, *kinds, *scalar]
 
 
 def load_strict(

@@ -1,15 +1,17 @@
 """Transformer blocks with the tensor names that masked autoencoders of audio are released under.
 
 Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021 (arXiv 2010.11929): pre-norm blocks
-``blocks.N.{norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2}``, patch embedding ``patch_embed.proj``. Geometry is
+``blocks.N.{norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2}``, patch embedding ``patch_embed.proj``; He et al.,
+Masked autoencoders are scalable vision learners, CVPR 2022 (arXiv 2111.06377): the encoder around them. Geometry is
 read from the tensors: heads = width // 64, as in every release of the family.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from bench.errors import CheckpointError
@@ -36,6 +38,9 @@ def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
         raise CheckpointError(
             where, f"lacks the tensors of a vision transformer ({error})", "check that the file belongs to this encoder"
         ) from error
+    if width % HEAD:
+        problem = f"has {width} channels, which heads of {HEAD} do not divide"
+        raise CheckpointError(where, problem, "check that the file belongs to this encoder")
     return Geometry(width, depth, hidden, "blocks.0.attn.qkv.bias" in tensors)
 
 
@@ -88,6 +93,38 @@ class Patches(nn.Module):
         return self.proj(x)
 
 
+class PatchEncoder(nn.Module):
+    """The encoder half of a masked autoencoder: class token, position table, patches, blocks and a final norm.
+
+    ``grid`` is the number of patches (down, across) that the position table covers; smaller images take its first
+    rows and columns.
+    """
+
+    def __init__(self, geometry: Geometry, patch: tuple[int, int], grid: tuple[int, int]):
+        super().__init__()
+        self.grid = grid
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, geometry.width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid[0] * grid[1], geometry.width))
+        self.patch_embed = Patches(geometry.width, patch)
+        self.blocks = blocks(geometry)
+        self.norm = nn.LayerNorm(geometry.width, EPS)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Every block's output (B, 1 + N, D) for images (B, 1, H, W): the class token, then the patches row by row;
+        ``norm`` is not applied."""
+        x = self.patch_embed(image)  # (B, D, H', W')
+        positions = self.pos_embed[:, 1:].unflatten(1, self.grid)[:, : x.shape[2], : x.shape[3]]
+        x = x.flatten(2).transpose(1, 2) + positions.flatten(1, 2)
+        first = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
+        return list(outputs(self.blocks, torch.cat([first, x], dim=1)))
+
+    def initialise(self) -> None:
+        """As masked autoencoders start: see the function of this name, with sinusoidal positions."""
+        initialise(self)
+        with torch.no_grad():
+            self.pos_embed.zero_()[0, 1:] = sinusoids(self.pos_embed.shape[2], self.grid)
+
+
 def blocks(geometry: Geometry) -> nn.ModuleList:
     """The stack, to be kept under the name ``blocks``."""
     return nn.ModuleList(Block(geometry) for _ in range(geometry.depth))
@@ -111,3 +148,25 @@ def initialise(module: nn.Module) -> None:
     for name, parameter in module.named_parameters():
         if name.rpartition(".")[2] in ("cls_token", "pos_embed"):
             nn.init.normal_(parameter, std=0.02)
+
+
+def sinusoids(width: int, grid: tuple[int, int]) -> Tensor:
+    """Two-dimensional position table (rows * columns, width): sine and cosine of the column, then of the row, at
+    wavelengths from 2 pi to 20,000 pi."""
+    frequency = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+    row, column = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
+    angles = [place.flatten()[:, None] * frequency for place in (column, row)]
+    return torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1).to(torch.float32)
+
+
+def chunked(x: Tensor, size: int, encode: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
+    """What ``encode`` gives for consecutive chunks of ``size`` along dimension 1 of x (B, N, ...), joined along
+    dimension 1. Whole chunks go through it as one batch, what remains (1 to size - 1) as another."""
+    whole = x.shape[1] // size
+    parts = []
+    if whole:
+        chunks = x[:, : whole * size].unflatten(1, (whole, size)).flatten(0, 1)
+        parts.append([y.unflatten(0, (-1, whole)).flatten(1, 2) for y in encode(chunks)])
+    if x.shape[1] > whole * size:
+        parts.append(encode(x[:, whole * size :]))
+    return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]

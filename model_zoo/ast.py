@@ -5,8 +5,13 @@ Checkpoint: https://github.com/YuanGongND/ast (``audioset_10_10_0.4593.pth`` and
 port https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593. Licence: BSD-3-Clause (code; the weights carry no
 licence of their own). Trained on: ImageNet (initialisation), AudioSet (supervised).
 
-Front end: kaldi log-mel, 128 bands, Hann window; the first 1,024 frames, shorter clips padded **after** the fbank with
-zeros, then (x + 4.2677393) / (2 * 4.5689974), so padding becomes +0.467. Tokens are cls, dist and 12 x 101 patches.
+Front end: kaldi log-mel, 128 bands, Hann window, (x - mean) / (2 * std).
+Policy ``upstream``: the first 1,024 frames, shorter clips padded **after** the fbank with zeros, AudioSet's mean
+-4.2677393 and std 4.5689974, so padding becomes +0.467; tokens are cls, dist and 12 x 101 patches.
+Policy ``evar`` (eval-audio-repr): the clip's own frames, at least one patch and at most 1,024; the position table is
+fitted to them as the original does, cut from its middle for fewer columns and stretched bilinearly for more; mean and
+std of the training clips' log-mels, each at its own length, AudioSet's until they are measured. What unit a clip is
+padded to before that is the protocol's business (eval-audio-repr: a fixed one).
 ``published`` = (cls + dist) / 2 after the final norm, as eval-audio-repr and the original's head take it; ``mean`` is
 the plain mean of the patch tokens, padding included; ``cls`` the class token alone.
 Geometry is read from the tensors: heads = width // 64, the stride is the one of 10, 12, 14, 16 that gives the stored
@@ -25,12 +30,13 @@ from bench.types import EncoderCard, Weights
 from model_zoo._cards import dims
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from torch import Tensor, nn
 
 RATE, BANDS, FRAMES, PATCH = 16000, 128, 1024, 16
-SAMPLES = 400 + 160 * (FRAMES - 1)  # that fill 1,024 frames
+SIZE, HOP = 400, 160  # samples of kaldi's frames
+SAMPLES = SIZE + HOP * (FRAMES - 1)  # that fill 1,024 frames
 MEAN, STD = -4.2677393, 4.5689974  # over AudioSet, published with the code
 STRIDES = (10, 12, 14, 16)
 IGNORED = (r"v\.head(_dist)?\..*", r"mlp_head\..*", r"classifier\..*")
@@ -63,6 +69,7 @@ CARDS = (
     EncoderCard(
         id="ast.base",
         version=1,
+        year=2021,
         sample_rate=RATE,
         min_s=0.025,
         max_s=SAMPLES / RATE,
@@ -88,6 +95,8 @@ CARDS = (
         trained_on=("imagenet", "audioset"),
         parity="golden",
         default_pooling="published",
+        policies=("upstream", "evar"),
+        notes="evar: the clip's own length, the training clips' mean and deviation",
     ),
 )
 
@@ -135,6 +144,24 @@ def _patches(size: int, patch: int, stride: int) -> int:
     return (size - patch) // stride + 1
 
 
+def fitted(table: Tensor, shape: tuple[int, int], times: int) -> Tensor:
+    """The position table (1, 2 + F' * T', D) of a grid ``shape`` = (F', T') for ``times`` columns: those around the
+    middle, or a bilinear stretch; the two leading tokens keep their positions."""
+    import torch
+    from torch.nn import functional
+
+    bands, columns = shape
+    if times == columns:
+        return table
+    grid = table[:, 2:].unflatten(1, shape).permute(0, 3, 1, 2)  # (1, D, F', T')
+    if times < columns:
+        start = columns // 2 - times // 2
+        grid = grid[..., start : start + times]
+    else:
+        grid = functional.interpolate(grid, size=(bands, times), mode="bilinear")
+    return torch.cat([table[:, :2], grid.flatten(2).transpose(1, 2)], dim=1)
+
+
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The transformer with the released weights, or with transformers' own initialisation at base geometry."""
     import dataclasses
@@ -142,7 +169,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
 
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter
+    from model_zoo._adapter import Adapter, full_precision
     from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._compat import import_torchaudio
     from model_zoo._frontend import KaldiFbank
@@ -151,42 +178,52 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from transformers import ASTConfig, ASTModel
 
     class Ast(Adapter):
+        """Under ``upstream``: 1,024 frames."""
+
         def __init__(self, geometry: dict[str, int]):
             config = ASTConfig(layer_norm_eps=1e-6, max_length=FRAMES, num_mel_bins=BANDS, **geometry)
-            self.stride = config.time_stride
-            self.shape = tuple(_patches(size, config.patch_size, self.stride) for size in (BANDS, FRAMES))  # (F', T')
+            self.patch, self.stride = config.patch_size, config.time_stride
+            self.shape = tuple(_patches(size, self.patch, self.stride) for size in (BANDS, FRAMES))  # (F', T')
             width, bands = config.hidden_size, self.shape[0]
             offered = dims(width, bands, published=width, cls=True)
-            grid, layers = (self.stride * 0.01, bands), config.num_hidden_layers
+            grid, layers = (self.stride * HOP / RATE, bands), config.num_hidden_layers
             super().__init__(dataclasses.replace(card, dims=offered, grid=grid, layers=layers))
             self.model = ASTModel(config)
             self.frontend = KaldiFbank(RATE, BANDS, window="hanning")
+            self.register_buffer("mean", torch.tensor(MEAN), persistent=False)
+            self.register_buffer("std", torch.tensor(STD), persistent=False)
 
         def batch_length(self, n: int) -> int:
             """The samples of 1,024 frames: all clips share batches, being padded behind the front end."""
             return SAMPLES
 
+        @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
             """Normalised log-mel (B, 1024, bands) of wave (B, batch_length), padded behind each clip's last frame."""
-            frames = self.frontend(wave)
-            real = torch.arange(FRAMES, device=wave.device) < self.frontend.frames(length)[:, None]  # (B, frames)
-            return (frames * real[..., None] - MEAN) / (2 * STD)
+            return (self.frontend(wave) * self.real(length, FRAMES)[..., None] - self.mean) / (2 * self.std)
+
+        def real(self, length: Tensor, frames: int) -> Tensor:
+            """(B, frames), True for the frames within each clip."""
+            return torch.arange(frames, device=length.device) < self.frontend.frames(length)[:, None]
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            x = self.model.embeddings(self.fbank(wave, length))  # (B, 2 + F' * T', D)
+            embeddings, fbank = self.model.embeddings, self.fbank(wave, length)
+            bands, times = self.shape[0], _patches(fbank.shape[1], self.patch, self.stride)
+            leading = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1).expand(len(wave), -1, -1)
+            x = torch.cat([leading, embeddings.patch_embeddings(fbank)], dim=1)  # (B, 2 + F' * T', D)
+            x = x + fitted(embeddings.position_embeddings, self.shape, times)
             outputs = []
             for layer in self.model.layers:
                 x = layer(x)
                 outputs.append(x)
             outputs[-1] = x = self.model.layernorm(x)
-            bands, times = self.shape
             count = torch.full_like(length, times)
             valid = (-(-self.frontend.frames(length) // self.stride)).clamp_max(times)
             layers = tuple(
                 Grid(
                     y[:, 2:].unflatten(1, (bands, times)).transpose(1, 2),  # frequency-major to (B, T', F', D)
                     count,
-                    self.stride * 0.01,
+                    self.stride * HOP / RATE,
                     f"block{i}",
                     valid,
                     y[:, 0],
@@ -195,9 +232,42 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             )
             return Tokens(layers, (x[:, 0] + x[:, 1]) / 2)
 
+    class Evar(Ast):
+        """Under ``evar``: the clip's own length and the training clips' statistics."""
+
+        needs_stats = True
+
+        def frames(self, n: int) -> int:
+            """Frames of a clip of n samples, padded to at least one patch."""
+            return self.frontend.frames(max(n, SIZE + HOP * (self.patch - 1)))
+
+        def batch_length(self, n: int) -> int:
+            """The most samples that give as many patches as n."""
+            patches = _patches(self.frames(n), self.patch, self.stride)
+            return SIZE + HOP * (self.patch + self.stride * patches - 1) - 1
+
+        @full_precision
+        def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
+            """Normalised log-mel (B, frames of the longest clip, bands) of wave (B, batch_length)."""
+            return (self.frontend(wave)[:, : self.frames(int(length.max()))] - self.mean) / (2 * self.std)
+
+        @torch.no_grad()
+        def fit_stats(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+            """Measures mean and standard deviation over all log-mels of ``batches`` of (wave, length)."""
+            count, total, squares = 0, 0.0, 0.0
+            for wave, length in batches:
+                values = self.frontend(wave)
+                values = values[self.real(length, values.shape[1])].double() - MEAN  # near zero: no cancellation
+                count, total = count + values.numel(), total + float(values.sum())
+                squares += float(values.square().sum())
+            mean = total / count
+            self.mean.fill_(MEAN + mean)
+            self.std.fill_(max(squares / count - mean**2, 1e-12) ** 0.5)
+
+    kind = Evar if card.policy == "evar" else Ast
     if weights is None:
-        return Ast({}).eval()
+        return kind({}).eval()
     tensors = renamed(load_tensors(weights))
-    encoder = Ast(read(tensors, weights))
+    encoder = kind(read(tensors, weights))
     load_strict(encoder.model, tensors, IGNORED, weights)
     return encoder.eval()

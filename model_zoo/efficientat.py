@@ -5,15 +5,18 @@ ICASSP 2023 (arXiv 2211.04772); blocks of Howard et al., Searching for MobileNet
 Checkpoint: https://github.com/fschmid56/EfficientAT, release v0.0.1. Licence: MIT, code and weights.
 Trained on: ImageNet (initialisation), AudioSet (with PaSST as teacher).
 
-``mnXX`` is the width multiplier times ten. Widths, kernels and squeeze-excitation are read from the tensors; strides
-and activations are the paper's plan. ``published`` is the global average pool of the last map. The classifier head
-is ignored. Deviations from the original: none at evaluation; clips with the same number of frames are batched, each
-mirrored about its own end, where the original pads whole batches. The untrained twin uses torch's default
-initialisation of each layer.
+``mnXX`` is the width multiplier times ten; a file of another width is read under any of the ids. Widths, kernels and
+squeeze-excitation are read from the tensors; strides and activations are the paper's plan. ``published`` is the global
+average pool of the last map; the layers are the stem, the 15 blocks and the last convolution. Parity is shown on
+mn04's released weights. The classifier head is ignored. Deviations from the original: none at evaluation; clips with
+the same number of frames are batched, each mirrored about its own end, where the original pads whole batches. The
+untrained twin uses torch's default initialisation of each layer.
 """
 
 from __future__ import annotations
 
+import operator
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BANDS, HOP, FFT, WINDOW = 128, 320, 1024, 800
-STRIDE = 32  # of the network, in time and in frequency
 # MobileNetV3-large: kernel, expansion, output channels, squeeze-excitation, hard swish (else ReLU), stride
 PLAN = (
     (3, 16, 16, False, False, 1),
@@ -46,35 +48,51 @@ PLAN = (
     (5, 960, 160, True, True, 1),
 )
 STEM, LAST = 16, 960
+STRIDES = tuple(accumulate([2, *(stride for *_, stride in PLAN), 1], operator.mul))  # of every stage's map in frames
+STRIDE = STRIDES[-1]
 IGNORED = (r"classifier\..*",)
 RELEASE = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1"
 
 
-CARDS = (
-    EncoderCard(
-        id="efficientat.mn04",
+def _card(name: str, width: int, params: int, weights: Weights) -> EncoderCard:
+    return EncoderCard(
+        id=f"efficientat.{name}",
         version=1,
+        year=2023,
         sample_rate=32000,
         min_s=0.32,
-        dims=dims(384, BANDS // STRIDE, published=384),
+        dims=dims(width, BANDS // STRIDE, published=width),
         frontend="pre-emphasis, kaldi log-mel, 128 bands 0-15 kHz, 25/10 ms, 32 kHz",
         citation="Schmid et al., Efficient large-scale audio tagging, ICASSP 2023",
         licence="MIT",
         grid=(STRIDE * HOP / 32000, BANDS // STRIDE),
-        params=516_128,
-        weights=(
-            Weights(
-                file="mn04_as_mAP_432.pt",
-                urls=(f"{RELEASE}/mn04_as_mAP_432.pt",),
-                sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
-                size=4_066_513,
-                licence="MIT",
-            ),
-        ),
+        layers=len(STRIDES),
+        params=params,
+        weights=(weights,),
         trained_on=("imagenet", "audioset"),
         parity="golden",
         default_pooling="published",
+    )
+
+
+def _release(file: str, sha256: str = "", size: int | None = None) -> Weights:
+    return Weights(file=file, urls=(f"{RELEASE}/{file}",), sha256=sha256, size=size, licence="MIT")
+
+
+CARDS = (
+    _card(
+        "mn04",
+        384,
+        516_128,
+        _release("mn04_as_mAP_432.pt", "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c", 4_066_513),
     ),
+    _card(
+        "mn10",
+        960,
+        2_971_664,
+        _release("mn10_as_mAP_471.pt", "0bd7dc2443af498c289a2e739f02ebb515d6aa3fd3ab9db539c86123ae368a4e", 19_708_753),
+    ),
+    _card("mn20", 1920, 11_641_880, _release("mn20_as_mAP_478.pt")),
 )
 
 
@@ -124,7 +142,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from torch import nn
 
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter
+    from model_zoo._adapter import Adapter, full_precision
     from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._frontend import kaldi_mel, reflected
 
@@ -181,6 +199,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """The most samples that give as many frames as n."""
             return -(-n // HOP) * HOP
 
+        @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
             """Normalised log-mel (B, bands, frames) of wave (B, batch_length)."""
             emphasised = wave[:, 1:] - 0.97 * wave[:, :-1]
@@ -192,11 +211,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return ((self.mel @ power + 1e-5).log() + 4.5) / 5
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            spectrogram = self.fbank(wave, length)[:, None].contiguous(memory_format=torch.channels_last)
-            map_ = self.features(spectrogram)  # (B, D, F', T')
-            hidden = map_.permute(0, 3, 2, 1)  # (B, T', F', D)
-            tokens = torch.full_like(length, hidden.shape[1])
-            return Tokens((Grid(hidden, tokens, card.grid[0], "features"),), map_.mean(dim=(2, 3)))
+            x = self.fbank(wave, length)[:, None].contiguous(memory_format=torch.channels_last)
+            grids = []
+            for i, stage in enumerate(self.features):
+                x = stage(x)  # (B, D, F', T')
+                tokens = torch.full_like(length, x.shape[3])
+                grids.append(Grid(x.permute(0, 3, 2, 1), tokens, HOP * STRIDES[i] / card.sample_rate, f"stage{i}"))
+            return Tokens(tuple(grids), x.mean(dim=(2, 3)))
 
     if weights is None:
         width = int(card.id.partition("@")[0][-2:]) / 10

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 BANDS = 128
-PERCENTILES = (5, 25, 50, 75, 95)
-STATISTICS = 2 + len(PERCENTILES)
+STATISTICS = 7  # mean, deviation, five percentiles
 
 CARDS = (
     EncoderCard(
@@ -35,6 +34,7 @@ CARDS = (
         frontend="kaldi log-mel, 128 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz",
         citation="Povey et al., The Kaldi speech recognition toolkit, ASRU 2011",
         licence="MIT",
+        year=2011,
         grid=(0.010, 1),
         parity="golden",
         default_pooling="published",
@@ -45,34 +45,7 @@ CARDS = (
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The weightless encoder; ``weights`` is not used."""
-    import torch
-    from torch import Tensor
-
-    from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter
     from model_zoo._frontend import KaldiFbank
+    from model_zoo._statistics import FrameStatistics
 
-    def percentiles(frames: Tensor) -> list[Tensor]:
-        """Linear-interpolation percentiles of (B, T', bands) over time; torch.quantile limits the input's size."""
-        ordered = frames.sort(dim=1).values
-        at = [q / 100 * (frames.shape[1] - 1) for q in PERCENTILES]
-        pairs = [(ordered[:, int(a)], ordered[:, min(int(a) + 1, frames.shape[1] - 1)], a - int(a)) for a in at]
-        return [torch.lerp(low, high, share) for low, high, share in pairs]
-
-    class FbankStats(Adapter):
-        def __init__(self) -> None:
-            super().__init__(card)
-            self.fbank = KaldiFbank(card.sample_rate, BANDS, window="povey", scale=2.0**15)
-
-        def batch_length(self, n: int) -> int:
-            """The most samples that give as many frames as n, so that a batch needs no mask."""
-            return (self.fbank.frames(n)) * self.fbank.hop + self.fbank.size - 1
-
-        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            frames = self.fbank(wave)[:, : self.fbank.frames(int(length[0]))]  # (B, T', bands)
-            clip = torch.stack([frames.mean(1), frames.std(1, correction=0), *percentiles(frames)], dim=1)
-            tokens = torch.full_like(length, frames.shape[1])
-            grid = Grid(frames[:, :, None], tokens, card.grid[0], "fbank")
-            return Tokens((grid,), clip.flatten(1))
-
-    return FbankStats().eval()
+    return FrameStatistics(card, KaldiFbank(card.sample_rate, BANDS, window="povey", scale=2.0**15)).eval()

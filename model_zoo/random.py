@@ -45,7 +45,8 @@ def card(id: str) -> EncoderCard:
         known = registry.encoder_card(original)
     except UnknownId as error:
         raise KeyError(id) from error
-    if not known.weights:
+    module = registry.family(registry.ENCODERS, original)
+    if not known.weights or not getattr(module, "has_untrained", lambda card: True)(known):
         raise KeyError(id)
     return dataclasses.replace(
         known,
@@ -71,13 +72,18 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def __init__(self, encoder: nn.Module):
             super().__init__()
             self.encoder = encoder
-            self.card = card
+            # what the input policy changed, the twin has too
+            own = ("sample_rate", "min_s", "max_s", "dims", "grid", "layers", "pool_layer")
+            self.card = dataclasses.replace(card, **{name: getattr(encoder.card, name) for name in own})
             self.weights_digest = parameter_digest(encoder)
 
         @property
         def needs_stats(self) -> bool:
-            """Whether there are BatchNorm statistics to measure."""
-            return bool(self._norms())
+            """Whether there are statistics to measure: the original's own, or those of BatchNorm."""
+            return self._has_input_statistics() or bool(self._norms())
+
+        def _has_input_statistics(self) -> bool:
+            return getattr(self.encoder, "needs_stats", False)
 
         def _norms(self) -> list[nn.Module]:
             return [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -91,11 +97,14 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         @torch.no_grad()
         def fit_stats(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-            """Measures the BatchNorm statistics on ``batches`` of (wave, length); without BatchNorm reads nothing.
+            """Measures what the original measures, then the BatchNorm statistics, on ``batches`` of (wave, length);
+            without either reads nothing.
 
             A batch weighs by its number of clips, so that a lone long clip counts as one. Measuring again starts
             afresh.
             """
+            if self._has_input_statistics():
+                self.encoder.fit_stats(batches)
             norms = self._norms()
             if not norms:
                 return

@@ -41,6 +41,7 @@ CARDS = (
         frontend="Whisper log-mel, 80 Slaney bands, 25/10 ms, clamped per clip, 16 kHz",
         citation="Radford et al., Robust speech recognition via large-scale weak supervision, ICML 2023",
         licence="MIT",
+        year=2023,
         grid=(TOKEN / RATE, 1),
         layers=6,
         params=20_590_592,
@@ -84,7 +85,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from torch import nn
 
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter
+    from model_zoo._adapter import Adapter, full_precision
     from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._compat import import_torchaudio
 
@@ -109,6 +110,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             step = round(STEP_S * RATE)
             return max(round(SHORTEST_S * RATE), -(-n // step) * step)
 
+        @full_precision
         def log_mel(self, wave: Tensor) -> Tensor:
             """Normalised log-mel (B, bands, L // 160) of wave (B, L), L a multiple of 160."""
             margin = FFT // 2

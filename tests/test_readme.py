@@ -10,7 +10,7 @@ import soundfile
 import bench
 import model_zoo
 import tasks
-from bench import cli, registry
+from bench import cli, listing, registry
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -75,3 +75,7 @@ def test_every_command_in_the_readme_parses():
     assert len(lines) > 10
     for line in lines:
         cli.build_parser().parse_args(line.split())
+
+
+def test_the_table_of_encoders_is_the_one_that_is_registered():
+    assert listing.encoder_table(listing.encoders(), present=False) in README

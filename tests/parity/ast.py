@@ -1,8 +1,13 @@
-"""AST: the released checkpoint format against the original's front end, tokens and embeddings."""
+"""AST: the released checkpoint format against the original's front end, tokens and embeddings, and its position table
+fitted to other lengths."""
 
 import torch
 
+from model_zoo.ast import fitted
 from parity import Case, pooled
+from parity.golden import drawn
+
+POSITIONS = {98: 9, 498: 49, 798: 79, 998: 99, 1024: 101, 1198: 119}  # frames: columns of patches
 
 
 def outputs(encoder, tokens, wave, length):
@@ -18,4 +23,23 @@ def outputs(encoder, tokens, wave, length):
     }
 
 
-CASES = (Case("ast", "ast.base", outputs, skip={"/logits": "heads are not part of the encoder"}, paper_params="87 M"),)
+def positions(encoder, golden):
+    """The full-size network's table: a position's value depends on no other channel."""
+    bands, columns = encoder.shape
+    table = torch.from_numpy(drawn("v.pos_embed", (1, 2 + bands * columns, 768), "posemb"))
+    return {
+        f"tdim{frames}/pos_embed_first32": ("tokens", fitted(table, encoder.shape, columns)[0, :, :32])
+        for frames, columns in POSITIONS.items()
+    }
+
+
+CASES = (
+    Case(
+        "ast",
+        "ast.base",
+        outputs,
+        skip={"/logits": "heads are not part of the encoder"},
+        extra=positions,
+        paper_params="87 M",
+    ),
+)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 COMPACT = Path(__file__).parent.parent / "golden"
+CLICK_S = 0.3
 DURATIONS_S = {"s04": 0.4, "s5": 5.0, "s12": 12.0, "s60": 60.0}
 
 
@@ -23,7 +24,7 @@ class Golden:
 
     def __init__(self, folder: Path, name: str):
         self.folder, self.name = folder / name, name
-        self.arrays = dict(np.load(self.folder / "golden.npz"))
+        self.arrays = {key: array for path in self.folder.glob("golden*.npz") for key, array in np.load(path).items()}
 
     @property
     def has_full(self) -> bool:
@@ -60,6 +61,8 @@ class Golden:
                 kept = reduced.get(key)
                 value = kept if kept is not None and list(kept.shape) == shape else np.zeros(shape, dtype)
             state[key] = torch.from_numpy(np.array(value, dtype=dtype))
+        meta = json.loads((self.folder / "manifest_full.json").read_text())["meta"] or {}
+        skeleton["rest"] |= {key: meta[key] for key in skeleton["rest"] if key in meta}  # a configuration in the file
         return self._write(folder, skeleton, state)
 
     def manifest(self, file: str) -> list[tuple[str, list[int], str, str]]:
@@ -118,8 +121,8 @@ def synthetic_signal(seconds: float, rate: int) -> np.ndarray:
     wave *= 0.55 - 0.45 * np.cos(2 * np.pi * 0.3 * t + 0.7)
     for _ in range(max(2, int(6 * seconds))):
         start, frequency, height = rng.uniform(0, seconds), rng.uniform(200, 3000), rng.uniform(0.1, 0.5)
-        since = t - start
-        after = since >= 0
-        wave[after] += height * np.exp(-since[after] / 0.006) * np.sin(2 * np.pi * frequency * since[after])
+        heard = slice(*np.searchsorted(t, [start, start + CLICK_S]))  # what comes later changes no bit of float32
+        since = t[heard] - start
+        wave[heard] += height * np.exp(-since / 0.006) * np.sin(2 * np.pi * frequency * since)
     wave += 2e-3 * rng.standard_normal(n)
     return (wave / 1.6).astype(np.float32)

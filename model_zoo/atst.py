@@ -1,0 +1,180 @@
+"""ATST-Frame: a teacher-student transformer on spectrogram frames, trained on AudioSet without labels.
+
+Paper: Li, Shao, Li, Self-supervised audio teacher-student transformer for both clip-level and frame-level tasks,
+IEEE/ACM TASLP 2024 (arXiv 2306.04186). Checkpoint: https://github.com/Audio-WestlakeU/audiossl,
+``atstframe_base.ckpt`` (https://drive.google.com/file/d/1bGJSZWlAIIJ6GL5Id5dW0PTB72DL-QDQ). Licence: MIT (code),
+CC BY 4.0 (weights). Trained on: AudioSet (self-supervised).
+
+Front end: 64 HTK mel bands 60-7800 Hz of 64/10 ms frames, decibels floored 80 dB below the clip's maximum, scaled so
+that -79.6482 to 50.6842 dB becomes -1 to 1. Clips are cut into chunks of 1,001 frames (10 s); a token is four frames
+with all their bands (40 ms), frames short of four at a chunk's end are dropped. No class token.
+``published`` = the means over time of all blocks' outputs, concatenated, each chunk counting the same, as in the
+original's scene embedding and in eval-audio-repr. All layers are given after ``norm_frame``, as published.
+A last chunk of one to three frames has no token and counts as zero in ``published``, as in the original: it halves
+the embedding of a clip of 10.01 s. The other poolings act on the tokens of all chunks, so chunks weigh by length.
+Geometry is read from the tensors: heads = width // 64. Deviations: none at evaluation. The student, both projectors,
+the predictor and the mask token are ignored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.types import EncoderCard, Weights
+from model_zoo._cards import dims
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from model_zoo._vit import Geometry
+
+RATE, BANDS, FFT, HOP = 16000, 64, 1024, 160
+CHUNK = 1001  # frames
+RANGE_DB = 80.0
+LOWEST_DB, HIGHEST_DB = -79.6482, 50.6842  # over AudioSet, published with the code
+BASE = (768, 12, 3072, False)  # channels, blocks, channels inside the MLP, whether qkv has a bias
+TEACHER = "model.teacher.encoder."
+IGNORED = (r"mask_embed", r"model\.student\..*", r"model\.teacher\.(projector|predictor)\..*")
+
+CARDS = (
+    EncoderCard(
+        id="atst.frame",
+        version=1,
+        sample_rate=RATE,
+        min_s=0.04,
+        year=2023,
+        dims=dims(768, published=12 * 768),
+        frontend="log-mel in dB, 64 HTK bands 60-7800 Hz, 64/10 ms, scaled to [-1, 1], chunks of 10 s, 16 kHz",
+        citation="Li et al., Self-supervised audio teacher-student transformer, IEEE/ACM TASLP 2024",
+        licence="MIT",
+        grid=(0.04, 1),
+        layers=12,
+        params=85_418_496,
+        weights=(
+            Weights(
+                file="atstframe_base.ckpt",
+                urls=("https://drive.google.com/file/d/1bGJSZWlAIIJ6GL5Id5dW0PTB72DL-QDQ",),
+                licence="CC BY 4.0",
+            ),
+        ),
+        trained_on=("audioset",),
+        parity="golden",
+        default_pooling="published",
+        notes="published: 12 blocks concatenated; chunks of 10 s averaged",
+    ),
+)
+
+
+class Layout(NamedTuple):
+    """What a checkpoint's tensors say: the blocks' sizes, frames of a token, tokens of a chunk."""
+
+    blocks: Geometry
+    patch: int
+    positions: int
+
+
+def read(tensors: Mapping[str, Tensor], where: object) -> Layout:
+    """The layout of an ATST-Frame encoder. Raises ``CheckpointError``."""
+    from bench.errors import CheckpointError
+    from model_zoo import _vit
+
+    remedy = "take an ATST-Frame checkpoint of the release"
+    blocks = _vit.read(tensors, where)
+    try:
+        patch = tensors["patch_embed.patch_embed.weight"].shape[1] // BANDS
+        positions = tensors["pos_embed"].shape[1] - 1
+    except (KeyError, IndexError) as error:
+        raise CheckpointError(where, f"lacks the tensors of ATST-Frame ({error})", remedy) from error
+    if not patch or positions != CHUNK // patch:
+        problem = f"has {positions} positions for tokens of {patch} frames, not chunks of {CHUNK} frames"
+        raise CheckpointError(where, problem, remedy)
+    return Layout(blocks, patch, positions)
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The teacher with the released weights, or as its training starts at base geometry."""
+    import dataclasses
+
+    import torch
+    from torch import nn
+
+    from bench.types import Grid, Tokens
+    from model_zoo import _vit
+    from model_zoo._adapter import Adapter, full_precision
+    from model_zoo._checkpoint import load_strict, load_tensors
+    from model_zoo._frontend import MelSpectrogram, decibels
+
+    class Teacher(nn.Module):
+        """Frames in groups of ``patch``, a linear embedding, learnt positions, blocks, a norm for their outputs."""
+
+        def __init__(self, layout: Layout):
+            super().__init__()
+            width = layout.blocks.width
+            self.patch = layout.patch
+            self.pos_embed = nn.Parameter(torch.zeros(1, 1 + layout.positions, width))  # the first is not used
+            self.patch_embed = nn.ModuleDict({"patch_embed": nn.Linear(BANDS * layout.patch, width)})
+            self.blocks = _vit.blocks(layout.blocks)
+            self.norm_frame = nn.LayerNorm(width, _vit.EPS)
+
+        def initialise(self) -> None:
+            """Normal matrices and positions of standard deviation 0.02, cut at 2; zero biases."""
+            for name, parameter in self.named_parameters():
+                if name == "pos_embed" or parameter.ndim == 2:
+                    nn.init.trunc_normal_(parameter, std=0.02)
+                elif name.endswith("bias"):
+                    nn.init.zeros_(parameter)
+
+        def forward(self, frames: Tensor) -> list[Tensor]:
+            """Every block's output (B, N // patch, D) on frames (B, N, bands), after the norm."""
+            groups = frames[:, : frames.shape[1] // self.patch * self.patch].unflatten(1, (-1, self.patch))
+            x = self.patch_embed["patch_embed"](groups.transpose(2, 3).flatten(2))  # bands outer, frames inner
+            x = x + self.pos_embed[:, 1 : 1 + x.shape[1]]
+            return [self.norm_frame(y) for y in _vit.outputs(self.blocks, x)]
+
+    class Atst(Adapter):
+        def __init__(self, layout: Layout):
+            width, depth = layout.blocks.width, layout.blocks.depth
+            offered, grid = dims(width, published=depth * width), (layout.patch * HOP / RATE, 1)
+            super().__init__(dataclasses.replace(card, dims=offered, grid=grid, layers=depth))
+            self.teacher, self.positions = Teacher(layout), layout.positions
+            self.frontend = MelSpectrogram(RATE, FFT, HOP, BANDS, 60.0, 7800.0, scale="htk", norm=None)
+
+        def batch_length(self, n: int) -> int:
+            """The most samples that give as many frames as n."""
+            return self.frontend.samples(n)
+
+        @full_precision
+        def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
+            """Scaled mel spectrogram (B, frames, bands) of wave (B, batch_length)."""
+            level = decibels(self.frontend(wave, length))
+            level = torch.maximum(level, level.amax(dim=(1, 2), keepdim=True) - RANGE_DB)
+            return 2 * (level - LOWEST_DB) / (HIGHEST_DB - LOWEST_DB) - 1
+
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            frames = self.fbank(wave, length)
+            hidden = _vit.chunked(frames, CHUNK, self.teacher)  # each (B, T', D)
+            chunks = -(-frames.shape[1] // CHUNK)
+            clip = [self._averaged(y.float()) / chunks for y in hidden]
+            count = torch.full_like(length, hidden[0].shape[1])
+            layers = tuple(
+                Grid(y[:, :, None], count, self.card.grid[0], f"block{i}") for i, y in enumerate(hidden, start=1)
+            )
+            return Tokens(layers, torch.cat(clip, dim=1))
+
+        def _averaged(self, hidden: Tensor) -> Tensor:
+            """Sum over chunks of the mean (B, D) of each chunk's tokens, with the original's guard against none."""
+            return sum(chunk.sum(dim=1) / (chunk.shape[1] + 1e-6) for chunk in hidden.split(self.positions, dim=1))
+
+    if weights is None:
+        blocks = _vit.Geometry(*BASE)
+        encoder = Atst(Layout(blocks, 4, CHUNK // 4))
+        encoder.teacher.initialise()
+        return encoder.eval()
+    content = load_tensors(weights)
+    tensors = {key.removeprefix(TEACHER): tensor for key, tensor in content.get("state_dict", content).items()}
+    encoder = Atst(read(tensors, weights))
+    load_strict(encoder.teacher, tensors, IGNORED, weights)
+    return encoder.eval()

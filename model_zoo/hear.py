@@ -1,0 +1,168 @@
+"""Any module of the HEAR API by its importable name: ``hear.<module>``, such as ``hear.hear21passt.base``.
+
+API: Turian et al., HEAR: Holistic evaluation of audio representations, PMLR 176, 2022 (arXiv 2203.03022),
+https://hearbenchmark.com/hear-api.html: ``load_model``, ``get_timestamp_embeddings``, ``get_scene_embeddings``, and a
+model with ``sample_rate``, ``timestamp_embedding_size``, ``scene_embedding_size``. Checkpoint, licence and training
+data are the module's own. Naming a module runs its code; PyTorch modules alone are taken.
+
+Tokens are the timestamp embeddings (one layer, no frequency axis), ``published`` is the scene embedding. Front ends are
+inside the module, which therefore computes in float32 whatever the precision asked for. Batches hold clips of equal
+length; whether the module keeps their rows apart is its own affair (``respbench check``). Sizes are known once the
+model is loaded. The API knows no shortest clip: 1 s, or the model's own ``min_s``. ``load_model`` gets the path of a
+weight file ``<module>.<suffix>`` from the weight folders, else no path. There is no untrained form.
+
+Google's HeAR (Baur et al., HeAR: Health acoustic representations, arXiv 2403.02522; google/hear-pytorch and google/hear
+on the Hub, gated, Health AI Developer Foundations terms; trained on 313 million two-second clips from the web) takes
+clips of 2 s at 16 kHz to 512 features. Its front end and network come as a local export (``torch.export``, free batch
+size) that maps (B, 32000) to (B, 512), with a module such as this on the path, used as ``hear.google_hear`` with the
+export as ``google_hear.pt2`` in a weight folder:
+
+    import torch
+
+    class Hear(torch.nn.Module):
+        sample_rate, timestamp_embedding_size, scene_embedding_size, min_s = 16000, 512, 512, 0.025
+
+        def __init__(self, path):
+            super().__init__()
+            self.net = torch.export.unflatten(torch.export.load(path))
+
+    load_model = Hear
+
+    def get_timestamp_embeddings(audio, model):  # windows of 2 s, the last one zero-padded
+        windows = torch.nn.functional.pad(audio, (0, -audio.shape[1] % 32000)).unflatten(1, (-1, 32000))
+        centres = 1000.0 + 2000.0 * torch.arange(windows.shape[1], device=audio.device)
+        embeddings = model.net(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        return embeddings, centres.expand(len(audio), -1)
+
+    def get_scene_embeddings(audio, model):
+        return get_timestamp_embeddings(audio, model)[0].mean(dim=1)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BadInput
+from bench.paths import weight_folders
+from bench.types import EncoderCard, Weights
+from model_zoo._foreign import UNKNOWN
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from torch import Tensor, nn
+
+PREFIX = "hear."
+OPEN = "hear.<module>: any importable module of the HEAR API"
+RATES = (16000, 22050, 32000, 44100, 48000)  # of the API
+SHORTEST_S = 1.0
+FUNCTIONS = ("load_model", "get_timestamp_embeddings", "get_scene_embeddings")
+SIZES = ("sample_rate", "timestamp_embedding_size", "scene_embedding_size")
+
+
+def source(name: str) -> Path | None:
+    """The file of a module, which is not run (its parent packages are); None where it has no file. Raises ``BadInput``
+    for what cannot be imported."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError) as error:
+        raise BadInput(PREFIX + name, f"cannot be imported ({error})", "install it with what it needs") from error
+    if spec is None:
+        raise BadInput(PREFIX + name, f"there is no module {name!r}", "install it, or put its folder on PYTHONPATH")
+    return Path(spec.origin) if spec.has_location and spec.origin else None
+
+
+def card(id: str) -> EncoderCard:
+    """The card of an importable module, without its sizes. Raises ``KeyError`` for no id of this family,
+    ``BadInput`` for a module that is not there."""
+    name = id.removeprefix(PREFIX)
+    if not id.startswith(PREFIX) or not name:
+        raise KeyError(id)
+    source(name)
+    files = sorted(path.name for root in weight_folders() for path in root.glob(f"{name}.*") if path.stem == name)
+    return EncoderCard(
+        id=id,
+        version=1,
+        sample_rate=0,
+        min_s=SHORTEST_S,
+        dims={"published": 0} | UNKNOWN,
+        frontend="the module's own",
+        citation="Turian et al., HEAR, PMLR 176, 2022, and the module's authors",
+        licence="that of the module",
+        weights=tuple(Weights(file, licence="that of the module", restricted=False) for file in files[:1]),
+        parity="self-consistent",
+        default_pooling="published",
+    )
+
+
+TAKES_WEIGHTS = True  # a path for the module's load_model, also where no file of its name is at hand
+
+
+def has_untrained(card: EncoderCard) -> bool:
+    """Never: a module gives its own weights."""
+    return False
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The module's model, loaded with ``weights`` or without a path. Raises ``BadInput`` for a module that breaks the
+    API."""
+    import dataclasses
+
+    import torch
+
+    from bench.types import Grid, Tokens
+    from model_zoo._adapter import Adapter, full_precision
+    from model_zoo._foreign import FAULTS, measured
+
+    name = card.id.removeprefix(PREFIX)
+    if weights is None and card.weights:
+        raise BadInput(card.id, "a HEAR module has no untrained form", "leave it out")
+
+    class Hear(Adapter):
+        def __init__(self, api: ModuleType, model: nn.Module):
+            shortest_s = getattr(model, "min_s", SHORTEST_S)
+            super().__init__(dataclasses.replace(card, sample_rate=model.sample_rate, min_s=shortest_s))
+            self.api, self.model = api, model
+
+        @full_precision
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            tokens, times_ms = self.api.get_timestamp_embeddings(wave, self.model)
+            clip = self.api.get_scene_embeddings(wave, self.model)
+            self.check(tokens, times_ms, clip, len(wave))
+            steps = times_ms.shape[1] - 1
+            hop_s = float(times_ms[0, -1] - times_ms[0, 0]) / steps / 1000 if steps else 0.0
+            count = torch.full_like(length, steps + 1)
+            return Tokens((Grid(tokens[:, :, None], count, hop_s, "timestamps"),), clip)
+
+        def check(self, tokens: Tensor, times_ms: Tensor, clip: Tensor, clips: int) -> None:
+            """Raises ``BadInput`` for shapes that the API does not allow."""
+            steps = times_ms.shape[-1]
+            wanted = (clips, steps, self.model.timestamp_embedding_size), (clips, self.model.scene_embedding_size)
+            found = tuple(tokens.shape), tuple(clip.shape)
+            if found != wanted or tuple(times_ms.shape) != (clips, steps) or not steps:
+                problem = f"gives tokens and scene of shape {found} at times {tuple(times_ms.shape)}, not {wanted}"
+                raise BadInput(card.id, problem, "mend the module: see the HEAR API")
+
+    try:
+        api = importlib.import_module(name)
+        if lacking := [function for function in FUNCTIONS if not hasattr(api, function)]:
+            raise BadInput(card.id, f"has no {', '.join(lacking)}", "name a module of the HEAR API")
+        model = api.load_model(str(weights)) if weights else api.load_model()
+    except (ImportError, *FAULTS) as error:
+        problem = f"cannot be loaded ({type(error).__name__}: {error})"
+        raise BadInput(card.id, problem, "see what the module needs; weights can be named") from error
+    if not isinstance(model, torch.nn.Module):
+        raise BadInput(card.id, f"load_model gives a {type(model).__name__}", "only PyTorch modules are taken")
+    if lacking := [size for size in SIZES if not isinstance(getattr(model, size, None), int)]:
+        raise BadInput(card.id, f"the model has no whole number {', '.join(lacking)}", "mend the module")
+    if model.sample_rate not in RATES:
+        raise BadInput(card.id, f"the rate {model.sample_rate} is not one of {RATES}", "mend the module")
+    encoder = Hear(api, model).eval()
+    encoder.card = measured(encoder)
+    if (file := source(name)) and file.is_file():
+        encoder.weights_digest = hashlib.sha256(file.read_bytes()).hexdigest()  # of the code, where there is no file
+    return encoder

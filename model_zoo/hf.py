@@ -1,0 +1,234 @@
+"""Any audio model of transformers: ``hf.<folder>`` or ``hf.<Hub id>``, by ``AutoModel`` and ``AutoFeatureExtractor``.
+
+Library: Wolf et al., Transformers: State-of-the-art natural language processing, EMNLP 2020 (demos),
+https://github.com/huggingface/transformers, Apache-2.0; each model's paper, licence and training data are its own, and
+its card cannot tell them. Nothing is downloaded, and code that comes with a model is never run.
+
+A name that starts with ``/``, ``./``, ``../`` or ``~`` is a folder; any other is looked for below the weight folders
+(``bench.paths.weight_folders``), then as a Hub id in the Hub's cache on this machine. A name below a weight folder
+keeps paths out of results. ``@`` introduces a policy in every id, so in a path it is written ``%40`` (and ``%`` as
+``%25``).
+
+The model's own feature extractor sees each clip alone, with its default settings (padding and cropping to a fixed
+length included); layers are the model's ``hidden_states``, the embedding first, the last one after the final norm;
+an encoder-decoder gives its encoder's. Tokens are all that the library returns, class tokens and padding included, and
+have no frequency axis. There is no published embedding. Missing and misshapen tensors are refused; tensors that the
+encoder has no place for (heads) are listed in the card's notes.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from bench.errors import CheckpointError, MissingWeights
+from bench.paths import weight_folders
+from bench.types import EncoderCard, Weights
+from model_zoo._cards import dims
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor, nn
+
+PREFIX = "hf."
+OPEN = "hf.<folder or Hub id>: any audio model of transformers on this machine"
+SHORTEST_S = 0.1  # enough for the convolutions and the frames of every family
+LISTED = 3  # spare tensors named in the notes
+
+
+def folder(name: str) -> Path:
+    """The folder of a model on this machine. Raises ``MissingWeights``."""
+    if name.startswith(("/", "./", "../", "~")):
+        places, also, remedy = [Path(name).expanduser()], "", "name a folder with a config.json"
+    else:
+        places, also = [root / name for root in weight_folders()], " and the Hub's cache"
+        remedy = f"name a folder (hf./path/to/folder), or get a Hub id onto this machine: `hf download {name}`"
+    for place in [*places, *(_cached(name) if also else [])]:
+        if (place / "config.json").is_file():
+            return place
+    problem = f"no transformers model on this machine (looked in {', '.join(map(str, places))}{also})"
+    raise MissingWeights(PREFIX + name, problem, remedy)
+
+
+def _cached(id: str) -> list[Path]:
+    """The snapshot of a Hub id in the Hub's own cache, if it is there."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(id, "config.json")
+    except HFValidationError:  # not a Hub id
+        return []
+    return [Path(found).parent] if isinstance(found, str) else []
+
+
+def card(id: str) -> EncoderCard:
+    """The card of a model on this machine, as its settings describe it. Raises ``KeyError`` for no id of this family,
+    ``MissingWeights`` and ``CheckpointError``."""
+    name = unquote(id.removeprefix(PREFIX))
+    if not id.startswith(PREFIX) or not name:
+        raise KeyError(id)
+    place = folder(name)
+    config, front = _config(place), _frontend(place)
+    width = next((config[key] for key in ("hidden_size", "d_model") if key in config), 0)
+    depth = next((config[key] for key in ("encoder_layers", "num_hidden_layers") if key in config), -1)
+    return EncoderCard(
+        id=id,
+        version=1,
+        sample_rate=front["sampling_rate"],
+        min_s=SHORTEST_S,
+        dims=dims(width),
+        frontend=f"transformers' {front.get('feature_extractor_type', 'feature extractor')}",
+        citation="Wolf et al., Transformers, EMNLP 2020, and the model's authors",
+        licence="see the model's page",
+        layers=depth + 1,
+        weights=(Weights(file=str(place), licence="see the model's page", restricted=False),),
+        parity="self-consistent",
+        notes=f"{config.get('model_type', 'unknown')} model",
+    )
+
+
+def _config(place: Path) -> dict:
+    from model_zoo._transformers import settings
+
+    config = settings(place, "config.json")
+    return config.get("audio_config", {}) | config
+
+
+def _frontend(place: Path) -> dict:
+    """The feature extractor's settings. Raises ``CheckpointError`` where there are none for audio."""
+    from model_zoo._transformers import settings
+
+    front = settings(place, "preprocessor_config.json")
+    front = front or settings(place, "processor_config.json").get("feature_extractor", {})
+    if "sampling_rate" not in front:
+        problem = "names no sampling rate in a preprocessor_config.json"
+        raise CheckpointError(place, problem, "it is not an audio model, or fetch the folder again")
+    return front
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The model of ``weights``, or an untrained one with the settings of the folder that the card names."""
+    import dataclasses
+    import inspect
+
+    import torch
+
+    from bench.types import Grid, Tokens
+    from model_zoo._adapter import Adapter, full_precision
+    from model_zoo._checkpoint import load_tensors
+    from model_zoo._compat import import_torchaudio
+    from model_zoo._foreign import FAULTS, measured
+
+    import_torchaudio()
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import CONFIG_MAPPING, AutoConfig, AutoFeatureExtractor, AutoModel
+
+    place = weights or Path(card.weights[0].file)
+    if (kind := _config(place).get("model_type")) not in CONFIG_MAPPING:
+        problem = f"model type {kind!r} is none of transformers' own, and code that comes with a model is never run"
+        raise CheckpointError(place, problem, "write a HEAR module around it instead (hear.<module>)")
+    local = {"local_files_only": True, "trust_remote_code": False}
+
+    class Model(Adapter):
+        def __init__(self, extractor: object, model: nn.Module):
+            super().__init__(dataclasses.replace(card, sample_rate=extractor.sampling_rate))
+            self.extractor, self.model, self.hop_s = extractor, model, 0.0
+            self.accepted = inspect.signature(model.forward).parameters
+            with torch.no_grad():
+                clips = (torch.zeros(1, seconds * self.card.sample_rate) for seconds in (1, 2))
+                short, long = (self.encode(clip, torch.tensor([0])).layers[-1].hidden.shape[1] for clip in clips)
+            self.hop_s = 1 / (long - short) if long > short else 0.0  # 0: padded to a window whatever the clip
+
+        @full_precision
+        def features(self, wave: Tensor) -> dict[str, Tensor]:
+            """The feature extractor's arrays for wave (B, samples), clip by clip, by argument of the model."""
+            clips = [
+                self.extractor(clip, sampling_rate=self.card.sample_rate, return_tensors="pt")
+                for clip in wave.detach().cpu().numpy()
+            ]
+            return {
+                name: torch.cat([clip[name] for clip in clips]).to(wave.device)
+                for name in clips[0]
+                if name in self.accepted
+            }
+
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            out = self.model(**self.features(wave), output_hidden_states=True)
+            states = list(out.hidden_states)
+            if out.last_hidden_state.shape == states[-1].shape:
+                states[-1] = out.last_hidden_state
+            count = torch.full_like(length, states[-1].shape[1])
+            return Tokens(tuple(Grid(x[:, :, None], count, self.hop_s, f"hidden{i}") for i, x in enumerate(states)))
+
+    try:
+        config = AutoConfig.from_pretrained(place, **local)
+        extractor = AutoFeatureExtractor.from_pretrained(place, **local)
+        if weights is None:
+            model, spare = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32), []
+        else:
+            tensors = load_tensors(place)
+            with torch.device("meta"):
+                network = type(AutoModel.from_config(config, trust_remote_code=False))
+            with _quiet():
+                model, told = network.from_pretrained(
+                    None,
+                    config=config,
+                    state_dict=tensors,
+                    dtype=torch.float32,
+                    ignore_mismatched_sizes=True,  # so that they are told, and refused below
+                    output_loading_info=True,
+                )
+            spare = _spare(model, told, place)
+        encoder = Model(extractor, _encoder(model).eval()).eval()
+    except (StrictDataclassError, *FAULTS) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        problem = f"transformers cannot run it as an audio encoder ({type(error).__name__}: {reason})"
+        raise CheckpointError(place, problem, "check that it is an audio model in a whole folder") from error
+    encoder.card = measured(encoder)
+    if spare:
+        listed = ", ".join(spare[:LISTED]) + (", …" if len(spare) > LISTED else "")
+        notes = f"{card.notes}; {len(spare)} tensors not used: {listed}"
+        encoder.card = dataclasses.replace(encoder.card, notes=notes)
+    return encoder
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers without its progress bar and its table of tensors, which the card's notes have."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _encoder(model: nn.Module) -> nn.Module:
+    """The half that hears, of an encoder-decoder."""
+    return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
+
+
+def _spare(model: nn.Module, told: Mapping, where: Path) -> list[str]:
+    """Tensors of the file that were not used. Raises ``CheckpointError`` for what the encoder lacks."""
+    hearing = _encoder(model)
+    name = next(name for name, module in model.named_modules() if module is hearing)
+    own = {f"{name}." * bool(name) + key for key in hearing.state_dict()}
+    missing = sorted(own & set(told["missing_keys"]))
+    wrong = sorted({key for key, *_ in told["mismatched_keys"]} & own)
+    if missing or wrong:
+        problem = "; ".join(
+            f"{len(keys)} tensors {what}: {', '.join(keys[:LISTED])}"
+            for what, keys in (("missing", missing), ("misshapen", wrong))
+            if keys
+        )
+        raise CheckpointError(where, problem, "fetch the folder again")
+    return sorted(told["unexpected_keys"])

@@ -1,0 +1,261 @@
+"""Masked Modeling Duo: a ViT-B that predicts the features of masked spectrogram patches.
+
+Papers: Niizumi et al., Masked modeling duo: Towards a universal audio pre-training framework, IEEE/ACM TASLP 2024
+(arXiv 2404.06095; first ICASSP 2023, arXiv 2210.14648); M2D-CLAP, Interspeech 2024 (arXiv 2406.02032) and 2025
+(arXiv 2503.22104); M2D+Resp: Towards pre-training an effective respiratory audio foundation model, Interspeech 2025
+(arXiv 2505.15307). Checkpoints: https://github.com/nttcslab/m2d/releases and
+https://github.com/nttcslab/eval-audio-repr/releases, zip archives of a folder whose name tells the geometry.
+**Licence of the weights: NTT's evaluation agreement: internal testing and analysis only; no distribution, no
+modification, no reverse engineering.** None of NTT's code is in this file. Trained on: AudioSet; ``m2d.clap`` also
+on captions of it; ``m2d.resp`` also on respiratory sounds, taken to be OPERA's pre-training corpora (the release lists
+no files).
+
+Front end: 80 Slaney mel bands of 25/10 ms frames, 50 Hz to half the rate, ln(power + float32 epsilon), then
+(x - mean) / std with the file's ``norm_stats``, else -7.1 and 4.2. Frames are padded at the end with zeros to whole
+patches and cut into chunks of the input width; tokens of all chunks are joined over time; a last, shorter chunk takes
+the first columns of the position grid. Padded columns stay in every mean.
+``published`` = ``freq`` of the last layer, after the norm: the mean over time with the frequency bands kept apart (5 x
+768 = 3840), as eval-audio-repr takes it. ``cls`` is the mean of the chunks' class tokens.
+Geometry: patch and widths from the tensors (heads = width // 64); bands and the rate from the folder's name where it
+is kept (``…-80x608p16x16p16k-…/checkpoint-300.pth``: 80 bands, 608 frames, patches of 16 x 16, 16 kHz; ``p32k`` is
+32 kHz), else 80 bands and the card's rate. Names in fine-tuned files begin with ``module.ar.runtime.backbone.``, in
+others with ``backbone.`` or with nothing. Deviations: none known. Decoders, momentum networks, heads and text towers
+are ignored. ``m2d.clap`` gives the audio encoder's features, not those projected into the space of its texts.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.types import EncoderCard, Weights
+from model_zoo._cards import dims
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from model_zoo._vit import Geometry
+
+BANDS, RATE, LOW_HZ, HOP_S = 80, 16000, 50.0, 0.01
+NORM_STATS = (-7.1, 4.2)  # mean and standard deviation where the file has none
+PREFIXES = ("module.ar.runtime.backbone.", "backbone.")
+IGNORED = (
+    r"mask_token",
+    r"(decoder|target|momentum|predictor|head|fc_norm|audio|text|semantic|clap)(_.*|\..*)",
+    r"logit_scale",
+    r"module\..*",  # of a fine-tuned file, whose encoder is under the first prefix
+)
+NAMED = re.compile(r"(\d+)x(\d+)p(\d+)x(\d+)(?:p(\d+)k)?")  # bands, frames, patch, kHz
+BASE = (768, 12, 3072)  # channels, blocks, channels inside the MLP
+RESPIRATORY = ("covid19_sounds", "covid_uk", "coughvid", "icbhi", "hf_lung")  # OPERA's pre-training corpora
+LICENCE = "NTT evaluation licence: internal testing only, no distribution, no modification"
+M2D = "https://github.com/nttcslab/m2d/releases/download/v0.1.0"
+EVAR = "https://github.com/nttcslab/eval-audio-repr/releases/download/0.1.0"
+NOTE = "weights under NTT's evaluation licence; the name of the folder in the released archive tells geometry and rate"
+
+
+class Sizes(NamedTuple):
+    """What a folder's name says: mel bands, frames of a chunk, a patch (bands, frames), rate in Hz."""
+
+    bands: int
+    frames: int
+    patch: tuple[int, int]
+    rate: int
+
+
+def sizes(name: str) -> Sizes | None:
+    """The sizes in a name, None where there are none; the rate is 16 kHz unless told."""
+    if not (match := NAMED.search(name)):
+        return None
+    bands, frames, high, wide, khz = (int(size or 0) for size in match.groups())
+    return Sizes(bands, frames, (high, wide), khz * 1000 or RATE)
+
+
+def _card(id: str, folder: str, file: str, release: str, **facts: object) -> EncoderCard:
+    bands, frames, (high, wide), rate = sizes(folder)
+    rows = bands // high
+    shared = {
+        "version": 1,
+        "sample_rate": rate,
+        "min_s": 0.02,
+        "year": 2022,
+        "dims": dims(BASE[0], rows, published=rows * BASE[0], cls=True),
+        "frontend": _frontend(rate, bands, frames // wide * wide),
+        "citation": "Niizumi et al., Masked modeling duo, IEEE/ACM TASLP 2024",
+        "licence": LICENCE,
+        "grid": (wide * HOP_S, rows),
+        "layers": BASE[1],
+        "weights": (Weights(f"{folder}/{file}", (f"{release}/{folder}.zip",), licence=LICENCE),),
+        "trained_on": ("audioset",),
+        "parity": "golden",
+        "default_pooling": "published",
+        "notes": NOTE,
+    }
+    return EncoderCard(id=id, **(shared | facts))
+
+
+def _frontend(rate: int, bands: int, width: int) -> str:
+    return f"log-mel, {bands} Slaney bands from 50 Hz, 25/10 ms, chunks of {width} frames, {rate // 1000} kHz"
+
+
+CARDS = (
+    _card(
+        "m2d.80x608p16x16",
+        "m2d_vit_base-80x608p16x16-221006-mr7",
+        "checkpoint-300.pth",
+        M2D,
+        params=85_400_832,
+    ),
+    _card(
+        "m2d.80x200p16x4",
+        "m2d_vit_base-80x200p16x4-230529",
+        "checkpoint-300.pth",
+        M2D,
+        params=85_299_456,
+    ),
+    _card(
+        "m2d.resp",
+        "m2d_vit_base-80x608p16x16p16k-250826-AS+Resp400K",
+        "checkpoint-50.pth",
+        EVAR,
+        params=85_400_832,
+        year=2025,
+        citation="Niizumi et al., Towards pre-training an effective respiratory audio foundation model, "
+        "Interspeech 2025",
+        trained_on=("audioset", *RESPIRATORY),
+        notes=NOTE + "; the release lists no training files, OPERA's pre-training corpora are taken as seen",
+    ),
+    _card(
+        "m2d.clap",
+        "m2d_clap_vit_base-80x608p16x16-240128",
+        "checkpoint-300.pth",
+        M2D,
+        params=85_400_832,
+        year=2024,
+        citation="Niizumi et al., M2D-CLAP: Masked modeling duo meets CLAP, Interspeech 2024",
+        parity="self-consistent",
+        notes=NOTE + "; features before the projection to the texts' space",
+    ),
+)
+
+
+class Layout(NamedTuple):
+    """What tensors and folder say: the blocks' sizes, mel bands, a patch (bands, frames), the grid (F', T'), the rate
+    in Hz (None where no folder tells it)."""
+
+    blocks: Geometry
+    bands: int
+    patch: tuple[int, int]
+    grid: tuple[int, int]
+    rate: int | None = None
+
+
+def read(tensors: Mapping[str, Tensor], where: object) -> Layout:
+    """The layout of an M2D encoder whose file is at ``where``. Raises ``CheckpointError``."""
+    from bench.errors import CheckpointError
+    from model_zoo import _vit
+
+    remedy = "take a checkpoint of the releases, in the folder that it came in"
+    blocks = _vit.read(tensors, where)
+    try:
+        _, _, high, wide = tensors["patch_embed.proj.weight"].shape
+        positions = tensors["pos_embed"].shape[1] - 1
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(where, f"lacks the tensors of M2D ({error})", remedy) from error
+    named = sizes(Path(str(where)).parent.name)
+    bands = named.bands if named else BANDS
+    rows = bands // high
+    grid = (rows, named.frames // wide if named else positions // max(rows, 1))
+    if positions < 1 or positions != grid[0] * grid[1] or (named and named.patch != (high, wide)):
+        told = f"its folder says {named}" if named else f"{bands} bands do not give"
+        raise CheckpointError(where, f"has {positions} positions of {high} x {wide} patches, {told}", remedy)
+    return Layout(blocks, bands, (high, wide), grid, named.rate if named else None)
+
+
+def named_tensors(content: Mapping) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, the encoder's without their prefix; the usual statistics where it has none."""
+    import torch
+
+    tensors = content.get("model", content)
+    prefix = next((p for p in PREFIXES if any(key.startswith(p) for key in tensors)), "")
+    return {"norm_stats": torch.tensor(NORM_STATS)} | {key.removeprefix(prefix): t for key, t in tensors.items()}
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The encoder with the released weights, or as its training starts at the card's geometry."""
+    import dataclasses
+
+    import torch
+    from torch import nn
+
+    from bench.errors import CheckpointError
+    from bench.types import Grid, Tokens
+    from model_zoo import _vit
+    from model_zoo._adapter import Adapter, full_precision
+    from model_zoo._checkpoint import load_strict, load_tensors
+    from model_zoo._frontend import MelSpectrogram
+
+    class M2d(Adapter):
+        def __init__(self, layout: Layout):
+            (width, depth, *_), rate = layout.blocks, layout.rate or card.sample_rate
+            self.chunk = layout.grid[1] * layout.patch[1]  # frames
+            facts = {
+                "sample_rate": rate,
+                "dims": dims(width, layout.grid[0], published=layout.grid[0] * width, cls=True),
+                "frontend": _frontend(rate, layout.bands, self.chunk),
+                "grid": (layout.patch[1] * HOP_S, layout.grid[0]),
+                "layers": depth,
+            }
+            super().__init__(dataclasses.replace(card, **facts))
+            self.patch = layout.patch
+            self.net = _vit.PatchEncoder(layout.blocks, layout.patch, layout.grid)
+            self.net.register_buffer("norm_stats", torch.tensor(NORM_STATS))
+            self.frontend = MelSpectrogram(rate, rate // 40, rate // 100, layout.bands, LOW_HZ, rate / 2)
+
+        def batch_length(self, n: int) -> int:
+            """The most samples that give as many frames as n."""
+            return self.frontend.samples(n)
+
+        @full_precision
+        def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
+            """Normalised log-mel (B, frames, bands) of wave (B, batch_length)."""
+            mean, std = self.net.norm_stats
+            return ((self.frontend(wave, length) + torch.finfo(torch.float32).eps).log() - mean) / std
+
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            frames = self.fbank(wave, length)
+            frames = nn.functional.pad(frames, (0, 0, 0, -frames.shape[1] % self.patch[1]))
+            outputs = _vit.chunked(frames, self.chunk, self._outputs)
+            hidden, cls = outputs[: len(outputs) // 2], outputs[len(outputs) // 2 :]
+            count = torch.full_like(length, hidden[-1].shape[1])
+            layers = tuple(
+                Grid(y, count, self.card.grid[0], f"block{i}", cls=first.float().mean(dim=1))
+                for i, (y, first) in enumerate(zip(hidden, cls, strict=True), start=1)
+            )
+            return Tokens(layers, hidden[-1].float().mean(dim=1).flatten(1))
+
+        def _outputs(self, frames: Tensor) -> list[Tensor]:
+            """Every block's patches (B, T', F', D), the last one's after the norm, then every block's class token
+            (B, 1, D), of chunks (B, N, bands)."""
+            outputs = self.net(frames.transpose(1, 2)[:, None])
+            outputs[-1] = self.net.norm(outputs[-1])
+            rows = self.net.grid[0]
+            return [y[:, 1:].unflatten(1, (rows, -1)).transpose(1, 2) for y in outputs] + [y[:, :1] for y in outputs]
+
+    if weights is None:
+        bands, frames, patch, _ = sizes(card.weights[0].file)
+        layout = Layout(_vit.Geometry(*BASE), bands, patch, (bands // patch[0], frames // patch[1]))
+        encoder = M2d(layout)
+        encoder.net.initialise()
+        return encoder.eval()
+    tensors = named_tensors(load_tensors(weights))
+    layout, own = read(tensors, weights), sizes(card.id)
+    if own and own.patch != layout.patch:
+        problem = "has patches of {} x {} (bands x frames)".format(*layout.patch)
+        raise CheckpointError(weights, problem + f", {card.id} others", "take the id that fits the file")
+    encoder = M2d(layout)
+    load_strict(encoder.net, tensors, IGNORED, weights)
+    return encoder.eval()

@@ -1,0 +1,283 @@
+"""OPERA: open respiratory acoustic foundation models, trained without labels on 440 hours of breath, cough and lung
+sound.
+
+Paper: Zhang et al., Towards open respiratory acoustic foundation models: Pretraining and benchmarking, NeurIPS 2024
+Datasets and Benchmarks (arXiv 2406.16148). Checkpoints: https://huggingface.co/evelyn0414/OPERA. Licence: MIT (code;
+none is stated for the weights). Trained on: COVID-19 Sounds, UK COVID-19, CoughVID, ICBHI (official train recordings)
+and HF Lung.
+
+``opera.ct`` (contrastive, HTS-AT tiny), ``opera.ce`` (contrastive, EfficientNet-b0 behind a 3 x 3 convolution),
+``opera.gt`` (masked autoencoder, ViT-S on 4 x 4 patches). Front end (``_opera_audio``): silence trimmed at both ends,
+clips shorter than 8 s (gt: 8.18 s) filled up, 64 mel bands at 50-8000 Hz, decibels scaled to [0, 1] per clip.
+Nothing is cut: ct stretches up to 1,024 frames (32.7 s) to 1,024, and splits longer spectrograms into overlapping
+crops of 1,024 frames of which the tail is lost; gt splits clips into chunks that overlap by half, plus one last chunk
+filled up in front, and scales each by itself. Tokens of crops and chunks are concatenated over time.
+``published``: mean of the tokens after the last norm (ct, 768), global average pool (ce, 1280), mean over tokens before
+the norm, then the norm, then mean over chunks (gt, 384). Layers are the stages' outputs (ct before merging; ce followed
+by the last convolution) and the blocks' (gt).
+
+Policies: ``upstream`` fills up with copies of the clip, its end at the end; ``zero`` with zeros at the end, behind
+whole copies where the clip is shorter than half (OPERA's pad0 option); ``2s`` as ``upstream`` but only up to 2 s, as
+OPERA does for CoughVID, UK COVID-19 and (ce) Coswara. Not offered: the minimum of 1, 5, 20 or 30 s that OPERA takes for
+MMLung and NoseMic, and eval-audio-repr's variant of ct, which trims and scales a whole batch jointly, so that a clip's
+embedding depends on its batch mates (alone it is ``upstream``).
+Deviations: spectrograms in float64 where the original computes in float32; 1,025 frames, with which the original
+fails, give one crop; no stochastic depth in training. Decoder and projection heads are ignored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.types import EncoderCard, Weights
+from model_zoo._cards import dims
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from model_zoo import _efficientnet, _swin, _vit
+
+RATE, HOP = 16000, 512
+SIZE, SHORT, CHUNK = 8 * RATE, 2 * RATE, 130_880  # samples that clips are filled up to; CHUNK fills 256 frames
+CROP, CROP_STEP = 1024, 512  # frames
+PATCH, GRID = 4, (64, 16)  # patches of a chunk in time and frequency
+HEADS = (r"g\..*", r"layer_norm\..*", r"linear\..*")  # of the contrastive training
+DECODER = (r"mask_token", r"decoder_.*")
+PREFIX = {"opera.ct": "encoder.encoder.htsat.", "opera.ce": "encoder.", "opera.gt": ""}
+
+
+def _weights(letters: str) -> tuple[Weights, ...]:
+    file = f"encoder-opera{letters}.ckpt"
+    url = f"https://huggingface.co/evelyn0414/OPERA/resolve/main/{file}"
+    return (Weights(file=file, urls=(url,), licence="MIT (code; none stated for the weights)"),)
+
+
+SHARED = {
+    "version": 1,
+    "sample_rate": RATE,
+    "citation": "Zhang et al., Towards open respiratory acoustic foundation models, NeurIPS 2024",
+    "licence": "MIT",
+    "year": 2024,
+    "trained_on": ("covid19_sounds", "covid_uk", "coughvid", "icbhi", "hf_lung"),
+    "parity": "golden",
+    "default_pooling": "published",
+}
+FRONTEND = "silence trimmed, at least {} s, librosa log-mel, 64 bands 50-8000 Hz, 64/32 ms, scaled per {}, 16 kHz"
+FILLING = "zero: short clips filled up with zeros, not copies; 2s: filled up to 2 s only (no fixture of its own)"
+
+CARDS = (
+    EncoderCard(
+        id="opera.ct",
+        dims=dims(768, 2, published=768),
+        frontend=FRONTEND.format(8, "clip"),
+        grid=(0.25, 2),
+        layers=4,
+        params=27_534_488,
+        weights=_weights("CT"),
+        policies=("upstream", "zero", "2s"),
+        policy_parity={"zero": "golden"},
+        notes=f"{FILLING}. 32 tokens whatever the length: above the least length they span more than grid says. "
+        "eval-audio-repr trims and scales a batch jointly: not offered",
+        **SHARED,
+    ),
+    EncoderCard(
+        id="opera.ce",
+        dims=dims(1280, published=1280),
+        frontend=FRONTEND.format(8, "clip"),
+        grid=(32 * HOP / RATE, 1),
+        layers=8,
+        params=4_007_578,
+        weights=_weights("CE"),
+        policies=("upstream", "zero", "2s"),
+        policy_parity={"zero": "golden"},
+        notes=FILLING,
+        **SHARED,
+    ),
+    EncoderCard(
+        id="opera.gt",
+        dims=dims(384, 16, published=384, cls=True),
+        frontend=FRONTEND.format(8.18, "chunk of 8.18 s"),
+        grid=(PATCH * HOP / RATE, 16),
+        layers=12,
+        params=21_301_248,
+        weights=_weights("GT"),
+        notes="chunks overlap by half: time steps of several chunks cover the same audio; published takes the mean "
+        "before the norm",
+        **SHARED,
+    ),
+)
+
+
+def read(
+    id: str, tensors: Mapping[str, Tensor], where: object
+) -> _swin.Geometry | _efficientnet.Geometry | _vit.Geometry:
+    """The geometry of the network ``id`` in ``tensors``, whose ``PREFIX`` is stripped. Raises ``CheckpointError``."""
+    from model_zoo import _efficientnet, _swin, _vit
+
+    if id == "opera.ce":
+        return _efficientnet.read({k.removeprefix("efficientnet."): t for k, t in tensors.items()}, where)
+    return (_swin if id == "opera.ct" else _vit).read(tensors, where)
+
+
+def positions(width: int) -> Tensor:
+    """The fixed sine and cosine table (1, 1 + tokens, width) of an untrained gt, zero for the class token.
+
+    As in the original, it numbers the tokens as 16 rows of 64, although they come as 64 times of 16 bands.
+    """
+    import torch
+
+    times, bands = GRID
+    frequency = 10000.0 ** -(torch.arange(width // 4) / (width // 4))
+    token = torch.arange(times * bands)
+    angles = [place[:, None] * frequency for place in (token % times, token // times)]
+    table = torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1)
+    return torch.cat([torch.zeros(1, width), table])[None]
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The encoder with the released weights, or with an initialisation like the original's at full size."""
+    import dataclasses
+
+    import torch
+    from torch import nn
+
+    from bench.types import Grid, Tokens
+    from model_zoo import _efficientnet, _swin, _vit
+    from model_zoo._adapter import Adapter
+    from model_zoo._checkpoint import load_strict, load_tensors
+    from model_zoo._opera_audio import LogMel, halves, repeated, trimmed, zero_padded
+
+    class Opera(Adapter):
+        """Clips are trimmed before they are sorted by length."""
+
+        net: nn.Module
+
+        def __init__(self, card: EncoderCard):
+            super().__init__(card)
+            self.mel = LogMel()
+
+        def forward(self, wave: Tensor, length: Tensor) -> Tokens:
+            return super().forward(*trimmed(wave, length))
+
+        def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
+            """Log-mel in [0, 1] (B, frames, 64) of wave (B, T) once trimmed and filled up."""
+            return self.spectrogram(*trimmed(wave, length))
+
+    class Filled(Opera):
+        """Clips filled up to a least length: those of equal frame count share a batch."""
+
+        def __init__(self, card: EncoderCard):
+            super().__init__(card)
+            self.size = SHORT if card.policy == "2s" else SIZE
+
+        def batch_length(self, n: int) -> int:
+            """The most samples that give as many frames as n, or as the least length."""
+            return self.mel.samples(max(n, self.size))
+
+        def spectrogram(self, wave: Tensor, length: Tensor) -> Tensor:
+            """Log-mel of trimmed clips."""
+            fill = zero_padded if card.policy == "zero" else repeated
+            wave, length, *_ = fill(wave, length, self.size)
+            return self.mel(wave, length)
+
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            filled = zero_padded(wave, length, self.size)[2] if card.policy == "zero" else None
+            grids = []
+            for i, (hidden, hop_s) in enumerate(self.maps(self.spectrogram(wave, length)), start=1):
+                count = torch.full_like(length, hidden.shape[1])
+                valid = None if filled is None else (filled / (RATE * hop_s)).ceil().long().clamp(max=count)
+                grids.append(Grid(hidden, count, hop_s, f"stage{i}", valid))
+            return Tokens(tuple(grids), hidden.mean(dim=(1, 2)))
+
+    class Ct(Filled):
+        def __init__(self, geometry: _swin.Geometry):
+            super().__init__(card)
+            self.net = _swin.HTSAT(geometry)
+            layers, width = len(geometry.widths), geometry.widths[-1]
+            side = _swin.SIZE // _swin.PATCH >> (layers - 1)  # tokens of the last image: time quarters by bands, times
+            bands = side // _swin.QUARTERS
+            offered = dims(width, bands, published=width)
+            grid = (self.size / RATE / (side * _swin.QUARTERS), bands)
+            self.card = dataclasses.replace(card, dims=offered, grid=grid, layers=layers)
+
+        def maps(self, mel: Tensor) -> list[tuple[Tensor, float]]:
+            """Every stage's tokens (B, T', F', D) and seconds per token at the least length."""
+            count = max(1, -(-(mel.shape[1] - CROP - 1) // CROP_STEP))
+            crops = mel[:, None] if count == 1 else mel.unfold(1, CROP, CROP_STEP)[:, :count].transpose(2, 3)
+            stages = self.net(crops[:, :, :CROP].flatten(0, 1))
+            return [(x.unflatten(0, (-1, count)).flatten(1, 2), self.size / RATE / x.shape[1]) for x in stages]
+
+    class Ce(Filled):
+        def __init__(self, geometry: _efficientnet.Geometry):
+            width = geometry.head
+            super().__init__(dataclasses.replace(card, dims=dims(width, published=width)))
+            self.net = nn.Module()
+            self.net.cnn1 = nn.Conv2d(1, 3, 3)
+            self.net.efficientnet = _efficientnet.EfficientNet(geometry)
+            self.net.to(memory_format=torch.channels_last)
+
+        def maps(self, mel: Tensor) -> list[tuple[Tensor, float]]:
+            """Every stage's map (B, T', F', D) and the seconds per token."""
+            image = mel[:, None].contiguous(memory_format=torch.channels_last)
+            maps = zip(self.net.efficientnet(self.net.cnn1(image)), _efficientnet.MAP_STRIDES, strict=True)
+            return [(x.permute(0, 2, 3, 1), stride * HOP / RATE) for x, stride in maps]
+
+    class Gt(Opera):
+        def __init__(self, geometry: _vit.Geometry):
+            width = geometry.width
+            offered = dims(width, GRID[1], published=width, cls=True)
+            super().__init__(dataclasses.replace(card, dims=offered, layers=geometry.depth))
+            self.net = nn.Module()
+            self.net.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+            self.net.register_buffer("pos_embed", positions(width))
+            self.net.patch_embed = _vit.Patches(width, (PATCH, PATCH))
+            self.net.blocks = _vit.blocks(geometry)
+            self.net.norm = nn.LayerNorm(width, _vit.EPS)
+
+        def batch_length(self, n: int) -> int:
+            """The most samples that give as many chunks as n."""
+            step = CHUNK // 2
+            return CHUNK if n <= CHUNK else CHUNK + ((n - CHUNK) // step + 1) * step - 1
+
+        def spectrogram(self, wave: Tensor, length: Tensor) -> Tensor:
+            """Log-mel of trimmed clips that share ``batch_length``, chunk after chunk: (B, chunks * 256, 64)."""
+            short = int(length[0]) <= CHUNK
+            chunks = repeated(wave, length, CHUNK)[0][:, None] if short else halves(wave, length, CHUNK)
+            mel = self.mel(chunks.flatten(0, 1), length.new_full((chunks.shape[0] * chunks.shape[1],), CHUNK))
+            return mel.unflatten(0, (len(wave), -1)).flatten(1, 2)
+
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            net, batch = self.net, len(wave)
+            mel = self.spectrogram(wave, length).unflatten(1, (-1, GRID[0] * PATCH)).flatten(0, 1)
+            x = net.patch_embed(mel[:, None]).flatten(2).transpose(1, 2)  # (B * chunks, tokens, D), time-major
+            x = torch.cat([net.cls_token.expand(len(x), -1, -1), x], dim=1) + net.pos_embed
+            outputs = list(_vit.outputs(net.blocks, x))
+            clip = net.norm(outputs[-1][:, 1:].mean(dim=1))
+            outputs[-1] = net.norm(outputs[-1])
+            grids = []
+            for i, y in enumerate(outputs, start=1):
+                hidden = y[:, 1:].unflatten(1, GRID).unflatten(0, (batch, -1)).flatten(1, 2)  # (B, T', F', D)
+                count, cls = torch.full_like(length, hidden.shape[1]), y[:, 0].unflatten(0, (batch, -1)).mean(dim=1)
+                grids.append(Grid(hidden, count, PATCH * HOP / RATE, f"block{i}", cls=cls))
+            return Tokens(tuple(grids), clip.unflatten(0, (batch, -1)).mean(dim=1))
+
+    id = card.id.partition("@")[0]
+    kind, ignored = {
+        "opera.ct": (Ct, _swin.IGNORED + HEADS),
+        "opera.ce": (Ce, HEADS),
+        "opera.gt": (Gt, DECODER),
+    }[id]
+    if weights is None:
+        full = {Ct: _swin.TINY, Ce: _efficientnet.planned(), Gt: _vit.Geometry(384, 12, 4 * 384)}[kind]
+        encoder = kind(full)
+        if kind is Gt:
+            _vit.initialise(encoder.net)
+        return encoder.eval()
+    content = load_tensors(weights)
+    tensors = {key.removeprefix(PREFIX[id]): tensor for key, tensor in content.get("state_dict", content).items()}
+    encoder = kind(read(id, tensors, weights))
+    load_strict(encoder.net, tensors, ignored, weights)
+    return encoder.eval()

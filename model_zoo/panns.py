@@ -1,0 +1,107 @@
+"""PANNs' CNN14: a VGG-like network trained to tag AudioSet.
+
+Paper: Kong et al., PANNs: Large-scale pretrained audio neural networks for audio pattern recognition, IEEE/ACM TASLP
+2020 (arXiv 1912.10211). Checkpoint: https://zenodo.org/record/3987831 (``Cnn14_16k_mAP=0.438.pth``,
+``Cnn14_mAP=0.431.pth``). Licence: MIT (code at https://github.com/qiuqiangkong/audioset_tagging_cnn); for the weights
+see the Zenodo record. Trained on: AudioSet (supervised).
+
+Front end: torchlibrosa log-mel in dB (reference 1, floor 1e-10, no range limit), 64 bands of the file's mel matrix;
+16 kHz: FFT 512, hop 160, 50-8,000 Hz; 32 kHz: FFT 1024, hop 320, 50-14,000 Hz. Any length from 32 frames.
+``published`` is the embedding before the tagger: mean over bands, mean + max over time, fc1, ReLU. Layers are the six
+blocks' maps; the last has 2 bands of 320 ms. eval-audio-repr takes CNN14 through a file that is not part of it, so
+there is no policy of that name.
+Deviations: clips with the same number of frames are batched, each mirrored about its own end. The tagger, the STFT
+kernels and SpecAugment are left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.types import EncoderCard, Weights
+from model_zoo._cards import dims
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from model_zoo._cnn14 import Geometry
+
+FFT_HOP_HIGH = {16000: (512, 160, 8000.0), 32000: (1024, 320, 14000.0)}  # samples, samples, Hz
+RECORD = "https://zenodo.org/record/3987831/files"
+WEIGHTS_LICENCE = "code MIT; for the weights see the Zenodo record"
+
+
+def _card(variant: str, rate: int, file: str, parity: str, notes: str = "") -> EncoderCard:
+    fft, hop, high_hz = FFT_HOP_HIGH[rate]
+    return EncoderCard(
+        id=f"panns.{variant}",
+        version=1,
+        sample_rate=rate,
+        min_s=0.31,
+        dims=dims(2048, 2, published=2048),
+        frontend=f"torchlibrosa log-mel in dB, 64 bands 50-{high_hz:.0f} Hz, FFT {fft}, hop {hop}, {rate // 1000} kHz",
+        citation="Kong et al., PANNs: Large-scale pretrained audio neural networks, IEEE/ACM TASLP 2020",
+        licence="MIT (code)",
+        year=2020,
+        grid=(0.32, 2),
+        layers=6,
+        params=79_673_792,
+        weights=(Weights(file=file, urls=(f"{RECORD}/{file.replace('=', '%3D')}",), licence=WEIGHTS_LICENCE),),
+        trained_on=("audioset",),
+        parity=parity,
+        default_pooling="published",
+        notes=notes,
+    )
+
+
+CARDS = (
+    _card("cnn14_16k", 16000, "Cnn14_16k_mAP=0.438.pth", "golden"),
+    _card("cnn14_32k", 32000, "Cnn14_mAP=0.431.pth", "self-consistent", "the code of cnn14_16k with its own front end"),
+)
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The network with the released weights, or with the original's initialisation at full size."""
+    import dataclasses
+
+    import torch
+
+    from bench.types import Grid, Tokens
+    from model_zoo import _cnn14
+    from model_zoo._adapter import Adapter, full_precision
+    from model_zoo._checkpoint import load_strict
+
+    rate = card.sample_rate
+    fft, hop, high_hz = FFT_HOP_HIGH[rate]
+
+    class Panns(Adapter):
+        def __init__(self, geometry: Geometry, bank: Tensor | None = None):
+            offered = dims(geometry.widths[-1], 2, published=geometry.embedding)
+            super().__init__(dataclasses.replace(card, dims=offered))
+            self.net = _cnn14.Cnn14(geometry)
+            self.frontend = _cnn14.LogMel(rate, fft, hop, high_hz, bank)
+
+        def batch_length(self, n: int) -> int:
+            """The most samples that give as many frames as n."""
+            return self.frontend.samples(n)
+
+        @full_precision
+        def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
+            """Log-mel in dB (B, frames, 64) of wave (B, batch_length)."""
+            return self.frontend(wave, length)
+
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            outputs = self.net(self.fbank(wave, length))
+            layers = tuple(
+                Grid(y, torch.full_like(length, y.shape[1]), stride * hop / rate, f"block{i}")
+                for i, (y, stride) in enumerate(zip(outputs, _cnn14.STRIDES, strict=True), start=1)
+            )
+            return Tokens(layers, self.net.embedding(outputs[-1]))
+
+    if weights is None:
+        return Panns(_cnn14.FULL).eval()
+    tensors = _cnn14.stored(weights, "model")
+    encoder = Panns(_cnn14.read(tensors, weights), _cnn14.stored_bank(tensors, fft, weights))
+    load_strict(encoder.net, tensors, _cnn14.IGNORED, weights)
+    return encoder.eval()

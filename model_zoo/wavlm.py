@@ -1,0 +1,61 @@
+"""WavLM: HuBERT's masked prediction on overlapped and noisy speech, with gated relative positions.
+
+Paper: Chen et al., WavLM: Large-scale self-supervised pre-training for full stack speech processing, IEEE JSTSP 2022
+(arXiv 2110.13900). Checkpoint: https://huggingface.co/microsoft/wavlm-base (a transformers folder; any size, with or
+without a head). Licence: MIT (Microsoft's code); the Hub states none for the weights itself and points to the licence
+of microsoft/UniSpeech, CC BY-SA 3.0. Trained on: LibriSpeech, 960 hours (base; base-plus and large: 94,000 hours).
+
+Front end: the waveform at 16 kHz, as it is for the base models; brought to zero mean and unit variance per clip where
+the folder's ``preprocessor_config.json`` says so, and without one for the large model, as it was trained.
+Tokens every 20 ms. Layers are the outputs of the blocks, the last one after the final norm where the model has one; the
+embedding (convolutions and positions) is not counted. There is no published pooled embedding. Geometry comes from
+``config.json``, without one from the tensors. Heads and mask vector are ignored; half-precision tensors are computed
+with in float32.
+Parity: front end and every layer equal transformers' own feature extractor and model, and the layers also Microsoft's
+network as s3prl carries it, on the same random tensors. Deviation: Microsoft's normalisation of the large model has an
+epsilon of 1e-5 where the feature extractor has 1e-7.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.types import EncoderCard, Weights
+from model_zoo._cards import dims
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CARDS = (
+    EncoderCard(
+        id="wavlm.base",
+        version=1,
+        sample_rate=16000,
+        min_s=0.025,
+        dims=dims(768),
+        frontend="waveform, 16 kHz",
+        citation="Chen et al., WavLM, IEEE JSTSP 2022",
+        licence="CC-BY-SA-3.0",
+        year=2022,
+        grid=(0.02, 1),
+        layers=12,
+        params=94_381_168,
+        weights=(
+            Weights(
+                file="wavlm-base",
+                licence="not stated with the weights; their page points to CC-BY-SA-3.0 (microsoft/UniSpeech)",
+                hub="microsoft/wavlm-base",
+            ),
+        ),
+        trained_on=("librispeech",),
+        parity="golden",
+    ),
+)
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The encoder with the released weights, or at transformers' own initialisation and base geometry."""
+    from model_zoo import _transformers
+
+    return _transformers.build(card, weights, "WavLMModel", normalised=False)

@@ -1,0 +1,65 @@
+import re
+
+import pytest
+
+from bench import listing, registry
+from bench.types import EncoderCard, Weights
+
+
+@pytest.fixture
+def cards(tmp_path, monkeypatch):
+    """Two cards in place of the registered ones; the folder of weights."""
+    card = EncoderCard(
+        id="family.net", version=1, year=2021, sample_rate=44100, params=86_187_264, parity="golden", frontend="",
+        dims={"mean": 4, "max": 4, "freq": 8}, trained_on=("audioset", "icbhi"), citation="", licence="MIT",
+        weights=(Weights(file="net.pt", licence="CC BY 4.0"), Weights(file="net", licence="CC BY 4.0")),
+    )  # fmt: skip
+    package = EncoderCard(
+        id="package.set", version=1, sample_rate=16000, frontend="", dims={"published": 88}, citation="",
+        licence="Research License",
+    )  # fmt: skip
+    monkeypatch.setattr(registry, "cards", lambda package_: [card, package])
+    monkeypatch.setenv("RESPBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("RESPBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RESPBENCH_DATA", raising=False)
+    return tmp_path
+
+
+def test_the_table_of_encoders_has_what_a_reader_chooses_by(cards):
+    header, _, net, package = listing.encoder_table(listing.encoders()).splitlines()
+    assert [cell.strip() for cell in header.strip("|").split("|")] == [
+        *("id", "year", "parameters", "rate", "dim per pooling", "pretraining data", "weight licence"),
+        *("weights present", "parity"),
+    ]
+    assert [cell.strip() for cell in net.strip("|").split("|")] == [
+        *("family.net", "2021", "86.2 M", "44.1 kHz", "4 (mean, max), 8 (freq)", "audioset, icbhi", "CC BY 4.0"),
+        *("no", "golden"),
+    ]
+    assert [cell.strip() for cell in package.strip("|").split("|")] == [
+        *("package.set", "–", "–", "16 kHz", "88 (published)", "–", "Research License", "none needed", "unverified"),
+    ]
+
+
+def test_weights_are_present_where_they_lie_and_unread(cards):
+    (cards / "net.pt").write_bytes(b"not looked at")
+    assert [row["weights_present"] for row in listing.encoders()] == ["yes", "none needed"]
+
+
+def test_a_wrong_setting_leaves_the_list_readable(cards, monkeypatch):
+    monkeypatch.setenv("RESPBENCH_DATA", str(cards / "gone"))
+    assert [row["weights_present"] for row in listing.encoders()] == ["unknown", "none needed"]
+
+
+def test_without_this_machines_weights_the_table_is_the_same_everywhere(cards):
+    table = listing.encoder_table(listing.encoders(), present=False)
+    assert "weights present" not in table and "golden" in table
+
+
+def test_every_registered_encoder_is_listed_with_its_facts():
+    rows = listing.encoders()
+    assert len({row["id"] for row in rows}) == len(rows) > 20
+    table = listing.encoder_table(rows)
+    for row in rows:
+        assert re.search(rf"^\| {re.escape(row['id'])} ", table, re.MULTILINE)
+        if row["weights_present"] != "none needed":
+            assert row["params"] and row["weight_licence"], row["id"]

@@ -1,0 +1,180 @@
+import re
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+from bench import registry
+from bench.encoder_contract import check_encoder
+from bench.encoders import collate, embed, load_encoder
+from bench.errors import BadInput, UnknownId
+from bench.pooling import pool
+from model_zoo import hear
+
+TOY = """
+import torch
+
+
+class Toy(torch.nn.Module):
+    sample_rate, timestamp_embedding_size, scene_embedding_size = {rate}, 6, 4
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+        self.step, self.scene, self.head = torch.nn.Linear(800, 6), torch.nn.Linear(6, 4), torch.nn.Linear(6, 2)
+        if path:
+            self.load_state_dict(torch.load(path, weights_only=True))
+
+
+def load_model(model_file_path=""):
+    return Toy(model_file_path)
+
+
+def get_timestamp_embeddings(audio, model):
+    steps = audio[:, : audio.shape[1] // 800 * 800].unflatten(1, (-1, 800))
+    centres = 25.0 + 50.0 * torch.arange(steps.shape[1])
+    return model.step(steps), centres.expand(len(audio), -1)
+
+
+def get_scene_embeddings(audio, model):
+    return model.scene(get_timestamp_embeddings(audio, model)[0].mean(dim=1))
+"""
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A folder on the import path, with a toy module at a name that no other test has."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("RESPBENCH_WEIGHTS", str(tmp_path / "weights"))
+    (tmp_path / "weights").mkdir()
+    return tmp_path
+
+
+def write(path, name, source=TOY, rate=16000):
+    (path / f"{name}.py").write_text(source.replace("{rate}", str(rate)))
+
+
+def clip(n, seed=0):
+    return (0.1 * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)
+
+
+def test_timestamps_are_tokens_and_the_scene_is_published(path):
+    write(path, "toy_one")
+    torch.manual_seed(0)
+    encoder, wave = load_encoder("hear.toy_one"), clip(20000)
+    tokens = encoder(*collate(encoder, [wave, clip(17000, 1)]))
+    api, audio = encoder.api, torch.from_numpy(wave)[None]
+    theirs, times = api.get_timestamp_embeddings(audio, encoder.model)
+    torch.testing.assert_close(tokens.layers[0].hidden[:1, :, 0], theirs)
+    torch.testing.assert_close(tokens.clip[:1], api.get_scene_embeddings(audio, encoder.model))
+    assert tokens.layers[0].hop_s == pytest.approx(0.05)
+    assert tokens.layers[0].length.tolist() == [25, 21]
+    assert times.shape == (1, 25)
+    card = encoder.card
+    assert (card.dims["published"], card.dims["freq"], card.sample_rate, card.default_pooling) == (
+        4,
+        6,
+        16000,
+        "published",
+    )
+
+
+def test_fits_the_contract(path):
+    write(path, "toy_two", rate=22050)
+    encoder = load_encoder("hear.toy_two")
+    assert encoder.card.sample_rate == 22050
+    assert check_encoder(encoder) == []
+    frozen = [name for name, p in encoder.named_parameters() if not p.requires_grad]
+    assert frozen == ["model.head.weight", "model.head.bias"]
+    assert registry.encoder_card("hear.toy_two").dims.keys() == encoder.card.dims.keys()
+
+
+def test_modules_in_packages_and_the_codes_digest(path):
+    (path / "toys").mkdir()
+    write(path / "toys", "three")
+    (path / "toys" / "__init__.py").touch()
+    first = load_encoder("hear.toys.three")
+    assert len(first.weights_digest) == 64
+    write(path / "toys", "four", TOY + "# mended\n")
+    assert load_encoder("hear.toys.four").weights_digest != first.weights_digest
+
+
+def test_weights_from_the_weight_folder(path):
+    write(path, "toy_five")
+    assert load_encoder("hear.toy_five").model.path == ""
+    state = {k: torch.ones_like(v) for k, v in load_encoder("hear.toy_five").model.state_dict().items()}
+    torch.save(state, path / "weights" / "toy_five.pt")
+    encoder = load_encoder("hear.toy_five")
+    assert encoder.model.path == str(path / "weights" / "toy_five.pt")
+    assert bool((encoder.model.step.weight == 1).all())
+    card = registry.encoder_card("hear.toy_five")
+    assert hear.build(card, path / "weights" / "toy_five.pt").model.path == encoder.model.path
+    (path / "weights" / "toy_five.pt").rename(path / "elsewhere.pt")
+    named = load_encoder("hear.toy_five", path / "elsewhere.pt")
+    assert named.model.path == str(path / "elsewhere.pt")
+    assert named.weights_digest == encoder.weights_digest
+    with pytest.raises(UnknownId):
+        load_encoder("random.hear.toy_five")  # a module has no untrained form
+
+
+def test_what_learns_nothing_is_frozen(path):
+    write(path, "toy_six", TOY.replace("return model.step(steps)", "return model.step(steps).detach()"))
+    encoder = load_encoder("hear.toy_six")
+    assert not pool(encoder(*collate(encoder, [clip(16000)]))).requires_grad
+    assert not encoder.model.step.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "match"),
+    [
+        ("a", ("def get_scene_embeddings", "def get_scenes"), "has no get_scene_embeddings"),
+        ("b", ("import torch", "import torch_that_is_not_there"), "cannot be loaded .*ModuleNotFoundError"),
+        ("c", ("return Toy(model_file_path)", "return 3"), "load_model gives a int"),
+        ("d", ("16000", "8000"), "the rate 8000 is not one of"),
+        ("e", (", scene_embedding_size = 16000, 6, 4", " = 16000, 6"), "no whole number scene_embedding_size"),
+        ("f", ("16000, 6, 4", "16000, 7, 4"), r"\(1, 20, 6\).*not .*\(1, 20, 7\)"),
+        ("g", ("16000, 6, 4", "16000, 6, 5"), r"not .*\(1, 5\)"),
+        ("h", ("25.0 + 50.0 * torch.arange(steps.shape[1])", "torch.zeros(3)"), r"at times \(1, 3\)"),
+        ("i", ("return Toy(model_file_path)", "raise OSError('no such weights')"), "OSError: no such weights"),
+    ],
+)
+def test_modules_that_break_the_api_are_refused(path, name, change, match):
+    write(path, f"bad_{name}", TOY.replace("{rate}", "16000").replace(*change))
+    with pytest.raises(BadInput, match=match):
+        load_encoder(f"hear.bad_{name}")
+
+
+def test_modules_that_are_not_there(path):
+    for name in ("nowhere", "nowhere.at.all", "not a module"):
+        with pytest.raises(BadInput, match=r"there is no module|cannot be imported"):
+            registry.encoder_card(f"hear.{name}")
+    for id in ("hear", "hear."):
+        with pytest.raises(UnknownId):
+            registry.encoder_card(id)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_documented_module_for_hear_runs_a_local_export(path):
+    (source,) = re.findall(r"\n\n( {4}import torch\n.*)\n\Z", hear.__doc__, re.DOTALL)
+    (path / "google_hear.py").write_text(textwrap.dedent(source))
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gain = torch.nn.Parameter(torch.full((512,), 2.0))
+
+        def forward(self, audio):
+            return self.gain * audio[:, :512]
+
+    sizes = ({0: torch.export.Dim("batch")},)
+    export = torch.export.export(Network(), (torch.zeros(2, 32000),), dynamic_shapes=sizes)
+    torch.export.save(export, path / "weights" / "google_hear.pt2")
+    encoder = load_encoder("hear.google_hear")
+    assert (encoder.card.dims["published"], encoder.card.min_s) == (512, 0.025)
+    wave = clip(40000)
+    padded = np.pad(wave, (0, 24000))
+    np.testing.assert_allclose(
+        embed(encoder, [wave], None)[0], padded[:512] + padded[32000:32512], atol=1e-6, rtol=1e-5
+    )
+    assert encoder(*collate(encoder, [wave])).layers[0].hop_s == pytest.approx(2.0)

@@ -1,0 +1,181 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bench import registry
+from bench.encoder_contract import check_encoder
+from bench.encoders import collate, embed, load_encoder
+from bench.errors import CheckpointError, MissingWeights, UnknownId
+from model_zoo import hf, wav2vec2
+from model_zoo._compat import import_torchaudio
+
+BLOCKS = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 96}
+SPEECH = BLOCKS | {"hidden_size": 64, "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 4}
+WHISPER = {
+    "d_model": 64, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 1, "encoder_ffn_dim": 96,
+    "decoder_attention_heads": 1, "decoder_ffn_dim": 96, "vocab_size": 8, "pad_token_id": 1, "bos_token_id": 2,
+    "eos_token_id": 3, "decoder_start_token_id": 2, "max_source_positions": 1500,
+}  # fmt: skip
+MODELS = {
+    "speech": ("Wav2Vec2ForCTC", SPEECH, "Wav2Vec2FeatureExtractor"),
+    "spectrogram": ("ASTForAudioClassification", BLOCKS | {"hidden_size": 64}, "ASTFeatureExtractor"),
+    "whisper": ("WhisperForConditionalGeneration", WHISPER, "WhisperFeatureExtractor"),
+}
+
+
+def library():
+    import_torchaudio()
+    import transformers
+
+    return transformers
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """{kind: folder of a random model with its head and feature extractor}."""
+    found = {}
+    for kind, (model, sizes, extractor) in MODELS.items():
+        network = getattr(library(), model)
+        torch.manual_seed(0)
+        net = network(network.config_class(**sizes))
+        for parameter in net.parameters():
+            torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.2)
+        found[kind] = tmp_path_factory.mktemp(kind)
+        net.save_pretrained(found[kind])
+        getattr(library(), extractor)().save_pretrained(found[kind])
+    return found
+
+
+def clip(n, seed=0):
+    return (0.1 * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)
+
+
+def copied(folder, target):
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_layers_equal_the_librarys_on_a_clip_alone(kind, folders):
+    encoder, wave = load_encoder(f"hf.{folders[kind]}"), clip(20000)
+    card = registry.encoder_card(f"hf.{folders[kind]}")
+    transformers = library()
+    net = transformers.AutoModel.from_pretrained(folders[kind]).eval()
+    net = net.get_encoder() if kind == "whisper" else net
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folders[kind])
+    with torch.inference_mode():
+        theirs = net(**extractor(wave, sampling_rate=16000, return_tensors="pt"), output_hidden_states=True)
+        ours = encoder(*collate(encoder, [clip(20000, 1), wave, clip(9000)])).layers
+    assert len(theirs.hidden_states) == encoder.card.layers == card.layers == 3
+    assert encoder.card.dims == card.dims
+    assert encoder.card.grid[0] == (0.02 if kind == "speech" else 0.0)
+    for grid, other in zip(ours, [*theirs.hidden_states[:-1], theirs.last_hidden_state], strict=True):
+        torch.testing.assert_close(grid.hidden[1, : int(grid.length[1]), 0], other[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["speech", "spectrogram"])
+def test_fits_the_contract(kind, folders):
+    assert check_encoder(load_encoder(f"hf.{folders[kind]}")) == []
+
+
+def test_agrees_with_the_familys_own_adapter(folders):
+    own, waves = wav2vec2.build(wav2vec2.CARDS[0], folders["speech"]), [clip(8000), clip(12000)]
+    np.testing.assert_allclose(embed(load_encoder(f"hf.{folders['speech']}"), waves), embed(own, waves), atol=1e-5)
+
+
+def test_heads_are_listed_not_loaded(folders):
+    assert "2 tensors not used: lm_head.bias, lm_head.weight" in load_encoder(f"hf.{folders['speech']}").card.notes
+
+
+def test_names_below_the_weight_folders_and_odd_paths(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("RESPBENCH_WEIGHTS", str(tmp_path))
+    (tmp_path / "org" / "v1.5@home").mkdir(parents=True)
+    copied(folders["speech"], tmp_path / "org" / "v1.5@home")
+    by_name = load_encoder("hf.org/v1.5%40home")
+    by_path = load_encoder(f"hf.{tmp_path}/org/v1.5%40home")
+    assert by_name.card.id == "hf.org/v1.5%40home"
+    assert by_name.weights_digest == by_path.weights_digest
+    assert load_encoder("hf.org/v1.5%40home@upstream").card.id == by_name.card.id
+
+
+def test_hub_ids_are_found_in_the_hubs_cache_and_never_fetched(folders, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    real = huggingface_hub.try_to_load_from_cache
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *a: real(*a, cache_dir=tmp_path))
+    with pytest.raises(MissingWeights, match=r"(?s)no transformers model .* the Hub's cache.*hf download org/tiny"):
+        load_encoder("hf.org/tiny")
+    snapshot = tmp_path / "models--org--tiny" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--org--tiny" / "refs").mkdir()
+    (tmp_path / "models--org--tiny" / "refs" / "main").write_text("abc")
+    copied(folders["speech"], snapshot)
+    assert load_encoder("hf.org/tiny").card.dims["mean"] == 64
+
+
+def test_ids_that_name_nothing():
+    for id in ("hf", "hf."):
+        with pytest.raises(UnknownId):
+            registry.encoder_card(id)
+    for id in ("hf./nowhere/at all", "hf.~/nowhere", "hf.not a hub id/x/y"):
+        with pytest.raises(MissingWeights, match="no transformers model on this machine"):
+            registry.encoder_card(id)
+
+
+def test_untrained_form_has_the_folders_sizes(folders):
+    twin, trained = load_encoder(f"random.hf.{folders['speech']}"), load_encoder(f"hf.{folders['speech']}")
+    assert twin.card.dims == trained.card.dims
+    assert not np.allclose(embed(twin, [clip(8000)]), embed(trained, [clip(8000)]))
+
+
+def test_missing_and_misshapen_tensors_are_refused(folders, tmp_path):
+    path = copied(folders["speech"], tmp_path) / "model.safetensors"
+    tensors = load_file(path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    card = registry.encoder_card(f"hf.{tmp_path}")
+    save_file({k: v for k, v in tensors.items() if "layers.1.final_layer_norm" not in k}, path)
+    with pytest.raises(CheckpointError, match=r"2 tensors missing: encoder\.layers\.1\.final_layer_norm\.bias"):
+        hf.build(card, tmp_path)
+    save_file(tensors, path)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 32}))
+    with pytest.raises(CheckpointError, match=r"tensors misshapen: .*feed_forward"):
+        hf.build(card, tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="damaged, cut short"):
+        hf.build(card, tmp_path)
+
+
+def test_code_is_never_run(folders, tmp_path):
+    marker = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return (marker.touch, ())
+
+    copied(folders["speech"], tmp_path)
+    card = registry.encoder_card(f"hf.{tmp_path}")
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"x": Evil()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="asks to build or call"):
+        hf.build(card, tmp_path)
+    (tmp_path / "own.py").write_text(f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n")
+    auto = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(auto))
+    with pytest.raises(CheckpointError, match="code that comes with a model is never run"):
+        hf.build(card, tmp_path)
+    assert not marker.exists()
+
+
+def test_models_that_hear_nothing_are_refused(folders, tmp_path):
+    transformers = library()
+    transformers.BertModel(transformers.BertConfig(hidden_size=16, **BLOCKS)).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="names no sampling rate"):
+        registry.encoder_card(f"hf.{tmp_path}")
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="cannot run it as an audio encoder"):
+        load_encoder(f"hf.{tmp_path}")

@@ -174,6 +174,12 @@ def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
 
 
+def _clip(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--clip", default="native", help="clip policy: native (default), tile8, opera8, respirenet; see bench/clips.py"
+    )
+
+
 def _precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of the network's arithmetic (default float32)"
@@ -187,6 +193,7 @@ def _licence(parser: argparse.ArgumentParser) -> None:
 def _computing(parser: argparse.ArgumentParser) -> None:
     _device(parser)
     _precision(parser)
+    _clip(parser)
     _licence(parser)
     parser.add_argument(
         "--on-bad-clip",
@@ -242,6 +249,7 @@ def encode_task(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         device=arguments.device,
         precision=arguments.precision,
+        clip=arguments.clip,
         on_bad_clip=arguments.on_bad_clip,
         progress=terminal,
     )
@@ -276,6 +284,7 @@ def run_suite(arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         device=arguments.device,
         precision=arguments.precision,
+        clip=arguments.clip,
         on_bad_clip=arguments.on_bad_clip,
         skip_absent=arguments.skip_absent,
         controls=not arguments.no_controls,

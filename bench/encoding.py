@@ -23,6 +23,7 @@ def encode_task(
     out: Path | None = None,
     device: str = "cpu",
     precision: str = "float32",
+    clip: str = "native",
     on_bad_clip: str = "error",
     progress: Progress = silent,
 ) -> dict:
@@ -31,7 +32,7 @@ def encode_task(
     began = time.monotonic()
     prepared = prepare(load_task(task, root), on_bad_clip, progress)
     encoder = load_encoder(asked.id, asked.weights, device, precision)
-    store = FeatureStore(encoder, prepared, protocols.get("linear").clip)
+    store = FeatureStore(encoder, prepared, protocols.get("linear", clip).clip)
     wanted = asked.wanted(encoder.card)
     encoded = store.encode(wanted, progress)
     files = []

@@ -84,6 +84,8 @@ def tasks() -> list[dict]:
             "classes": list(card.classes),
             "main_metric": card.main_metric,
             "tests": list(card.tests),
+            "variants": list(card.variants),
+            "access": "open" if card.access == "open" else "needs application",
             "licence": card.licence,
             "url": card.url,
         }

@@ -35,17 +35,21 @@ def evaluate(
     *,
     pooling: str | None = None,
     layer: int | None = None,
+    clip: str = "native",
     on_bad_clip: str = "error",
     progress: Progress = silent,
 ) -> list[Record]:
     """One record per seed for a frozen encoder on a task.
 
-    ``pooling`` and ``layer`` default to the card's. ``on_bad_clip="exclude"`` goes on without unusable clips, lists
-    them and marks the records incomplete. Raises ``BadInput`` for unusable data before anything is computed.
+    ``pooling`` and ``layer`` default to the card's; ``clip`` names a clip policy (``bench.clips``).
+    ``on_bad_clip="exclude"`` goes on without unusable clips, lists them and marks the records incomplete. Raises
+    ``BadInput`` for unusable data before anything is computed.
     """
     prepared = prepare(task, on_bad_clip, progress)
     return [
-        evaluate_prepared(encoder, task.card, prepared, protocol, seed, pooling=pooling, layer=layer, progress=progress)
+        evaluate_prepared(
+            encoder, task.card, prepared, protocol, seed, pooling=pooling, layer=layer, clip=clip, progress=progress
+        )
         for seed in seeds
     ]
 
@@ -59,24 +63,25 @@ def evaluate_prepared(
     *,
     pooling: str | None = None,
     layer: int | None = None,
+    clip: str = "native",
     progress: Progress = silent,
 ) -> Record:
     """``evaluate`` for data that has been prepared already, one seed."""
     began = time.monotonic()
     want = choice(encoder.card, pooling, layer)
-    named = protocols.get(protocol)
+    named = protocols.get(protocol, clip)
     check_trainable(card, prepared)
-    spec = encoder_spec(encoder, card, prepared, protocol, seed, *want)
+    spec = encoder_spec(encoder, card, prepared, protocol, seed, *want, clip)
     store = FeatureStore(encoder, prepared, named.clip)
     store.encode([want], progress)
     features = store.gather(want)
     title = f"{named.name} {encoder.card.id} {want[1]} on {card.id}"
     predict = _left_out if card.leave_one_out else _held_out
     scores, selection = predict(card, prepared, features, named, seed, partial(progress, title))
-    facts = encoder_facts(encoder.card, card) | {
-        "clips_padded_to_min_s": _shorter(prepared, encoder.card),
-        "clips_cropped_to_max_s": _longer(prepared, encoder.card),
-    }
+    facts = encoder_facts(encoder.card, card)
+    if named.clip == "native":  # another policy changes the lengths
+        facts["clips_padded_to_min_s"] = _shorter(prepared, encoder.card)
+        facts["clips_cropped_to_max_s"] = _longer(prepared, encoder.card)
     device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
     return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp(device, time.monotonic() - began))
 
@@ -153,10 +158,17 @@ def choice(card: EncoderCard, pooling: str | None, layer: int | None) -> tuple[i
 
 
 def encoder_spec(
-    encoder: Encoder, card: TaskCard, prepared: Prepared, protocol: str, seed: int, layer: int, pooling: str
+    encoder: Encoder,
+    card: TaskCard,
+    prepared: Prepared,
+    protocol: str,
+    seed: int,
+    layer: int,
+    pooling: str,
+    clip: str = "native",
 ) -> dict:
     """What determines the numbers of a frozen-encoder record."""
-    named = protocols.get(protocol)
+    named = protocols.get(protocol, clip)
     store = store_spec(encoder, prepared, named.clip)
     return {
         **task_spec(card, prepared),

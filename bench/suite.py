@@ -67,6 +67,7 @@ def run_suite(
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
     precision: str = "float32",
+    clip: str = "native",
     on_bad_clip: str = "error",
     skip_absent: bool = False,
     controls: bool = True,
@@ -80,7 +81,7 @@ def run_suite(
     ``BadInput`` where ``out`` holds records of a task on different data.
     """
     for name in protocol_names:
-        protocols.probe(protocols.get(name), registry.task_card(tasks[0]), 0)
+        protocols.probe(protocols.get(name, clip), registry.task_card(tasks[0]), 0)
     require_device(device)
     outcome = Outcome()
     at_hand = _at_hand(encoders, skip_absent, outcome, say)
@@ -106,17 +107,16 @@ def run_suite(
         wanted = asked.wanted(encoder.card)
         for card, prepared in data:
             combinations = [
-                (want, name, seed, run.encoder_spec(encoder, card, prepared, name, seed, *want))
+                (want, name, seed, run.encoder_spec(encoder, card, prepared, name, seed, *want, clip))
                 for want in wanted
                 for name in protocol_names
                 for seed in seeds
             ]
             if any(not _path(out, spec).exists() for *_, spec in combinations):
                 # one forward pass serves every pooling and layer asked for
-                for clip in {protocols.get(name).clip for name in protocol_names}:
-                    FeatureStore(encoder, prepared, clip).encode(wanted, progress)
+                FeatureStore(encoder, prepared, clip).encode(wanted, progress)
             for (layer, pooling), name, seed, spec in combinations:
-                make = partial(run.evaluate_prepared, encoder, card, prepared, name, seed)
+                make = partial(run.evaluate_prepared, encoder, card, prepared, name, seed, clip=clip)
                 _keep(spec, out, outcome, say, partial(make, pooling=pooling, layer=layer, progress=progress))
     return outcome
 

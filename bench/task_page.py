@@ -126,7 +126,7 @@ def _selection_table(records: Sequence[Record], heads: Mapping) -> str:
         chosen = record.selection["chosen"]
         text = ", ".join(f"{name} {value}" for name, value in chosen.items()) or BLANK
         edge = "at the edge of the grid" if record.selection.get("at_edge") else BLANK
-        shorter = str(record.data.get("clips_padded_to_min_s", 0))
+        shorter = str(record.data.get("clips_padded_to_min_s", BLANK))
         rows.append([*heads[record.key], text, edge, shorter, record.spec["weights"][:12], record.key])
     header = [*ROW_HEAD, "chosen on train", "grid", "clips padded to the encoder's minimum", "weight digest", "record"]
     return markdown(header, rows)

@@ -105,3 +105,11 @@ def test_excluding_a_bad_clip_marks_the_record_and_names_the_clip(task):
     record = bench.evaluate(encoder, broken, on_bad_clip="exclude")[0]
     assert record.data["incomplete"] and len(record.data["excluded"]) == 1
     assert wrong.loc[0, "clip_id"] in record.data["excluded"][0] or wrong.loc[0, "path"] in record.data["excluded"][0]
+
+
+def test_a_clip_policy_is_part_of_what_a_record_is(task, record):
+    (tiled,) = bench.evaluate(bench.load_encoder("fbank.stats"), task, clip="tile8")
+    assert tiled.spec["clip"] == "tile8" and tiled.key != record.key
+    assert "clips_padded_to_min_s" not in tiled.data
+    with pytest.raises(UnknownId, match="tile9"):
+        bench.evaluate(bench.load_encoder("fbank.stats"), task, clip="tile9")

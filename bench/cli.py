@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cli_encoders
+from bench import cli_encoders, cli_reports
 from bench.errors import NothingAsked, RespBenchError, UnknownId
 from bench.types import PRECISIONS
 
@@ -130,6 +130,19 @@ def build_parser() -> argparse.ArgumentParser:
     board.add_argument("--note", action="append", default=[], help="add a remark to the board's notes (repeatable)")
     _json(board)
 
+    audit = _verb(verbs, "audit", cli_reports.audit, "what is wrong with a task's data, and what predicts its labels")
+    cli_reports.audit_arguments(audit)
+    _root(audit)
+    _json(audit)
+
+    ood = _verb(verbs, "ood", lambda a: cli_reports.ood(a, _agree), "train on one corpus, test on another: a report")
+    cli_reports.ood_arguments(ood)
+    _root(ood)
+    _device(ood)
+    _precision(ood)
+    _licence(ood)
+    _bad_clips(ood)
+
     score = _verb(verbs, "score", score_file, "score a prediction file (clip_id,y_true,y_pred[,s_0,…])")
     score.add_argument("--task", required=True)
     score.add_argument("file", type=Path)
@@ -195,6 +208,10 @@ def _computing(parser: argparse.ArgumentParser) -> None:
     _precision(parser)
     _clip(parser)
     _licence(parser)
+    _bad_clips(parser)
+
+
+def _bad_clips(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-bad-clip",
         choices=("error", "exclude"),

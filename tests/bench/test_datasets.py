@@ -1,0 +1,194 @@
+import errno
+import hashlib
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from bench import datasets, unpack
+from bench.datasets import Dataset, Remote, fetch
+from bench.errors import BadInput, UnknownId
+from bench.manifest import load_task
+from tests.tasks import _corpora
+from webserver import serving
+
+
+@pytest.fixture
+def web():
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A small copy of SPRSound as its archive."""
+    folder = tmp_path_factory.mktemp("copy")
+    _corpora.sprsound(folder)
+    return _zipped({p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+
+
+def _zipped(members):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+    return stream.getvalue()
+
+
+def _sprsound(*urls, content=None, kind="sha256", **more):
+    digest = f"{kind}:{hashlib.new(kind, content).hexdigest()}" if content is not None else ""
+    return Dataset("sprsound", "SPRSound", (Remote("sprsound.zip", urls, digest), *more.pop("others", ())), **more)
+
+
+def _refused(wanted, root, match, sources=()):
+    with pytest.raises(BadInput, match=match) as refusal:
+        fetch(wanted, root, sources)
+    assert not (root / wanted.folder).exists() and not list(root.rglob("staged"))
+    return refusal.value
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_a_corpus_is_installed_and_checked(tmp_path, web, archive, kind):
+    done = fetch(_sprsound(web.put("s.zip", archive), content=archive, kind=kind), tmp_path)
+    assert done.folder == tmp_path / "SPRSound" and done.ok and done.files[0].verified
+    assert done.reports[0]["id"] == "sprsound.events2" and len(done.reports) == 4
+    assert "its checksum is the known one" in datasets.text(done)
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["SPRSound"]
+    assert not (tmp_path / ".fetching" / "sprsound").exists()
+
+
+def test_a_corpus_that_is_there_is_checked_and_not_replaced(tmp_path, web, archive):
+    wanted = _sprsound(web.put("s.zip", archive), content=archive)
+    fetch(wanted, tmp_path)
+    web.asked.clear()
+    again = fetch(wanted, tmp_path)
+    assert again.ok and again.files == () and not web.asked and "there already" in datasets.text(again)
+
+
+def test_without_a_checksum_it_says_that_nothing_could_verify_it(tmp_path, web, archive):
+    done = fetch(_sprsound(web.put("s.zip", archive)), tmp_path)
+    assert not done.files[0].verified and "nothing could verify it" in datasets.text(done)
+    assert hashlib.sha256(archive).hexdigest() in datasets.text(done)
+
+
+def test_a_download_goes_on_where_it_broke_off(tmp_path, web, archive):
+    half = len(archive) // 2
+    wanted = _sprsound(web.put("s.zip", archive, breaks=[half, 0]), content=archive)
+    _refused(wanted, tmp_path, "kept")
+    assert fetch(wanted, tmp_path).ok
+    assert web.ranges()[0] is None and web.ranges()[-1].startswith("bytes=")
+    assert web.sent < 1.5 * len(archive)
+
+
+def test_a_wrong_checksum_installs_nothing_and_starts_anew(tmp_path, web, archive):
+    other = _zipped({"x": b"1"})
+    wanted = _sprsound(web.put("s.zip", other), content=archive)
+    _refused(wanted, tmp_path, "its SHA256 is .*, the known file has")
+    web.put("s.zip", archive)
+    assert fetch(wanted, tmp_path).ok
+
+
+def test_the_next_address_is_tried(tmp_path, web, archive):
+    wanted = _sprsound(f"{web.address}/gone", web.put("bad", b"x"), web.put("good", archive), content=archive)
+    assert fetch(wanted, tmp_path).files[0].source.endswith("/good")
+
+
+def test_an_archive_that_leads_out_installs_nothing(tmp_path, web):
+    _refused(
+        _sprsound(web.put("s.zip", _zipped({"ok": b"1", "../../evil": b"x"}))), tmp_path / "data", "outside the fold"
+    )
+    assert not list(tmp_path.rglob("evil")) and not list(tmp_path.rglob("ok"))
+
+
+def test_a_truncated_archive_installs_nothing_and_is_fetched_anew(tmp_path, web, archive):
+    wanted = _sprsound(web.put("s.zip", archive[: len(archive) * 2 // 3]))
+    _refused(wanted, tmp_path, "cut short, damaged or no archive.*fetch it again")
+    web.put("s.zip", archive)
+    assert fetch(wanted, tmp_path).ok
+
+
+def test_a_full_disk_while_unpacking_keeps_the_download(tmp_path, web, archive, monkeypatch):
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    wanted = _sprsound(web.put("s.zip", archive), content=archive)
+    with monkeypatch.context() as patch:
+        patch.setattr(unpack, "_write", fails)
+        _refused(wanted, tmp_path, "disk is full; make room")
+    web.asked.clear()
+    assert fetch(wanted, tmp_path).ok and not web.asked
+
+
+def test_a_full_disk_while_downloading_keeps_what_came(tmp_path, web, archive, monkeypatch):
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    wanted = _sprsound(web.put("s.zip", archive), content=archive)
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.download.Resumable._receive", fails)
+        _refused(wanted, tmp_path, "disk is full; make room")
+    assert fetch(wanted, tmp_path).ok
+
+
+def test_a_certificate_that_does_not_hold_is_a_plain_failure(tmp_path, web, archive):
+    url = web.put("s.zip", archive).replace("http://", "https://")
+    error = _refused(
+        _sprsound(url, content=archive, by_hand="get it at PAGE"), tmp_path, "TLS certificate does not hold"
+    )
+    assert "get it at PAGE; then `respbench fetch sprsound --from FILE` verifies" in error.remedy
+    assert not web.sent
+
+
+def test_a_file_at_hand_is_verified_and_kept(tmp_path, archive):
+    mine = tmp_path / "mine.zip"
+    mine.write_bytes(archive)
+    _refused(_sprsound(content=b"other"), tmp_path / "data", "known file has", [mine])
+    assert fetch(_sprsound(content=archive), tmp_path / "data", [mine]).ok and mine.exists()
+    with pytest.raises(BadInput, match="no such file"):
+        fetch(_sprsound(), tmp_path / "other", [tmp_path / "absent.zip"])
+    with pytest.raises(BadInput, match="is not a file of sprsound"):
+        fetch(_sprsound(), tmp_path / "other", [mine, mine])
+
+
+def test_another_layout_is_refused(tmp_path, web):
+    _refused(_sprsound(web.put("s.zip", _zipped({"a.txt": b"1"}))), tmp_path, "has not the layout of the corpus")
+
+
+def test_an_optional_file_may_be_lacking_and_is_told(tmp_path, web, archive):
+    there = Remote("Summary.txt", (web.put("summary", b"1"),), optional="nothing")
+    gone = Remote("Gone.txt", (f"{web.address}/gone",), optional="ages stay unknown")
+    done = fetch(_sprsound(web.put("s.zip", archive), others=(there, gone)), tmp_path)
+    assert (done.folder / "Summary.txt").read_bytes() == b"1"
+    assert "HTTP 404" in done.lacking[0] and "not fetched: Gone.txt" in datasets.text(done)
+
+
+def test_data_on_application_say_where_to_apply_and_where_to_put_them(tmp_path):
+    for name in ("ssbpr", "mmlung", "covid19_sounds", "nosemic"):
+        error = _refused(datasets.dataset(name), tmp_path, "apply for it: (on|by)")
+        assert str(tmp_path / name) in error.remedy
+        assert "access: " in datasets.notice(datasets.dataset(name))
+    _refused(datasets.dataset("covid_uk"), tmp_path, "zip -s 0")
+    assert not list(tmp_path.iterdir())
+
+
+def test_archives_cut_into_parts_inside_an_archive_are_found_by_their_tasks(tmp_path, web):
+    name = load_task("coswara.smoker", tmp_path).manifest["path"].iloc[0]
+    _corpora.tone(tmp_path / "sound.wav", seconds=0.25)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as inner:
+        inner.add(tmp_path / "sound.wav", name)
+    day, half = name.partition("/")[0], len(packed.getvalue()) // 2
+    parts = {"aa": packed.getvalue()[:half], "ab": packed.getvalue()[half:]}
+    content = _zipped({f"Coswara-Data-1/{day}/{day}.tar.gz.{part}": piece for part, piece in parts.items()})
+    wanted = Dataset("coswara", "Coswara", (Remote("c.zip", (web.put("c.zip", content),)),), inner=True)
+    assert fetch(wanted, tmp_path / "data").reports[0]["state"] == "subset"
+    assert load_task("coswara.smoker", tmp_path / "data").manifest["available"].sum() == 1
+
+
+def test_every_data_set_has_tasks_and_a_licence_notice():
+    with pytest.raises(UnknownId, match="did you mean 'icbhi'"):
+        datasets.dataset("icbh")
+    for wanted in datasets.datasets().values():
+        assert wanted.cards and "licence: " in datasets.notice(wanted)
+        assert all(url.startswith("https://") for remote in wanted.files for url in remote.urls)

@@ -169,8 +169,9 @@ def parameter_digest(module: nn.Module) -> str:
     return total.hexdigest()
 
 
-def load_tensors(path: str | Path) -> dict:
-    """The object stored in a checkpoint (a mapping, tensors on the CPU), read without running pickled code.
+def load_tensors(path: str | Path, slot: str = "") -> dict:
+    """The object stored in a checkpoint (a mapping, tensors on the CPU), read without running pickled code; of a
+    training checkpoint that keeps its tensors under ``slot``, the mapping there.
 
     Takes a ``.safetensors`` file, a torch file or a transformers folder that holds one of them. From a torch file
     nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built. Raises
@@ -192,7 +193,7 @@ def load_tensors(path: str | Path) -> dict:
         raise CheckpointError(
             path, f"holds a {type(content).__name__}, not named tensors", "check that it is the weights"
         )
-    return content
+    return content[slot] if isinstance(content.get(slot), dict) else content
 
 
 def _read(path: Path) -> object:

@@ -10,13 +10,11 @@ STFT, Slaney mel filters, decibels against 1. Files carry their STFT kernels, wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from bench.errors import CheckpointError
-from model_zoo._checkpoint import load_tensors
 from model_zoo._frontend import MelSpectrogram, decibels
 
 BANDS, LOW_HZ, HIGH_HZ = 64, 50.0, 14000.0
@@ -33,12 +31,6 @@ class Geometry(NamedTuple):
 
 
 FULL = Geometry((64, 128, 256, 512, 1024, 2048), 2048)
-
-
-def stored(path: Path, slot: str) -> dict[str, Tensor]:
-    """The tensors under ``slot`` of a training checkpoint, or a bare state dict's. Raises ``CheckpointError``."""
-    content = load_tensors(path)
-    return content[slot] if isinstance(content.get(slot), dict) else content
 
 
 def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:

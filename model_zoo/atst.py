@@ -173,8 +173,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder = Atst(Layout(blocks, 4, CHUNK // 4))
         encoder.teacher.initialise()
         return encoder.eval()
-    content = load_tensors(weights)
-    tensors = {key.removeprefix(TEACHER): tensor for key, tensor in content.get("state_dict", content).items()}
+    content = load_tensors(weights, "state_dict")
+    tensors = {key.removeprefix(TEACHER): tensor for key, tensor in content.items()}
     encoder = Atst(read(tensors, weights))
     load_strict(encoder.teacher, tensors, IGNORED, weights)
     return encoder.eval()

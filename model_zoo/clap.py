@@ -173,7 +173,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo import _cnn14, _swin
     from model_zoo._adapter import full_precision
-    from model_zoo._checkpoint import load_strict
+    from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._windows import Windowed
 
     id, rate = card.id.partition("@")[0], card.sample_rate
@@ -239,7 +239,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     if weights is None:
         return Clap(_cnn14.FULL if variant.cnn14 else _swin.TINY, card.dims["published"]).eval()
-    tensors = renamed(_cnn14.stored(weights, variant.slot), variant)
+    tensors = renamed(load_tensors(weights, variant.slot), variant)
     base = {key.removeprefix("base."): tensor for key, tensor in tensors.items() if key.startswith("base.")}
     first = "projection.0.weight" if laion else "projection.linear1.weight"
     if first not in tensors:

@@ -175,11 +175,10 @@ def read(tensors: Mapping[str, Tensor], where: object) -> Layout:
     return Layout(blocks, bands, (high, wide), grid, named.rate if named else None)
 
 
-def named_tensors(content: Mapping) -> dict[str, Tensor]:
+def named_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a checkpoint, the encoder's without their prefix; the usual statistics where it has none."""
     import torch
 
-    tensors = content.get("model", content)
     prefix = next((p for p in PREFIXES if any(key.startswith(p) for key in tensors)), "")
     return {"norm_stats": torch.tensor(NORM_STATS)} | {key.removeprefix(prefix): t for key, t in tensors.items()}
 
@@ -251,7 +250,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder = M2d(layout)
         encoder.net.initialise()
         return encoder.eval()
-    tensors = named_tensors(load_tensors(weights))
+    tensors = named_tensors(load_tensors(weights, "model"))
     layout, own = read(tensors, weights), sizes(card.id)
     if own and own.patch != layout.patch:
         problem = "has patches of {} x {} (bands x frames)".format(*layout.patch)

@@ -276,8 +276,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         if kind is Gt:
             _vit.initialise(encoder.net)
         return encoder.eval()
-    content = load_tensors(weights)
-    tensors = {key.removeprefix(PREFIX[id]): tensor for key, tensor in content.get("state_dict", content).items()}
+    content = load_tensors(weights, "state_dict")
+    tensors = {key.removeprefix(PREFIX[id]): tensor for key, tensor in content.items()}
     encoder = kind(read(id, tensors, weights))
     load_strict(encoder.net, tensors, ignored, weights)
     return encoder.eval()

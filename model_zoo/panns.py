@@ -70,7 +70,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo import _cnn14
     from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_strict
+    from model_zoo._checkpoint import load_strict, load_tensors
 
     rate = card.sample_rate
     fft, hop, high_hz = FFT_HOP_HIGH[rate]
@@ -101,7 +101,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     if weights is None:
         return Panns(_cnn14.FULL).eval()
-    tensors = _cnn14.stored(weights, "model")
+    tensors = load_tensors(weights, "model")
     encoder = Panns(_cnn14.read(tensors, weights), _cnn14.stored_bank(tensors, fft, weights))
     load_strict(encoder.net, tensors, _cnn14.IGNORED, weights)
     return encoder.eval()

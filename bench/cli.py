@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cli_encoders, cli_reports
+from bench import cli_encoders, cli_reports, cli_tasks
 from bench.errors import NothingAsked, RespBenchError, UnknownId
 from bench.types import PRECISIONS
 
@@ -143,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
     _licence(ood)
     _bad_clips(ood)
 
-    score = _verb(verbs, "score", score_file, "score a prediction file (clip_id,y_true,y_pred[,s_0,…])")
+    score = _verb(verbs, "score", cli_reports.score, "score a prediction file (clip_id,y_true,y_pred[,s_0,…])")
     score.add_argument("--task", required=True)
     score.add_argument("file", type=Path)
     _root(score)
@@ -153,11 +153,18 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("folder", type=Path)
     _json(verify)
 
-    fetch = _verb(verbs, "fetch", cli_encoders.fetch, "download an encoder's released weights, or register a file")
-    fetch.add_argument("encoder")
-    fetch.add_argument("--from", dest="source", type=Path, metavar="FILE", help="a file or folder on this machine")
+    fetch = _verb(verbs, "fetch", cli_encoders.fetch, "download an encoder's weights or a corpus, or register files")
+    fetch.add_argument("what", metavar="ENCODER | CORPUS")
+    fetch.add_argument("--from", dest="source", type=Path, action="append", default=[], metavar="FILE")
     fetch.add_argument("--repin", action="store_true", help="trust another digest than the one pinned on first use")
     _licence(fetch)
+    _root(fetch)
+
+    task = _verb(verbs, "task", cli_tasks.from_csv, "your own recordings as a task, from a table of clips")
+    task.add_argument("what", choices=("from-csv",))
+    task.add_argument("file", type=Path, help="columns path, label, group and, optional, start, end, split, domain")
+    _root(task)
+    _json(task)
 
     simulate = _verb(verbs, "simulate", simulate_corpora, "write simulated ICBHI and SPRSound look-alikes")
     simulate.add_argument("folder", type=Path)
@@ -238,7 +245,7 @@ def _version_or_help(parser: argparse.ArgumentParser):
 
 def list_ids(arguments: argparse.Namespace) -> int:
     """``ls``"""
-    from bench import listing
+    from bench import listing, registry
 
     kinds = [arguments.what] if arguments.what else ["encoders", "tasks", "suites"]
     listed = {kind: listing.LISTINGS[kind]() for kind in kinds}
@@ -246,7 +253,8 @@ def list_ids(arguments: argparse.Namespace) -> int:
         _print_json(listed[kinds[0]] if arguments.what else listed)
     else:
         print("\n\n".join(listing.TABLES.get(kind, listing.table)(rows) for kind, rows in listed.items()))
-        for note in listing.open_ended() if "encoders" in listed else ():
+        packages = [registry.ENCODERS] * ("encoders" in listed) + [registry.TASKS] * ("tasks" in listed)
+        for note in (note for package in packages for note in listing.open_ended(package)):
             print(f"\nalso {note}")
     return 0
 
@@ -332,21 +340,6 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     else:
         print(board.console(found))
         print(f"\nreport: {written[0]}")
-    return 0
-
-
-def score_file(arguments: argparse.Namespace) -> int:
-    """``score``"""
-    from bench.listing import score_text
-    from bench.scoring import score_file as score
-
-    report = score(arguments.task, arguments.file, arguments.root)
-    for warning in report["warnings"]:
-        print(f"respbench: warning: {warning}", file=sys.stderr)
-    if arguments.json:
-        _print_json(report)
-    else:
-        print(score_text(report))
     return 0
 
 

@@ -78,16 +78,18 @@ def _check_encoders(arguments: argparse.Namespace) -> int:
 
 
 def fetch(arguments: argparse.Namespace) -> int:
-    """``fetch``: prints where the weights lie; licence and digest go to standard error."""
-    from bench import licences, registry
+    """``fetch``: prints where the weights or the corpus lie; licence and digest go to standard error."""
+    from bench import cli_tasks, licences, registry
     from bench.fetch import fetch as fetch_weights
     from bench.progress import terminal
 
-    card = registry.encoder_card(arguments.encoder)
+    if "." not in arguments.what:  # an encoder's id has a dot
+        return cli_tasks.fetch(arguments)
+    card = registry.encoder_card(arguments.what)
     if card.weights:
         licences.require(card, arguments.accept_licence)
         say(f"{card.id}: licence of the weights: {card.weights[0].licence or 'unstated'}; cite {card.citation}")
-    done = fetch_weights(card, arguments.source, repin=arguments.repin, progress=terminal)
+    done = fetch_weights(card, next(iter(arguments.source), None), repin=arguments.repin, progress=terminal)
     trust = {
         "card": "as the release's card has it",
         "pinned": "as pinned on first use",

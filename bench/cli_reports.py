@@ -1,8 +1,9 @@
-"""The verbs that write reports of several parts: ``audit`` and ``ood``."""
+"""The verbs that report on data, on transfer and on anyone's predictions: ``audit``, ``ood``, ``score``."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,4 +73,16 @@ def ood(arguments: argparse.Namespace, agree: Callable) -> int:
         say=print,
     )
     print("\n".join(map(str, files)))
+    return 0
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """``score``"""
+    from bench.listing import json_text, score_text
+    from bench.scoring import score_file
+
+    report = score_file(arguments.task, arguments.file, arguments.root)
+    for warning in report["warnings"]:
+        print(f"respbench: warning: {warning}", file=sys.stderr)
+    print(json_text(report) if arguments.json else score_text(report))
     return 0

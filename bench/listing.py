@@ -100,9 +100,9 @@ def suites() -> list[dict]:
     return [{"id": name, "tasks": list(members)} for name, members in SUITES.items()]
 
 
-def open_ended() -> list[str]:
-    """What families with open-ended ids offer, one line each."""
-    modules = map(importlib.import_module, registry.families(registry.ENCODERS).values())
+def open_ended(package: str = registry.ENCODERS) -> list[str]:
+    """What the package's families with open-ended ids offer, one line each."""
+    modules = map(importlib.import_module, registry.families(package).values())
     return [module.OPEN for module in modules if hasattr(module, "OPEN")]
 
 

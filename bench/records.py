@@ -27,7 +27,7 @@ import pandas as pd
 from bench.errors import BadInput
 from bench.types import Record, Score
 
-SCHEMA = 1
+SCHEMA = 2  # 1: intervals that counted every patient alike, whatever the number of its clips
 FIELDS = ("key", "spec", "scores", "domains", "selection", "data")
 DECIMALS = 6  # of scores in a record; far below any interval, far above rounding noise
 SIGNIFICANT = 6  # of class scores in predictions

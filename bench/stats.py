@@ -2,7 +2,9 @@
 
 Clips of one patient are alike, so patients are resampled, not clips. The percentile interval is too short at few
 patients; the *expanded* percentile (Hesterberg 2015, 10.1080/00031305.2015.1089789) widens its tails to those that a
-t interval with n−1 degrees of freedom would have: alpha'/2 = Phi(−sqrt(n/(n−1)) · t_{1−alpha/2, n−1}).
+t interval with n−1 degrees of freedom would have: alpha'/2 = Phi(−sqrt(n/(n−1)) · t_{1−alpha/2, n−1}). Patients differ
+in how many clips they have, so n is their effective number, which equals theirs only where all have as many.
+``results/coverage`` holds how often the interval covers the truth, and how often others would.
 """
 
 from __future__ import annotations
@@ -47,6 +49,12 @@ def bootstrap_weights(groups: Sequence, resamples: int = 2000, seed: int = 0) ->
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
     return draws.astype(float), codes
+
+
+def effective_groups(sizes: np.ndarray) -> float:
+    """(Σ n_g)² / Σ n_g² for groups of n_g clips: how many groups of equal size tell as much (Kish 1965)."""
+    sizes = np.asarray(sizes, float)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 def score_table(
@@ -126,10 +134,9 @@ def paired_difference(
     chosen, counts = metric_library.get(metric), tables[0].draws(resamples, seed)
     values = [table.value(chosen, roles) for table in tables]
     drawn = tables[0].sample(chosen, roles, counts) - tables[1].sample(chosen, roles, counts)
-    low, high, method = _interval(drawn, tables[0].groups, unit)
-    return Difference(
-        values[0] - values[1], low, high, _p_value(drawn, tables[0].groups), len(tables[0].y), tables[0].groups, method
-    )
+    groups, effective = tables[0].groups, effective_groups(np.bincount(tables[0].code))
+    low, high, method = _interval(drawn, groups, unit, effective)
+    return Difference(values[0] - values[1], low, high, _p_value(drawn, effective), len(tables[0].y), groups, method)
 
 
 @dataclass(frozen=True)
@@ -201,35 +208,38 @@ class _Table:
 
     def score(self, metric: Metric, roles: Roles, counts: np.ndarray, about: np.ndarray | None = None) -> Score:
         """The metric with its interval; ``about`` (N,) bool are the clips that n and groups count, else all."""
-        n, groups = len(self.y), self.groups
-        if about is not None:
-            n, groups = int(about.sum()), len(np.unique(self.code[about]))
+        sizes = np.bincount(self.code if about is None else self.code[about])
+        n, groups = int(sizes.sum()), int((sizes > 0).sum())
         value = self.value(metric, roles)
         if np.isnan(value):
             return Score(value, np.nan, np.nan, n, groups, "undefined: a class that it needs has no clips")
-        low, high, method = _interval(self.sample(metric, roles, counts), groups, self.unit)
+        low, high, method = _interval(self.sample(metric, roles, counts), groups, self.unit, effective_groups(sizes))
         return Score(value, low, high, n, groups, method)
 
 
-def _interval(drawn: np.ndarray, groups: int, unit: str) -> tuple[float, float, str]:
-    """(low, high, how they were made)."""
+def _interval(drawn: np.ndarray, groups: int, unit: str, effective: float | None = None) -> tuple[float, float, str]:
+    """(low, high, how they were made); without an ``effective`` number all groups count alike."""
     defined = drawn[~np.isnan(drawn)]
     if groups < 2 or not len(defined):
         return np.nan, np.nan, f"no interval: {groups} {unit}" if groups < 2 else "no interval: undefined in every draw"
-    tail = distributions.norm.sf(np.sqrt(groups / (groups - 1)) * distributions.t.isf((1 - _LEVEL) / 2, groups - 1))
+    n = groups if effective is None else effective
+    tail = distributions.norm.sf(np.sqrt(n / (n - 1)) * distributions.t.isf((1 - _LEVEL) / 2, n - 1))
     low, high = np.quantile(defined, [tail, 1 - tail])
     method = f"{unit} bootstrap, {len(drawn)} draws, expanded percentile"
+    if groups - n >= 0.05:
+        method += f" for {n:.1f} effective {unit}s"
     if len(defined) < len(drawn):
         method += f"; undefined in {len(drawn) - len(defined)} draws"
     if groups < FEW_GROUPS:
-        method += f"; optimistic: {groups} {unit}s"
+        method += f"; interval optimistic: {groups} {unit}s"
     return float(low), float(high), method
 
 
-def _p_value(drawn: np.ndarray, groups: int) -> float:
-    """Two-sided p for "no difference", by inverting the expanded percentile interval; NaN without an interval."""
+def _p_value(drawn: np.ndarray, groups: float) -> float:
+    """Two-sided p for "no difference", by inverting the expanded percentile interval for that effective number of
+    groups; NaN without an interval."""
     defined = drawn[~np.isnan(drawn)]
-    if groups < 2 or not len(defined):
+    if groups <= 1 or not len(defined):
         return np.nan
     tail = (min((defined <= 0).sum(), (defined >= 0).sum()) + 1) / (len(defined) + 1)  # never 0 from finite draws
     t = distributions.norm.isf(min(tail, 0.5)) / np.sqrt(groups / (groups - 1))

@@ -39,7 +39,9 @@ def test_score_table_has_every_metric_and_recall():
         assert 0 <= score.low <= score.value <= score.high <= 1
     assert table["icbhi.Score"].n == 300
     assert table["recall.both"].n == (predictions()["y_true"] == 3).sum()
-    assert table["icbhi.Score"].method == "patient bootstrap, 200 draws, expanded percentile"
+    effective = stats.effective_groups(predictions()["group"].value_counts().to_numpy())
+    told = f"patient bootstrap, 200 draws, expanded percentile for {effective:.1f} effective patients"
+    assert table["icbhi.Score"].method == told
 
 
 def test_expanded_percentile_is_that_of_hesterberg():
@@ -49,7 +51,28 @@ def test_expanded_percentile_is_that_of_hesterberg():
     assert low == pytest.approx(reference.norm.cdf(-np.sqrt(10 / 9) * reference.t.ppf(0.975, 9)), abs=1e-4)
     assert low == pytest.approx(1 - high, abs=1e-9)
     assert low < 0.025
-    assert method.endswith("; optimistic: 10 patients")
+    assert method.endswith("; interval optimistic: 10 patients")
+
+
+def test_effective_groups_are_fewer_where_sizes_differ():
+    assert stats.effective_groups(np.full(12, 7)) == 12
+    assert stats.effective_groups(np.array([7, 7, 0])) == 2
+    assert stats.effective_groups(np.array([300, 1, 1])) == pytest.approx(1.013, abs=1e-3)
+
+
+def test_an_interval_is_wider_where_few_patients_hold_most_clips():
+    drawn = np.random.default_rng(0).normal(0.6, 0.05, 4000)
+    alike, uneven = (stats._interval(drawn, 40, "patient", effective) for effective in (40, 8.5))
+    assert uneven[0] < alike[0] < alike[1] < uneven[1]
+    assert alike == stats._interval(drawn, 40, "patient")
+    assert uneven[2] == "patient bootstrap, 4000 draws, expanded percentile for 8.5 effective patients"
+    assert stats._interval(drawn, 40, "patient", 1.0001)[:2] == (drawn.min(), drawn.max())
+
+
+def test_equal_patients_count_as_many_as_they_are():
+    frame = predictions(n=120).assign(group=np.repeat([f"p{i:02d}" for i in range(12)], 10))
+    score = stats.score_table(frame, ["accuracy"], CLASSES, ROLES, 100, recalls=False)["accuracy"]
+    assert score.method == "patient bootstrap, 100 draws, expanded percentile; interval optimistic: 12 patients"
 
 
 def test_does_not_depend_on_the_order_of_clips():

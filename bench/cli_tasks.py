@@ -1,0 +1,39 @@
+"""The verbs about recordings: ``fetch`` of a corpus, and ``task from-csv``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """``fetch CORPUS``: its licence before anything is downloaded, then what ``check`` says of each of its tasks."""
+    from bench import datasets, paths
+    from bench.listing import check_text
+    from bench.progress import terminal
+
+    wanted = datasets.dataset(arguments.what)
+    print(datasets.notice(wanted), file=sys.stderr)
+    root = arguments.root or paths.data_root() or Path("data")
+    done = datasets.fetch(wanted, root, arguments.source, progress=terminal)
+    print(datasets.text(done), file=sys.stderr)
+    for report in done.reports:
+        print(check_text(report) if "state" in report else f"{report['id']}: {report['problem']}")
+    print(done.folder)
+    return 0 if done.ok else 1
+
+
+def from_csv(arguments: argparse.Namespace) -> int:
+    """``task from-csv FILE``: checks the table and says how to run it."""
+    from bench.listing import check_text, json_text
+    from tasks.csv import describe
+
+    told = describe(arguments.file, arguments.root)
+    if arguments.json:
+        print(json_text(told))
+    else:
+        print(check_text(told["report"]))
+        run = f"respbench run --task {told['id']} --root {told['root']} --encoder fbank.stats --out runs/own"
+        print(f"\nrun it: {run}")
+    return 0 if told["report"]["ok"] else 1

@@ -128,7 +128,7 @@ def read_predictions(csv_path: Path) -> pd.DataFrame:
 
 def paths(folder: Path) -> Iterator[Path]:
     """Every record JSON below a results folder, in a fixed order."""
-    return (p for p in sorted(folder.rglob("records/*/*.json")) if not p.name.endswith(".run.json"))
+    return (p for p in sorted(folder.glob("records/*/*.json")) if not p.name.endswith(".run.json"))
 
 
 def load_all(folder: Path) -> list[Record]:

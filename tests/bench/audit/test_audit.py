@@ -1,13 +1,12 @@
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from bench import simulate
-from bench.audit import ALL, HERE, __main__, audit, render
+from bench import cli, simulate
+from bench.audit import ALL, HERE, audit, render
 from bench.errors import BadInput, UnknownId
 from tests.tasks import _corpora
 
@@ -91,16 +90,15 @@ def test_silence_and_a_single_class_are_survived(tmp_path):
     assert "Nothing could be fitted" in render(made)
 
 
-def test_the_command_writes_reports(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_reports(tmp_path, capsys):
     _corpora.sprsound(tmp_path)
     words = ["audit", "sprsound.records3", "--root", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path / "out")])
-    assert __main__.main() == 0
+    assert cli.main([*words, "--out", str(tmp_path / "out")]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"sprsound.records3.md", "sprsound.records3.json"}
-    monkeypatch.setattr(sys, "argv", words)
-    assert __main__.main() == 0 and capsys.readouterr().out.startswith("# Audit of sprsound.records3")
-    monkeypatch.setattr(sys, "argv", ["audit", "sprsound.recordz", "--root", str(tmp_path)])
-    assert __main__.main() == 2 and "sprsound.records5" in capsys.readouterr().err
+    capsys.readouterr()
+    assert cli.main(words) == 0 and capsys.readouterr().out.startswith("# Audit of sprsound.records3")
+    assert cli.main(["audit", "sprsound.recordz", "--root", str(tmp_path)]) == 2
+    assert "sprsound.records5" in capsys.readouterr().err
 
 
 def test_unknown_tasks_and_absent_data_are_refused(tmp_path):

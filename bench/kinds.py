@@ -24,6 +24,7 @@ class Multiclass:
 
     integer = True
     per_class = "recall"  # metric of one class, told by its index; empty for none
+    auroc = "auroc"  # the metric of all classes together that no threshold enters; empty for none
 
     def valid(self, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         """(N,) bool: which labels are possible."""
@@ -51,6 +52,7 @@ class Multilabel(Multiclass):
     """Any number of classes a clip, none included."""
 
     per_class = "auroc.bit"
+    auroc = "auroc.bits"
 
     def valid(self, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         return np.isin(labels, range(2 ** len(classes)))
@@ -73,6 +75,7 @@ class Regression(Multiclass):
 
     integer = False
     per_class = ""
+    auroc = ""
 
     def valid(self, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         return np.isfinite(np.asarray(labels, float))

@@ -12,8 +12,9 @@ from functools import partial
 
 import numpy as np
 
+from bench.areas import ratio, stratified_auroc, weighted_ap, weighted_auroc
 from bench.errors import BadInput, UnknownId
-from bench.kinds import bits
+from bench.kinds import KINDS, bits
 from bench.types import TaskCard
 
 
@@ -33,9 +34,10 @@ class Roles:
 @dataclass(frozen=True)
 class Metric:
     """A named score. ``kind`` says what ``fn`` takes: ``confusion``: ``fn(C (..., K, K) rows true, roles)``;
-    ``scores``: ``fn(y (N,), s (N, K), w (..., N), roles)``; ``predicted``: ``fn(y (N,), p (N,), w (..., N), roles)``.
-    All return (...). ``direction`` is ``higher`` or ``lower``: what is better. ``unit`` is ``%`` for a fraction shown
-    in percent, else that of the value itself (``target``: the target's own)."""
+    ``scores``: ``fn(y (N,), s (N, K), w (..., N), roles)``; ``predicted``: ``fn(y (N,), p (N,), w (..., N), roles)``;
+    ``strata``: as ``scores``, and the clips' ``strata`` (N,) and the task's ``kind``. All return (...). ``direction``
+    is ``higher`` or ``lower``: what is better. ``unit`` is ``%`` for a fraction shown in percent, else that of the
+    value itself (``target``: the target's own)."""
 
     name: str
     title: str
@@ -73,65 +75,30 @@ def confusion(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int, weights: n
 
 
 def evaluate(name: str, y_true: np.ndarray, y_pred: np.ndarray, scores: np.ndarray, roles: Roles) -> float:
-    """One metric's value for N clips: ``y_true``, ``y_pred`` (N,) class indices, ``scores`` (N, K)."""
+    """One metric's value for N clips: ``y_true``, ``y_pred`` (N,) class indices, ``scores`` (N, K). Raises ``BadInput``
+    for one that needs the clips' lengths."""
     metric = get(name)
+    if metric.kind == "strata":
+        raise BadInput(name, "needs the lengths of the clips", "take a metric of labels and scores alone")
     if metric.kind == "confusion":
         return float(metric.fn(confusion(y_true, y_pred, scores.shape[1]), roles))
     given = scores if metric.kind == "scores" else np.asarray(y_pred)
     return float(metric.fn(np.asarray(y_true), given, np.ones(len(y_true)), roles))
 
 
-def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(...) area under the ROC curve of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N).
-
-    The weighted Mann-Whitney statistic: the share of (positive, negative) pairs in which the positive scores higher,
-    ties counting half. NaN where a draw has no positive or no negative. Scores are sorted once for all draws.
-    """
-    w = np.ascontiguousarray(np.asarray(weights, float).reshape(-1, len(score)).T)  # (N, R): draws are contiguous
-    negative = np.flatnonzero(~positive)
-    negative = negative[np.argsort(score[negative], kind="stable")]
-    below = np.searchsorted(score[negative], score[positive], side="left")
-    not_above = np.searchsorted(score[negative], score[positive], side="right")
-    mass = np.zeros((len(negative) + 1, w.shape[1]))  # cumulative weight of the negatives, from the lowest score up
-    np.cumsum(w[negative], axis=0, out=mass[1:])
-    of_positive = w[positive]
-    wins = mass[below]
-    wins += mass[not_above]
-    pairs = of_positive.sum(axis=0) * mass[-1]
-    return _ratio(0.5 * np.einsum("nr,nr->r", of_positive, wins), pairs).reshape(np.shape(weights)[:-1])
-
-
-def weighted_ap(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(...) average precision of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N): the mean
-    precision over the positives, tied scores taken together (as scikit-learn's). NaN where a draw has no positive."""
-    order = np.argsort(-score, kind="stable")
-    w = np.asarray(weights, float)[..., order]
-    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # of each run of equal scores
-    hits = np.cumsum(w * positive[order], axis=-1)[..., last]
-    precision = _ratio(hits, np.cumsum(w, axis=-1)[..., last])
-    gained = np.diff(hits, axis=-1, prepend=0.0)
-    return _ratio(np.where(gained > 0, gained * precision, 0.0).sum(axis=-1), hits[..., -1])
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """The quotient; NaN where the denominator is 0."""
-    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), denominator)
-    return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)
-
-
 def _mean_defined(values: np.ndarray) -> np.ndarray:
     """The mean over the last axis of the entries that are not NaN; NaN where there is none."""
     defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+    return ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def _recalls(c: np.ndarray) -> np.ndarray:
     """(..., K) recall of every class."""
-    return _ratio(np.diagonal(c, axis1=-2, axis2=-1), c.sum(axis=-1))
+    return ratio(np.diagonal(c, axis1=-2, axis2=-1), c.sum(axis=-1))
 
 
 def _recall(c: np.ndarray, roles: Roles, k: int) -> np.ndarray:
-    return _ratio(c[..., k, k], c[..., k, :].sum(axis=-1))
+    return ratio(c[..., k, k], c[..., k, :].sum(axis=-1))
 
 
 def _sp(c: np.ndarray, roles: Roles) -> np.ndarray:
@@ -146,12 +113,12 @@ def _adventitious(roles: Roles) -> list[int]:
 
 def _se(c: np.ndarray, roles: Roles) -> np.ndarray:
     rows = _adventitious(roles)
-    return _ratio(c[..., rows, rows].sum(axis=-1), c[..., rows, :].sum(axis=(-2, -1)))
+    return ratio(c[..., rows, rows].sum(axis=-1), c[..., rows, :].sum(axis=(-2, -1)))
 
 
 def _se2(c: np.ndarray, roles: Roles) -> np.ndarray:
     rows = _adventitious(roles)
-    return _ratio(c[..., rows, :][..., rows].sum(axis=(-2, -1)), c[..., rows, :].sum(axis=(-2, -1)))
+    return ratio(c[..., rows, :][..., rows].sum(axis=(-2, -1)), c[..., rows, :].sum(axis=(-2, -1)))
 
 
 def _as(c: np.ndarray, roles: Roles) -> np.ndarray:
@@ -164,7 +131,7 @@ def _score2(c: np.ndarray, roles: Roles) -> np.ndarray:
 
 def _hs(c: np.ndarray, roles: Roles) -> np.ndarray:
     se, sp = _se(c, roles), _sp(c, roles)
-    return np.where(se + sp == 0, 0.0, _ratio(2 * se * sp, se + sp))
+    return np.where(se + sp == 0, 0.0, ratio(2 * se * sp, se + sp))
 
 
 def _sprsound_score(c: np.ndarray, roles: Roles) -> np.ndarray:
@@ -178,12 +145,12 @@ def _macro_se(c: np.ndarray, roles: Roles) -> np.ndarray:
 def _macro_sp(c: np.ndarray, roles: Roles) -> np.ndarray:
     support, total = c.sum(axis=-1), c.sum(axis=(-2, -1))[..., None]
     said = c.sum(axis=-2) - np.diagonal(c, axis1=-2, axis2=-1)  # of each class, wrongly
-    return np.nan_to_num(1 - _ratio(said, total - support)).mean(axis=-1)
+    return np.nan_to_num(1 - ratio(said, total - support)).mean(axis=-1)
 
 
 def _macro_score(c: np.ndarray, roles: Roles) -> np.ndarray:
     se, sp = _macro_se(c, roles), _macro_sp(c, roles)
-    return ((se + sp) / 2 + np.nan_to_num(_ratio(2 * se * sp, se + sp))) / 2
+    return ((se + sp) / 2 + np.nan_to_num(ratio(2 * se * sp, se + sp))) / 2
 
 
 def _uar(c: np.ndarray, roles: Roles) -> np.ndarray:
@@ -192,12 +159,12 @@ def _uar(c: np.ndarray, roles: Roles) -> np.ndarray:
 
 def _macro_f1(c: np.ndarray, roles: Roles) -> np.ndarray:
     support = c.sum(axis=-1)
-    f1 = _ratio(2 * np.diagonal(c, axis1=-2, axis2=-1), support + c.sum(axis=-2))
+    f1 = ratio(2 * np.diagonal(c, axis1=-2, axis2=-1), support + c.sum(axis=-2))
     return _mean_defined(np.where(support > 0, f1, np.nan))
 
 
 def _accuracy(c: np.ndarray, roles: Roles) -> np.ndarray:
-    return _ratio(np.trace(c, axis1=-2, axis2=-1), c.sum(axis=(-2, -1)))
+    return ratio(np.trace(c, axis1=-2, axis2=-1), c.sum(axis=(-2, -1)))
 
 
 def _auroc(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
@@ -220,6 +187,14 @@ def _auroc_bits(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np
     return _mean_defined(np.stack([_auroc_bit(y, s, w, roles, k) for k in range(s.shape[1])], axis=-1))
 
 
+def _auroc_matched(
+    y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles, strata: np.ndarray, kind: str
+) -> np.ndarray:
+    compared = [1] if kind == "multiclass" and s.shape[1] == 2 else range(s.shape[1])
+    each = [stratified_auroc(KINDS[kind].of_class(y, k), s[:, k], w, strata) for k in compared]
+    return _mean_defined(np.stack(each, axis=-1))
+
+
 def _ap_bits(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
     present = bits(y, s.shape[1])
     return _mean_defined(np.stack([weighted_ap(present[:, k], s[:, k], w) for k in range(s.shape[1])], axis=-1))
@@ -229,19 +204,22 @@ def _f1_bits(y: np.ndarray, p: np.ndarray, w: np.ndarray, roles: Roles) -> np.nd
     width = int(max(y.max(), p.max(), 1)).bit_length()
     true, said = bits(y, width).astype(float), bits(p, width).astype(float)
     support = w @ true
-    f1 = _ratio(2 * (w @ (true * said)), support + w @ said)
+    f1 = ratio(2 * (w @ (true * said)), support + w @ said)
     return _mean_defined(np.where(support > 0, f1, np.nan))
 
 
 def _mae(y: np.ndarray, p: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
-    return _ratio(w @ np.abs(y - p), np.sum(w, axis=-1))
+    return ratio(w @ np.abs(y - p), np.sum(w, axis=-1))
 
 
 def _mape(y: np.ndarray, p: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
     if (y == 0).any():
         return np.full(np.shape(w)[:-1], np.nan)
-    return _ratio(w @ np.abs((y - p) / y), np.sum(w, axis=-1))
+    return ratio(w @ np.abs((y - p) / y), np.sum(w, axis=-1))
 
+
+MATCHED = "auroc.duration_matched"
+_MATCHED_FORMULA = "AUROC over the pairs of clips of one duration decile of the test: near 50 for length alone"
 
 # ICBHI: Rocha et al. 2019 (10.1088/1361-6579/ab03ea), as coded in RespireNet, Patch-Mix, SCL, RSC and EVAR.
 # SPRSound: Zhang et al. 2022 (10.1109/BioCAS54905.2022.9948569); exact class match, Poor Quality in neither term.
@@ -270,6 +248,7 @@ METRICS: dict[str, Metric] = {
         ("auroc", "AUROC", "scores", _auroc, "class 1 of two; else mean one-vs-rest over the classes with clips"),
         ("auroc.normal", "AUROC abnormal vs normal", "scores", _auroc_normal, "A against normal by 1 − s_normal"),
         ("auroc.bits", "macro AUROC", "scores", _auroc_bits, "mean AUROC over the labels that occur"),
+        (MATCHED, "AUROC within duration deciles", "strata", _auroc_matched, _MATCHED_FORMULA),
         ("ap.bits", "mAP", "scores", _ap_bits, "mean average precision over the labels that occur"),
         ("f1.bits", "macro F1", "predicted", _f1_bits, "mean F1 over the labels that occur"),
     )

@@ -2,8 +2,10 @@
 
 The key is the SHA-256 (first 20 hex digits) of ``spec``: task id and version, manifest digest, encoder id, version
 and weight digest, clip policy, layer, pooling, protocol and version, resampler, dtype, seed, and what was excluded.
-JSON and predictions hold only what the key determines (``s_k`` is the natural logarithm of class k's probability),
-so they are byte-identical when made again; time, machine and versions are in ``<key>.run.json`` and never compared.
+Predictions have the columns ``clip_id, group, domain, split, duration_s, y_true, y_pred, s_0 …``: ``duration_s`` is the
+annotated clip's length in seconds, ``s_k`` what the task's kind scores by (``bench.kinds``).
+JSON and predictions hold only what the key determines, so they are byte-identical when made again; time, machine and
+versions are in ``<key>.run.json`` and never compared.
 The JSON is written last and carries the SHA-256 of itself and of the predictions: a record that exists and has both
 right is done.
 """
@@ -27,10 +29,12 @@ import pandas as pd
 from bench.errors import BadInput
 from bench.types import Record, Score
 
-SCHEMA = 2  # 1: intervals that counted every patient alike, whatever the number of its clips
+# 1: intervals that counted every patient alike, whatever the number of its clips; 2: predictions without the clips'
+# lengths, hence no AUROC within duration deciles
+SCHEMA = 3
 FIELDS = ("key", "spec", "scores", "domains", "selection", "data")
 DECIMALS = 6  # of scores in a record; far below any interval, far above rounding noise
-SIGNIFICANT = 6  # of class scores in predictions
+SIGNIFICANT = 6  # of class scores and lengths in predictions
 
 
 def key(spec: Mapping) -> str:
@@ -38,11 +42,11 @@ def key(spec: Mapping) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def round_scores(scores: np.ndarray) -> np.ndarray:
-    """Class scores (N, K) as they will be read back from the prediction file."""
+def as_stored(values: np.ndarray) -> np.ndarray:
+    """Numbers of any shape (class scores, lengths) as they will be read back from the prediction file."""
     # adding zero takes the sign off a negative one, which does not survive the file
-    flat = [float(f"%.{SIGNIFICANT}g" % value) + 0.0 for value in np.asarray(scores, float).ravel()]
-    return np.asarray(flat).reshape(np.shape(scores))
+    flat = [float(f"%.{SIGNIFICANT}g" % value) + 0.0 for value in np.asarray(values, float).ravel()]
+    return np.asarray(flat).reshape(np.shape(values))
 
 
 def score_json(score: Score) -> dict:
@@ -122,8 +126,10 @@ def read(json_path: Path) -> Record:
 
 def read_predictions(csv_path: Path) -> pd.DataFrame:
     """A prediction table with text ids and integer labels, exactly as written."""
-    text = {"clip_id": str, "group": str, "domain": str, "split": str}
-    return pd.read_csv(csv_path, dtype=text, keep_default_na=False, na_values=[])
+    text = dict.fromkeys(("clip_id", "group", "domain", "split", "duration_s"), str)
+    table = pd.read_csv(csv_path, dtype=text, keep_default_na=False, na_values=[])
+    # pandas' own parser can miss the last bit, which moves a clip that lies on the edge of a duration decile
+    return table.assign(duration_s=[float(length) for length in table["duration_s"]])
 
 
 def paths(folder: Path) -> Iterator[Path]:

@@ -17,9 +17,11 @@ import pandas as pd
 
 from bench import floors, kinds, provenance, records, stats
 from bench import protocol as protocols
+from bench.areas import duration_strata
 from bench.errors import BadInput, UnknownId
 from bench.features import FeatureStore, store_spec
 from bench.manifest import TRAIN, Prepared, prepare
+from bench.metrics import MATCHED, Roles
 from bench.progress import Progress, Tick, silent
 from bench.types import Encoder, EncoderCard, Protocol, Record, Task, TaskCard
 
@@ -255,13 +257,14 @@ def assemble(
     test = prepared.rows[_tested(card, prepared)]
     order = test["clip_id"].argsort().to_numpy()
     test = test.sort_values("clip_id")
-    rounded = records.round_scores(np.asarray(scores)[order])
+    rounded = records.as_stored(np.asarray(scores)[order])
     predictions = pd.DataFrame(
         {
             "clip_id": test["clip_id"].to_numpy(),
             "group": test["group"].to_numpy(),
             "domain": test["domain"].to_numpy(),
             "split": test["split"].to_numpy(),
+            "duration_s": records.as_stored(test["end_s"] - test["start_s"]),
             "y_true": test["label"].to_numpy(),
             "y_pred": kinds.of(card).decided(rounded),
             **{f"s_{k}": rounded[:, k] for k in range(rounded.shape[1])},
@@ -312,13 +315,17 @@ def _shared_groups(card: TaskCard, prepared: Prepared) -> dict[str, int]:
 
 def scores_of(task: Mapping, predictions: pd.DataFrame) -> tuple[dict, dict]:
     """(scores, domains) of a prediction table, JSON-ready: per test, every metric with its interval; per test and
-    domain, the same metrics. A test without clips is left out: its cell stays blank."""
+    domain, the task's metrics. A test without clips is left out: its cell stays blank. Where a task's kind has an AUROC
+    and a test's clips differ in length, the test has its AUROC within duration deciles too."""
     tables, domains = {}, {}
     for test, splits in task["tests"].items():
         part = predictions[predictions["split"].isin(splits)]
         if part.empty:
             continue
-        table = stats.score_table(part, **metric_arguments(task))
+        arguments = metric_arguments(task)
+        if kinds.of(task).auroc and len(np.unique(duration_strata(part["duration_s"]))) > 1:
+            arguments["metrics"] = [*dict.fromkeys([*task["metrics"], MATCHED])]
+        table = stats.score_table(part, **arguments)
         tables[test] = {name: records.score_json(score) for name, score in table.items()}
         by_domain = stats.domain_table(part, **metric_arguments(task))
         domains[test] = {
@@ -330,8 +337,6 @@ def scores_of(task: Mapping, predictions: pd.DataFrame) -> tuple[dict, dict]:
 
 def metric_arguments(task: Mapping) -> dict:
     """The arguments of ``bench.stats`` functions from a record's own copy of its task card."""
-    from bench.metrics import Roles
-
     return {
         "metrics": task["metrics"],
         "classes": task["classes"],

@@ -69,7 +69,7 @@ def score_file(task_id: str, file: Path, root: Path | None = None) -> dict:
 
 def _scores(table: pd.DataFrame, card: TaskCard, unit: str) -> dict:
     has_scores = "s_0" in table.columns
-    names = [name for name in card.metrics if has_scores or METRICS[name].kind != "scores"]
+    names = [name for name in card.metrics if has_scores or METRICS[name].kind not in ("scores", "strata")]
     arguments = run.metric_arguments(run.task_facts(card) | {"metrics": names})
     arguments["recalls"] = has_scores or kinds.of(card).per_class == "recall"
     found = stats.score_table(table, unit=unit, **arguments)

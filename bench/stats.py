@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from bench import metrics as metric_library
+from bench.areas import duration_strata
 from bench.errors import BadInput
 from bench.kinds import KINDS
 from bench.metrics import Metric, Roles
@@ -71,11 +72,12 @@ def score_table(
     """{metric: Score with 95 % interval}, and with ``recalls`` also each class's own score (``recall.<class name>``,
     or ``auroc.bit.<class name>`` of a multilabel task; n = the class's clips).
 
-    ``predictions``: clip_id, group, y_true, y_pred and, for AUROC, s_0 … s_{K−1}. ``unit`` names what a group is;
+    ``predictions``: clip_id, group, y_true, y_pred and, for AUROC, s_0 … s_{K−1}; for AUROC within duration deciles
+    also duration_s, and the deciles are those of the clips given, in every draw. ``unit`` names what a group is;
     ``"clip"`` ignores ``group`` and resamples clips, for prediction files without patients. A recall's ``groups``
     are those that have the class. Draws in which a metric is undefined are left out and counted in ``method``.
     With one group there is no interval (NaN). Raises ``BadInput`` for labels outside the classes, missing groups,
-    duplicate clips or non-finite scores.
+    duplicate clips, non-finite scores or lengths that are not known.
     """
     table = _Table.of(predictions, classes, unit, kind)
     counts = table.draws(resamples, seed)
@@ -150,7 +152,9 @@ class _Table:
     scores: np.ndarray | None  # (N, K)
     code: np.ndarray
     cells: np.ndarray | None
+    strata: np.ndarray | None  # (N,) duration stratum
     unit: str
+    kind: str
 
     @classmethod
     def of(cls, frame: pd.DataFrame, classes: Sequence[str], unit: str, kind: str) -> _Table:
@@ -180,7 +184,8 @@ class _Table:
             cell = (code * n_classes + y) * n_classes + predicted
             cells = np.bincount(cell, minlength=(code.max() + 1) * n_classes**2).astype(float)
             cells = cells.reshape(-1, n_classes**2)
-        return cls(frame["clip_id"].to_numpy(str), y, predicted, scores, code, cells, unit)
+        strata = duration_strata(_lengths(frame)) if "duration_s" in frame else None
+        return cls(frame["clip_id"].to_numpy(str), y, predicted, scores, code, cells, strata, unit, kind)
 
     @property
     def groups(self) -> int:
@@ -199,12 +204,16 @@ class _Table:
                 raise BadInput(metric.name, "needs one class per clip", "take a metric of the task's own kind")
             k = round(self.cells.shape[1] ** 0.5)
             return metric.fn((counts @ self.cells).reshape(-1, k, k), roles)
-        given = self.scores if metric.kind == "scores" else self.predicted
+        given, more = self.predicted if metric.kind == "predicted" else self.scores, {}
         if given is None:
             raise BadInput(metric.name, "the predictions have no class scores", "give columns s_0, s_1, …")
+        if metric.kind == "strata":
+            if self.strata is None:
+                raise BadInput(metric.name, "the predictions have no clip lengths", "give a column duration_s")
+            more = {"strata": self.strata, "kind": self.kind}
         rows = max(1, _CHUNK_WEIGHTS // len(self.y))
         chunks = (counts[start : start + rows][:, self.code] for start in range(0, len(counts), rows))
-        return np.concatenate([metric.fn(self.y, given, weights, roles) for weights in chunks])
+        return np.concatenate([metric.fn(self.y, given, weights, roles, **more) for weights in chunks])
 
     def score(self, metric: Metric, roles: Roles, counts: np.ndarray, about: np.ndarray | None = None) -> Score:
         """The metric with its interval; ``about`` (N,) bool are the clips that n and groups count, else all."""
@@ -215,6 +224,15 @@ class _Table:
             return Score(value, np.nan, np.nan, n, groups, "undefined: a class that it needs has no clips")
         low, high, method = _interval(self.sample(metric, roles, counts), groups, self.unit, effective_groups(sizes))
         return Score(value, low, high, n, groups, method)
+
+
+def _lengths(frame: pd.DataFrame) -> np.ndarray:
+    """(N,) clip lengths in seconds."""
+    lengths = frame["duration_s"].to_numpy(float)
+    if not np.isfinite(lengths).all():
+        lost = frame["clip_id"][~np.isfinite(lengths)].iloc[0]
+        raise BadInput("predictions", f"the duration of clip {lost} is not known", "give every length in seconds")
+    return lengths
 
 
 def _interval(drawn: np.ndarray, groups: int, unit: str, effective: float | None = None) -> tuple[float, float, str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from bench import metrics
 from bench.audit.annotations import LONG_S, SHORT_S
 from bench.audit.fingerprint import LEAST_S, MOST_ERRORS
-from bench.audit.matched import NAME as MATCHED
 from bench.audit.shortcuts import PREFIX, scored_by
+from bench.metrics import MATCHED
 from bench.tables import BLANK, DISCLAIMER, amount, markdown, missing, signed
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _shortcut_table(scored: list[Mapping], test: str, card: TaskCard) -> str:
         scored, key=lambda row: (row["source"] == "encoder", worst * (row["tests"][test][shown[0]]["value"] or 0))
     )
     titles = ["AUROC within deciles" if name == MATCHED else metrics.get(name).title for name in shown]
-    units = ["%" if name == MATCHED else metrics.get(name).unit for name in shown]
+    units = [metrics.get(name).unit for name in shown]
     rows = []
     for row in scored:
         way = row["direction"]

@@ -13,18 +13,15 @@ import pandas as pd
 
 from bench import kinds, metrics, stats
 from bench import protocol as protocols
-from bench.audit.matched import NAME as MATCHED
-from bench.audit.matched import duration_matched
 from bench.audit.tables import Table
 from bench.features import FeatureStore
 from bench.manifest import TRAIN, Prepared
-from bench.metrics import Roles
+from bench.metrics import MATCHED, Roles
 from bench.progress import Progress, silent
 from bench.types import Encoder, Finding, Score, TaskCard
 
 PREFIX = "meta."  # of control rows, and of the encoders among them
 HEARD = ("level", "silence", "bandwidth")  # encoders: what the sound is like, not what is in it
-AUROC = {"multiclass": "auroc", "multilabel": "auroc.bits"}
 STRONG = 0.65  # AUROC that a finding names, or 1 less that, where its interval leaves out 0.5
 
 
@@ -41,8 +38,6 @@ def probed(
 ) -> list[dict]:
     """One dict per table: name, source, number of ``columns``, ``tests`` {test: {metric: Score}}, ``direction``,
     ``predictions``; the last three empty or None where nothing could be fitted."""
-    known = len(rows) > 0 and rows["end_s"].notna().all()
-    duration_s = dict(zip(rows["clip_id"], rows["end_s"] - rows["start_s"])) if known else None
     out = []
     with progress(f"probe shortcuts of {card.id}", len(tables)) as tick:
         for table in tables:
@@ -50,7 +45,7 @@ def probed(
             row |= {"tests": {}, "direction": {}, "predictions": None}
             if table.features.shape[1] and trainable(rows, card):
                 row["predictions"] = predictions(table.features, rows, card)
-                row["tests"] = score_tests(row["predictions"], card, duration_s, resamples)
+                row["tests"] = score_tests(row["predictions"], card, resamples)
                 row["direction"] = direction(table, rows, card)
             out.append(row)
             tick(1)
@@ -71,7 +66,8 @@ def trainable(rows: pd.DataFrame, card: TaskCard) -> bool:
 def predictions(
     features: np.ndarray, rows: pd.DataFrame, card: TaskCard, protocol: str = "linear", seed: int = 0
 ) -> pd.DataFrame:
-    """A prediction table of the tested clips: clip_id, group, split, y_true, y_pred, s_0 … s_{K−1}."""
+    """A prediction table of the tested clips: clip_id, group, split, duration_s (where all are known), y_true, y_pred,
+    s_0 … s_{K−1}."""
     named, labels, groups = protocols.get(protocol), rows["label"].to_numpy(), rows["group"].to_numpy(str)
     if card.leave_one_out:
         sides = [(groups != group, groups == group) for group in sorted(set(groups))]
@@ -85,30 +81,30 @@ def predictions(
         scores = probe.predict_scores(features[held])
         test = rows.loc[held, ["clip_id", "group", "split"]]
         columns = {f"s_{k}": scores[:, k] for k in range(scores.shape[1])}
+        if rows["end_s"].notna().all():
+            test["duration_s"] = rows.loc[held, "end_s"] - rows.loc[held, "start_s"]
         parts.append(test.assign(y_true=labels[held], y_pred=kinds.of(card).decided(scores), **columns))
     return pd.concat(parts).sort_values("clip_id", kind="stable", ignore_index=True)
 
 
-def score_tests(
-    predicted: pd.DataFrame, card: TaskCard, duration_s: Mapping[str, float] | None, resamples: int
-) -> dict[str, dict[str, Score]]:
+def score_tests(predicted: pd.DataFrame, card: TaskCard, resamples: int) -> dict[str, dict[str, Score]]:
     """{test: {metric: Score}}: the main metric, AUROC and, where durations are known, AUROC within their deciles; of
     a regression task the main metric alone."""
     names, out = scored_by(card), {}
+    if "duration_s" in predicted and kinds.of(card).auroc:
+        names = (*names, MATCHED)
     for test, splits in card.tests.items():
         part = predicted[predicted["split"].isin(splits)]
         if part.empty:
             continue
         arguments = (card.classes, Roles.of(card), resamples)
         out[test] = stats.score_table(part, names, *arguments, recalls=False, kind=card.kind)
-        if duration_s is not None and card.kind in AUROC:
-            out[test][MATCHED] = duration_matched(part, duration_s, card.classes, resamples, kind=card.kind)
     return out
 
 
 def scored_by(card: TaskCard) -> tuple[str, ...]:
     """AUROC, where the task's kind has one, and the main metric."""
-    return tuple(dict.fromkeys([*filter(None, [AUROC.get(card.kind)]), card.main_metric]))
+    return tuple(dict.fromkeys([*filter(None, [kinds.of(card).auroc]), card.main_metric]))
 
 
 def direction(table: Table, rows: pd.DataFrame, card: TaskCard) -> dict[str, float]:
@@ -128,7 +124,7 @@ def direction(table: Table, rows: pd.DataFrame, card: TaskCard) -> dict[str, flo
 def findings(found: Sequence[Mapping], card: TaskCard) -> list[Finding]:
     """One per test that something but the sound predicts, naming what does, the strongest first. Of a control that
     was fitted on several sets of clips the first counts."""
-    auroc, by_test = AUROC.get(card.kind), {}
+    auroc, by_test = kinds.of(card).auroc, {}
     for row in {row["name"]: row for row in reversed(found)}.values():
         for test, scores in row["tests"].items():
             score = scores.get(auroc)

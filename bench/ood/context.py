@@ -1,20 +1,13 @@
-"""What the records of an out-of-domain report do not tell: what was asked for, what is blank and why, clip lengths."""
+"""What the records of an out-of-domain report do not tell: what was asked for, and what is blank and why."""
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import urllib.parse
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
 from bench import registry
 from bench.errors import BadInput
-from bench.manifest import TRAIN, Prepared
 
 FILE = "ood.json"
 LEFT_OUT = "lodo-"  # variants of a task in which one domain is the test
@@ -81,28 +74,3 @@ class Context:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
         (folder / FILE).write_text(text, encoding="utf-8")
-
-
-def write_durations(folder: Path, task: str, prepared: Prepared) -> Path:
-    """Keeps the length of every test clip beside the records, whose predictions do not have it."""
-    rows = prepared.rows[~prepared.rows["split"].isin(TRAIN)].sort_values("clip_id")
-    table = pd.DataFrame({"clip_id": rows["clip_id"], "duration_s": rows["end_s"] - rows["start_s"]})
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
-        file.write(table.to_csv(index=False, lineterminator="\n", float_format="%.4f").encode())
-    path = _durations(folder, task)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(packed.getvalue())
-    return path
-
-
-def read_durations(folder: Path, task: str) -> Mapping[str, float]:
-    """{clip: seconds}; empty where they were not kept."""
-    path = _durations(folder, task)
-    if not path.exists():
-        return {}
-    return pd.read_csv(path, dtype={"clip_id": str}).set_index("clip_id")["duration_s"].to_dict()
-
-
-def _durations(folder: Path, task: str) -> Path:
-    return folder / "durations" / f"{urllib.parse.quote(task, safe='@')}.csv.gz"

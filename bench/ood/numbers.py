@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import metrics, records, run, stats
-from bench.audit.matched import duration_matched
+from bench import kinds, metrics, records, run, stats
 from bench.kinds import bits
+from bench.metrics import Roles
 from bench.ood.context import Transfer
 from bench.ood.differences import unpaired_difference
 from bench.ranking import row_names
@@ -58,14 +58,12 @@ def shown(task: Mapping) -> list[Shown]:
     return [Shown(name, name, metrics.get(name).title) for name in names]
 
 
-def table(
-    found: Sequence[Record], plans: Mapping[str, Transfer | None], lengths: Mapping[str, Mapping]
-) -> pd.DataFrame:
+def table(found: Sequence[Record], plans: Mapping[str, Transfer | None]) -> pd.DataFrame:
     """One row per number: task, encoder (as tables name it), pooling, layer, marks, metric, ``what``, test, domain,
     value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
 
-    ``plans``: {task: the transfer that it is, None for a task whose test is a domain left out}; ``lengths``: {task:
-    {clip: seconds}}. A number that has no record is not there.
+    ``plans``: {task: the transfer that it is, None for a task whose test is a domain left out}. A number that has no
+    record is not there.
     """
     names, rows = row_names(found), []
     for task, plan in plans.items():
@@ -78,8 +76,7 @@ def table(
                 if plan is None:
                     numbers = [_number(OUT, test, scores[each.key], record) for test, scores in record.scores.items()]
                 else:
-                    known = lengths.get(task, {})
-                    numbers = [*_own(plan, record, each, known), *_target(plan, record, probes.get(row), each, known)]
+                    numbers = [*_own(plan, record, each), *_target(plan, record, probes.get(row), each)]
                     numbers += _shots(plan, few.get(row, {}), each)
                 rows += [{**head, "metric": each.key, **number} for number in numbers]
     return pd.DataFrame(rows)
@@ -118,7 +115,7 @@ def _arguments(record: Record) -> dict[str, Any]:
     return arguments
 
 
-def _own(plan: Transfer, record: Record, each: Shown, lengths: Mapping[str, float]) -> Iterator[dict]:
+def _own(plan: Transfer, record: Record, each: Shown) -> Iterator[dict]:
     """In and out of domain, the drop, the same within duration deciles, and the worst domains."""
     for test in record.scores:
         what = {plan.own: IN, plan.test: OUT}.get(test, TEST + test)
@@ -129,27 +126,27 @@ def _own(plan: Transfer, record: Record, each: Shown, lengths: Mapping[str, floa
     better, worse = (target, own) if each.lower else (own, target)  # positive: worse out of domain
     yield _number(DROP, plan.test, unpaired_difference(better, worse, each.metric, **_arguments(record)), record)
     for what, test, part in ((IN, plan.own, own), (OUT, plan.test, target)):
-        yield from _matched(what, test, part, record, each, lengths)
+        yield from _matched(what, test, part, record, each)
         if worst := _worst(record.domains[test], each):
             yield _number(what + WORST, test, record.domains[test][worst][each.key], record, domain=worst)
 
 
-def _matched(
-    what: str, test: str, part: pd.DataFrame, record: Record, each: Shown, lengths: Mapping[str, float]
-) -> Iterator[dict]:
-    """The AUROC within duration deciles, where the metric is one and the lengths are known."""
-    if lengths and each.metric.startswith("auroc"):
-        binary, classes = _binary(part, each, record.data["task"]["classes"])
-        yield _number(what + MATCHED, test, duration_matched(binary, lengths, classes), record)
+def _matched(what: str, test: str, part: pd.DataFrame, record: Record, each: Shown) -> Iterator[dict]:
+    """The AUROC within duration deciles, where the metric is the task's AUROC or that of a label: the record has the
+    task's own."""
+    task, name = record.data["task"], metrics.MATCHED
+    if each.bit is not None:
+        binary = _binary(part, each.bit, len(task["classes"]))
+        score = stats.score_table(binary, [name], ("absent", "present"), Roles(), recalls=False)[name]
+        yield _number(what + MATCHED, test, score, record)
+    elif each.metric == kinds.of(task).auroc and name in record.scores[test]:
+        yield _number(what + MATCHED, test, record.scores[test][name], record)
 
 
-def _binary(part: pd.DataFrame, each: Shown, classes: Sequence[str]) -> tuple[pd.DataFrame, Sequence[str]]:
-    """A table of two classes: the label's presence, of a multilabel task."""
-    if each.bit is None:
-        return part, classes
-    scores = part[f"s_{each.bit}"]
-    labels = {name: bits(part[name].to_numpy(), len(classes))[:, each.bit].astype(int) for name in ("y_true", "y_pred")}
-    return part.assign(**labels, s_0=0.0, s_1=scores), ("absent", "present")
+def _binary(part: pd.DataFrame, bit: int, n_classes: int) -> pd.DataFrame:
+    """A table of two classes, a label's absence and presence, of a multilabel task."""
+    labels = {name: bits(part[name].to_numpy(), n_classes)[:, bit].astype(int) for name in ("y_true", "y_pred")}
+    return part.assign(**labels, s_0=0.0, s_1=part[f"s_{bit}"])
 
 
 def _worst(domains: Mapping, each: Shown) -> str | None:
@@ -161,15 +158,14 @@ def _worst(domains: Mapping, each: Shown) -> str | None:
     return (max if each.lower else min)(known, key=known.__getitem__)
 
 
-def _target(
-    plan: Transfer, record: Record, probe: Record | None, each: Shown, lengths: Mapping[str, float]
-) -> Iterator[dict]:
+def _target(plan: Transfer, record: Record, probe: Record | None, each: Shown) -> Iterator[dict]:
     """The target's own probe on the same clips, and what it is better by."""
     if probe is None or plan.probed not in probe.scores or plan.test not in record.scores:
         return
     yield _number(PROBE, plan.test, probe.scores[plan.probed].get(each.key), probe)
     ours, theirs = _part(probe, plan.probed), _part(record, plan.test)
-    yield from _matched(PROBE, plan.test, ours, probe, each, lengths)
+    for number in _matched(PROBE, plan.probed, ours, probe, each):
+        yield number | {"test": plan.test}
     better, worse = (theirs, ours) if each.lower else (ours, theirs)
     yield _number(GAP, plan.test, stats.paired_difference(better, worse, each.metric, **_arguments(record)), probe)
 

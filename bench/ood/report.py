@@ -1,4 +1,4 @@
-"""The out-of-domain report as Markdown and CSV, made from records, clip lengths and context alone."""
+"""The out-of-domain report as Markdown and CSV, made from records and context alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.errors import BadInput
 from bench.ood.cells import Cells, glance, left_out
-from bench.ood.context import Context, Transfer, read_durations, transfer
+from bench.ood.context import Context, Transfer, transfer
 from bench.ood.numbers import IN, OUT, Shown, shown, table
 from bench.ranking import require_one_data
 from bench.records import load_all
@@ -40,13 +40,12 @@ what the probe learnt runs the other way on the target.
   controls, and stand below the encoders, which are sorted by their value out of domain."""
 
 
-def render(found: Sequence[Record], context: Context, lengths: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
-    """{file name: text} of the report. ``lengths``: {task: {clip: seconds}}; without them the tables within duration
-    deciles are not there. Raises ``BadInput`` where one task was run on different data."""
+def render(found: Sequence[Record], context: Context) -> dict[str, str]:
+    """{file name: text} of the report. Raises ``BadInput`` where one task was run on different data."""
     require_one_data(found)
     firsts = {record.spec["task"]: record for record in reversed(found)}
     listed = {id: transfer(id) for id in context.tasks if id in firsts and id not in context.blanks}
-    numbers = table(found, listed, lengths)
+    numbers = table(found, listed)
     parts = [f"# {context.title}", f"**{DISCLAIMER}**", *_remarks(list(listed), firsts)]
     if context.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in context.commands))
@@ -82,7 +81,7 @@ def _rendered(folder: Path) -> dict[str, str]:
     context = Context.read(folder)
     if not context.tasks:
         raise BadInput(folder, "no out-of-domain report was made here", "make one with bench.ood.ood")
-    return render(load_all(folder), context, {id: read_durations(folder, id) for id in context.tasks})
+    return render(load_all(folder), context)
 
 
 def _remarks(ids: Sequence[str], firsts: Mapping[str, Record]) -> list[str]:

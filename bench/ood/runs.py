@@ -9,7 +9,7 @@ from bench import protocol as protocols
 from bench import run, suite
 from bench.errors import BadInput
 from bench.manifest import TRAIN, Prepared, load_task, prepare
-from bench.ood.context import Context, Transfer, expanded, transfer, write_durations
+from bench.ood.context import Context, Transfer, expanded, transfer
 from bench.ood.report import write
 from bench.probe.fewshot import drawn, presence
 from bench.progress import Progress, silent
@@ -68,8 +68,6 @@ def ood(
     named: dict[str, list[str]] = {}
     few_blank: dict[str, str] = {}
     for plan in filter(None, plans.values()):
-        if plan.id in data:
-            write_durations(out, plan.id, data[plan.id][1])
         if plan.reverse in data:
             named[plan.id], blank = _feasible(plan, *data[plan.reverse], shots, draws)
             few_blank |= blank

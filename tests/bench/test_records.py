@@ -19,6 +19,7 @@ def example(**changes):
             "group": ["07", "8"],
             "domain": ["", "x"],
             "split": ["test", "test"],
+            "duration_s": [1.57823, 1200.0],
             "y_true": [0, 1],
             "y_pred": [1, 1],
             "s_0": [0.25, 1e-12],
@@ -54,7 +55,7 @@ def test_every_part_of_the_spec_changes_the_key_and_its_order_does_not():
 def test_scores_are_rounded_to_what_the_file_will_hold():
     values = np.random.default_rng(0).uniform(size=(50, 3)) ** 8
     values[0] = -0.0, -1e4, 0.0
-    rounded = records.round_scores(values)
+    rounded = records.as_stored(values)
     text = pd.DataFrame(rounded).to_csv(float_format="%.6g", index=False)
     assert "-0," not in text
     assert (rounded == pd.read_csv(io.StringIO(text)).to_numpy()).all()

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import ood, records, simulate, verify
+from bench import cli, ood, records, simulate, verify
 from bench.errors import BadInput, UnknownId
-from bench.ood.context import Context, expanded, read_durations, transfer
+from bench.ood.context import Context, expanded, transfer
 from bench.ood.numbers import DROP, GAP, IN, MATCHED, OUT, PROBE, WORST
 from bench.registry import task_card
 from bench.suite import EncoderChoice
@@ -107,8 +107,6 @@ def test_the_worst_device_is_the_one_with_the_lowest_value(made, numbers):
 def test_a_score_of_duration_alone_is_chance_within_durations(made, numbers):
     row = number(numbers[0.0], IN + MATCHED, encoder="meta.duration")
     assert row["low"] < 0.5 < row["high"]
-    lengths = read_durations(made[0.0], TRANSFER)
-    assert len(lengths) == len(records.load_all(made[0.0])[0].predictions) and min(lengths.values()) > 0
 
 
 def test_the_report_says_what_is_blank_and_what_the_data_are(made):
@@ -170,7 +168,6 @@ def test_labels_present_or_not_are_reported_one_by_one(simulated, tmp_path):
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
-    from bench.ood.__main__ import main
-
-    assert main(["--task", "transfer.icbhi-spr", "--encoder", "meta.duration", "--out", str(tmp_path)]) == 2
+    asked = ["--task", "transfer.icbhi-spr", "--encoder", "meta.duration", "--out", str(tmp_path)]
+    assert cli.main(["ood", *asked]) == 2
     assert "transfer.icbhi-sprsound" in capsys.readouterr().err

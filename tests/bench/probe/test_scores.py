@@ -2,7 +2,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from bench.probe._scores import FLOOR, from_logits, from_shares
-from bench.records import round_scores
+from bench.records import as_stored
 
 
 def test_logits_give_log_probabilities():
@@ -13,7 +13,7 @@ def test_logits_give_log_probabilities():
 def test_confident_scores_keep_their_order_even_as_written():
     """Logits of 20 to 60 are all probability 1.0; their order, which AUROC needs, survives the file's six digits."""
     z = np.linspace(20, 60, 400)
-    scores = round_scores(from_logits(np.column_stack([np.zeros_like(z), z])))
+    scores = as_stored(from_logits(np.column_stack([np.zeros_like(z), z])))
     assert (np.diff(scores[:, 1]) > 0).all() and (np.diff(scores[:, 0]) < 0).all()
 
 

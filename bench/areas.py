@@ -1,0 +1,72 @@
+"""Areas under curves of scores, for many weightings of the clips at once: ROC, within strata, and precision-recall.
+
+Where events of one class are shorter, a system that measures nothing but length scores well. Compared within duration
+deciles of the test's clips, length tells next to nothing: the statistic is the share of (positive, negative) pairs *of
+the same decile* in which the positive scores higher, ties counting half, all such pairs weighing alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+STRATA = 10
+
+
+def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(...) area under the ROC curve of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N).
+
+    The weighted Mann-Whitney statistic: the share of (positive, negative) pairs in which the positive scores higher,
+    ties counting half. NaN where a draw has no positive or no negative. Scores are sorted once for all draws.
+    """
+    return stratified_auroc(positive, score, weights, np.zeros(len(score), int))
+
+
+def stratified_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """(...) share of won pairs within strata: ``positive`` (N,) bool, ``score`` (N,), ``weights`` (..., N), ``strata``
+    (N,). NaN where no stratum holds both. With one stratum it is ``weighted_auroc``."""
+    w = np.ascontiguousarray(np.asarray(weights, float).reshape(-1, len(score)).T)  # (N, R): draws are contiguous
+    won, pairs = np.zeros(w.shape[1]), np.zeros(w.shape[1])
+    for stratum in np.unique(strata):
+        own = strata == stratum
+        ours, theirs = np.flatnonzero(own & positive), np.flatnonzero(own & ~positive)
+        if len(ours) and len(theirs):
+            of_stratum = _won(score[ours], score[theirs], w[ours], w[theirs])
+            won, pairs = won + of_stratum[0], pairs + of_stratum[1]
+    return ratio(won, pairs).reshape(np.shape(weights)[:-1])
+
+
+def _won(ours: np.ndarray, theirs: np.ndarray, w_ours: np.ndarray, w_theirs: np.ndarray) -> tuple:
+    """(pairs (R,) in which a score of ours (P,) is above one of theirs (Q,), ties counting half, all pairs (R,)), of
+    clips that weigh (P, R) and (Q, R)."""
+    order = np.argsort(theirs, kind="stable")
+    below = np.searchsorted(theirs[order], ours, side="left")
+    not_above = np.searchsorted(theirs[order], ours, side="right")
+    mass = np.zeros((len(theirs) + 1, w_theirs.shape[1]))  # cumulative weight, from the lowest score up
+    np.cumsum(w_theirs[order], axis=0, out=mass[1:])
+    wins = mass[below]
+    wins += mass[not_above]
+    return 0.5 * np.einsum("nr,nr->r", w_ours, wins), w_ours.sum(axis=0) * mass[-1]
+
+
+def duration_strata(duration_s: np.ndarray, strata: int = STRATA) -> np.ndarray:
+    """(N,) stratum of each clip by its length in seconds; fewer than ``strata`` where many clips are equally long."""
+    edges = np.unique(np.quantile(duration_s, np.arange(1, strata) / strata))
+    return np.searchsorted(edges, duration_s, side="right")
+
+
+def weighted_ap(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(...) average precision of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N): the mean
+    precision over the positives, tied scores taken together (as scikit-learn's). NaN where a draw has no positive."""
+    order = np.argsort(-score, kind="stable")
+    w = np.asarray(weights, float)[..., order]
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # of each run of equal scores
+    hits = np.cumsum(w * positive[order], axis=-1)[..., last]
+    precision = ratio(hits, np.cumsum(w, axis=-1)[..., last])
+    gained = np.diff(hits, axis=-1, prepend=0.0)
+    return ratio(np.where(gained > 0, gained * precision, 0.0).sum(axis=-1), hits[..., -1])
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient; NaN where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), denominator)
+    return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)

@@ -7,7 +7,7 @@ Controls, frozen and fine-tuned rows, and literature protocols are never ranked 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -67,8 +67,14 @@ def _variant(record: Record) -> tuple:
     return tuple(record.spec[name] for name in VARIANT)
 
 
-def cells(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per (encoder, pooling, layer, protocol, task, test): the main metric as a fraction.
+def main_metric(task: Mapping) -> str:
+    """The metric that a task is ranked by."""
+    return task["main_metric"]
+
+
+def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_metric) -> pd.DataFrame:
+    """One row per (encoder, pooling, layer, protocol, task, test) that has it: of each task the metric ``chosen``, as a
+    fraction.
 
     Over several seeds ``value`` is their mean and ``seed_sd`` their standard deviation (population), while ``low``
     and ``high`` are the group interval of the lowest seed: the two are never merged.
@@ -80,7 +86,9 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
     for record in records:
         task = record.data["task"]
         for test, table in record.scores.items():
-            score = table[task["main_metric"]]
+            score = table.get(chosen(task))
+            if score is None:
+                continue
             rows.append(
                 {
                     **{name: record.spec[name] for name in ROW},
@@ -89,7 +97,7 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
                     "task": record.spec["task"],
                     "test": test,
                     "headline": test == next(iter(task["tests"])),
-                    "metric": task["main_metric"],
+                    "metric": chosen(task),
                     "class": rank_class(record.spec),
                     "seed": record.spec["seed"],
                     **{name: score[name] for name in ("value", "low", "high", "n", "groups")},
@@ -97,6 +105,8 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
                     "key": record.key,
                 }
             )
+    if not rows:
+        return pd.DataFrame()
     table = pd.DataFrame(rows).astype({"value": float, "low": float, "high": float})
     merged = []
     for _, part in table.groupby([*ROW, "task", "test"], sort=False, dropna=False):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench import kinds, metrics
+from bench.audited import Audited
+from bench.metrics import MATCHED
 from bench.tables import BLANK, DISCLAIMER, amount, markdown, signed
 from bench.types import Record
 
@@ -16,18 +18,26 @@ def row_name(encoder: str, layer: int) -> str:
     return encoder if layer == -1 else f"{encoder} layer {layer}"
 
 
-def task_page(task: str, records: Sequence[Record], names: Mapping[str, str], differences: Mapping) -> str:
+def task_page(
+    task: str,
+    records: Sequence[Record],
+    names: Mapping[str, str],
+    differences: Mapping,
+    audit: Audited | None = None,
+) -> str:
     """Markdown of a task's page. ``records``: all of the task's, best first; ``names``: record key to the encoder's
     name in tables; ``differences``: paired differences to the untrained twin by (record key, test)."""
     heads = {record.key: _row_head(record, names[record.key]) for record in records}
     data = records[0].data
-    parts = [f"# {task}", f"**{DISCLAIMER}**", _data_lines(data), _formulas(data["task"])]
+    parts = [f"# {task}", f"**{DISCLAIMER}**", _data_lines(data)]
+    parts += [_audit_line(audit, records[0])] if audit else []
+    parts += [_formulas(records)]
     for test in data["task"]["tests"]:
         tested = [r for r in records if test in r.scores]
         if not tested:
             parts.append(f"## Test {test}\n\nNo clip of this test is at hand.")
             continue
-        parts += [f"## Test {test}{_test_mark(data, test)}", _test_table(test, tested, heads, differences)]
+        parts += [f"## Test {test}{_test_mark(records[0], test, audit)}", _test_table(test, tested, heads, differences)]
         if per_class := kinds.of(data["task"]).per_class:
             title = "Recall per class" if per_class == "recall" else "AUROC per label"
             parts += [f"### {title} (support in clips)", _class_table(per_class, test, tested, heads)]
@@ -57,21 +67,38 @@ def _data_lines(data: Mapping) -> str:
     return f"{state} {source}\n\n" + markdown(header, rows, right=range(1, len(header)))
 
 
-def _formulas(task: Mapping) -> str:
-    lines = [f"- **{metrics.get(name).title}**: {metrics.get(name).formula}" for name in task["metrics"]]
-    return "\n".join(lines)
+def _audit_line(audit: Audited, record: Record) -> str:
+    link = f"[Audit](../{audit.report})"
+    if why := audit.stale(record):
+        return f"{link}: **stale**, {why}; nothing of it is shown here."
+    return f"{link} of these data; what it found about a test stands at the test's heading."
 
 
-def _test_mark(data: Mapping, test: str) -> str:
-    shared = data["groups_in_train"].get(test, 0)
-    return f" ({shared} {data['task']['group']}s also in train)" if shared else ""
+def _formulas(records: Sequence[Record]) -> str:
+    shown = dict.fromkeys(name for record in records for test in record.scores for name in _shown(record, test))
+    return "\n".join(f"- **{metrics.get(name).title}**: {metrics.get(name).formula}" for name in shown)
+
+
+def _shown(record: Record, test: str) -> list[str]:
+    """The metrics of a test's table: the main one, AUROC and that within duration deciles side by side, the others."""
+    task = record.data["task"]
+    named = [task["main_metric"], kinds.of(task).auroc, MATCHED, *task["metrics"]]
+    return [name for name in dict.fromkeys(named) if name in record.scores[test]]
+
+
+def _test_mark(record: Record, test: str, audit: Audited | None) -> str:
+    """What a reader must know of a test before its numbers, in brackets."""
+    shared = record.data["groups_in_train"].get(test, 0)
+    marks = [f"{shared} {record.data['task']['group']}s in train"] if shared else []
+    marks += audit.of_test(record, test) if audit else []
+    return f" ({'; '.join(dict.fromkeys(marks))})" if marks else ""
 
 
 def _test_table(test: str, records: Sequence[Record], heads: Mapping, differences: Mapping) -> str:
     task = records[0].data["task"]
     main = task["main_metric"]
-    others = [name for name in task["metrics"] if name != main]
-    titles = [metrics.get(name).title for name in (main, *others)]
+    shown = list(dict.fromkeys(name for record in records for name in _shown(record, test)))
+    titles = [metrics.get(name).title for name in shown]
     rows = []
     for record in records:
         table = record.scores[test]
@@ -79,7 +106,7 @@ def _test_table(test: str, records: Sequence[Record], heads: Mapping, difference
         rows.append(
             [
                 *heads[record.key],
-                *(amount(table.get(name), metrics.get(name).unit) for name in (main, *others)),
+                *(amount(table.get(name), metrics.get(name).unit) for name in shown),
                 signed(change.value, change.low, change.high, metrics.get(main).unit) if change else BLANK,
                 "; ".join(record.data["marks"]) or BLANK,
             ]

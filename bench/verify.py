@@ -17,9 +17,10 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
     """(number of records, what does not hold, one line each).
 
     Held against the predictions: every key, digest, score, interval and domain. Held against each other: records of
-    one task on one data must agree on the clips, their labels and groups, and on what the data was. Held against the
-    records: every file of the board. That the predictions themselves are honest, no recomputation can show; their
-    makers' commands are in the board. Raises ``BadInput`` where the folder holds no record.
+    one task on one data must agree on the clips, their labels, groups and lengths, and on what the data was. Held
+    against the records and the audits beside them: every file of the board. That the predictions themselves are
+    honest, no recomputation can show; their makers' commands are in the board. Raises ``BadInput`` where the folder
+    holds no record.
     """
     problems: list[str] = []
     found: list[Record] = []
@@ -77,12 +78,12 @@ def _chosen_is_best(selection: Mapping) -> bool:
 def _disagreements(found: Sequence[Record]) -> list[str]:
     """Records of one task on one data that differ in what they must share."""
     problems, first = [], {}
-    identity = ["clip_id", "group", "domain", "split", "y_true"]
+    identity = ["clip_id", "group", "domain", "split", "duration_s", "y_true"]
     for record in found:
         same = tuple(record.spec[name] for name in ("task", "task_version", "manifest", "state", "excluded"))
         other = first.setdefault(same, record)
         if not record.predictions[identity].equals(other.predictions[identity]):
-            problems.append(f"{record.key} and {other.key}: clips, groups or labels differ on the same data")
+            problems.append(f"{record.key} and {other.key}: clips, groups, lengths or labels differ on the same data")
         problems += [
             f"{record.key} and {other.key}: {name} differs on the same data"
             for name in FACTS
@@ -108,7 +109,10 @@ def _verify_board(found: list[Record], folder: Path) -> list[str]:
     on_disk = {p.relative_to(folder).as_posix() for p in board.files(folder)}
     if not on_disk:
         return []
-    again = board.render(found, board.Context.read(folder))
+    try:
+        again = board.rendered(found, folder)
+    except BadInput as error:
+        return [str(error)]
     remedy = f"write the board again with `respbench leaderboard {folder}`"
     stale = [name for name, text in again.items() if name not in on_disk or (folder / name).read_text() != text]
     return [f"{folder / name}: not what the records give; {remedy}" for name in stale] + [

@@ -11,6 +11,7 @@ from bench import metrics
 from bench.audit.annotations import LONG_S, SHORT_S
 from bench.audit.fingerprint import LEAST_S, MOST_ERRORS
 from bench.audit.shortcuts import PREFIX, scored_by
+from bench.audited import file_name
 from bench.metrics import MATCHED
 from bench.tables import BLANK, DISCLAIMER, amount, markdown, missing, signed
 
@@ -60,7 +61,7 @@ def render(audit: Audit) -> str:
 def write(folder: Path, audit: Audit) -> list[Path]:
     """Writes ``<task>.md`` and ``<task>.json`` below ``folder``; a slash in the task's id becomes a hyphen."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = audit.task.card.id.replace("/", "-")
+    name = file_name(audit.task.card.id)
     files = [folder / f"{name}.md", folder / f"{name}.json"]
     files[0].write_text(render(audit), encoding="utf-8")
     files[1].write_text(json.dumps(audit.facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

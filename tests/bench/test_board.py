@@ -4,6 +4,7 @@ import pytest
 
 import bench
 from bench import board, records, run
+from bench.audited import Audited
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_excluded_clips_and_shared_patients_are_marked(record):
     text = board.render([marked], board.Context())
     assert "clips were excluded from icbhi.cycles4" in text["leaderboard.md"]
     page = text["tasks/icbhi.cycles4.md"]
-    assert "- a.wav: is truncated" in page and "## Test official (2 patients also in train)" in page
+    assert "- a.wav: is truncated" in page and "## Test official (2 patients in train)" in page
     assert "## Test corrected\n" in page
 
 
@@ -66,6 +67,41 @@ def test_what_an_encoder_was_trained_on_marks_its_cells(task, record):
         "icbhi seen in pretraining"
         in board.render([changed(record, **facts)], board.Context())["tasks/icbhi.cycles4.md"]
     )
+
+
+def audit_of(record, **changes):
+    spec = record.spec
+    facts = {"task": spec["task"], "version": spec["task_version"], "digest": spec["manifest"]}
+    return {spec["task"]: Audited(**facts | {"marks": {"corrected": ["meta.level AUROC 70.1"]}} | changes)}
+
+
+def test_what_an_audit_of_the_same_data_found_stands_at_its_test(record):
+    text = board.render([record], board.Context(), audit_of(record))
+    page = text["tasks/icbhi.cycles4.md"]
+    assert "## Test corrected (meta.level AUROC 70.1)\n" in page and "[Audit](../audit/icbhi.cycles4.md)" in page
+    assert "[corrected: meta.level AUROC 70.1](audit/icbhi.cycles4.md)" in text["leaderboard.md"]
+    said_twice = changed(record, groups_in_train={"official": 2})
+    page = board.render([said_twice], board.Context(), audit_of(record, marks={"official": ["2 patients in train"]}))
+    assert "## Test official (2 patients in train)\n" in page["tasks/icbhi.cycles4.md"]
+
+
+@pytest.mark.parametrize("other", [{"digest": "f" * 64}, {"version": 99}])
+def test_an_audit_of_other_data_is_named_and_not_used(record, other):
+    text = board.render([record], board.Context(), audit_of(record, **other))
+    page, overview = text["tasks/icbhi.cycles4.md"], text["leaderboard.md"]
+    assert "70.1" not in page and "70.1" not in overview and "## Test corrected\n" in page
+    assert "**stale**" in page and "[**stale**](audit/icbhi.cycles4.md): of " in overview
+
+
+def test_auroc_within_duration_deciles_stands_beside_auroc(record):
+    text = board.render([record], board.Context())
+    page, overview = text["tasks/icbhi.cycles4.md"], text["leaderboard.md"]
+    table = page.split("## Test corrected")[1]
+    score = record.scores["corrected"]["auroc.duration_matched"]
+    assert "AUROC | AUROC within duration deciles |" in " ".join(table.split())
+    for place in (table, overview.split("within deciles")[1]):
+        assert f"{100 * score['value']:.1f} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]" in place
+    assert "- **AUROC within duration deciles**: " in page and "auroc.duration_matched" in text["leaderboard.csv"]
 
 
 def test_the_csv_holds_every_score(record):

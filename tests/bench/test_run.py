@@ -7,6 +7,7 @@ import bench
 from bench import records, run
 from bench.errors import BadInput, UnknownId
 from bench.manifest import prepare
+from bench.metrics import MATCHED
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,18 @@ def test_a_clip_policy_is_part_of_what_a_record_is(task, record):
     assert "clips_padded_to_min_s" not in tiled.data
     with pytest.raises(UnknownId, match="tile9"):
         bench.evaluate(bench.load_encoder("fbank.stats"), task, clip="tile9")
+
+
+def test_predictions_carry_the_lengths_of_the_clips_and_the_score_within_their_deciles(record, task, tmp_path):
+    rows = prepare(task).rows.set_index("clip_id")
+    table = record.predictions
+    seconds = (rows["end_s"] - rows["start_s"])[table["clip_id"]].to_numpy()
+    np.testing.assert_allclose(table["duration_s"], seconds, rtol=1e-5)
+    assert list(table.columns[3:6]) == ["split", "duration_s", "y_true"]
+    back = records.read(records.write(record, tmp_path)).predictions
+    assert (back["duration_s"] == table["duration_s"]).all()  # to the last bit: a decile's edge may lie on a clip
+    assert all(MATCHED in scores for scores in record.scores.values())
+    domain = next(iter(record.domains["corrected"].values()))
+    assert MATCHED not in domain
+    alike = run.scores_of(run.task_facts(task.card), table.assign(duration_s=2.0))[0]
+    assert MATCHED not in alike["corrected"] and alike["corrected"]["auroc"] == record.scores["corrected"]["auroc"]

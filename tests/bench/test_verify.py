@@ -37,7 +37,8 @@ def test_one_flipped_prediction_fails(results, capsys):
     table = path.with_name(path.stem + ".csv.gz")
     lines = gzip.decompress(table.read_bytes()).decode().splitlines()
     cells = lines[1].split(",")
-    cells[5] = str((int(cells[5]) + 1) % 4)
+    at = lines[0].split(",").index("y_pred")
+    cells[at] = str((int(cells[at]) + 1) % 4)
     lines[1] = ",".join(cells)
     table.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
     assert cli.main(["verify", str(results)]) == 1
@@ -89,6 +90,10 @@ def other_labels(fields, table):
     return table.assign(y_true=table["y_pred"])
 
 
+def other_lengths(fields, table):
+    return table.assign(duration_s=table["duration_s"].to_numpy()[::-1])
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -98,6 +103,8 @@ def other_labels(fields, table):
         (complete_data, "state differs"),
         (other_roles, "not the task's"),
         (other_labels, "labels differ"),
+        (other_lengths, "auroc.duration_matched"),
+        (other_lengths, "lengths or labels differ"),
     ],
 )
 def test_a_forged_record_contradicts_its_predictions_its_task_or_the_others(results, change, told):
@@ -135,3 +142,24 @@ def test_a_table_edited_by_hand_fails_and_can_be_written_again(results):
     assert any("leaderboard.md" in problem for problem in verify(results)[1])
     board.write(records.load_all(results), results)
     assert verify(results) == (3, [])
+
+
+def audited(folder, **changes):
+    """An audit of the records' data, as the audit writes it, with a mark on its first test."""
+    spec = records.read(first_record(folder)).spec
+    facts = {"task": spec["task"], "version": spec["task_version"], "digest": spec["manifest"]}
+    facts |= {"marks": {"corrected": ["meta.level AUROC 70.1"], "official": []}} | changes
+    (folder / "audit").mkdir(exist_ok=True)
+    (folder / "audit" / f"{spec['task']}.json").write_text(json.dumps(facts))
+
+
+def test_a_changed_mark_fails_as_does_an_audit_that_cannot_be_read(results):
+    audited(results)
+    assert any("icbhi.cycles4.md" in problem for problem in verify(results)[1])
+    board.write(records.load_all(results), results)
+    assert verify(results) == (3, [])
+    assert "## Test corrected (meta.level AUROC 70.1)" in (results / "tasks" / "icbhi.cycles4.md").read_text()
+    audited(results, marks={"corrected": ["meta.level AUROC 55.5"]})
+    assert any("leaderboard.md" in problem for problem in verify(results)[1])
+    audited(results, marks=None)
+    assert any("not a readable audit" in problem for problem in verify(results)[1])

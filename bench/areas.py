@@ -26,9 +26,10 @@ def stratified_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarra
     (N,). NaN where no stratum holds both. With one stratum it is ``weighted_auroc``."""
     w = np.ascontiguousarray(np.asarray(weights, float).reshape(-1, len(score)).T)  # (N, R): draws are contiguous
     won, pairs = np.zeros(w.shape[1]), np.zeros(w.shape[1])
+    order = np.argsort(score, kind="stable")
     for stratum in np.unique(strata):
-        own = strata == stratum
-        ours, theirs = np.flatnonzero(own & positive), np.flatnonzero(own & ~positive)
+        own = order[strata[order] == stratum]
+        ours, theirs = own[positive[own]], own[~positive[own]]
         if len(ours) and len(theirs):
             of_stratum = _won(score[ours], score[theirs], w[ours], w[theirs])
             won, pairs = won + of_stratum[0], pairs + of_stratum[1]
@@ -37,15 +38,15 @@ def stratified_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarra
 
 def _won(ours: np.ndarray, theirs: np.ndarray, w_ours: np.ndarray, w_theirs: np.ndarray) -> tuple:
     """(pairs (R,) in which a score of ours (P,) is above one of theirs (Q,), ties counting half, all pairs (R,)), of
-    clips that weigh (P, R) and (Q, R)."""
-    order = np.argsort(theirs, kind="stable")
-    below = np.searchsorted(theirs[order], ours, side="left")
-    not_above = np.searchsorted(theirs[order], ours, side="right")
+    clips that weigh (P, R) and (Q, R); scores rise."""
     mass = np.zeros((len(theirs) + 1, w_theirs.shape[1]))  # cumulative weight, from the lowest score up
-    np.cumsum(w_theirs[order], axis=0, out=mass[1:])
+    np.cumsum(w_theirs, axis=0, out=mass[1:])
+    below, not_above = (np.searchsorted(theirs, ours, side=side) for side in ("left", "right"))
     wins = mass[below]
-    wins += mass[not_above]
-    return 0.5 * np.einsum("nr,nr->r", w_ours, wins), w_ours.sum(axis=0) * mass[-1]
+    if tied := not np.array_equal(below, not_above):
+        wins += mass[not_above]
+    won = np.einsum("nr,nr->r", w_ours, wins)
+    return 0.5 * won if tied else won, w_ours.sum(axis=0) * mass[-1]
 
 
 def duration_strata(duration_s: np.ndarray, strata: int = STRATA) -> np.ndarray:

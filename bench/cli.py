@@ -143,7 +143,8 @@ def build_parser() -> argparse.ArgumentParser:
     _licence(ood)
     _bad_clips(ood)
 
-    score = _verb(verbs, "score", cli_reports.score, "score a prediction file (clip_id,y_true,y_pred[,s_0,…])")
+    columns = "clip_id,y_true,y_pred[,s_0,…][,duration_s]"
+    score = _verb(verbs, "score", cli_reports.score, f"score a prediction file ({columns})")
     score.add_argument("--task", required=True)
     score.add_argument("file", type=Path)
     _root(score)

@@ -322,10 +322,7 @@ def scores_of(task: Mapping, predictions: pd.DataFrame) -> tuple[dict, dict]:
         part = predictions[predictions["split"].isin(splits)]
         if part.empty:
             continue
-        arguments = metric_arguments(task)
-        if kinds.of(task).auroc and len(np.unique(duration_strata(part["duration_s"]))) > 1:
-            arguments["metrics"] = [*dict.fromkeys([*task["metrics"], MATCHED])]
-        table = stats.score_table(part, **arguments)
+        table = stats.score_table(part, **metric_arguments(task) | {"metrics": metric_names(task, part)})
         tables[test] = {name: records.score_json(score) for name, score in table.items()}
         by_domain = stats.domain_table(part, **metric_arguments(task))
         domains[test] = {
@@ -333,6 +330,13 @@ def scores_of(task: Mapping, predictions: pd.DataFrame) -> tuple[dict, dict]:
             for domain, table in by_domain.items()
         }
     return tables, domains
+
+
+def metric_names(task: Mapping, part: pd.DataFrame) -> list[str]:
+    """The metrics of a test's predictions: the task's, and AUROC within duration deciles where its kind has an AUROC
+    and the clips differ in length."""
+    varied = kinds.of(task).auroc and len(np.unique(duration_strata(part["duration_s"]))) > 1
+    return [*dict.fromkeys([*task["metrics"], *([MATCHED] if varied else [])])]
 
 
 def metric_arguments(task: Mapping) -> dict:

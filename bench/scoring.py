@@ -19,9 +19,10 @@ from bench.types import TaskCard
 def score_file(task_id: str, file: Path, root: Path | None = None) -> dict:
     """``scores`` ({test: {metric: score}}) of a prediction file, the clips ``expected`` per test, and ``warnings``.
 
-    The file is CSV (gzip allowed) with ``clip_id,y_true,y_pred`` and optionally ``s_0 … s_{K-1}``; labels are indices
-    or class names. Clips that the manifest knows are scored per test, with an interval by patient bootstrap; a file
-    that holds an unknown clip is scored as given, as one test ``as given``, with a clip-level interval and a warning.
+    The file is CSV (gzip allowed) with ``clip_id,y_true,y_pred`` and optionally ``s_0 … s_{K-1}`` and ``duration_s``,
+    the clips' lengths, for the AUROC within duration deciles; labels are indices or class names. Clips that the
+    manifest knows are scored per test, with an interval by patient bootstrap; a file that holds an unknown clip is
+    scored as given, as one test ``as given``, with a clip-level interval and a warning.
     Raises ``BadInput`` for a malformed file and for a label that contradicts the manifest.
     """
     card = task_card(task_id)
@@ -69,8 +70,10 @@ def score_file(task_id: str, file: Path, root: Path | None = None) -> dict:
 
 def _scores(table: pd.DataFrame, card: TaskCard, unit: str) -> dict:
     has_scores = "s_0" in table.columns
-    names = [name for name in card.metrics if has_scores or METRICS[name].kind not in ("scores", "strata")]
-    arguments = run.metric_arguments(run.task_facts(card) | {"metrics": names})
+    task = run.task_facts(card)
+    named = run.metric_names(task, table) if "duration_s" in table else card.metrics
+    names = [name for name in named if has_scores or METRICS[name].kind not in ("scores", "strata")]
+    arguments = run.metric_arguments(task | {"metrics": names})
     arguments["recalls"] = has_scores or kinds.of(card).per_class == "recall"
     found = stats.score_table(table, unit=unit, **arguments)
     return {name: records.score_json(score) for name, score in found.items()}
@@ -103,6 +106,12 @@ def _read(file: Path, card: TaskCard) -> pd.DataFrame:
             line = int(np.flatnonzero(~np.isfinite(values))[0]) + 2
             raise BadInput(file, f"{name} in line {line} is not a finite number", "give a score for every class")
         out[name] = values
+    if "duration_s" in table:
+        out["duration_s"] = pd.to_numeric(table["duration_s"], errors="coerce")
+        unknown = ~(out["duration_s"] > 0)
+        if unknown.any():
+            line = int(np.flatnonzero(unknown)[0]) + 2
+            raise BadInput(file, f"duration_s in line {line} is not a length in seconds", "give all of them, or none")
     return out
 
 

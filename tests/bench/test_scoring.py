@@ -77,6 +77,7 @@ def test_without_any_data_a_file_is_still_scored(predictions, tmp_path):
         ("clip_id,y_true,y_pred\na,0,9\n", "line 2 is '9'"),
         ("clip_id,y_true,y_pred\na,0,0\nb,Wheezy,0\n", "line 3 is 'Wheezy'"),
         ("clip_id,y_true,y_pred,s_0\na,0,0,0.5\n", "score columns s_0"),
+        ("clip_id,y_true,y_pred,duration_s\na,0,0,long\n", "duration_s in line 2"),
         ("", "not a readable CSV"),
     ],
 )
@@ -91,7 +92,8 @@ def test_a_malformed_file_is_named_with_the_line(tmp_path, text, message):
 def test_labels_in_another_order_are_noticed(predictions, simulated, record):
     lines = predictions.read_text().splitlines()
     cells = lines[1].split(",")
-    cells[1] = str((int(cells[1]) + 1) % 7)
+    at = lines[0].split(",").index("y_true")
+    cells[at] = str((int(cells[at]) + 1) % 7)
     predictions.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]))
     with pytest.raises(BadInput, match="contradicts the manifest"):
         score_file("sprsound.events7", predictions, simulated)

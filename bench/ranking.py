@@ -88,7 +88,7 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
                     "parity": record.data.get("parity", "none"),
                     "task": record.spec["task"],
                     "test": test,
-                    "headline": test == next(iter(task["tests"])),
+                    "headline": test == run.headline(task),
                     "metric": task["main_metric"],
                     "class": rank_class(record.spec),
                     "seed": record.spec["seed"],

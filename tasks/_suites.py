@@ -27,6 +27,16 @@ SUITES: dict[str, tuple[str, ...]] = {
         "transfer.sprsound-icbhi",
     ),
     "opera": _OPEN_OPERA,  # T1, T2 and T5 to T11; the others need an application, and are in "all"
-    "ood": ("transfer.icbhi-sprsound", "transfer.sprsound-icbhi"),
+    "ood": (
+        "transfer.icbhi-sprsound",
+        "transfer.sprsound-icbhi",
+        "icbhi.cycles4@lodo-AKGC417L",
+        "icbhi.cycles4@lodo-LittC2SE",
+        "icbhi.cycles4@lodo-Litt3200",
+        "icbhi.cycles4@lodo-Meditron",
+        "transfer.coughvid.sex-to-coswara.sex",  # OPERA's T6 to T9
+        "transfer.icbhi.disease2-to-kauh.obstructive",  # T7 to T10
+        "transfer.covid19_cough.call_centre-to-covid19_cough.messaging_app",
+    ),
     "all": tuple(registry.ids(registry.TASKS)),
 }

@@ -147,6 +147,7 @@ class TaskCard:
     ``EncoderCard.trained_on``. ``kind`` is ``multiclass``, ``multilabel`` (``classes`` are bits of the label) or
     ``regression`` (one class, the target's name). With ``leave_one_out`` every clip is a test clip, predicted by a
     probe that saw all groups but its own. ``access`` is ``open``, or where and how to apply for the data.
+    ``spellings`` are labels by names that others write for them beside the classes' own.
     """
 
     id: str
@@ -172,6 +173,7 @@ class TaskCard:
     variants: tuple[str, ...] = ()
     variant: str = ""
     notes: str = ""
+    spellings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

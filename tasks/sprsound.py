@@ -48,6 +48,13 @@ _EXPECTED = "folders train_json, train_wav, test_json/inter_test_json, test_json
 _TO_EVENTS2 = {name: int(name != "Normal") for name in EVENTS7}
 _TO_RECORDS3 = {"Normal": 0, "Poor Quality": 1, "CAS": 2, "DAS": 2, "CAS & DAS": 2}
 
+_LABELS = {
+    "sprsound.events2": _TO_EVENTS2,
+    "sprsound.events7": {name: index for index, name in enumerate(EVENTS7)},
+    "sprsound.records3": _TO_RECORDS3,
+    "sprsound.records5": {name: index for index, name in enumerate(RECORDS5)},
+}
+
 # Recordings and patients of the event tasks are those with events: 187 recordings of poor quality have none.
 _EVENTS = {
     "train": ((1772, 243), (5159, 39, 452, 15, 49, 912, 30)),
@@ -90,6 +97,7 @@ def _card(id: str, classes: tuple[str, ...], adventitious: tuple[int, ...], coun
         corpora=("sprsound",),
         variants=(_LATER,),
         notes="Tasks 1-1, 1-2, 2-1 and 2-2 of the BioCAS 2022 challenge.",
+        spellings=_LABELS[id],
     )
 
 
@@ -100,12 +108,6 @@ CARDS = (
     _card("sprsound.records3", RECORDS3, (2,), _merged(_RECORD_COUNTS, RECORDS5, _TO_RECORDS3, RECORDS3)),
     _card("sprsound.records5", RECORDS5, (2, 3, 4), _RECORD_COUNTS),
 )
-_LABELS = {
-    "sprsound.events2": _TO_EVENTS2,
-    "sprsound.events7": {name: index for index, name in enumerate(EVENTS7)},
-    "sprsound.records3": _TO_RECORDS3,
-    "sprsound.records5": {name: index for index, name in enumerate(RECORDS5)},
-}
 
 
 def variant(card: TaskCard, name: str) -> TaskCard:

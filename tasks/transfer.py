@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from bench import registry
 from bench.errors import BadInput
 from bench.types import Finding, TaskCard
-from tasks._labels import LabelMap, relabel
+from tasks._labels import LabelMap, relabel, spellings
 from tasks._transfer_spaces import LUNG_SOUNDS, NORMAL, Space, counts_in, rule, shared
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def _card(id: str, source: TaskCard, target: TaskCard, space: Space, variant: st
         corpora=tuple(dict.fromkeys((*source.corpora, *target.corpora))),
         variants=tuple(name for name in space.maps if name),
         notes=" ".join(filter(None, dict.fromkeys(notes))),
+        spellings=spellings(to),
     )
 
 

@@ -176,11 +176,14 @@ def _annotations(facts: Mapping) -> str:
 
 def _reported(facts: Mapping) -> str:
     """What the loader and the audio reported about single annotations."""
-    lines = [
-        f"\n- `{code}`: {of['findings']} findings, {of['clips']} clips; the first: {of['first']}"
-        for code, of in facts["reported"].items()
-    ]
+    lines = [f"\n- `{code}`: {of['first']}" + _further(of) for code, of in facts["reported"].items()]
     return "".join(lines)
+
+
+def _further(of: Mapping) -> str:
+    """How many findings and clips stand behind the one that is shown, where there are more."""
+    counted = [f"{of['findings']} findings"] * (of["findings"] > 1) + [f"{of['clips']} clips"] * (of["clips"] > 1)
+    return f" (the first of {', '.join(counted)})" if of["findings"] > 1 else f" ({counted[0]})" if counted else ""
 
 
 def _count(of: Mapping) -> str:

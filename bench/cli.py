@@ -252,7 +252,7 @@ def list_ids(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(listed[kinds[0]] if arguments.what else listed)
     else:
-        print("\n\n".join(listing.TABLES.get(kind, listing.table)(rows) for kind, rows in listed.items()))
+        print("\n\n".join(listing.TABLES[kind](rows) for kind, rows in listed.items()))
         packages = [registry.ENCODERS] * ("encoders" in listed) + [registry.TASKS] * ("tasks" in listed)
         for note in (note for package in packages for note in listing.open_ended(package)):
             print(f"\nalso {note}")

@@ -14,6 +14,13 @@ _OPEN_OPERA = (
     "copd.severity",
 )
 
+ABOUT = {
+    "quick": "a first look, adult and paediatric lung sounds",
+    "core": "lung sounds of ICBHI and SPRSound, and from one to the other; the published leaderboard",
+    "opera": "OPERA's nine tasks on open data (T1, T2, T5 to T11): coughs, breaths, lung sounds",
+    "ood": "out of domain: another corpus, another device, another channel than the training data's",
+    "all": "everything, data on application included",
+}
 SUITES: dict[str, tuple[str, ...]] = {
     "quick": ("icbhi.cycles4", "sprsound.events2"),
     "core": (

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TO = "-to-"
+OPEN = "transfer.<task>-to-<task>: trained on one, tested on another, any two tasks that share a label space"
 _LUNG = {"icbhi": "icbhi.cycles4", "sprsound": "sprsound.events7"}
 _NAMED = {
     f"transfer.{source}-{target}" + (f".{space.name}" if space.name else ""): (_LUNG[source], _LUNG[target], space)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from bench import audited, metrics
+from bench import audited, metrics, run
 from bench.audited import Audited
 from bench.overview import overview, overview_tables, page_name, remarks
 from bench.ranking import cells, leaderboard, rank_class, require_one_data, row_names, twin_differences
@@ -30,12 +30,13 @@ EMPTY: Mapping = MappingProxyType({})
 
 @dataclass
 class Context:
-    """What the records cannot tell: how the board was made and which encoders could not be run."""
+    """What the records cannot tell: how the board was made, and which encoders and tasks could not be run, and why."""
 
     title: str = "Leaderboard"
     commands: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    absent_tasks: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Context:
@@ -111,14 +112,18 @@ def update_context(
     absent: Mapping[str, str] = EMPTY,
     title: str | None = None,
     notes: Sequence[str] = (),
+    absent_tasks: Mapping[str, str] = EMPTY,
 ) -> Context:
     """Adds what one run contributes to the folder's context; saying the same thing twice changes nothing."""
     context = Context.read(folder)
-    ran = {record.spec["encoder"] for record in load_all(folder)}
+    there = load_all(folder)
+    ran, answered = ({record.spec[name] for record in there} for name in ("encoder", "task"))
     context.title = title or context.title
     context.commands += [command] if command and command not in context.commands else []
     context.notes += [note for note in notes if note not in context.notes]
     context.absent = {e: why for e, why in {**context.absent, **absent}.items() if e not in ran}
+    left_out = {**context.absent_tasks, **absent_tasks}
+    context.absent_tasks = {task: why for task, why in left_out.items() if task not in answered}
     context.write(folder)
     return context
 
@@ -131,7 +136,7 @@ def console(records: Sequence[Record]) -> str:
 
 def _order(record: Record) -> tuple:
     task = record.data["task"]
-    table = record.scores.get(next(iter(task["tests"])), {})
+    table = record.scores.get(run.headline(task), {})
     value = table.get(task["main_metric"], {}).get("value")
     control = rank_class(record.spec) == "control"
     sign = 1 if metrics.get(task["main_metric"]).direction == "lower" else -1

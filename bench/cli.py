@@ -110,7 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     _json(encode)
 
     run = _verb(verbs, "run", run_suite, "evaluate encoders on tasks; what is there already is not done again")
-    run.add_argument("--suite", help="a named set of tasks (respbench ls suites)")
+    run.add_argument("--suite", help="a named set of tasks (respbench ls suites); those without data are listed")
     run.add_argument("--task", nargs="+", default=(), metavar="ID")
     run.add_argument("--encoder", nargs="+", required=True, metavar="ID[:POOLING,…][=CHECKPOINT]")
     run.add_argument("--layers", type=int, nargs="+", default=(), metavar="L", help="default: the encoder's own")
@@ -253,7 +253,7 @@ def list_ids(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(listed[kinds[0]] if arguments.what else listed)
     else:
-        print("\n\n".join(listing.TABLES.get(kind, listing.table)(rows) for kind, rows in listed.items()))
+        print("\n\n".join(listing.TABLES[kind](rows) for kind, rows in listed.items()))
         packages = [registry.ENCODERS] * ("encoders" in listed) + [registry.TASKS] * ("tasks" in listed)
         for note in (note for package in packages for note in listing.open_ended(package)):
             print(f"\nalso {note}")
@@ -298,13 +298,15 @@ def run_suite(arguments: argparse.Namespace) -> int:
         raise NothingAsked("give --suite or --task (respbench ls suites, respbench ls tasks)")
     if arguments.suite and arguments.suite not in SUITES:
         raise UnknownId("suite", arguments.suite, SUITES)
-    tasks = list(dict.fromkeys([*(SUITES[arguments.suite] if arguments.suite else ()), *arguments.task]))
+    suite_of = SUITES[arguments.suite] if arguments.suite else ()
+    tasks = list(dict.fromkeys([*suite_of, *arguments.task]))
     asked = [suite.EncoderChoice.parse(text, arguments.layers) for text in arguments.encoder]
     _agree(asked, arguments)
     outcome = suite.run_suite(
         tasks,
         asked,
         arguments.out,
+        optional=set(suite_of) - set(arguments.task),
         root=arguments.root,
         protocol_names=arguments.protocol,
         seeds=arguments.seeds,
@@ -317,7 +319,8 @@ def run_suite(arguments: argparse.Namespace) -> int:
         progress=terminal,
         say=lambda line: print(line, file=sys.stderr),
     )
-    board.update_context(arguments.out, suite.command_line(), outcome.absent, arguments.title, arguments.note)
+    told = (outcome.absent, arguments.title, arguments.note, outcome.absent_tasks)
+    board.update_context(arguments.out, suite.command_line(), *told)
     print(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already", file=sys.stderr)
     arguments.folder = arguments.out
     return leaderboard(arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def from_csv(arguments: argparse.Namespace) -> int:
         print(json_text(told))
     else:
         print(check_text(told["report"]))
-        run = f"respbench run --task {told['id']} --root {told['root']} --encoder fbank.stats --out runs/own"
-        print(f"\nrun it: {run}")
+        root = ["--root", str(arguments.root)] if arguments.root else []
+        command = ["respbench", "run", "--task", told["id"], *root, "--encoder", "fbank.stats", "--out", "runs/own"]
+        print(f"\nrun it: {shlex.join(command)}")
     return 0 if told["report"]["ok"] else 1

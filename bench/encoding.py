@@ -28,7 +28,8 @@ def encode_task(
     progress: Progress = silent,
 ) -> dict:
     """Encodes what the store lacks; JSON-ready facts. With ``out``: ``<encoder>-<layer>-<pooling>.npy`` (N, P)
-    float32 and ``clips.csv``, its rows in the same order. Memory does not grow with the number of clips."""
+    float32 and ``clips.csv``, its rows in the same order, without the manifest's ``meta_*``. Memory does not grow with
+    the number of clips."""
     began = time.monotonic()
     prepared = prepare(load_task(task, root), on_bad_clip, progress)
     encoder = load_encoder(asked.id, asked.weights, device, precision)
@@ -38,7 +39,8 @@ def encode_task(
     files = []
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        prepared.rows.to_csv(out / "clips.csv", index=False)
+        shown = [name for name in prepared.rows if not name.startswith("meta_")]  # age, sex: no matter of features
+        prepared.rows[shown].to_csv(out / "clips.csv", index=False)
         files.append(str(out / "clips.csv"))
         for layer, pooling in wanted:
             name = urllib.parse.quote(f"{asked.id}-{layer}-{pooling}.npy", safe="-.,+@")

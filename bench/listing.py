@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from bench import registry
@@ -11,6 +12,8 @@ from bench.errors import RespBenchError
 from bench.licences import terms
 from bench.tables import BLANK, DISCLAIMER, amount, markdown
 from bench.types import EncoderCard
+
+_WIDTH = 118  # characters of a line of text
 
 
 def encoders() -> list[dict]:
@@ -93,11 +96,38 @@ def tasks() -> list[dict]:
     ]
 
 
-def suites() -> list[dict]:
-    """One row per suite with the tasks that it names."""
-    from tasks._suites import SUITES
+def task_table(rows: Sequence[Mapping]) -> str:
+    """``tasks()`` as a Markdown table, and how to read it."""
+    header = ["id", "classes", "main metric", "tests, headline first", "other splits (id@split)", "recordings"]
+    cells = [[row["id"], *map(_text, (row["classes"], row["main_metric"], row["tests"], row["variants"])),
+              row["access"]] for row in rows]  # fmt: skip
+    told = (
+        "A regression task has its target's name in place of classes. Another split of the same recordings is named "
+        "after an @: icbhi.cycles4@fold0. Licences and addresses: --json. What of a task is on this machine: "
+        "respbench check ID."
+    )
+    return f"{markdown(header, cells)}\n\n{textwrap.fill(told, _WIDTH)}"
 
-    return [{"id": name, "tasks": list(members)} for name, members in SUITES.items()]
+
+def suites() -> list[dict]:
+    """One row per suite: what it is for, and the tasks that it names."""
+    from tasks._suites import ABOUT, SUITES
+
+    return [{"id": name, "about": ABOUT[name], "tasks": list(members)} for name, members in SUITES.items()]
+
+
+def suite_table(rows: Sequence[Mapping]) -> str:
+    """``suites()`` as text, a paragraph each. A suite of all listed tasks does not repeat them."""
+    every = set(registry.ids(registry.TASKS))
+    parts = []
+    for row in rows:
+        members = "every task of `respbench ls tasks`" if every == set(row["tasks"]) else ", ".join(row["tasks"])
+        head = f"{row['id']} ({len(row['tasks'])} tasks): {row['about']}"
+        indented = {"initial_indent": "    ", "subsequent_indent": "    "}
+        listed = textwrap.fill(members, _WIDTH, break_long_words=False, break_on_hyphens=False, **indented)
+        parts.append(f"{textwrap.fill(head, _WIDTH)}\n{listed}")
+    how = "respbench run --suite NAME runs those whose recordings are at hand, and lists the others."
+    return "\n\n".join(["Named sets of tasks. " + how, *parts])
 
 
 def open_ended(package: str = registry.ENCODERS) -> list[str]:
@@ -107,14 +137,7 @@ def open_ended(package: str = registry.ENCODERS) -> list[str]:
 
 
 LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites}
-TABLES = {"encoders": encoder_table}  # others: table
-
-
-def table(rows: Sequence[Mapping]) -> str:
-    """Rows of equal keys as a Markdown table."""
-    if not rows:
-        return "none"
-    return markdown(list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
+TABLES = {"encoders": encoder_table, "tasks": task_table, "suites": suite_table}
 
 
 def json_text(value: object) -> str:

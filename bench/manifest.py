@@ -61,18 +61,21 @@ class Prepared:
 
 
 def load_task(id: str, root: Path | str | None = None) -> Task:
-    """The task ``id`` on the copy of its data below ``root`` (default: the data folder), with every finding.
+    """The task ``id`` on the copy of its data below ``root`` (default: the data folder, unless the task's family knows
+    where its data lie), with every finding.
 
     No sound file is opened. Raises ``UnknownId``, and ``BadInput`` where the corpus is not there.
     """
     card = registry.task_card(id)
+    family = registry.family(registry.TASKS, card.id)
     root = Path(root) if root is not None else paths.data_root()
+    root = family.root(card, root) if hasattr(family, "root") else root
     if root is None or not root.is_dir():
         source = f"{card.id} is at {card.url} ({card.licence})"
         remedy = f"set RESPBENCH_DATA to the folder that holds the corpora; {source}"
         raise BadInput(root or "RESPBENCH_DATA", "there is no data folder", remedy)
     findings: list[Finding] = []
-    frame = registry.family(registry.TASKS, card.id).manifest(card, root, findings)
+    frame = family.manifest(card, root, findings)
     simulated = any(finding.code == "simulated" for finding in findings)
     if frame.empty:
         raise BadInput(root, f"holds no recording of {id}", f"it comes from {card.url} ({card.licence})")
@@ -261,7 +264,11 @@ def _leaks(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
         if shared:
             listed = ", ".join(map(str, shared[:5])) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
             problem = f"{card.group} {listed} in train and in {split}"
-            remedy = f"keep every {card.group} on one side; the official split files of {card.url} do"
+            remedy = f"keep every {card.group} on one side; " + (
+                f"the official split files of {card.url} do"
+                if card.url.startswith("http")
+                else f"in the table, give all lines of a {card.group} one split, or leave the column split out"
+            )
             where = str(part.loc[part["group"].isin(shared), "path"].iloc[0])
             findings.append(_error("group-leak", where, problem, remedy))
     return findings

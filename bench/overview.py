@@ -121,6 +121,7 @@ def overview(
         *overview_tables(records),
         "## Tasks and data",
         _task_list(by_task, audits),
+        *([_without_data(context)] if context.absent_tasks else []),
         "## Encoders",
         _encoder_list(records, context),
     ]
@@ -188,6 +189,12 @@ def _audit_cell(record: Record, audit: Audited | None) -> str:
     marks = {test: audit.of_test(record, test) for test in record.data["task"]["tests"]}
     told = "; ".join(f"{test}: {', '.join(found)}" for test, found in marks.items() if found)
     return f"[{told or 'nothing found'}]({audit.report})"
+
+
+def _without_data(context: Context) -> str:
+    """The tasks asked for whose data are not at hand, and why."""
+    lines = (f"- {task}: **no data at hand**: {why}" for task, why in sorted(context.absent_tasks.items()))
+    return "Not in any table, and missing from every mean:\n\n" + "\n".join(lines)
 
 
 def _encoder_list(records: Sequence[Record], context: Context) -> str:

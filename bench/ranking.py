@@ -96,7 +96,8 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
                     "parity": record.data.get("parity", "none"),
                     "task": record.spec["task"],
                     "test": test,
-                    "headline": test == next(iter(task["tests"])),
+                    "headline": test == run.headline(task),
+                    "demonstration": task.get("demonstration", False),
                     "metric": chosen(task),
                     "class": rank_class(record.spec),
                     "seed": record.spec["seed"],
@@ -120,15 +121,16 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
 
 def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
     """One row per encoder, pooling, layer and protocol; a column ``task/test`` per test with the main metric (a
-    fraction), ``mean`` over the headline tests of all tasks present whose metric is a fraction that should be high
-    (NaN where one is missing), and ``rank`` inside the row's class, by that mean (NaN for controls).
+    fraction), ``mean`` over the headline tests of all tasks present, demonstrations left out, whose metric is a
+    fraction that should be high (NaN where one is missing), and ``rank`` inside the row's class, by that mean (NaN for controls).
     ``attrs["mean_of"]`` of the table names the tests of the mean. Raises ``BadInput`` for no records, and for
     records of one task on different data."""
     long = cells(records)
     long["column"] = long["task"] + "/" + long["test"]
     wide = long.pivot(index=[*ROW, "parity", "class"], columns="column", values="value")
     shares = {name for name in long["metric"] if _is_share(metrics.get(name))}
-    headline = sorted(long.loc[long["headline"] & long["metric"].isin(shares), "column"].unique())
+    meant = long["headline"] & long["metric"].isin(shares) & ~long["demonstration"]
+    headline = sorted(long.loc[meant, "column"].unique())
     wide = wide[sorted(wide.columns)]
     wide["mean"] = wide[headline].mean(axis=1, skipna=False) if headline else np.nan
     wide["rank"] = wide.groupby(level="class")["mean"].rank(ascending=False, method="min")

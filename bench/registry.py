@@ -5,6 +5,7 @@ A family module holds ``CARDS`` (a tuple of cards), imports nothing heavy at top
 An encoder family some of whose encoders have no untrained form says which in ``has_untrained(card) -> bool``; one
 without weight files of its own that still takes a path sets ``TAKES_WEIGHTS``.
 A family whose ids are open-ended also has ``card(id) -> Card``, which raises ``KeyError`` for an id it does not know.
+A task family whose data may lie outside the data folder has ``root(card, root) -> Path``, which says where.
 A task family whose other splits differ in more than their name has ``variant(card, name) -> TaskCard``; one that gives
 tasks of other families a second name has ``ALIASES`` ({id: canonical id}).
 Files that start with ``_`` are not registered. Outside packages register a family module through the entry-point

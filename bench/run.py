@@ -225,7 +225,8 @@ def task_spec(card: TaskCard, prepared: Prepared) -> dict:
 
 
 def check_trainable(card: TaskCard, prepared: Prepared) -> None:
-    """Raises ``BadInput`` where the copy at hand has no training clips, one class only, or no test clips."""
+    """Raises ``BadInput`` where the copy at hand has no training clips, one class only, or no clips of the first test,
+    and where one group cannot be left out."""
     tested, rows = _tested(card, prepared), prepared.rows
     train = rows if card.leave_one_out else rows[~tested]
     if train["label"].nunique() < 2:
@@ -233,8 +234,12 @@ def check_trainable(card: TaskCard, prepared: Prepared) -> None:
         held = [name for name, n in kind.counts(train["label"].to_numpy(), card.classes).items() if n]
         problem = f"its training split holds {', '.join(held) or 'nothing'} and a probe needs two classes"
         raise BadInput(card.id, problem, "complete the corpus")
-    if not tested.any():
-        raise BadInput(card.id, "its test splits hold no clip", "complete the corpus")
+    first, splits = next(iter(card.tests.items()))
+    if not rows["split"].isin(splits).any():
+        raise BadInput(card.id, f"there is no audio of its headline test `{first}`", "complete the corpus")
+    if card.leave_one_out and not tested.all():
+        remedy = "its manifest() must give all rows a test split"
+        raise BadInput(card.id, f"it leaves one {card.group} out in turn, and has training rows", remedy)
     if card.leave_one_out and rows["group"].nunique() < 3:
         raise BadInput(card.id, f"leaving one {card.group} out needs three", "complete the corpus")
 
@@ -292,6 +297,10 @@ def assemble(
 def task_facts(card: TaskCard) -> dict:
     """The part of a task's card that its scores depend on, JSON-ready: every record carries its own copy."""
     other = {} if card.kind == "multiclass" else {"kind": card.kind}
+    if (first := next(iter(card.tests))) != min(card.tests):  # a record's tests are in alphabetical order
+        other |= {"headline": first}
+    if card.demonstration:
+        other |= {"demonstration": True}
     return other | {
         "classes": list(card.classes),
         "metrics": list(card.metrics),
@@ -302,6 +311,11 @@ def task_facts(card: TaskCard) -> dict:
         "group": card.group,
         "domain": card.domain,
     }
+
+
+def headline(task: Mapping) -> str:
+    """The test whose score stands for the task, of a record's own copy of its card."""
+    return task.get("headline", min(task["tests"]))
 
 
 def _shared_groups(card: TaskCard, prepared: Prepared) -> dict[str, int]:

@@ -20,9 +20,10 @@ def score_file(task_id: str, file: Path, root: Path | None = None) -> dict:
     """``scores`` ({test: {metric: score}}) of a prediction file, the clips ``expected`` per test, and ``warnings``.
 
     The file is CSV (gzip allowed) with ``clip_id,y_true,y_pred`` and optionally ``s_0 … s_{K-1}`` and ``duration_s``,
-    the clips' lengths, for the AUROC within duration deciles; labels are indices or class names. Clips that the
-    manifest knows are scored per test, with an interval by patient bootstrap; a file that holds an unknown clip is
-    scored as given, as one test ``as given``, with a clip-level interval and a warning.
+    the clips' lengths, for the AUROC within duration deciles; labels are indices or class names, in the task's spelling
+    or in one that its card knows. Clips that the manifest knows are scored per test, with an interval by patient
+    bootstrap; a file that holds an unknown clip is scored as given, as one test ``as given``, with a clip-level
+    interval and a warning.
     Raises ``BadInput`` for a malformed file and for a label that contradicts the manifest.
     """
     card = task_card(task_id)
@@ -116,13 +117,16 @@ def _read(file: Path, card: TaskCard) -> pd.DataFrame:
 
 
 def _plain(name: str) -> str:
-    """A class name without what spellings differ in: the challenge writes both Wheeze+Crackle and Wheeze & Crackle."""
-    return re.sub(r"\s*[+&]\s*", "+", name.lower())
+    """A class name without what spellings differ in: the challenge writes both Wheeze+Crackle and Wheeze & Crackle,
+    others Crackle + Wheeze."""
+    return "+".join(sorted(" ".join(part.split()) for part in re.split("[+&]", name.lower())))
 
 
 def _label(value: object, card: TaskCard, file: Path, column: str, line: int) -> float:
     text = str(value).strip()
-    found = kinds.of(card).read(_plain(text), {_plain(name): k for k, name in enumerate(card.classes)})
+    spelt = {_plain(name): label for name, label in card.spellings.items()}
+    names = {_plain(name): k for k, name in enumerate(card.classes)}
+    found = spelt[_plain(text)] if _plain(text) in spelt else kinds.of(card).read(_plain(text), names)
     if found is None:
         known = f"0…{len(card.classes) - 1} or {', '.join(card.classes)}"
         remedy = {"multilabel": f"use names of {', '.join(card.classes)} joined by +", "regression": "use a number"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,11 @@ from bench import protocol as protocols
 from bench.encoders import load_encoder, require_device
 from bench.errors import BadInput, MissingWeights, UnknownId
 from bench.features import FeatureStore
-from bench.manifest import load_task, prepare
+from bench.manifest import Prepared, load_task, prepare
 from bench.progress import Progress, silent
 from bench.ranking import require_one_data
 from bench.tables import amount
-from bench.types import EncoderCard, Record
+from bench.types import EncoderCard, Record, TaskCard
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,13 @@ class EncoderChoice:
 
 @dataclass
 class Outcome:
-    """What a run did: records made and found, and encoders left out because their weights are not at hand."""
+    """What a run did: records made and found, encoders left out because their weights are not at hand, and tasks left
+    out because their data are not (``absent``, ``absent_tasks``: {id: why})."""
 
     made: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
+    absent_tasks: dict[str, str] = field(default_factory=dict)
 
 
 def run_suite(
@@ -62,6 +64,7 @@ def run_suite(
     encoders: Sequence[EncoderChoice],
     out: Path,
     *,
+    optional: Collection[str] = (),
     root: Path | None = None,
     protocol_names: Sequence[str] = ("linear",),
     seeds: Sequence[int] = (0,),
@@ -77,27 +80,20 @@ def run_suite(
     """Runs every task with every encoder, and the control rows: chance, majority and, with ``controls``, the clip's
     duration and every encoder's untrained twin. Ids, weights, device and data are checked before anything is computed.
 
-    Raises ``MissingWeights`` for an encoder without weights unless ``skip_absent``, which lists it instead; and
-    ``BadInput`` where ``out`` holds records of a task on different data.
+    A task whose data cannot be used is listed with the reason where it is among the ``optional`` ones, as the members
+    of a suite are. Raises ``BadInput`` for another such task, where no task is left, and where ``out`` holds records of
+    a task on different data; and ``MissingWeights`` for an encoder without weights unless ``skip_absent``, which lists
+    it instead.
     """
     for name in protocol_names:
         protocols.probe(protocols.get(name, clip), registry.task_card(tasks[0]), 0)
     require_device(device)
     outcome = Outcome()
     at_hand = _at_hand(encoders, skip_absent, outcome, say)
+    data = _tasks_at_hand(tasks, optional, root, on_bad_clip, outcome, progress, say)
     there = records.load_all(out) if any(records.paths(out)) else []
-    data = []
-    for task in tasks:
-        loaded = load_task(task, root)
-        prepared = prepare(loaded, on_bad_clip, progress)
-        require_one_data([r for r in there if r.spec["task"] == task], run.task_spec(loaded.card, prepared))
-        run.check_trainable(loaded.card, prepared)
-        for finding in loaded.findings:
-            if finding.level == "warning":
-                say(f"{task}: warning: {finding}")
-        for finding in prepared.excluded:
-            say(f"{task}: excluded: {finding}")
-        data.append((loaded.card, prepared))
+    for card, prepared in data:
+        require_one_data([r for r in there if r.spec["task"] == card.id], run.task_spec(card, prepared))
     for card, prepared in data:
         for name in floors.names(card):
             spec = run.control_spec(name, card, prepared, 0)
@@ -119,6 +115,40 @@ def run_suite(
                 make = partial(run.evaluate_prepared, encoder, card, prepared, name, seed, clip=clip)
                 _keep(spec, out, outcome, say, partial(make, pooling=pooling, layer=layer, progress=progress))
     return outcome
+
+
+def _tasks_at_hand(
+    tasks: Sequence[str],
+    optional: Collection[str],
+    root: Path | None,
+    on_bad_clip: str,
+    outcome: Outcome,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> list[tuple[TaskCard, Prepared]]:
+    """Card and clips of every task that can be run; optional others are noted in ``outcome``. Raises ``BadInput``."""
+    data, refused = [], []
+    for task in tasks:
+        try:
+            loaded = load_task(task, root)
+            prepared = prepare(loaded, on_bad_clip, progress)
+            run.check_trainable(loaded.card, prepared)
+        except BadInput as error:
+            if task not in optional:
+                raise
+            refused.append(error)
+            outcome.absent_tasks[task] = error.problem
+            say(f"{task}: left out: {error}")
+            continue
+        for finding in loaded.findings:
+            if finding.level == "warning":
+                say(f"{task}: warning: {finding}")
+        for finding in prepared.excluded:
+            say(f"{task}: excluded: {finding}")
+        data.append((loaded.card, prepared))
+    if not data:
+        raise refused[0]
+    return data
 
 
 def _at_hand(
@@ -181,8 +211,7 @@ def _keep(spec: dict, out: Path, outcome: Outcome, say: Callable[[str], None], m
             return
     record = make()
     outcome.made.append(records.write(record, out))
-    test = next(iter(record.scores))
-    main = record.data["task"]["main_metric"]
+    test, main = run.headline(record.data["task"]), record.data["task"]["main_metric"]
     say(f"{label}: {main} {amount(record.scores[test][main], metrics.get(main).unit)} on {test}")
 
 

@@ -146,7 +146,8 @@ class TaskCard:
     splits that share patients with train by design. ``corpora`` are the names matched with
     ``EncoderCard.trained_on``. ``kind`` is ``multiclass``, ``multilabel`` (``classes`` are bits of the label) or
     ``regression`` (one class, the target's name). With ``leave_one_out`` every clip is a test clip, predicted by a
-    probe that saw all groups but its own. ``access`` is ``open``, or where and how to apply for the data.
+    probe that saw all groups but its own. A ``demonstration`` enters no mean over tasks. ``access`` is ``open``, or where and how to apply for the data.
+    ``spellings`` are labels by names that others write for them beside the classes' own.
     """
 
     id: str
@@ -160,6 +161,7 @@ class TaskCard:
     citation: str
     kind: str = "multiclass"
     leave_one_out: bool = False
+    demonstration: bool = False
     access: str = "open"
     group: str = "patient"
     domain: str = "device"
@@ -172,6 +174,7 @@ class TaskCard:
     variants: tuple[str, ...] = ()
     variant: str = ""
     notes: str = ""
+    spellings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ EVENTS7 = ("Normal", "Rhonchi", "Wheeze", "Stridor", "Coarse Crackle", "Fine Cra
 RECORDS3 = ("Normal", "Poor Quality", "Adventitious")
 RECORDS5 = ("Normal", "Poor Quality", "CAS", "DAS", "CAS & DAS")
 BITS = ("crackle", "wheeze")
+# an index into ICBHI4 is also the sum of 2^k over the BITS that are present
+FLAGS = {**{name: k for k, name in enumerate(ICBHI4)}, "crackle+wheeze": 3}
 DISEASE2 = ("healthy", "COPD")
 DISEASE3 = ("healthy", "chronic", "non-chronic")
 
@@ -57,6 +59,11 @@ TO_DISEASE3: LabelMap = {
     **dict.fromkeys(("Asthma", "Bronchiectasis", "COPD"), 1),
     **dict.fromkeys(("Bronchiolitis", "LRTI", "Pneumonia", "URTI"), 2),
 }
+
+
+def spellings(to: LabelMap) -> dict[str, int]:
+    """``TaskCard.spellings`` of a task whose labels are made by ``to``."""
+    return {name: label for name, label in to.items() if label is not None}
 
 
 def relabel(classes: tuple[str, ...], to: LabelMap) -> dict[int, int | None]:

@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.types import TaskCard
-from tasks._labels import BINARY, BITS, CAS_TO_WHEEZE, ICBHI4, SHARED4, TO_BINARY, LabelMap
+from tasks._labels import BINARY, BITS, CAS_TO_WHEEZE, FLAGS, ICBHI4, SHARED4, TO_BINARY, LabelMap
 
 CAS, DROP = "cas_to_wheeze", "drop_rhonchi_stridor"
 
-# an index into ICBHI4 is also the sum of 2^k over the BITS that are present
-_ICBHI4: LabelMap = {name: index for index, name in enumerate(ICBHI4)}
-_FOUR = {"": {**_ICBHI4, **SHARED4}, CAS: {**_ICBHI4, **CAS_TO_WHEEZE}, DROP: {**_ICBHI4, **SHARED4}}
+_FOUR = {"": {**FLAGS, **SHARED4}, CAS: {**FLAGS, **CAS_TO_WHEEZE}, DROP: {**FLAGS, **SHARED4}}
 _SCORES = ("icbhi.Score", "icbhi.Sp", "icbhi.Se")
 
 

@@ -15,9 +15,10 @@ UTF-8, comma, semicolon or tab, one line of names first. Classes stand in alphab
 healthy, none, negative) first; without such a name the first counts as normal. Two classes are compared by AUROC, more
 by UAR.
 
-The file is named as its path below the data folder, which keeps the machine's paths out of results; a name that starts
-with ``/``, ``./``, ``../`` or ``~`` is any file, and its folder must then be the data folder (``--root``) or lie below
-it. ``@`` introduces a variant in every id, so in a path it is written ``%40`` (and ``%`` as ``%25``).
+``csv.<file>`` is a path below the data folder where there is such a file, else below the current folder; one that
+starts with ``/``, ``./``, ``../`` or ``~`` is any file. It needs no ``--root``: recordings are looked for from the
+table's own folder on, wherever it lies. The name as given is part of every result, and a relative one keeps the
+machine's paths out. ``@`` introduces a variant in every id, so in a path it is written ``%40`` (and ``%`` as ``%25``).
 """
 
 from __future__ import annotations
@@ -90,13 +91,20 @@ def card(id: str) -> TaskCard:
     )
 
 
+def root(card: TaskCard, given: Path | None) -> Path:
+    """The folder that the manifest's paths are relative to: the one given where the table lies below it, else the
+    table's own."""
+    path = _path(card)
+    return given if given is not None and path.is_relative_to(given.resolve()) else path.parent
+
+
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per line of the table. Raises ``BadInput`` where the table does not lie below ``root``."""
     import pandas as pd
 
-    path = _file(unquote(card.id.removeprefix(PREFIX)))
+    path = _path(card)
     if not path.is_relative_to(root.resolve()):
-        remedy = f"move it and its recordings there, or name its folder: --root {path.parent}"
+        remedy = f"move it and its recordings there, or name a folder above both corpora: --root {path.parent}"
         raise BadInput(path, f"is not below the data folder {root}", remedy)
     where = path.relative_to(root.resolve())
     table = _read(path)
@@ -123,34 +131,44 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
 
 
 def describe(path: Path, root: Path | None = None) -> dict:
-    """What the table is as a task: ``id``, the ``root`` that it is read with, and ``report`` (``bench.task_report``).
+    """What the table is as a task: its ``id``, and ``report`` (``bench.task_report``).
 
     Raises ``BadInput`` for a file that is not there or no such table.
     """
     from bench.manifest import load_task
     from bench.task_report import check_task
 
-    path, root = path.expanduser().resolve(), root or paths.data_root()
-    if root is not None and path.is_relative_to(root.resolve()) and root.resolve() == _base():
-        name = path.relative_to(root.resolve()).as_posix()
-    else:
-        name, root = path.as_posix(), root if root and path.is_relative_to(root.resolve()) else path.parent
-    id = PREFIX + quote(name, safe="/ ,")
-    return {"id": id, "root": str(root), "report": check_task(load_task(id, root))}
+    path = path.expanduser().resolve()
+    below = [path.relative_to(place).as_posix() for place in _places() if path.is_relative_to(place)]
+    named = next((name for name in below if _found(name) == path), path.as_posix())
+    id = PREFIX + quote(named, safe="/ ,")
+    return {"id": id, "report": check_task(load_task(id, root))}
 
 
-def _base() -> Path:
-    """Where names of tables start: the data folder, else the current one."""
-    return (paths.data_root() or Path()).resolve()
+def _places() -> list[Path]:
+    """Where names of tables start: the data folder, then the current one."""
+    data = paths.data_root()
+    return [place.resolve() for place in ((data,) if data else ()) + (Path(),)]
+
+
+def _found(name: str) -> Path | None:
+    """The table's absolute path; None where there is no such file."""
+    anywhere = name.startswith(("/", "./", "../", "~"))
+    tried = [Path(name).expanduser()] if anywhere else [place / name for place in _places()]
+    return next((path.resolve() for path in tried if path.is_file()), None)
+
+
+def _path(card: TaskCard) -> Path:
+    """Raises ``BadInput``."""
+    return _file(unquote(card.id.removeprefix(PREFIX)))
 
 
 def _file(name: str) -> Path:
     """The table's absolute path. Raises ``BadInput``."""
-    anywhere = name.startswith(("/", "./", "../", "~"))
-    path = (Path(name).expanduser() if anywhere else _base() / name).resolve()
-    if not path.is_file():
-        remedy = "name it by its path below the data folder, or from / or ./ on: csv./path/to/table.csv"
-        raise BadInput(path, "there is no such table", remedy)
+    if (path := _found(name)) is None:
+        places = " and ".join(map(str, dict.fromkeys(_places())))
+        remedy = f"names are looked for below {places}; or name it from / or ./ on: csv./path/to/table.csv"
+        raise BadInput(name, "there is no such table", remedy)
     return path
 
 

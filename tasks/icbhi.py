@@ -21,7 +21,19 @@ from bench.types import Finding, TaskCard
 from tasks import _icbhi_copy, _icbhi_splits, _layout
 from tasks._icbhi_copy import SPLIT_FILE, Copy, Recording
 from tasks._icbhi_splits import DEVICES, FOLDS
-from tasks._labels import BINARY, BITS, DISEASE2, DISEASE3, ICBHI4, TO_DISEASE2, TO_DISEASE3, LabelMap
+from tasks._labels import (
+    BINARY,
+    BITS,
+    DISEASE2,
+    DISEASE3,
+    FLAGS,
+    ICBHI4,
+    TO_BINARY,
+    TO_DISEASE2,
+    TO_DISEASE3,
+    LabelMap,
+    spellings,
+)
 from tasks._table import LITERATURE
 from tasks._table import METRICS as OPERA_METRICS
 
@@ -33,6 +45,7 @@ __all__ = ["CARDS", "SPLIT_FILE", "manifest", "variant"]
 _SCORES = ("icbhi.Score", "icbhi.Sp", "icbhi.Se")
 _RATES = ("uar", "macro_f1", "auroc")
 _DISEASES: dict[str, LabelMap] = {"icbhi.disease2": TO_DISEASE2, "icbhi.disease3": TO_DISEASE3}
+_LABELS = {"icbhi.cycles4": FLAGS, "icbhi.cycles2": TO_BINARY, "icbhi.bits": FLAGS, **_DISEASES}
 _DEVICES = "The test split has no LittC2SE, and 461 of its cycles but 41 of train's are Litt3200."
 
 
@@ -51,6 +64,7 @@ def _card(id: str, classes: tuple[str, ...], metrics: tuple[str, ...], notes: st
         known_overlap=("156", "218"),
         corpora=("icbhi",),
         notes=notes,
+        spellings=spellings(_LABELS[id]),
         **{"adventitious": tuple(range(1, len(classes))), "variants": (*FOLDS, *DEVICES)} | other,
     )
 

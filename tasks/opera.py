@@ -6,6 +6,7 @@ Source: Zhang et al., "Towards Open Respiratory Acoustic Foundation Models: Pret
 
 from __future__ import annotations
 
+OPEN = "opera.T1 … opera.T19: the tasks of OPERA by their numbers there, as second names of tasks above"
 ALIASES = {
     "opera.T1": "covid_uk.exhalation",
     "opera.T2": "covid_uk.cough",

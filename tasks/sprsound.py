@@ -48,6 +48,13 @@ _EXPECTED = "folders train_json, train_wav, test_json/inter_test_json, test_json
 _TO_EVENTS2 = {name: int(name != "Normal") for name in EVENTS7}
 _TO_RECORDS3 = {"Normal": 0, "Poor Quality": 1, "CAS": 2, "DAS": 2, "CAS & DAS": 2}
 
+_LABELS = {
+    "sprsound.events2": _TO_EVENTS2,
+    "sprsound.events7": {name: index for index, name in enumerate(EVENTS7)},
+    "sprsound.records3": _TO_RECORDS3,
+    "sprsound.records5": {name: index for index, name in enumerate(RECORDS5)},
+}
+
 # Recordings and patients of the event tasks are those with events: 187 recordings of poor quality have none.
 _EVENTS = {
     "train": ((1772, 243), (5159, 39, 452, 15, 49, 912, 30)),
@@ -90,6 +97,7 @@ def _card(id: str, classes: tuple[str, ...], adventitious: tuple[int, ...], coun
         corpora=("sprsound",),
         variants=(_LATER,),
         notes="Tasks 1-1, 1-2, 2-1 and 2-2 of the BioCAS 2022 challenge.",
+        spellings=_LABELS[id],
     )
 
 
@@ -100,12 +108,6 @@ CARDS = (
     _card("sprsound.records3", RECORDS3, (2,), _merged(_RECORD_COUNTS, RECORDS5, _TO_RECORDS3, RECORDS3)),
     _card("sprsound.records5", RECORDS5, (2, 3, 4), _RECORD_COUNTS),
 )
-_LABELS = {
-    "sprsound.events2": _TO_EVENTS2,
-    "sprsound.events7": {name: index for index, name in enumerate(EVENTS7)},
-    "sprsound.records3": _TO_RECORDS3,
-    "sprsound.records5": {name: index for index, name in enumerate(RECORDS5)},
-}
 
 
 def variant(card: TaskCard, name: str) -> TaskCard:
@@ -138,13 +140,13 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     findings += _completeness.missing_annotations(card, where, table, annotations)
     if card.variant:
         findings += _later(card, where, sum(year[path.parent] == _LATER for path in annotations.values()))
-    rows, unlabelled = [], []
+    rows, unlabelled, unsorted = [], [], []
     for name, path in annotations.items():
         try:
             folders = path.relative_to(corpus).parts[:-1]
             split = "test_2023" if year[path.parent] == _LATER else _split(folders, table.get(name))
             label, events = _annotation(path)
-            clips = _clips(card, name, label, events)
+            clips = _clips(card, name, label, sorted(events))
         except ValueError as error:
             findings.append(_layout.bad_annotation(card, path, root, str(error)))
             continue
@@ -161,10 +163,17 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             "meta_location": fields["location"],
         }
         rows += [clip | shared for clip in clips]
+        if _is_of_events(card) and events != sorted(events):
+            unsorted.append(path)
     if unlabelled:
         problem = f"has no record_annotation, like {len(unlabelled) - 1} more files"
         remedy = "use the release of 2022, or an event task"
         findings.append(Finding("error", "annotation", _layout.relative(unlabelled[0], root), problem, remedy))
+    if unsorted:
+        problem = f"{len(unsorted)} of {len(annotations)} files list their events in another order than that of time"
+        remedy = "clips are numbered by their start"
+        first = _layout.relative(unsorted[0], root)
+        findings.append(Finding("note", "unsorted", first, problem, remedy))
     findings += _nameless(where, annotations)
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available"]
     return _apart(card, pd.DataFrame(rows, columns=[*columns, "meta_location"]))
@@ -260,7 +269,7 @@ def _split(folders: tuple[str, ...], official: str | None) -> str:
 
 
 def _annotation(path: Path) -> tuple[str | None, list[tuple[float, float, str]]]:
-    """The recording's label (None in releases without one) and its (start_s, end_s, type), by start. Raises
+    """The recording's label (None in releases without one) and its (start_s, end_s, type), in the file's order. Raises
     ``ValueError`` that says what is wrong."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -279,14 +288,18 @@ def _annotation(path: Path) -> tuple[str | None, list[tuple[float, float, str]]]
             raise ValueError(f"event {index} lacks a start, end (milliseconds) or type: {event!r}")
         out.append((start_ms / 1000, end_ms / 1000, kind))
     label = content.get("record_annotation", content.get("recording_annotation"))  # as the README spells it
-    return None if label is None else str(label), sorted(out)
+    return None if label is None else str(label), out
+
+
+def _is_of_events(card: TaskCard) -> bool:
+    return card.id.startswith("sprsound.events")
 
 
 def _clips(card: TaskCard, name: str, label: str | None, events: list) -> list[dict] | None:
     """Clip id, start, end and label of each clip; None where a recording's label is asked for and not given. Raises
     ``ValueError`` for a label that the task does not know."""
     labels = _LABELS[card.id.partition("@")[0]]
-    if card.id.startswith("sprsound.events"):
+    if _is_of_events(card):
         named = [(f"{name}#e{index:03d}", *event) for index, event in enumerate(events)]
     elif label is None:
         return None

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 from bench import registry
 from bench.errors import BadInput
 from bench.types import Finding, TaskCard
-from tasks._labels import LabelMap, relabel
+from tasks._labels import LabelMap, relabel, spellings
 from tasks._transfer_spaces import LUNG_SOUNDS, NORMAL, Space, counts_in, rule, shared
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TO = "-to-"
+OPEN = "transfer.<task>-to-<task>: trained on one, tested on another, any two tasks that share a label space"
 _LUNG = {"icbhi": "icbhi.cycles4", "sprsound": "sprsound.events7"}
 _NAMED = {
     f"transfer.{source}-{target}" + (f".{space.name}" if space.name else ""): (_LUNG[source], _LUNG[target], space)
@@ -114,7 +115,7 @@ def _card(id: str, source: TaskCard, target: TaskCard, space: Space, variant: st
         notes += [source.notes, target.notes]
     return TaskCard(
         id=id,
-        version=1,
+        version=1 + sum(card.version - 1 for card in (source, target)),  # another member, other numbers
         classes=space.classes,
         main_metric=space.main_metric,
         metrics=space.metrics,
@@ -123,6 +124,7 @@ def _card(id: str, source: TaskCard, target: TaskCard, space: Space, variant: st
         licence="; ".join(dict.fromkeys(f"{_corpus(card)}: {card.licence}" for card in (source, target))),
         citation="; ".join(dict.fromkeys((source.citation, target.citation))),
         kind=space.kind,
+        demonstration=source.demonstration or target.demonstration,
         access="; ".join(dict.fromkeys(card.access for card in (source, target) if card.access != "open")) or "open",
         group=_one(source.group, target.group),
         domain=f"corpus/{_one(source.domain, target.domain)}",
@@ -133,6 +135,7 @@ def _card(id: str, source: TaskCard, target: TaskCard, space: Space, variant: st
         corpora=tuple(dict.fromkeys((*source.corpora, *target.corpora))),
         variants=tuple(name for name in space.maps if name),
         notes=" ".join(filter(None, dict.fromkeys(notes))),
+        spellings=spellings(to),
     )
 
 

@@ -32,7 +32,7 @@ def _sound(facts: Mapping, splits: tuple[str, ...]) -> list[str]:
         for path, of in zip(one["paths"], one["splits"])
         if set(of) & set(splits)
     }
-    return [f"sound of {len(paths)} recordings in train"] if paths else []
+    return [f"sound of {len(paths)} recording{'s' * (len(paths) > 1)} in train"] if paths else []
 
 
 def _control(facts: Mapping, card: TaskCard, test: str) -> list[str]:

@@ -82,7 +82,9 @@ def _patient(group: str, features: np.ndarray, rows: pd.DataFrame) -> list[dict]
     turn = pd.Series(owner).groupby(owner).cumcount().to_numpy()
     several = pd.Series(owner).map(pd.Series(owner).value_counts()).to_numpy() >= 2
     if len(set(owner[several])) < 2:
-        return [_blank(group, measures[0], f"fewer than two {group}s with two recordings")]
+        nobody = group == "recording"  # no ids of people
+        why = "people have no ids here" if nobody else f"fewer than two {group}s with two recordings"
+        return [_blank("person" if nobody else group, "nearest recording" if nobody else measures[0], why)]
     asked = several & (turn % 2 == 1)
     known = several & ~asked
     names, labels = np.unique(owner, return_inverse=True)

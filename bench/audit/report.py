@@ -13,6 +13,7 @@ from bench.audit.fingerprint import LEAST_S, MOST_ERRORS
 from bench.audit.shortcuts import PREFIX, scored_by
 from bench.audited import file_name
 from bench.metrics import MATCHED
+from bench.stats import FEW_GROUPS
 from bench.tables import BLANK, DISCLAIMER, amount, markdown, missing, signed
 
 if TYPE_CHECKING:
@@ -88,13 +89,18 @@ def _findings(facts: Mapping) -> str:
 
 def _splits(facts: Mapping, group: str) -> str:
     classes = list(dict.fromkeys(name for split in facts["splits"].values() for name in split["classes"]))
-    header = ["split", "recordings", f"{group}s", "clips", "with audio", *(f"{name} ({group}s)" for name in classes)]
-    rows = [
-        [split, s["recordings"], s["groups"], s["clips"], s["available"]]
-        + [f"{s['classes'][name]['clips']} ({s['classes'][name]['groups']})" for name in classes]
-        for split, s in facts["splits"].items()
-    ]
+    nobody = group == "recording"  # no ids of people: a column of groups would say the same twice
+    grouped = [] if nobody else [f"{group}s"]
+    header = ["split", "recordings", *grouped, "clips", "with audio"]
+    header += classes if nobody else [f"{name} ({group}s)" for name in classes]
+    rows = []
+    for split, s in facts["splits"].items():
+        held = [s["classes"][name] for name in classes]
+        counted = [of["clips"] if nobody else f"{of['clips']} ({of['groups']})" for of in held]
+        rows.append([split, s["recordings"], *([s["groups"]] if grouped else []), s["clips"], s["available"], *counted])
     table = markdown(header, rows, right=range(1, len(header)))
+    if nobody:
+        return f"{table}\n\nPeople have no ids here: nobody can tell who is on both sides of the split."
     shared = [
         f"- {split}: {s['groups']} of {s['of']['groups']} {group}s are in train too"
         + (", as the task's card says" if s["declared"] else " and the task's card **does not say so**")
@@ -177,11 +183,14 @@ def _annotations(facts: Mapping) -> str:
 
 def _reported(facts: Mapping) -> str:
     """What the loader and the audio reported about single annotations."""
-    lines = [
-        f"\n- `{code}`: {of['findings']} findings, {of['clips']} clips; the first: {of['first']}"
-        for code, of in facts["reported"].items()
-    ]
+    lines = [f"\n- `{code}`: {of['first']}" + _further(of) for code, of in facts["reported"].items()]
     return "".join(lines)
+
+
+def _further(of: Mapping) -> str:
+    """How many findings and clips stand behind the one that is shown, where there are more."""
+    counted = [f"{of['findings']} findings"] * (of["findings"] > 1) + [f"{of['clips']} clips"] * (of["clips"] > 1)
+    return f" (the first of {', '.join(counted)})" if of["findings"] > 1 else f" ({counted[0]})" if counted else ""
 
 
 def _count(of: Mapping) -> str:
@@ -202,7 +211,9 @@ def _shortcuts(facts: Mapping, card: TaskCard) -> list[str]:
             scored = [row for row in rows if test in row["tests"]]
             if scored:
                 first = next(iter(scored[0]["tests"][test].values()))
-                parts.append(f"### Test {test}, {clips}: {first['n']} clips, {first['groups']} {card.group}s")
+                parts.append(f"### Test `{test}`, {clips}: {first['n']} clips, {first['groups']} {card.group}s")
+                if first["groups"] < FEW_GROUPS:
+                    parts.append(f"Fewer than {FEW_GROUPS} {card.group}s: read little into scores and intervals.")
                 parts.append(_shortcut_table(scored, test, card))
         silent = [_name(row) for row in rows if not row["tests"]]
         if silent:
@@ -255,13 +266,14 @@ def _resolution(rows: list[Mapping], group: str) -> list[str]:
         return []
     told = (
         f"Half of the 95 % interval of a difference, by {group} bootstrap; *found* is the difference that four of five "
-        "test sets of this kind would show. What is smaller than *resolved* is not told apart here."
+        "test sets of this kind would show. What is smaller than *resolved* is not told apart here. It is blank where "
+        "the score does not vary between draws, as that of a system which answers every clip alike."
     )
     table = []
     for row in rows:
         metric = metrics.get(row["metric"])
         scale, digits = (100, 1) if metric.unit == "%" else (1, 2)
-        limits = [BLANK if missing(row[name]) else f"{scale * row[name]:.{digits}f}" for name in ("resolved", "found")]
+        limits = [f"{scale * row[name]:.{digits}f}" if row[name] else BLANK for name in ("resolved", "found")]
         change = (
             BLANK if missing(row["difference"]) else signed(row["difference"], row["low"], row["high"], metric.unit)
         )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bench import kinds, metrics, stats
+from bench import kinds, metrics, records, stats
 from bench import protocol as protocols
 from bench.audit.tables import Table
 from bench.features import FeatureStore
@@ -82,7 +82,8 @@ def predictions(
         test = rows.loc[held, ["clip_id", "group", "split"]]
         columns = {f"s_{k}": scores[:, k] for k in range(scores.shape[1])}
         if rows["end_s"].notna().all():
-            test["duration_s"] = rows.loc[held, "end_s"] - rows.loc[held, "start_s"]
+            # as records hold them: a clip may lie on the edge of a decile
+            test["duration_s"] = records.as_stored(rows.loc[held, "end_s"] - rows.loc[held, "start_s"])
         parts.append(test.assign(y_true=labels[held], y_pred=kinds.of(card).decided(scores), **columns))
     return pd.concat(parts).sort_values("clip_id", kind="stable", ignore_index=True)
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bench import cli
+from bench import cli, manifest
 
 
 def test_wrong_ids_exit_with_2_and_one_line_that_suggests(capsys, tmp_path):
@@ -208,7 +208,7 @@ def test_encode_writes_features_and_their_clips_in_one_order(simulated, tmp_path
     clips = pd.read_csv(tmp_path / "clips.csv")
     features = np.load(next(tmp_path.glob("*.npy")))
     np.testing.assert_allclose(features[:, 0], np.log(clips["end_s"] - clips["start_s"]), atol=1e-3)
-    assert facts["clips"] == len(clips)
+    assert facts["clips"] == len(clips) and list(clips) == list(manifest.COLUMNS)
 
 
 def test_the_doctor_reports_versions_data_and_weights(capsys, simulated, monkeypatch):

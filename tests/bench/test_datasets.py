@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import io
+import stat
 import tarfile
 import zipfile
 
@@ -99,6 +100,60 @@ def test_an_archive_that_leads_out_installs_nothing(tmp_path, web):
         _sprsound(web.put("s.zip", _zipped({"ok": b"1", "../../evil": b"x"}))), tmp_path / "data", "outside the fold"
     )
     assert not list(tmp_path.rglob("evil")) and not list(tmp_path.rglob("ok"))
+
+
+def _hostile(kind, outside):
+    """An archive with a sound member and one that leads to ``outside`` by its name or through a link."""
+    stream = io.BytesIO()
+    if kind.startswith("zip"):
+        with zipfile.ZipFile(stream, "w") as packed:
+            packed.writestr("ok.txt", b"1")
+            if kind == "zip, link":
+                link = zipfile.ZipInfo("link")
+                link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+                packed.writestr(link, str(outside))
+                packed.writestr("link/evil", b"x")
+            else:
+                packed.writestr(f"{outside}/evil", b"x")
+        return stream.getvalue()
+    with tarfile.open(fileobj=stream, mode="w:gz") as packed:
+        packed.addfile(*_member("ok.txt"))
+        if kind == "tar, absolute":
+            packed.addfile(*_member(f"{outside}/evil"))
+        else:
+            link, _ = _member("link", b"")
+            link.type = tarfile.SYMTYPE if kind == "tar, symlink" else tarfile.LNKTYPE
+            link.linkname = str(outside / "mine" if kind == "tar, hard link" else outside)
+            packed.addfile(link)
+            packed.addfile(*_member("link/evil" if kind == "tar, symlink" else "link"))
+    return stream.getvalue()
+
+
+def _member(name, content=b"x"):
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    return info, io.BytesIO(content)
+
+
+@pytest.mark.parametrize("kind", ["zip, absolute", "zip, link", "tar, absolute", "tar, symlink", "tar, hard link"])
+def test_an_archive_whose_links_or_names_lead_out_installs_nothing(tmp_path, web, kind):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("as it was")
+    wanted = _sprsound(web.put("s.zip", _hostile(kind, outside)))
+    _refused(wanted, tmp_path / "data", "outside the folder|link")
+    assert [path.name for path in outside.iterdir()] == ["mine"] and (outside / "mine").read_text() == "as it was"
+    assert not list((tmp_path / "data").rglob("ok.txt"))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_page_in_place_of_the_archive_installs_nothing(tmp_path, web, archive, known):
+    """As a portal sends where a login or a click is asked for, with status 200."""
+    page = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+    wanted = _sprsound(web.put("s.zip", page), content=archive if known else None)
+    _refused(wanted, tmp_path, "the known file has" if known else "no archive")
+    web.put("s.zip", archive)
+    assert fetch(wanted, tmp_path).ok
 
 
 def test_a_truncated_archive_installs_nothing_and_is_fetched_anew(tmp_path, web, archive):

@@ -63,3 +63,19 @@ def test_every_registered_encoder_is_listed_with_its_facts():
         assert re.search(rf"^\| {re.escape(row['id'])} ", table, re.MULTILINE)
         if row["weights_present"] != "none needed":
             assert row["params"] and row["weight_licence"], row["id"]
+
+
+def test_tasks_are_listed_with_what_a_reader_chooses_by():
+    text = listing.task_table(listing.tasks())
+    for id in registry.ids(registry.TASKS):
+        assert re.search(rf"^\| {re.escape(id)} ", text, re.MULTILINE)
+    assert "needs application" in text and "icbhi.cycles4@fold0" in text and "http" not in text
+    assert any("opera.T1 " in note for note in listing.open_ended(registry.TASKS))
+
+
+def test_suites_say_what_they_are_for_and_fit_the_terminal():
+    rows = listing.suites()
+    text = listing.suite_table(rows)
+    assert all(row["about"] and f"{row['id']} ({len(row['tasks'])} tasks): " in text for row in rows)
+    assert max(map(len, text.splitlines())) <= 120
+    assert "transfer.coughvid.sex-to-coswara.sex" in text and "every task of `respbench ls tasks`" in text

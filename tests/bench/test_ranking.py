@@ -36,6 +36,19 @@ def test_one_row_per_encoder_one_column_per_test_and_a_named_mean(made):
     assert {"icbhi.cycles2/official", "sprsound.events2/intra"} <= set(wide.columns)
 
 
+def test_the_headline_is_the_card_s_first_test_whatever_its_name(made, tmp_path):
+    """A stored record's tests are in alphabetical order: a transfer's ``source_test`` comes before its ``test``."""
+    card = bench.registry.task_card("transfer.coughvid.sex-to-coswara.sex")
+    assert run.task_facts(card)["headline"] == run.headline(run.task_facts(card)) == "test"
+    first = made[1]
+    scores = {"source_test": first.scores["corrected"], "test": first.scores["official"]}
+    task = first.data["task"] | {"tests": {"test": ["test"], "source_test": ["test_source"]}, "headline": "test"}
+    stored = dataclasses.replace(first, scores=scores, data=first.data | {"task": task})
+    read = records.read(records.write(stored, tmp_path))
+    assert list(read.data["task"]["tests"]) == ["source_test", "test"]
+    assert bench.leaderboard([read]).attrs["mean_of"] == ["icbhi.cycles2/test"]
+
+
 def test_a_missing_cell_leaves_the_mean_blank(made):
     wide = bench.leaderboard(
         [r for r in made if (r.spec["encoder"], r.spec["task"]) != ("fbank.stats", "icbhi.cycles2")]

@@ -96,6 +96,18 @@ def test_one_training_class_is_refused_before_anything_is_computed(task):
         bench.evaluate(bench.load_encoder("meta.duration"), dataclasses.replace(task, manifest=normal_only))
 
 
+def test_a_task_is_refused_whose_headline_test_has_no_audio(task):
+    official_only = task.manifest[task.manifest["split"] != "test"]
+    with pytest.raises(BadInput, match="no audio of its headline test `corrected`"):
+        bench.evaluate(bench.load_encoder("meta.duration"), dataclasses.replace(task, manifest=official_only))
+
+
+def test_leaving_one_out_refuses_rows_that_are_no_test(task):
+    card = dataclasses.replace(task.card, leave_one_out=True)
+    with pytest.raises(BadInput, match="has training rows"):
+        run.check_trainable(card, prepare(task))
+
+
 def test_excluding_a_bad_clip_marks_the_record_and_names_the_clip(task):
     wrong = task.manifest.copy()
     wrong.loc[0, "end_s"] = 10_000.0

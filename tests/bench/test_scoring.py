@@ -3,9 +3,9 @@ import gzip
 import pytest
 
 import bench
-from bench import cli, records
+from bench import cli, records, registry
 from bench.errors import BadInput
-from bench.scoring import score_file
+from bench.scoring import _label, score_file
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,63 @@ def test_the_challenge_s_own_spelling_of_a_class_is_understood(record, simulated
     table.to_csv(tmp_path / "named.csv", index=False)
     report = score_file("sprsound.events7", tmp_path / "named.csv", simulated)
     assert report["scores"]["inter"]["uar"] == record.scores["inter"]["uar"]
+
+
+LUNG_SOUNDS = [card for card in registry.cards(registry.TASKS) if {"icbhi", "sprsound"} & set(card.corpora)]
+WRITTEN = [  # as ICBHI, SPRSound, its challenge and papers write one label each
+    ("both", "Both", "Wheeze+Crackle", "Wheeze & Crackle", "crackle + wheeze", " wheeze&crackle "),
+    ("CAS & DAS", "CAS&DAS", "cas+das", "DAS & CAS"),
+    ("Coarse Crackle", "coarse  crackle", "COARSE CRACKLE"),
+    ("Fine Crackle", "fine crackle"),
+    ("Poor Quality", "poor quality", " POOR  QUALITY"),
+    ("normal", "Normal"),
+    ("COPD", "copd"),
+]
+
+
+@pytest.mark.parametrize("card", LUNG_SOUNDS, ids=lambda card: card.id)
+def test_every_task_reads_its_labels_as_corpora_challenge_and_papers_write_them(card):
+    for names in WRITTEN:
+        read = {label(name, card) for name in names} - {None}
+        assert len(read) <= 1, f"{names} are read as {read}"
+    assert [label(name, card) for name in card.classes] == [
+        1 << k if card.kind == "multilabel" else k for k in range(len(card.classes))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "expected"),
+    [
+        ("icbhi.cycles4", "Crackle & Wheeze", 3),
+        ("icbhi.cycles2", "both", 1),
+        ("icbhi.bits", "Both", 3),
+        ("icbhi.bits", "Wheeze+Crackle", 3),
+        ("icbhi.bits", "normal", 0),
+        ("icbhi.disease3", "Pneumonia", 2),
+        ("icbhi.disease2", "Pneumonia", None),
+        ("sprsound.events7", "Wheeze & Crackle", 6),
+        ("sprsound.events2", "Wheeze+Crackle", 1),
+        ("sprsound.events2@2023", "Rhonchi", 1),
+        ("sprsound.records3", "CAS & DAS", 2),
+        ("sprsound.records5", "CAS&DAS", 4),
+        ("sprsound.records5", "Poor Quality", 1),
+        ("transfer.icbhi-sprsound.4", "Wheeze & Crackle", 3),
+        ("transfer.icbhi-sprsound.4", "Fine Crackle", 1),
+        ("transfer.icbhi-sprsound.4", "Stridor", None),
+        ("transfer.icbhi-sprsound.4@cas_to_wheeze", "Stridor", 2),
+        ("transfer.sprsound-icbhi.bits", "Wheeze+Crackle", 3),
+        ("transfer.sprsound-icbhi", "Coarse Crackle", 1),
+    ],
+)
+def test_labels_of_the_corpora_are_read_in_the_task_s_own_terms(task, text, expected):
+    assert label(text, registry.task_card(task)) == expected
+
+
+def label(text, card):
+    try:
+        return _label(text, card, "mine.csv", "y_pred", 2)
+    except BadInput:
+        return None
 
 
 def test_unknown_clips_are_scored_as_given_with_a_warning(predictions, simulated, record):

@@ -1,6 +1,6 @@
 import pytest
 
-from bench import registry
+from bench import cli, registry
 from bench.errors import BadInput, UnknownId
 from bench.manifest import load_task, prepare
 from tasks import csv as from_csv
@@ -102,7 +102,9 @@ def test_a_mandatory_column_is_asked_for(data, column):
 
 def test_patients_on_both_sides_are_refused_by_name(data):
     task = load_task(_write(data, (*LINES, "d.wav,1,,Normal,p1,test,,")))
-    assert "patient p1 in train and in test" in _tables.found(task, "error")["group-leak"].problem
+    leak = _tables.found(task, "error")["group-leak"]
+    assert "patient p1 in train and in test" in leak.problem
+    assert "in the table, give all lines of a patient one split, or leave the column split out" in leak.remedy
     with pytest.raises(BadInput, match="p1 in train"):
         prepare(task)
 
@@ -153,7 +155,7 @@ def test_files_that_are_no_table_are_refused(data):
         registry.task_card("csv.")
 
 
-def test_a_table_anywhere_is_named_from_the_root_on(data, tmp_path_factory, monkeypatch):
+def test_a_table_anywhere_needs_no_root(data, tmp_path_factory, monkeypatch):
     path = data / "hospital" / "table@home.csv"
     _write(data, name=path.name)
     inside = from_csv.describe(path)
@@ -161,7 +163,34 @@ def test_a_table_anywhere_is_named_from_the_root_on(data, tmp_path_factory, monk
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     monkeypatch.setenv("RESPBENCH_DATA", str(elsewhere))
     outside = from_csv.describe(path)
-    assert outside["id"] == f"csv.{str(path).replace('@', '%40')}" and outside["root"] == str(path.parent)
+    assert outside["id"] == f"csv.{str(path).replace('@', '%40')}"
     assert outside["report"]["ok"] and outside["report"]["digest"] == inside["report"]["digest"]
-    with pytest.raises(BadInput, match=f"is not below the data folder.*--root {path.parent}"):
-        load_task(outside["id"])
+    monkeypatch.chdir(path.parent.parent)
+    here = from_csv.describe(path)
+    assert here["id"] == inside["id"] and here["report"]["digest"] == inside["report"]["digest"]
+    for id, root in ((here["id"], None), (outside["id"], None), (outside["id"], elsewhere), (outside["id"], data)):
+        task = load_task(id, root)
+        assert task.manifest["available"].all() and len(prepare(task).rows) == 6
+    monkeypatch.delenv("RESPBENCH_DATA")
+    assert load_task(here["id"]).root == path.parent  # without any data folder
+
+
+def test_the_data_folder_comes_before_the_current_one(data, tmp_path_factory, monkeypatch):
+    id = _write(data)
+    here = tmp_path_factory.mktemp("here")
+    (here / "hospital").mkdir()
+    (here / "hospital" / "table.csv").write_text("path,label,group\n")
+    monkeypatch.chdir(here)
+    assert len(load_task(id).manifest) == 6
+    assert from_csv._found("./hospital/table.csv") == here / "hospital" / "table.csv"
+    with pytest.raises(BadInput, match=f"absent.csv.*no such table.*below {data} and {here}"):
+        load_task("csv.absent.csv")
+
+
+def test_a_table_is_run_from_its_own_folder_by_the_command_line(data, tmp_path_factory, monkeypatch, capsys):
+    _write(data, (*LINES, "c.wav,0,0.5,wheeze,p3,test,,", "day1/b.flac,0,1,crackle,p2,train,,"))
+    monkeypatch.delenv("RESPBENCH_DATA")
+    monkeypatch.chdir(data / "hospital")
+    command = ["run", "--task", "csv.table.csv", "--encoder", "meta.duration", "--no-controls"]
+    assert cli.main([*command, "--out", str(tmp_path_factory.mktemp("out"))]) == 0
+    assert "csv.table.csv" in capsys.readouterr().out

@@ -49,6 +49,18 @@ def test_split_file_variants_agree(tmp_path, ends):
     assert errors(task) == [] and len(task.manifest) == 20
 
 
+def test_the_phantom_line_of_another_device_is_not_a_second_recording(tmp_path):
+    """Some copies of the split file name 226_1b1_Pl twice, once with a device that it was not recorded with."""
+    split = {**_corpora.ICBHI_SPLIT, "226_1b1_Pl_sc_LittC2SE": "train"}
+    _corpora.icbhi(tmp_path, split)
+    lines = [f"{name}\t{half}" for name, half in split.items()] + ["226_1b1_Pl_sc_Meditron\ttrain"]
+    (tmp_path / "ICBHI" / icbhi.SPLIT_FILE).write_text("\n".join(lines))
+    task = load_task("icbhi.cycles4", tmp_path)
+    rows = task.manifest[task.manifest["clip_id"].str.startswith("226_1b1_Pl")]
+    assert errors(task) == [] and len(rows) == 4 and len(task.manifest) == 24
+    assert set(rows["domain"]) == {"LittC2SE"} and set(rows["split"]) == {"train"} and rows["available"].all()
+
+
 def test_without_split_file_the_official_split_holds(tmp_path):
     _corpora.icbhi(tmp_path / "with")
     _corpora.icbhi(tmp_path / "without", split_file=False)

@@ -129,7 +129,14 @@ def test_events_are_in_order_of_time_whatever_their_order_in_the_file(tmp_path):
     for path in corpus.rglob("*.json"):
         if path.name != "SIMULATED.json":
             _corpora.sprsound_json(path, events=_corpora.EVENTS[::-1])
-    assert load_task("sprsound.events7", tmp_path).manifest.equals(first)
+    task = load_task("sprsound.events7", tmp_path)
+    assert task.manifest.equals(first)
+    (note,) = [finding for finding in task.findings if finding.code == "unsorted"]
+    assert note.level == "note" and note.problem.startswith("4 of 4 files list their events in another order")
+    for path in corpus.rglob("*.json"):
+        if path.name != "SIMULATED.json":
+            _corpora.sprsound_json(path, events=sorted(_corpora.EVENTS, key=lambda event: float(event[0])))
+    assert not any(finding.code == "unsorted" for finding in load_task("sprsound.events7", tmp_path).findings)
 
 
 def test_a_recording_without_a_patient_is_its_own(tmp_path):

@@ -96,7 +96,7 @@ def test_audio(real_data, records, published):
     assert expected["duration_s"] == pytest.approx(quantiles, abs=1e-3)
 
 
-def test_annotations_as_written(annotations, published):
+def test_annotations_as_written(real_data, annotations, published):
     unsorted = overlapping = 0
     empty_is_poor = label_is_union = True
     for content in annotations.values():
@@ -109,6 +109,8 @@ def test_annotations_as_written(annotations, published):
         empty_is_poor &= poor == (not spans)
         label_is_union &= poor or content["record_annotation"] == (" & ".join(kinds) or "Normal")
     assert published["recordings_with_unsorted_events"] == unsorted
+    (note,) = [finding for finding in load_task("sprsound.events7", real_data).findings if finding.code == "unsorted"]
+    assert note.problem.startswith(f"{unsorted} of {len(annotations)} files")
     assert published["overlapping_events"] == overlapping
     assert published["files_without_events_iff_poor_quality"] == empty_is_poor
     assert published["record_label_equals_union_of_event_labels"] == label_is_union

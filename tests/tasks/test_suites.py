@@ -4,7 +4,8 @@ from tasks._suites import SUITES
 
 def test_suites_name_registered_tasks_once():
     for members in SUITES.values():
-        assert len(set(members)) == len(members) and set(members) <= set(registry.ids(registry.TASKS))
+        assert len(set(members)) == len(members)
+        assert [registry.task_card(member).id for member in members] == list(members)
 
 
 def test_all_is_every_task():
@@ -28,3 +29,13 @@ def test_opera_is_its_tasks_that_need_no_application():
     numbers = (1, 2, 5, 6, 7, 8, 9, 10, 11)
     assert SUITES["opera"] == tuple(registry.task_card(f"opera.T{number}").id for number in numbers)
     assert {registry.task_card(id).access for id in SUITES["opera"]} == {"open"}
+
+
+def test_ood_holds_both_directions_every_device_and_opera_s_two_transfers():
+    devices = {f"icbhi.cycles4@{name}" for name in registry.task_card("icbhi.cycles4").variants if "lodo-" in name}
+    assert len(devices) == 4 and devices <= set(SUITES["ood"])
+    assert {"transfer.icbhi-sprsound", "transfer.sprsound-icbhi"} <= set(SUITES["ood"])
+    for source, target in ((6, 9), (7, 10)):
+        pair = (registry.task_card(f"opera.T{number}").id for number in (source, target))
+        assert "transfer." + "-to-".join(pair) in SUITES["ood"]
+    assert "transfer.covid19_cough.call_centre-to-covid19_cough.messaging_app" in SUITES["ood"]

@@ -6,8 +6,9 @@ import pytest
 import soundfile
 
 from bench import cli, simulate
-from bench.audit import ALL, HERE, audit, render
+from bench.audit import ALL, HERE, audit, render, report
 from bench.errors import BadInput, UnknownId
+from bench.tables import BLANK
 from tests.tasks import _corpora
 
 
@@ -57,6 +58,17 @@ def test_reports_are_whole_and_json_ready(audited):
         assert any(line.startswith("#") and heading in line for line in text.splitlines()), heading
     assert "not a medical device" in text.lower() and "nan" not in text.lower()
     assert {"clip_id", "group", "y_true", "s_1"} <= set(audited.predictions[HERE, "device"])
+
+
+def test_what_cannot_be_told_is_said(audited):
+    facts = audited.facts
+    splits = report._splits(facts, "recording")
+    assert "recordings | recordings" not in splits and "nobody can tell who is on both sides" in splits
+    assert "| patients |" in report._splits(facts, "patient")
+    assert "Fewer than 30 patients: read little into" in render(audited)
+    alike = {"test": "t", "metric": "uar", "system": "a", "other": "b", "difference": None, "low": None, "high": None}
+    (_, _, table) = report._resolution([alike | {"resolved": 0.0, "found": 0.0}], "patient")
+    assert table.splitlines()[-1].count(BLANK) == 3
 
 
 def test_annotations_without_audio(tmp_path):

@@ -41,6 +41,10 @@ class BadInput(RespBenchError):
         super().__init__(f"{where}: {problem}; {remedy}")
 
 
+class BadArray(BadInput, ValueError):
+    """Arrays that an estimator cannot be fitted on; a ``ValueError`` too, as scikit-learn's own estimators raise."""
+
+
 class CheckpointError(BadInput):
     """Weights that are absent, damaged or do not fit the architecture."""
 

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BadInput, UnknownId
 from bench.progress import Tick
 from bench.types import Protocol, TaskCard
+
+if TYPE_CHECKING:
+    from bench.probe._design import Designs
 
 FOLDS = 5
 SHOTS = (10, 50, 200)
@@ -20,13 +23,13 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             "linear",
-            1,
+            2,
             "frozen",
             "pooled out-of-fold main metric, StratifiedGroupKFold(5) by group inside train",
-            "standardise on train; L2 logistic regression, C in 10^-6..10^2 by decades x class weight "
+            "standardise on train; L2 logistic regression, C in 10^-6..10^5 by half decades x class weight "
             "{none, balanced}; ties to the smaller C; refit on all train; argmax. Multilabel: one such probe per "
-            "label, chosen by its AUROC. Regression: ridge, alpha in 10^-3..10^6 by half decades, chosen by absolute "
-            "error",
+            "label, chosen by its AUROC, on folds stratified by the combination of labels. Regression: ridge, alpha in "
+            "10^-3..10^6 by half decades, chosen by the absolute error of groups left out one at a time",
         ),
         Protocol(
             "knn",
@@ -45,7 +48,7 @@ PROTOCOLS = {
         *(
             Protocol(
                 f"fewshot-{shots}",
-                1,
+                2,
                 "fewshot",
                 "as linear, inside the groups drawn, in as many folds (2 to 5) as of them hold the rarest class",
                 f"linear on all clips of {shots} training groups (patients, or recordings where nobody is known), "
@@ -67,31 +70,37 @@ def get(name: str, clip: str = "native") -> Protocol:
     return replace(PROTOCOLS[name], clip=clip)
 
 
-def probe(protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: None) -> Any:
+def probe(
+    protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: None, designs: Designs | None = None
+) -> Any:
     """An unfitted probe: ``fit(X, y, groups)``, ``predict_scores(X) -> (N, K)`` as the task's kind has them (see
     ``bench.kinds``), ``best_params_``, ``path_``.
 
-    ``tick`` is called with 1 after each of its ``FOLDS`` folds. Raises ``UnknownId`` for a protocol without a probe,
+    ``tick`` is called with 1 after each of its ``FOLDS`` folds; ``designs`` shares factorisations between probes on the
+    same rows. Raises ``UnknownId`` for a protocol without a probe,
     ``BadInput`` for one that has none for the task's kind.
     """
     if protocol.name == "linear" and card.kind == "multilabel":
-        from bench.probe.multilabel import MultilabelProbe
+        from bench.probe.multilabel import MultilabelPathCV
 
-        return MultilabelProbe(card.classes, FOLDS, seed, lambda done, folds: tick(1))
+        return MultilabelPathCV(
+            card.classes, folds=FOLDS, seed=seed, designs=designs, progress=lambda done, folds: tick(1)
+        )
     if protocol.name == "linear" and card.kind == "regression":
-        from bench.probe.ridge import RidgeProbe
+        from bench.probe.ridge import RidgePathCV
 
-        return RidgeProbe(folds=FOLDS, seed=seed, progress=lambda done, folds: tick(1))
+        return RidgePathCV(designs=designs, progress=lambda done, folds: tick(FOLDS))
     if protocol.name == "linear":
         from bench.metrics import Roles
-        from bench.probe.linear import LinearProbe
+        from bench.probe.linear import LogisticPathCV
 
-        return LinearProbe(
+        return LogisticPathCV(
             folds=FOLDS,
             seed=seed,
             metric=card.main_metric,
             roles=Roles.of(card),
-            n_classes=len(card.classes),
+            classes=range(len(card.classes)),
+            designs=designs,
             progress=lambda done, folds: tick(1),
         )
     if protocol.name == "knn" and card.kind != "multiclass":
@@ -104,5 +113,5 @@ def probe(protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: 
         from bench.probe.fewshot import FewShotProbe
 
         shots = int(protocol.name.partition("-")[2])
-        return FewShotProbe(probe(get("linear"), card, seed, tick), shots, card.kind, len(card.classes), seed)
+        return FewShotProbe(probe(get("linear"), card, seed, tick, designs), shots, card.kind, len(card.classes), seed)
     raise UnknownId("probe protocol", protocol.name, [name for name in PROTOCOLS if name != "control"])

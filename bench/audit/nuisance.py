@@ -12,10 +12,10 @@ import pandas as pd
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
-from bench.probe._solver import standardise
+from bench.probe import LogisticPathCV, RidgePathCV
+from bench.probe._crossfit import assign_folds
+from bench.probe._design import standardise
 from bench.probe.knn import KnnProbe
-from bench.probe.linear import LinearProbe, assign_folds
-from bench.probe.ridge import RidgeProbe
 from bench.types import Finding, TaskCard
 
 FOLDS = 5
@@ -66,7 +66,7 @@ def _domain(what: str, names: np.ndarray, features: np.ndarray, rows: pd.DataFra
         if len(set(labels[seen])) < 2:
             predicted[~seen] = labels[seen][0]
             continue
-        probe = LinearProbe(C=_STRENGTHS, class_weight=("balanced",), folds=3, metric="uar", n_classes=len(kept))
+        probe = LogisticPathCV(_STRENGTHS, ("balanced",), folds=3, metric="uar", classes=range(len(kept)))
         predicted[~seen] = probe.fit(x[seen], labels[seen], groups[own][seen]).predict(x[~seen])
     value = balanced_accuracy_score(labels, predicted)
     return _row(what, measure, value, 1 / len(kept), int(own.sum()), len(kept), note)
@@ -111,7 +111,7 @@ def _duration(features: np.ndarray, rows: pd.DataFrame) -> dict:
     folds = assign_folds(np.zeros(len(seconds), int), groups, FOLDS, 0)[0]
     for fold in np.unique(folds):
         seen = folds != fold
-        probe = RidgeProbe(alphas=_ALPHAS).fit(features[seen], seconds[seen], groups[seen])
+        probe = RidgePathCV(alphas=_ALPHAS).fit(features[seen], seconds[seen], groups[seen])
         predicted[~seen] = probe.predict(features[~seen])
     return _row("duration", "R²", r2_score(seconds, predicted), 0.0, len(seconds), 0, "of its logarithm")
 

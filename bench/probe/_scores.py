@@ -7,18 +7,19 @@ AUROC, would drown in ties. Computed from logits, log p keeps its relative preci
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 FLOOR = -1e4  # of a class that cannot be: finite, so that files and metrics need no special case
 
 
 def from_logits(logits: np.ndarray) -> np.ndarray:
-    """log softmax (N, K) of logits (N, K): log p_k = -log(1 + sum over j != k of exp(z_j - z_k))."""
+    """log softmax (..., K) of logits (..., K): log p_k = -log(1 + sum over j != k of exp(z_j - z_k))."""
     out = np.empty(logits.shape)
-    for k in range(logits.shape[1]):
-        others = logsumexp(np.delete(logits, k, axis=1), axis=1)
+    for k in range(logits.shape[-1]):
+        gap = np.delete(logits, k, axis=-1) - logits[..., k, None]
+        most = np.maximum(gap.max(axis=-1, initial=-np.inf), 0.0)
         with np.errstate(invalid="ignore"):
-            out[:, k] = -np.logaddexp(0.0, others - logits[:, k])
+            total = np.exp(gap - most[..., None]).sum(axis=-1)
+            out[..., k] = -np.where(most > 0, most + np.log(total + np.exp(-most)), np.log1p(total))
     return np.maximum(np.nan_to_num(out, nan=FLOOR, neginf=FLOOR), FLOOR)
 
 

@@ -17,9 +17,9 @@ _ATTEMPTS = 100
 class FewShotProbe(BaseEstimator):
     """``probe``, chosen and fitted on all clips of ``shots`` training groups (``drawn``) and on nothing else.
 
-    ``probe`` has the parameter ``folds``, which is lowered to the number of drawn groups that hold the rarest class,
-    but not below 2. ``kind`` and ``n_classes`` are the task's. After ``fit``: what ``probe`` has, and ``folds_`` (N,)
-    with -1 for the rows of groups that were not drawn.
+    The parameter ``folds`` of ``probe``, where it has one, is lowered to the number of drawn groups that hold the
+    rarest class, but not below 2. ``kind`` and ``n_classes`` are the task's. After ``fit``: what ``probe``
+    has, and ``folds_`` (N,) with -1 for the rows of groups that were not drawn.
     """
 
     def __init__(self, probe: Any, shots: int, kind: str = "multiclass", n_classes: int = 2, seed: int = 0):
@@ -35,7 +35,8 @@ class FewShotProbe(BaseEstimator):
         present = presence(y, self.kind, self.n_classes)
         taken = np.isin(groups, drawn(present, groups, self.shots, self.seed))
         held = _held(present[taken], groups[taken])[1].sum(axis=0)
-        self.probe.set_params(folds=int(np.clip(held[held > 0].min(), 2, self.probe.get_params()["folds"])))
+        if "folds" in self.probe.get_params():
+            self.probe.set_params(folds=int(np.clip(held[held > 0].min(), 2, self.probe.get_params()["folds"])))
         self.probe.fit(X[taken], y[taken], groups[taken])
         self.best_params_, self.path_ = self.probe.best_params_, self.probe.path_
         self.at_edge_ = getattr(self.probe, "at_edge_", False)

@@ -7,8 +7,8 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from bench.errors import BadInput
+from bench.probe._design import check_features, standardise
 from bench.probe._scores import from_shares
-from bench.probe._solver import check_features, standardise
 
 _CHUNK_CELLS = 4_000_000  # similarities held at once: 32 MB
 

@@ -2,91 +2,95 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bench import metrics
-from bench.errors import BadInput
+from bench.errors import BadArray, BadInput
 from bench.metrics import Roles
-from bench.probe._scores import FLOOR, from_logits
-from bench.probe._solver import Design, check_features, fit_path, standardise
-from bench.probe._threads import workers
+from bench.probe._crossfit import Grid, assign_folds, crossfit
+from bench.probe._design import Designs, check_features
 
-DECADES = tuple(float(f"1e{power}") for power in range(-6, 3))
+HALF_DECADES = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-12, 11))
 WEIGHTS: tuple[str | None, ...] = (None, "balanced")
-_WORTH_THREADS = 100_000  # features below which threads would only wait for each other
-_TO_COMPARE = 1e-6  # optimality gap of the candidates; the refit is held to the solver's own, tighter one
 
 
-class LinearProbe(ClassifierMixin, BaseEstimator):
+class LogisticPathCV(ClassifierMixin, BaseEstimator):
     """L2 logistic regression whose C and class weight are chosen inside the training rows.
 
-    Candidates (``C`` × ``class_weight``) are compared by ``metric`` on the pooled out-of-fold predictions of
+    Candidates (``Cs`` × ``class_weights``) are compared by ``metric`` on the pooled out-of-fold predictions of
     ``StratifiedGroupKFold(folds, shuffle=True, random_state=seed)``, never by the mean over folds, because folds may
-    lack a class. Ties go to the smaller C, then to the class weight named first. The winner is refitted on all rows.
-    ``metric`` is a metric's name (with ``roles``) or a callable ``(y_true (N,), proba (N, K)) -> float``, higher is
-    better. ``n_classes`` is K, the columns of ``predict_proba``; by default the largest label + 1. ``progress`` is
-    called with (folds done, folds) after each fold.
+    lack a class; each fold is standardised by its own training rows. Ties go to the smaller C, then to the class
+    weight named first. The winner is refitted on all rows.
+
+    The objective is scikit-learn's, ``C · Σ_i w_i · loss_i + ½‖W‖²`` on standardised features with a free intercept,
+    multinomial for more than two classes. All candidates of a fold are solved together (``bench.probe._solver``), to
+    an objective within 1e-6 of the optimum, whatever the number of features.
+
+    ``metric`` is the name of one of ``bench.metrics`` (with ``roles``) or a callable ``(y (N,) class positions, proba
+    (N, K)) -> float``, higher is better. ``classes`` are all K classes that may occur, in the order of the columns of
+    ``predict_proba``; by default those of ``y``. ``device`` is torch's. ``designs`` shares factorisations between
+    fits on the same rows. ``progress`` is called with (folds done, folds) after each fold.
 
     After ``fit``: ``best_params_``, ``path_`` (C, class_weight and score of every candidate), ``at_edge_`` (the
     chosen C is the grid's first or last), ``folds_`` (N,) each row's fold, ``n_folds_`` (fewer than ``folds`` where
     there are fewer groups), ``classes_``, ``coef_`` (M, D) and ``intercept_`` (M,) for standardised features.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> patients = np.repeat(np.arange(20), 5)
+    >>> y = rng.integers(0, 2, 100)
+    >>> X = rng.normal(size=(100, 8)) + y[:, None]
+    >>> probe = LogisticPathCV().fit(X, y, groups=patients)
+    >>> probe.predict_proba(X).shape
+    (100, 2)
     """
 
     def __init__(
         self,
-        C: Sequence[float] = DECADES,
-        class_weight: Sequence[str | None] = WEIGHTS,
+        Cs: Sequence[float] = HALF_DECADES,
+        class_weights: Sequence[str | None] = WEIGHTS,
         folds: int = 5,
         seed: int = 0,
         metric: str | Callable[[np.ndarray, np.ndarray], float] = "uar",
         roles: Roles | None = None,
-        n_classes: int | None = None,
+        classes: Sequence | None = None,
+        device: str = "cpu",
+        designs: Designs | None = None,
         progress: Callable[[int, int], None] | None = None,
     ):
-        self.C = C
-        self.class_weight = class_weight
+        self.Cs = Cs
+        self.class_weights = class_weights
         self.folds = folds
         self.seed = seed
         self.metric = metric
         self.roles = roles
-        self.n_classes = n_classes
+        self.classes = classes
+        self.device = device
+        self.designs = designs
         self.progress = progress
 
-    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> LinearProbe:
-        """Itself, fitted on features (N, D), labels (N,) and patients (N,). Raises ``BadInput`` for features that are
-        not finite, labels outside 0 … K−1, a single class, or a single group."""
-        X, y = check_features(X), check_labels(y, self.n_classes)
-        k = self.n_classes or int(y.max()) + 1
-        self.classes_ = np.arange(k)
-        grid = sorted(float(c) for c in self.C)
-        self.folds_, self.n_folds_ = assign_folds(y, groups, self.folds, self.seed)
-        pooled = np.full((len(grid), len(self.class_weight), len(y), k), FLOOR)
-        with workers(self.n_folds_ if X.size > _WORTH_THREADS else 1) as pool:
-            masks = [self.folds_ == fold for fold in range(self.n_folds_)]
-            running = {pool.submit(self._fold, X[~out], y[~out], X[out], grid, k): out for out in masks if out.any()}
-            for done, future in enumerate(as_completed(running), start=1):
-                pooled[:, :, running[future]] = future.result()
-                if self.progress:
-                    self.progress(done, len(running))
-        self.path_ = [
-            {"C": c, "class_weight": weight, "score": self._score(y, pooled[i, j])}
-            for i, c in enumerate(grid)
-            for j, weight in enumerate(self.class_weight)
-        ]
-        scores = [candidate["score"] for candidate in self.path_]
-        if np.isnan(scores).all():
-            raise BadInput("linear probe", f"{self.metric} is undefined on the training rows", "choose another metric")
-        best = self.path_[int(np.nanargmax(scores))]  # the first of equals: smallest C, first class weight
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> LogisticPathCV:
+        """Itself, fitted on features (N, D), labels (N,) and patients (N,); without ``groups`` every row counts as a
+        patient of its own. Raises ``BadArray`` (a ``ValueError``) for features that are not finite, labels outside
+        ``classes``, a single class, or a single group."""
+        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), ensure_all_finite=False, ensure_min_samples=2)
+        check_features(X)
+        check_classification_targets(y)
+        self.classes_, position = positions(y, self.classes)
+        grid = Grid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), len(self.classes_))
+        self.folds_, self.n_folds_ = assign_folds(position, groups, self.folds, self.seed)
+        designs = self.designs or Designs(self.device)
+        pooled, refit = crossfit(X, position[None], self.folds_, grid, designs, self.progress)
+        self.path_, best = compared(grid, lambda i, j: self._score(position, pooled[0, i, j]), self.metric)
         self.best_params_ = {"C": best["C"], "class_weight": best["class_weight"]}
-        self.at_edge_ = len(grid) > 1 and best["C"] in (grid[0], grid[-1])
-        with workers(1) as pool:
-            pool.submit(self._refit, X, y).result()
+        self.at_edge_ = at_edge(grid, best["C"])
+        self._fitted = refit(0, best["C"], best["class_weight"])
+        self.coef_, self.intercept_ = self._fitted.coef, self._fitted.intercept
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -95,38 +99,16 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
 
     def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
         """(N, K) natural logarithms of the class probabilities, as ``bench.probe._scores`` keeps them."""
-        return _log_probabilities(
-            self.scaler_(check_features(X)), self.coef_, self.intercept_, self.present_, len(self.classes_)
-        )
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite=False, reset=False)
+        return self._fitted.log_proba(check_features(X))
 
     predict_scores = predict_log_proba
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(N,) most probable class."""
-        return self.predict_log_proba(X).argmax(axis=1)
-
-    def _fold(self, x: np.ndarray, y: np.ndarray, held_out: np.ndarray, grid: list[float], k: int) -> np.ndarray:
-        """(C, class weights, N held out, K) log probabilities of every candidate."""
-        present, index = np.unique(y, return_inverse=True)
-        z, scaler = standardise(x)
-        out = np.full((len(grid), len(self.class_weight), len(held_out), k), FLOOR)
-        if len(present) == 1:
-            out[..., present[0]] = 0.0
-            return out
-        design, z_out = Design.of(z), scaler(held_out)
-        for j, weight in enumerate(self.class_weight):
-            for i, fit in enumerate(fit_path(design, index, sample_weights(index, weight), grid, _TO_COMPARE)):
-                coef, intercept = fit.coefficients(design)
-                out[i, j] = _log_probabilities(z_out, coef.T, intercept, present, k)
-        return out
-
-    def _refit(self, x: np.ndarray, y: np.ndarray) -> None:
-        self.present_, index = np.unique(y, return_inverse=True)
-        z, self.scaler_ = standardise(x)
-        design = Design.of(z)
-        weights = sample_weights(index, self.best_params_["class_weight"])
-        coef, self.intercept_ = fit_path(design, index, weights, [self.best_params_["C"]])[0].coefficients(design)
-        self.coef_ = coef.T
+        check_is_fitted(self)
+        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
 
     def _score(self, y: np.ndarray, scores: np.ndarray) -> float:
         if callable(self.metric):
@@ -134,52 +116,35 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         return metrics.evaluate(self.metric, y, scores.argmax(axis=1), scores, self.roles or Roles())
 
 
-def check_labels(y: np.ndarray, n_classes: int | None) -> np.ndarray:
-    """(N,) int labels. Raises ``BadInput`` for labels outside 0 … K−1 and for a single class."""
-    y = np.asarray(y).astype(int)
-    if y.min() < 0 or (n_classes is not None and y.max() >= n_classes):
-        raise BadInput(
-            "labels", f"class indices {y.min()} … {y.max()} for {n_classes} classes", "check the task's classes"
-        )
-    if y.min() == y.max():
-        raise BadInput("labels", f"every training row has class {y.min()}", "train on rows of at least two classes")
-    return y
+def positions(y: np.ndarray, classes: Sequence | None) -> tuple[np.ndarray, np.ndarray]:
+    """((K,) classes, (N,) each label's position among them). Raises ``BadArray`` for a label that is none of them and
+    for a single class."""
+    known = np.unique(y) if classes is None else np.asarray(classes)
+    order = np.argsort(known)
+    found = order[np.searchsorted(known, y, sorter=order).clip(max=len(known) - 1)]
+    if (known[found] != y).any():
+        stranger = y[known[found] != y][0]
+        raise BadArray("labels", f"{stranger} is none of the {len(known)} classes", "check the task's classes")
+    if found.min() == found.max():
+        raise BadArray("labels", f"every training row has class {y[0]}", "train on rows of at least two classes")
+    return known, found
 
 
-def assign_folds(y: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> tuple[np.ndarray, int]:
-    """((N,) fold of each row, number of folds): no group lies in two folds. Folds are reduced to the number of groups,
-    or of the most frequent class's rows; a class rarer than that is missing from some folds. Raises ``BadInput`` for
-    a single group."""
-    n_groups = len(np.unique(groups))
-    if n_groups < 2:
-        raise BadInput(
-            "training rows", f"all belong to {n_groups} group", "choose a task with at least two patients in train"
-        )
-    used = min(folds, n_groups, int(np.bincount(y).max()))
-    splitter = StratifiedGroupKFold(used, shuffle=True, random_state=seed)
-    assigned = np.empty(len(y), int)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(y)), y, groups)):
-            assigned[held_out] = fold
-    return assigned, used
+def compared(grid: Grid, score: Callable[[int, int], float], metric: object) -> tuple[list[dict], dict]:
+    """(every candidate with its score, the best: the first of equals, so the smallest C and first class weight).
+
+    ``score`` takes the positions of C and class weight. Raises ``BadInput`` where ``metric`` is defined for none."""
+    path = [
+        {"C": c, "class_weight": weight, "score": score(i, j)}
+        for i, c in enumerate(grid.C)
+        for j, weight in enumerate(grid.class_weight)
+    ]
+    scores = np.array([candidate["score"] for candidate in path], float)
+    if np.isnan(scores).all():
+        raise BadInput("linear probe", f"{metric} is undefined on the training rows", "choose another metric")
+    return path, path[int(np.nanargmax(scores))]
 
 
-def sample_weights(y: np.ndarray, class_weight: str | None) -> np.ndarray:
-    """(N,) ones, or N / (K · rows of the class) for ``balanced``, over the K classes present."""
-    if class_weight is None:
-        return np.ones(len(y))
-    if class_weight != "balanced":
-        raise BadInput("class_weight", f"unknown value {class_weight!r}", "use None or 'balanced'")
-    counts = np.bincount(y)
-    return (len(y) / (np.count_nonzero(counts) * counts[y])).astype(float)
-
-
-def _log_probabilities(
-    z: np.ndarray, coef: np.ndarray, intercept: np.ndarray, present: np.ndarray, k: int
-) -> np.ndarray:
-    """(N, K) log probabilities; ``coef`` (M, D) of the classes ``present``, M = 1 for two."""
-    logits = z @ coef.T + intercept
-    out = np.full((len(z), k), FLOOR)
-    out[:, present] = from_logits(logits if len(present) > 2 else np.hstack([np.zeros_like(logits), logits]))
-    return out
+def at_edge(grid: Grid, c: float) -> bool:
+    """Whether C is the first or last of several."""
+    return len(grid.C) > 1 and c in (grid.C[0], grid.C[-1])

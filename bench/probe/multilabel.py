@@ -1,56 +1,78 @@
-"""One headline probe per label: every bit is chosen and fitted as a two-class task of its own."""
+"""The headline probe for labels that occur together: every label is a two-class task of its own on shared folds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from bench.errors import BadInput
+from bench import metrics
+from bench.errors import BadArray
 from bench.kinds import bits
-from bench.probe.linear import LinearProbe
+from bench.metrics import Roles
+from bench.probe._crossfit import Grid, assign_folds, crossfit
+from bench.probe._design import Designs, check_features
+from bench.probe.linear import HALF_DECADES, WEIGHTS, at_edge, compared
+
+METRIC = "auroc"
 
 
-class MultilabelProbe(BaseEstimator):
-    """``LinearProbe`` for each of ``classes``, chosen by that label's AUROC on pooled out-of-fold predictions.
+class MultilabelPathCV(BaseEstimator):
+    """``LogisticPathCV`` for each of ``classes``, chosen by that label's AUROC on pooled out-of-fold predictions.
 
-    Labels are bit masks. After ``fit``: ``best_params_`` and ``path_`` with a ``label`` in each entry, ``folds_`` of
-    the first label's folds (each label is stratified by itself, with the same seed).
+    Labels are bit masks. Folds are stratified by the combination of labels and shared by all of them, so a fold is
+    factorised once. After ``fit``: ``best_params_`` and ``path_`` with the label in each entry, ``folds_``,
+    ``at_edge_`` (of any label).
     """
 
     def __init__(
         self,
         classes: tuple[str, ...],
+        Cs: Sequence[float] = HALF_DECADES,
+        class_weights: Sequence[str | None] = WEIGHTS,
         folds: int = 5,
         seed: int = 0,
+        device: str = "cpu",
+        designs: Designs | None = None,
         progress: Callable[[int, int], None] | None = None,
     ):
         self.classes = classes
+        self.Cs = Cs
+        self.class_weights = class_weights
         self.folds = folds
         self.seed = seed
+        self.device = device
+        self.designs = designs
         self.progress = progress
 
-    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> MultilabelProbe:
-        """Itself. Raises ``BadInput`` for a label that all or no training rows have."""
-        present = bits(y, len(self.classes))
-        self.probes_ = []
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> MultilabelPathCV:
+        """Itself. Raises ``BadArray`` for a label that all or no training rows have, and as ``LogisticPathCV``."""
+        X, present = check_features(X), bits(y, len(self.classes))
+        for name, own in zip(self.classes, present.T, strict=True):
+            if own.all() or not own.any():
+                share = "every" if own.all() else "no"
+                raise BadArray(f"label {name}", f"{share} training clip has it", "complete the corpus")
+        combination = np.unique(np.asarray(y).astype(int), return_inverse=True)[1]
+        self.folds_, self.n_folds_ = assign_folds(combination, groups, self.folds, self.seed)
+        grid = Grid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), 2)
+        designs = self.designs or Designs(self.device)
+        labels = present.T.astype(int)
+        pooled, refit = crossfit(X, labels, self.folds_, grid, designs, self.progress)
+        self.best_params_, self.path_, self._fitted, self.at_edge_ = {}, [], [], False
         for k, name in enumerate(self.classes):
-            if present[:, k].all() or not present[:, k].any():
-                share = "every" if present[:, k].all() else "no"
-                raise BadInput(f"label {name}", f"{share} training clip has it", "complete the corpus")
-            probe = LinearProbe(folds=self.folds, seed=self.seed, metric="auroc", n_classes=2, progress=self.progress)
-            self.probes_.append(probe.fit(X, present[:, k].astype(int), groups))
-        named = list(zip(self.classes, self.probes_, strict=True))
-        self.best_params_ = {
-            f"{name} {key}": value for name, probe in named for key, value in probe.best_params_.items()
-        }
-        self.path_ = [{"label": name, **candidate} for name, probe in named for candidate in probe.path_]
-        self.at_edge_ = any(probe.at_edge_ for probe in self.probes_)
-        self.folds_ = self.probes_[0].folds_
+
+            def score(i: int, j: int, own: np.ndarray = labels[k], scores: np.ndarray = pooled[k]) -> float:
+                return metrics.evaluate(METRIC, own, scores[i, j].argmax(axis=1), scores[i, j], Roles())
+
+            path, best = compared(grid, score, METRIC)
+            self.path_ += [{"label": name, **candidate} for candidate in path]
+            self.best_params_ |= {f"{name} C": best["C"], f"{name} class_weight": best["class_weight"]}
+            self.at_edge_ |= at_edge(grid, best["C"])
+            self._fitted.append(refit(k, best["C"], best["class_weight"]))
         return self
 
     def predict_scores(self, X: np.ndarray) -> np.ndarray:
         """(N, K) log odds of every label."""
-        log = [probe.predict_log_proba(X) for probe in self.probes_]
+        log = [fitted.log_proba(check_features(X)) for fitted in self._fitted]
         return np.stack([pair[:, 1] - pair[:, 0] for pair in log], axis=1)

@@ -1,4 +1,8 @@
-"""Ridge regression whose penalty is chosen inside the training rows, in closed form from one decomposition a fold."""
+"""Regression probe: ridge on standardised features; every penalty, every group left out, from one eigendecomposition.
+
+A linear smoother ŷ = Hy predicts a group g as it would without having seen it from its residual alone:
+y_g − ŷ_g⁻ᵍ = (I − H_gg)⁻¹ (y − ŷ)_g (Golub, Heath & Wahba 1979 for single rows, 10.1080/00401706.1979.10489751).
+"""
 
 from __future__ import annotations
 
@@ -6,71 +10,82 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.model_selection import GroupKFold
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from bench.errors import BadInput
-from bench.probe._solver import check_features, standardise
+from bench.errors import BadArray
+from bench.probe._design import Designs, check_features
 
-ALPHAS = tuple(float(10.0**power) for power in np.arange(-3, 6.5, 0.5))
+ALPHAS = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-6, 13))
 
 
-class RidgeProbe(RegressorMixin, BaseEstimator):
-    """Standardised features and target; minimises |y − Xw|² / N + alpha |w|² / N.
+class RidgePathCV(RegressorMixin, BaseEstimator):
+    """Minimises |y − b − Zw|² + alpha |w|² on standardised features Z with a free intercept b.
 
-    Candidates are compared by the mean absolute error of pooled out-of-fold predictions of ``GroupKFold(folds,
-    shuffle=True, random_state=seed)``; ties go to the larger alpha; the winner is refitted on all rows. After ``fit``:
-    ``best_params_``, ``path_`` (alpha and score, the negated error, of every candidate), ``at_edge_``, ``folds_``.
+    Candidates are compared by the mean absolute error of predictions for one group (patient) at a time, left out
+    exactly; only mean and scale of the features are those of all training rows. Ties go to the larger alpha; the
+    winner is refitted on all rows. ``designs`` shares factorisations between fits on the same rows; ``progress`` is
+    called with (1, 1) when all is compared.
+
+    After ``fit``: ``best_params_``, ``path_`` (alpha and score, the negated error, of every candidate), ``at_edge_``,
+    ``folds_`` (N,) each row's group, ``coef_`` (D,) and ``intercept_`` for standardised features.
     """
 
     def __init__(
         self,
         alphas: Sequence[float] = ALPHAS,
-        folds: int = 5,
-        seed: int = 0,
+        device: str = "cpu",
+        designs: Designs | None = None,
         progress: Callable[[int, int], None] | None = None,
     ):
         self.alphas = alphas
-        self.folds = folds
-        self.seed = seed
+        self.device = device
+        self.designs = designs
         self.progress = progress
 
-    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> RidgeProbe:
-        """Itself, fitted on features (N, D) and targets (N,). Raises ``BadInput`` for a single group."""
-        X, y = check_features(X), np.asarray(y, float)
-        used = min(self.folds, len(np.unique(groups)))
-        if used < 2:
-            raise BadInput("training rows", "all belong to one group", "choose a task with at least two in train")
-        grid = sorted(self.alphas, reverse=True)
-        pooled, self.folds_ = np.empty((len(grid), len(y))), np.empty(len(y), int)
-        splitter = GroupKFold(used, shuffle=True, random_state=self.seed)
-        for fold, (kept, held) in enumerate(splitter.split(X, y, groups)):
-            self.folds_[held] = fold
-            pooled[:, held] = _path(X[kept], y[kept], X[held], grid)
-            if self.progress:
-                self.progress(fold + 1, used)
-        errors = np.abs(pooled - y).mean(axis=1)
-        self.path_ = [{"alpha": alpha, "score": -float(error)} for alpha, error in zip(grid, errors, strict=True)]
-        best = grid[int(np.argmin(errors))]
-        self.best_params_ = {"alpha": best}
-        self.at_edge_ = len(grid) > 1 and best in (grid[0], grid[-1])
-        self._rows = X, y, best
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> RidgePathCV:
+        """Itself, fitted on features (N, D), targets (N,) and groups (N,); without groups every row is one. Raises
+        ``BadArray`` (a ``ValueError``) for features that are not finite and for a single group."""
+        types = (np.float64, np.float32)
+        X, y = validate_data(self, X, y, dtype=types, ensure_all_finite=False, ensure_min_samples=2, y_numeric=True)
+        check_features(X)
+        y = np.asarray(y, float)
+        self.folds_ = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        if self.folds_.max() == 0:
+            raise BadArray("training rows", "all belong to one group", "choose a task with at least two in train")
+        design, self._scaler = (self.designs or Designs(self.device)).of(X)
+        x, centre = design.x.cpu().numpy(), y.mean()
+        squares = np.einsum("nr,nr->r", x, x)
+        grid = np.array(sorted({float(alpha) for alpha in self.alphas}, reverse=True))
+        shrink = 1 / (squares + grid[:, None])  # (alphas, r)
+        weights = shrink * (x.T @ (y - centre))
+        errors = np.abs(_left_out(x, shrink, y - centre - weights @ x.T, self.folds_)).mean(axis=1)
+        self.path_ = [{"alpha": float(a), "score": -float(e)} for a, e in zip(grid, errors, strict=True)]
+        best = int(np.argmin(errors))
+        self.best_params_ = {"alpha": float(grid[best])}
+        self.at_edge_ = len(grid) > 1 and best in (0, len(grid) - 1)
+        self.coef_ = design.coefficients(design.x.new_tensor(weights[best])).cpu().numpy()
+        self.intercept_ = float(centre)
+        if self.progress:
+            self.progress(1, 1)
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(N,) targets, in their own unit."""
-        rows, y, alpha = self._rows
-        return _path(rows, y, check_features(X), [alpha])[0]
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite=False, reset=False)
+        return self._scaler(check_features(X)) @ self.coef_ + self.intercept_
 
     def predict_scores(self, X: np.ndarray) -> np.ndarray:
         """(N, 1) ``predict``."""
         return self.predict(X)[:, None]
 
 
-def _path(x: np.ndarray, y: np.ndarray, held: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
-    """(alphas, N held) predictions of every penalty, from one singular value decomposition of the training rows."""
-    z, scaler = standardise(x)
-    mean, spread = y.mean(), y.std() or 1.0
-    u, s, vt = np.linalg.svd(z, full_matrices=False)
-    rotated, target = scaler(held) @ vt.T, u.T @ ((y - mean) / spread)
-    shrunk = s / (s**2 + np.asarray(alphas)[:, None]) * target  # (alphas, rank)
-    return mean + spread * shrunk @ rotated.T
+def _left_out(x: np.ndarray, shrink: np.ndarray, residual: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(alphas, N) y minus its prediction without its group, from centred coordinates (N, r), ``shrink`` (alphas, r)
+    and residuals (alphas, N)."""
+    out = np.empty_like(residual)
+    for group in np.unique(groups):
+        own = np.flatnonzero(groups == group)
+        smoother = np.einsum("ir,ar,jr->aij", x[own], shrink, x[own], optimize=True) + 1 / len(x)
+        out[:, own] = np.linalg.solve(np.eye(len(own)) - smoother, residual[:, own, None])[..., 0]
+    return out

@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bench.errors import BadInput
 from bench.metrics import Roles
-from bench.probe.linear import LinearProbe, assign_folds
+from bench.probe import LogisticPathCV
+from bench.probe._crossfit import assign_folds
+from bench.probe._design import Designs
 
 GRID = (1e-4, 1e-2, 1.0)
 
@@ -27,7 +29,7 @@ def corpus(n=240, d=12, k=3, patients=20, seed=0):
 def test_selection_equals_a_plain_scikit_learn_loop():
     x, y, groups = corpus()
     x = x.astype(float)  # StandardScaler computes in the precision of its input
-    probe = LinearProbe(C=GRID, metric="uar").fit(x, y, groups)
+    probe = LogisticPathCV(Cs=GRID, metric="uar").fit(x, y, groups)
     splits = list(StratifiedGroupKFold(5, shuffle=True, random_state=0).split(x, y, groups))
     expected = []
     for c in GRID:
@@ -47,14 +49,14 @@ def test_selection_equals_a_plain_scikit_learn_loop():
 
 def test_no_patient_lies_in_two_folds():
     x, y, groups = corpus()
-    probe = LinearProbe(C=(1e-2,), class_weight=(None,)).fit(x, y, groups)
+    probe = LogisticPathCV(Cs=(1e-2,), class_weights=(None,)).fit(x, y, groups)
     assert all(len(np.unique(probe.folds_[groups == g])) == 1 for g in np.unique(groups))
     assert set(probe.folds_) == set(range(5))
 
 
 def test_is_deterministic_and_seed_changes_the_folds():
     x, y, groups = corpus()
-    first, again, other = (LinearProbe(C=GRID, seed=seed).fit(x, y, groups) for seed in (0, 0, 1))
+    first, again, other = (LogisticPathCV(Cs=GRID, seed=seed).fit(x, y, groups) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.predict_proba(x), again.predict_proba(x))
     assert first.path_ == again.path_
     assert (first.folds_ != other.folds_).any()
@@ -62,7 +64,7 @@ def test_is_deterministic_and_seed_changes_the_folds():
 
 def test_ties_go_to_the_smaller_c_and_the_first_class_weight():
     x, y, groups = corpus()
-    probe = LinearProbe(C=(1.0, 1e-2, 1e-1), metric=lambda y_true, proba: 0.5).fit(x, y, groups)
+    probe = LogisticPathCV(Cs=(1.0, 1e-2, 1e-1), metric=lambda y_true, proba: 0.5).fit(x, y, groups)
     assert probe.best_params_ == {"C": 1e-2, "class_weight": None}
     assert probe.at_edge_
     assert [p["C"] for p in probe.path_[::2]] == [1e-2, 1e-1, 1.0]
@@ -71,7 +73,7 @@ def test_ties_go_to_the_smaller_c_and_the_first_class_weight():
 def test_chosen_inside_the_grid_is_not_at_its_edge():
     x, y, groups = corpus()
     calls = iter([0.1, 0.1, 0.9, 0.2, 0.3, 0.3])
-    probe = LinearProbe(C=GRID, metric=lambda y_true, proba: next(calls)).fit(x, y, groups)
+    probe = LogisticPathCV(Cs=GRID, metric=lambda y_true, proba: next(calls)).fit(x, y, groups)
     assert probe.best_params_ == {"C": 1e-2, "class_weight": None}
     assert not probe.at_edge_
 
@@ -81,7 +83,9 @@ def test_a_class_missing_from_a_fold_has_probability_zero_there():
     y[y == 2] = 0
     y[groups == 3] = 2  # the only patient with class 2
     seen = {}
-    LinearProbe(C=(1e-2,), class_weight=(None,), metric=lambda t, p: seen.setdefault("p", p).mean()).fit(x, y, groups)
+    LogisticPathCV(Cs=(1e-2,), class_weights=(None,), metric=lambda t, p: seen.setdefault("p", p).mean()).fit(
+        x, y, groups
+    )
     assert (seen["p"][groups == 3, 2] == 0).all()
     assert (seen["p"][(y != 2), 2] > 0).any()
     np.testing.assert_allclose(seen["p"].sum(1), 1)
@@ -89,7 +93,7 @@ def test_a_class_missing_from_a_fold_has_probability_zero_there():
 
 def test_columns_for_classes_never_seen():
     x, y, groups = corpus(k=2)
-    probe = LinearProbe(C=(1e-2,), n_classes=4).fit(x, y * 2, groups)
+    probe = LogisticPathCV(Cs=(1e-2,), classes=range(4)).fit(x, y * 2, groups)
     proba = probe.predict_proba(x)
     assert proba.shape == (len(y), 4)
     assert (proba[:, [1, 3]] == 0).all()
@@ -99,20 +103,20 @@ def test_columns_for_classes_never_seen():
 
 def test_wide_features_and_auroc_selection():
     x, y, groups = corpus(n=90, d=200, k=2)
-    probe = LinearProbe(C=GRID, metric="auroc").fit(x, y, groups)
+    probe = LogisticPathCV(Cs=GRID, metric="auroc").fit(x, y, groups)
     assert 0.5 < probe.path_[0]["score"] <= 1
     assert probe.coef_.shape == (1, 200)
 
 
 def test_metric_by_name_uses_the_roles():
     x, y, groups = corpus()
-    probe = LinearProbe(C=GRID, metric="icbhi.Score", roles=Roles(0, (1, 2))).fit(x, y, groups)
+    probe = LogisticPathCV(Cs=GRID, metric="icbhi.Score", roles=Roles(0, (1, 2))).fit(x, y, groups)
     assert max(p["score"] for p in probe.path_) > 0.5
 
 
 def test_fewer_patients_than_folds():
     x, y, groups = corpus(patients=3)
-    probe = LinearProbe(C=(1e-2,)).fit(x, y, groups)
+    probe = LogisticPathCV(Cs=(1e-2,)).fit(x, y, groups)
     assert probe.n_folds_ == 3
     assert set(probe.folds_) == {0, 1, 2}
 
@@ -120,7 +124,7 @@ def test_fewer_patients_than_folds():
 def test_folds_without_any_other_class_still_work():
     x, y, _ = corpus(n=40, k=2)
     groups = y.copy()  # two patients, one class each
-    probe = LinearProbe(C=(1e-2,)).fit(x, y, groups)
+    probe = LogisticPathCV(Cs=(1e-2,)).fit(x, y, groups)
     assert probe.n_folds_ == 2
     assert probe.path_[0]["score"] == 0.0
 
@@ -128,13 +132,50 @@ def test_folds_without_any_other_class_still_work():
 def test_progress_is_reported_per_fold():
     x, y, groups = corpus()
     calls = []
-    LinearProbe(C=(1e-2,), progress=lambda done, total: calls.append((done, total))).fit(x, y, groups)
+    LogisticPathCV(Cs=(1e-2,), progress=lambda done, total: calls.append((done, total))).fit(x, y, groups)
     assert calls == [(i, 5) for i in range(1, 6)]
 
 
-def test_is_a_scikit_learn_estimator():
-    probe = clone(LinearProbe(C=GRID, folds=3))
-    assert probe.get_params()["folds"] == 3
+@parametrize_with_checks([LogisticPathCV(Cs=(1e-3, 1e-1, 1e1, 1e2))])
+def test_is_a_scikit_learn_estimator(estimator, check):
+    check(estimator)
+
+
+def test_labels_may_have_names():
+    x, y, groups = corpus()
+    names = np.array(["normal", "crackle", "wheeze"])
+    named = LogisticPathCV(Cs=GRID, classes=names).fit(x, names[y], groups)
+    by_index = LogisticPathCV(Cs=GRID).fit(x, y, groups)
+    np.testing.assert_array_equal(named.predict_proba(x), by_index.predict_proba(x))
+    np.testing.assert_array_equal(named.predict(x), names[by_index.predict(x)])
+
+
+def test_without_groups_every_row_is_its_own():
+    x, y, _ = corpus()
+    probe = LogisticPathCV(Cs=GRID).fit(x, y)
+    assert np.bincount(probe.folds_).tolist() == [48] * 5
+
+
+def test_rows_are_factorised_once():
+    """Another metric on the same rows and folds makes nothing anew, another seed only its folds."""
+    x, y, groups = corpus()
+    designs = Designs(max_bytes=10**8)
+    first = LogisticPathCV(Cs=GRID, designs=designs).fit(x, y, groups)
+    assert designs.made == 6
+    LogisticPathCV(Cs=GRID, metric="macro_f1", designs=designs).fit(x, y, groups)
+    assert designs.made == 6
+    LogisticPathCV(Cs=GRID, seed=1, designs=designs).fit(x, y, groups)
+    assert 6 < designs.made <= 11
+    alone = LogisticPathCV(Cs=GRID).fit(x, y, groups)
+    np.testing.assert_array_equal(first.predict_proba(x), alone.predict_proba(x))
+
+
+def test_few_factorisations_are_kept():
+    x, y, groups = corpus()
+    designs = Designs(max_bytes=1)
+    LogisticPathCV(Cs=GRID, designs=designs).fit(x, y, groups)
+    LogisticPathCV(Cs=GRID, designs=designs).fit(x, y, groups)
+    assert designs.made > 6
 
 
 @pytest.mark.parametrize(
@@ -143,17 +184,17 @@ def test_is_a_scikit_learn_estimator():
         (lambda x, y, g: (x, y, np.zeros_like(g)), "all belong to 1 group"),
         (lambda x, y, g: (x, np.zeros_like(y), g), "every training row has class 0"),
         (lambda x, y, g: (np.where(y[:, None] == 1, np.inf, x), y, g), "NaN or infinity"),
-        (lambda x, y, g: (x, y + 5, g), "class indices"),
+        (lambda x, y, g: (x, y + 5, g), "5 is none of the 3 classes"),
     ],
 )
 def test_bad_training_rows_are_refused(change, problem):
     with pytest.raises(BadInput, match=problem):
-        LinearProbe(C=(1e-2,), n_classes=3).fit(*change(*corpus()))
+        LogisticPathCV(Cs=(1e-2,), classes=range(3)).fit(*change(*corpus()))
 
 
 def test_unknown_class_weight_is_refused():
     with pytest.raises(BadInput, match="class_weight"):
-        LinearProbe(C=(1e-2,), class_weight=("auto",)).fit(*corpus())
+        LogisticPathCV(Cs=(1e-2,), class_weights=("auto",)).fit(*corpus())
 
 
 def test_folds_do_not_depend_on_group_names():
@@ -165,7 +206,7 @@ def test_folds_do_not_depend_on_group_names():
 
 def test_features_that_never_vary_give_the_prior():
     y, groups = np.array([0, 0, 1] * 8), np.repeat(np.arange(8), 3)
-    probe = LinearProbe(n_classes=2).fit(np.ones((24, 3)), y, groups)
+    probe = LogisticPathCV(classes=range(2)).fit(np.ones((24, 3)), y, groups)
     np.testing.assert_allclose(
         probe.predict_proba(np.zeros((2, 3)))[:, 1],
         [1 / 3 if probe.best_params_["class_weight"] is None else 0.5] * 2,

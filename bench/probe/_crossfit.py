@@ -1,0 +1,157 @@
+"""Logistic regression over a grid, on patient-grouped folds of the training rows and on all of them.
+
+Every fold is standardised and factorised once, whatever the number of penalties, class weights and labels that are
+fitted on it; folds, and the factorisation of all rows that the refit will need, run side by side.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from bench.errors import BadArray
+from bench.probe._design import Designs, Scaler
+from bench.probe._path import fit_path, one_hot
+from bench.probe._scores import FLOOR, from_logits
+from bench.probe._threads import workers
+
+TO_COMPARE = 1e-6  # optimality gap of candidates; a refit is held to the solver's own, tighter one
+_WORTH_THREADS = 100_000  # features below which threads would only wait for each other
+
+Progress = Callable[[int, int], None]
+
+
+def assign_folds(y: np.ndarray, groups: np.ndarray | None, folds: int, seed: int) -> tuple[np.ndarray, int]:
+    """((N,) fold of each row, number of folds): no group lies in two folds; without ``groups`` every row is its own.
+
+    Folds are reduced to the number of groups, or of the most frequent class's rows; a class rarer than that is missing
+    from some folds. Raises ``BadArray`` for a single group.
+    """
+    n_groups = len(y) if groups is None else len(np.unique(groups))
+    if n_groups < 2:
+        raise BadArray(
+            "training rows", f"all belong to {n_groups} group", "choose a task with at least two patients in train"
+        )
+    used = min(folds, n_groups, int(np.bincount(y).max()))
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    assigned = np.empty(len(y), int)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        splits = kind(used, shuffle=True, random_state=seed).split(np.zeros(len(y)), y, groups)
+        for fold, (_, held_out) in enumerate(splits):
+            assigned[held_out] = fold
+    return assigned, used
+
+
+def sample_weights(y: np.ndarray, class_weight: str | None) -> np.ndarray:
+    """(N,) ones, or N / (K · rows of the class) for ``balanced``, over the K classes present."""
+    if class_weight is None:
+        return np.ones(len(y))
+    if class_weight != "balanced":
+        raise BadArray("class_weight", f"unknown value {class_weight!r}", "use None or 'balanced'")
+    counts = np.bincount(y)
+    return (len(y) / (np.count_nonzero(counts) * counts[y])).astype(float)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Candidates: strengths ``C`` (ascending, each once) × class weights, for labels of ``classes`` classes."""
+
+    C: Sequence[float]
+    class_weight: Sequence[str | None]
+    classes: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.C), len(self.class_weight)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A fitted probe: ``coef`` (M, D) of standardised features and ``intercept`` (M,) of the classes ``present``."""
+
+    scaler: Scaler
+    coef: np.ndarray
+    intercept: np.ndarray
+    present: np.ndarray
+    classes: int
+
+    def log_proba(self, x: np.ndarray) -> np.ndarray:
+        """(N, K) natural logarithms of the class probabilities, as ``bench.probe._scores`` keeps them."""
+        logits = self.scaler(x) @ self.coef.T + self.intercept
+        return _log_probabilities(logits[None], self.present, self.classes)[0]
+
+
+def crossfit(
+    x: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    grid: Grid,
+    designs: Designs,
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, Callable[[int, float, str | None], Linear]]:
+    """((L, C, class weights, N, K) out-of-fold log probabilities of every candidate, the refit on all rows).
+
+    ``x`` (N, D); ``labels`` (L, N) class indices of L labellings; ``folds`` (N,). The refit takes a labelling's
+    position, C and class weight.
+    """
+    pooled = np.full((len(labels), *grid.shape, x.shape[0], grid.classes), FLOOR)
+    masks = [out for out in (folds == fold for fold in range(folds.max() + 1)) if out.any()]
+    with workers(_side_by_side(x, designs.device, len(masks) + 1)) as pool:
+        whole = pool.submit(designs.of, x)
+        running = {pool.submit(_fold, x, labels, out, grid, designs): out for out in masks}
+        for done, future in enumerate(as_completed(running), start=1):
+            pooled[:, :, :, running[future]] = future.result()
+            if progress:
+                progress(done, len(running))
+        design, scaler = whole.result()
+
+    def refit(position: int, c: float, class_weight: str | None) -> Linear:
+        present, y = np.unique(labels[position], return_inverse=True)
+        with workers(1) as pool:  # one thread: its rounding, and with it the record, is the same on any machine
+            fits = pool.submit(fit_path, design, one_hot(y)[None], sample_weights(y, class_weight)[None], [c]).result()
+        coef, intercept = (each[0].cpu().numpy() for each in fits.coefficients(design))
+        return Linear(scaler, coef, intercept, present, grid.classes)
+
+    return pooled, refit
+
+
+def _side_by_side(x: np.ndarray, device: str, jobs: int) -> int:
+    return jobs if x.size > _WORTH_THREADS and device == "cpu" else 1
+
+
+def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, designs: Designs) -> np.ndarray:
+    """(L, C, class weights, N held out, K) log probabilities of every candidate, fitted on the other rows."""
+    design, scaler = designs.of(x[~out])
+    z = torch.from_numpy(scaler(x[out])).to(designs.device)
+    found = np.full((len(labels), *grid.shape, int(out.sum()), grid.classes), FLOOR)
+    known = [np.unique(y[~out], return_inverse=True) for y in labels]
+    for size in {len(present) for present, _ in known}:  # labellings of as many classes are solved together
+        alike = [i for i, (present, _) in enumerate(known) if len(present) == size]
+        if size == 1:
+            for i in alike:
+                found[i][..., known[i][0][0]] = 0.0
+            continue
+        targets = np.stack([one_hot(known[i][1]) for i in alike for _ in grid.class_weight])
+        weights = np.stack([sample_weights(known[i][1], weight) for i in alike for weight in grid.class_weight])
+        coef, intercept = fit_path(design, targets, weights, grid.C, TO_COMPARE).coefficients(design)
+        logits = z @ coef.flatten(0, 1).T  # (N held out, problems · M)
+        logits = logits.view(len(z), *intercept.shape).permute(1, 0, 2) + intercept[:, None]
+        logits = logits.cpu().numpy().reshape(len(alike), len(grid.class_weight), len(grid.C), len(z), -1)
+        for i, own in zip(alike, logits.swapaxes(1, 2), strict=True):
+            found[i] = _log_probabilities(own, known[i][0], grid.classes)
+    return found
+
+
+def _log_probabilities(logits: np.ndarray, present: np.ndarray, classes: int) -> np.ndarray:
+    """(..., N, K) log probabilities from logits (..., N, M) of the classes ``present``, M = 1 for two."""
+    out = np.full((*logits.shape[:-1], classes), FLOOR)
+    whole = logits if len(present) > 2 else np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    out[..., present] = from_logits(whole)
+    return out

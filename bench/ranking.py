@@ -122,9 +122,9 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
 def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
     """One row per encoder, pooling, layer and protocol; a column ``task/test`` per test with the main metric (a
     fraction), ``mean`` over the headline tests of all tasks present, demonstrations left out, whose metric is a
-    fraction that should be high (NaN where one is missing), and ``rank`` inside the row's class, by that mean (NaN for controls).
-    ``attrs["mean_of"]`` of the table names the tests of the mean. Raises ``BadInput`` for no records, and for
-    records of one task on different data."""
+    fraction that should be high (NaN where one is missing), and ``rank`` inside the row's class, by that mean (NaN for
+    controls). ``attrs["mean_of"]`` of the table names the tests of the mean. Raises ``BadInput`` for no records, and
+    for records of one task on different data."""
     long = cells(records)
     long["column"] = long["task"] + "/" + long["test"]
     wide = long.pivot(index=[*ROW, "parity", "class"], columns="column", values="value")

@@ -146,8 +146,9 @@ class TaskCard:
     splits that share patients with train by design. ``corpora`` are the names matched with
     ``EncoderCard.trained_on``. ``kind`` is ``multiclass``, ``multilabel`` (``classes`` are bits of the label) or
     ``regression`` (one class, the target's name). With ``leave_one_out`` every clip is a test clip, predicted by a
-    probe that saw all groups but its own. A ``demonstration`` enters no mean over tasks. ``access`` is ``open``, or where and how to apply for the data.
-    ``spellings`` are labels by names that others write for them beside the classes' own.
+    probe that saw all groups but its own. A ``demonstration`` enters no mean over tasks. ``access`` is ``open``, or
+    where and how to apply for the data. ``spellings`` are labels by names that others write for them beside the
+    classes' own.
     """
 
     id: str

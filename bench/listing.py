@@ -100,13 +100,30 @@ def suites() -> list[dict]:
     return [{"id": name, "tasks": list(members)} for name, members in SUITES.items()]
 
 
+def protocols() -> list[dict]:
+    """One row per protocol: how it chooses, on which seeds it runs by default, what it is."""
+    from bench.protocol import PROTOCOLS
+
+    return [
+        {
+            "name": named.name,
+            "version": named.version,
+            "kind": named.kind,
+            "selection": named.selection,
+            "seeds": list(named.seeds),
+            "description": named.description,
+        }
+        for named in PROTOCOLS.values()
+    ]
+
+
 def open_ended(package: str = registry.ENCODERS) -> list[str]:
     """What the package's families with open-ended ids offer, one line each."""
     modules = map(importlib.import_module, registry.families(package).values())
     return [module.OPEN for module in modules if hasattr(module, "OPEN")]
 
 
-LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites}
+LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites, "protocols": protocols}
 TABLES = {"encoders": encoder_table}  # others: table
 
 

@@ -64,7 +64,7 @@ def run_suite(
     *,
     root: Path | None = None,
     protocol_names: Sequence[str] = ("linear",),
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | None = None,
     device: str = "cpu",
     precision: str = "float32",
     clip: str = "native",
@@ -75,7 +75,8 @@ def run_suite(
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Runs every task with every encoder, and the control rows: chance, majority and, with ``controls``, the clip's
-    duration and every encoder's untrained twin. Ids, weights, device and data are checked before anything is computed.
+    duration and every encoder's untrained twin. By default each protocol runs on its own ``seeds``. Ids,
+    weights, device and data are checked before anything is computed.
 
     Raises ``MissingWeights`` for an encoder without weights unless ``skip_absent``, which lists it instead; and
     ``BadInput`` where ``out`` holds records of a task on different data.
@@ -110,7 +111,7 @@ def run_suite(
                 (want, name, seed, run.encoder_spec(encoder, card, prepared, name, seed, *want, clip))
                 for want in wanted
                 for name in protocol_names
-                for seed in seeds
+                for seed in (protocols.get(name).seeds if seeds is None else seeds)
             ]
             if any(not _path(out, spec).exists() for *_, spec in combinations):
                 # one forward pass serves every pooling and layer asked for

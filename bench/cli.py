@@ -22,6 +22,7 @@ from bench.types import PRECISIONS
 if TYPE_CHECKING:
     from bench.suite import EncoderChoice
 
+LISTS = ("encoders", "tasks", "suites", "protocols")
 DESCRIPTION = "Benchmark pretrained audio representations on lung, breath and cough sounds."
 EPILOG = """examples:
   respbench ls encoders
@@ -88,8 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(verb=_version_or_help(parser))
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    ls = _verb(verbs, "ls", list_ids, "list encoders, tasks or suites")
-    ls.add_argument("what", nargs="?", choices=("encoders", "tasks", "suites"), help="default: all three")
+    ls = _verb(verbs, "ls", list_ids, "list encoders, tasks, suites or protocols")
+    ls.add_argument("what", nargs="?", choices=LISTS, help="default: all")
     _json(ls)
 
     check = _verb(verbs, "check", cli_encoders.check, "check a task's data, or that an encoder keeps the contract")
@@ -114,8 +115,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--task", nargs="+", default=(), metavar="ID")
     run.add_argument("--encoder", nargs="+", required=True, metavar="ID[:POOLING,…][=CHECKPOINT]")
     run.add_argument("--layers", type=int, nargs="+", default=(), metavar="L", help="default: the encoder's own")
-    run.add_argument("--protocol", nargs="+", default=["linear"], metavar="NAME")
-    run.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
+    run.add_argument("--protocol", nargs="+", default=["linear"], metavar="NAME", help="respbench ls protocols")
+    run.add_argument("--seeds", type=int, nargs="+", metavar="N", help="default: the protocol's own")
     run.add_argument("--out", type=Path, required=True, help="results folder (records, leaderboard)")
     run.add_argument("--title", help="title of the leaderboard")
     run.add_argument("--note", action="append", default=[], help="a remark for the leaderboard's notes (repeatable)")
@@ -248,7 +249,7 @@ def list_ids(arguments: argparse.Namespace) -> int:
     """``ls``"""
     from bench import listing, registry
 
-    kinds = [arguments.what] if arguments.what else ["encoders", "tasks", "suites"]
+    kinds = [arguments.what] if arguments.what else LISTS
     listed = {kind: listing.LISTINGS[kind]() for kind in kinds}
     if arguments.json:
         _print_json(listed[kinds[0]] if arguments.what else listed)

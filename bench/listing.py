@@ -130,14 +130,48 @@ def suite_table(rows: Sequence[Mapping]) -> str:
     return "\n\n".join(["Named sets of tasks. " + how, *parts])
 
 
+def protocols() -> list[dict]:
+    """One row per protocol: how it chooses, on which seeds it runs by default, what it is."""
+    from bench.protocol import PROTOCOLS
+
+    return [
+        {
+            "name": named.name,
+            "version": named.version,
+            "kind": named.kind,
+            "selection": named.selection,
+            "seeds": list(named.seeds),
+            "description": named.description,
+        }
+        for named in PROTOCOLS.values()
+    ]
+
+
+def protocol_table(rows: Sequence[Mapping]) -> str:
+    """``protocols()`` as text, a paragraph each: what a table's row of that name stands for."""
+    parts = []
+    for row in rows:
+        seeds = ", ".join(map(str, row["seeds"]))
+        head = f"{row['name']} (version {row['version']}, {row['kind']}, seeds {seeds})"
+        told = (row["description"], f"Selection: {row['selection']}.")
+        lines = (textwrap.fill(text, _WIDTH, initial_indent="    ", subsequent_indent="    ") for text in told)
+        parts.append("\n".join([head, *lines]))
+    return "\n\n".join(parts)
+
+
 def open_ended(package: str = registry.ENCODERS) -> list[str]:
     """What the package's families with open-ended ids offer, one line each."""
     modules = map(importlib.import_module, registry.families(package).values())
     return [module.OPEN for module in modules if hasattr(module, "OPEN")]
 
 
-LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites}
-TABLES = {"encoders": encoder_table, "tasks": task_table, "suites": suite_table}
+LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites, "protocols": protocols}
+TABLES = {
+    "encoders": encoder_table,
+    "tasks": task_table,
+    "suites": suite_table,
+    "protocols": protocol_table,
+}
 
 
 def json_text(value: object) -> str:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BadInput, UnknownId
+from bench.probe import literature
 from bench.progress import Tick
 from bench.types import Protocol, TaskCard
 
@@ -56,6 +58,7 @@ PROTOCOLS = {
             )
             for shots in SHOTS
         ),
+        *literature.PROTOCOLS,
     )
 }
 
@@ -76,10 +79,12 @@ def probe(
     """An unfitted probe: ``fit(X, y, groups)``, ``predict_scores(X) -> (N, K)`` as the task's kind has them (see
     ``bench.kinds``), ``best_params_``, ``path_``.
 
-    ``tick`` is called with 1 after each of its ``FOLDS`` folds; ``designs`` shares factorisations between probes on the
-    same rows. Raises ``UnknownId`` for a protocol without a probe,
-    ``BadInput`` for one that has none for the task's kind.
+    ``tick`` is called with 1 after each of its ``FOLDS`` folds, or parts of the work; ``designs`` shares factorisations
+    between probes on the same rows. Raises ``UnknownId`` for a protocol without a probe, ``BadInput`` for one that has
+    none for the task's kind.
     """
+    if protocol.name.startswith("literature/"):
+        return literature.probe(protocol, card, seed, _parts(tick))
     if protocol.name == "linear" and card.kind == "multilabel":
         from bench.probe.multilabel import MultilabelPathCV
 
@@ -115,3 +120,16 @@ def probe(
         shots = int(protocol.name.partition("-")[2])
         return FewShotProbe(probe(get("linear"), card, seed, tick, designs), shots, card.kind, len(card.classes), seed)
     raise UnknownId("probe protocol", protocol.name, [name for name in PROTOCOLS if name != "control"])
+
+
+def _parts(tick: Tick) -> Callable[[float], None]:
+    """A function of the share of the work that is done, which ticks once for each of ``FOLDS`` parts."""
+    told = 0
+
+    def progress(share: float) -> None:
+        nonlocal told
+        while told < int(FOLDS * share + 1e-9):
+            told += 1
+            tick(1)
+
+    return progress

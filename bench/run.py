@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def evaluate(
     encoder: Encoder,
     task: Task,
     protocol: str = "linear",
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | None = None,
     *,
     pooling: str | None = None,
     layer: int | None = None,
@@ -41,7 +42,7 @@ def evaluate(
     on_bad_clip: str = "error",
     progress: Progress = silent,
 ) -> list[Record]:
-    """One record per seed for a frozen encoder on a task.
+    """One record per seed for a frozen encoder on a task; by default the protocol's own seeds.
 
     ``pooling`` and ``layer`` default to the card's; ``clip`` names a clip policy (``bench.clips``).
     ``on_bad_clip="exclude"`` goes on without unusable clips, lists them and marks the records incomplete. Raises
@@ -52,7 +53,7 @@ def evaluate(
         evaluate_prepared(
             encoder, task.card, prepared, protocol, seed, pooling=pooling, layer=layer, clip=clip, progress=progress
         )
-        for seed in seeds
+        for seed in (protocols.get(protocol).seeds if seeds is None else seeds)
     ]
 
 
@@ -93,10 +94,9 @@ def _held_out(
 ) -> tuple[np.ndarray, dict]:
     """(scores of the test rows, selection) of one probe fitted on the training rows."""
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
-    labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
+    groups = prepared.rows["group"].to_numpy()
     with progress(protocols.FOLDS) as tick:
-        probe = protocols.probe(named, card, seed, tick)
-        probe.fit(features[train], labels[train], groups[train])
+        probe = _fitted(named, card, seed, features[train], prepared.rows[train], tick)
     selection = {
         "method": named.selection,
         "chosen": probe.best_params_,
@@ -111,20 +111,28 @@ def _left_out(
     card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
-    labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
+    groups = prepared.rows["group"].to_numpy()
     scores: np.ndarray | None = None
     chosen, names = {}, sorted(set(groups))
     with progress(len(names)) as tick:
         for name in names:
             out = groups == name
-            probe = protocols.probe(named, card, seed)
-            probe.fit(features[~out], labels[~out], groups[~out])
+            probe = _fitted(named, card, seed, features[~out], prepared.rows[~out])
             found = probe.predict_scores(features[out])
-            scores = np.empty((len(labels), found.shape[1])) if scores is None else scores
+            scores = np.empty((len(groups), found.shape[1])) if scores is None else scores
             scores[out], chosen[str(name)] = found, str(probe.best_params_)
             tick(1)
     method = f"leave one {card.group} out; inside the others: {named.selection}"
     return scores, {"method": method, "chosen": chosen, "path": []}
+
+
+def _fitted(
+    named: Protocol, card: TaskCard, seed: int, features: np.ndarray, rows: pd.DataFrame, tick: Tick = lambda n: None
+) -> Any:
+    """The protocol's probe, fitted on these rows; it is told which are the task's own for validation if it asks."""
+    known = {"validation": (rows["split"] == "val").to_numpy()} if named.validates else {}
+    probe = protocols.probe(named, card, seed, tick)
+    return probe.fit(features, rows["label"].to_numpy(), rows["group"].to_numpy(), **known)
 
 
 def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Record:

@@ -67,7 +67,7 @@ def run_suite(
     optional: Collection[str] = (),
     root: Path | None = None,
     protocol_names: Sequence[str] = ("linear",),
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | None = None,
     device: str = "cpu",
     precision: str = "float32",
     clip: str = "native",
@@ -78,7 +78,8 @@ def run_suite(
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Runs every task with every encoder, and the control rows: chance, majority and, with ``controls``, the clip's
-    duration and every encoder's untrained twin. Ids, weights, device and data are checked before anything is computed.
+    duration and every encoder's untrained twin. By default each protocol runs on its own ``seeds``. Ids,
+    weights, device and data are checked before anything is computed.
 
     A task whose data cannot be used is listed with the reason where it is among the ``optional`` ones, as the members
     of a suite are. Raises ``BadInput`` for another such task, where no task is left, and where ``out`` holds records of
@@ -106,7 +107,7 @@ def run_suite(
                 (want, name, seed, run.encoder_spec(encoder, card, prepared, name, seed, *want, clip))
                 for want in wanted
                 for name in protocol_names
-                for seed in seeds
+                for seed in (protocols.get(name).seeds if seeds is None else seeds)
             ]
             if any(not _path(out, spec).exists() for *_, spec in combinations):
                 # one forward pass serves every pooling and layer asked for

@@ -208,7 +208,8 @@ class Score:
 @dataclass(frozen=True)
 class Protocol:
     """A named evaluation protocol as data. ``kind`` is ``frozen``, ``finetune`` or ``control``: kinds are never
-    ranked together. ``selection`` names the rule that chose the hyperparameters."""
+    ranked together. ``selection`` names the rule that chose the hyperparameters; ``seeds``: those of a run that names
+    none; ``validates``: its probe's ``fit`` takes the task's own validation rows as ``validation``."""
 
     name: str
     version: int
@@ -216,6 +217,8 @@ class Protocol:
     selection: str
     description: str
     clip: str = "native"
+    seeds: tuple[int, ...] = (0,)
+    validates: bool = False
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,9 @@ def test_ls_lists_everything_as_table_and_json(capsys):
     assert cli.main(["ls"]) == 0
     text = capsys.readouterr().out
     assert all(word in text for word in ("efficientat.mn04", "icbhi.cycles4", "quick"))
-    for what in ("encoders", "tasks", "suites"):
+    for what in ("encoders", "tasks", "suites", "protocols"):
         assert cli.main(["ls", what, "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)[0]["id"]
+        assert next(iter(json.loads(capsys.readouterr().out)[0].values()))
 
 
 @pytest.mark.parametrize("command", [["--help"], ["ls"], ["ls", "encoders", "--json"]])

@@ -115,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--encoder", nargs="+", required=True, metavar="ID[:POOLING,…][=CHECKPOINT]")
     run.add_argument("--layers", type=int, nargs="+", default=(), metavar="L", help="default: the encoder's own")
     run.add_argument("--protocol", nargs="+", default=["linear"], metavar="NAME")
-    run.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
+    run.add_argument("--seeds", type=int, nargs="+", metavar="N", help="default: the protocol's own")
     run.add_argument("--out", type=Path, required=True, help="results folder (records, leaderboard)")
     run.add_argument("--title", help="title of the leaderboard")
     run.add_argument("--note", action="append", default=[], help="a remark for the leaderboard's notes (repeatable)")

@@ -17,8 +17,9 @@ import pandas as pd
 
 from bench import floors, kinds, provenance, records, stats
 from bench import protocol as protocols
-from bench.errors import BadInput, UnknownId
+from bench.errors import BadInput
 from bench.features import FeatureStore, store_spec
+from bench.inputs import choice, features, sources
 from bench.manifest import TRAIN, Prepared, prepare
 from bench.progress import Progress, Tick, silent
 from bench.types import Encoder, EncoderCard, Protocol, Record, Task, TaskCard
@@ -31,7 +32,7 @@ def evaluate(
     encoder: Encoder,
     task: Task,
     protocol: str = "linear",
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | None = None,
     *,
     pooling: str | None = None,
     layer: int | None = None,
@@ -41,7 +42,8 @@ def evaluate(
 ) -> list[Record]:
     """One record per seed for a frozen encoder on a task.
 
-    ``pooling`` and ``layer`` default to the card's; ``clip`` names a clip policy (``bench.clips``).
+    ``seeds`` default to the protocol's, ``pooling`` and ``layer`` to the card's; ``clip`` names a clip policy
+    (``bench.clips``).
     ``on_bad_clip="exclude"`` goes on without unusable clips, lists them and marks the records incomplete. Raises
     ``BadInput`` for unusable data before anything is computed.
     """
@@ -50,7 +52,7 @@ def evaluate(
         evaluate_prepared(
             encoder, task.card, prepared, protocol, seed, pooling=pooling, layer=layer, clip=clip, progress=progress
         )
-        for seed in seeds
+        for seed in (protocols.get(protocol).seeds if seeds is None else seeds)
     ]
 
 
@@ -68,16 +70,16 @@ def evaluate_prepared(
 ) -> Record:
     """``evaluate`` for data that has been prepared already, one seed."""
     began = time.monotonic()
-    want = choice(encoder.card, pooling, layer)
     named = protocols.get(protocol, clip)
+    want = choice(encoder.card, pooling, layer, named.reads)
     check_trainable(card, prepared)
     spec = encoder_spec(encoder, card, prepared, protocol, seed, *want, clip)
     store = FeatureStore(encoder, prepared, named.clip)
-    store.encode([want], progress)
-    features = store.gather(want)
+    store.encode(sources(encoder.card, want, named.reads), progress)
+    found = features(store, want, named)
     title = f"{named.name} {encoder.card.id} {want[1]} on {card.id}"
     predict = _left_out if card.leave_one_out else _held_out
-    scores, selection = predict(card, prepared, features, named, seed, partial(progress, title))
+    scores, selection = predict(card, prepared, found, named, seed, partial(progress, title))
     facts = encoder_facts(encoder.card, card)
     if named.clip == "native":  # another policy changes the lengths
         facts["clips_padded_to_min_s"] = _shorter(prepared, encoder.card)
@@ -87,14 +89,14 @@ def evaluate_prepared(
 
 
 def _held_out(
-    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
+    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, seed: int, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of the test rows, selection) of one probe fitted on the training rows."""
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
     labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
     with progress(protocols.FOLDS) as tick:
         probe = protocols.probe(named, card, seed, tick)
-        probe.fit(features[train], labels[train], groups[train])
+        probe.fit(found[train], labels[train], groups[train])
     selection = {
         "method": named.selection,
         "chosen": probe.best_params_,
@@ -102,11 +104,11 @@ def _held_out(
         "at_edge": getattr(probe, "at_edge_", False),
         "folds": _fold_of_group(probe, groups[train]),
     }
-    return probe.predict_scores(features[~train]), selection
+    return probe.predict_scores(found[~train]), selection
 
 
 def _left_out(
-    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
+    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, seed: int, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
     labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
@@ -116,10 +118,10 @@ def _left_out(
         for name in names:
             out = groups == name
             probe = protocols.probe(named, card, seed)
-            probe.fit(features[~out], labels[~out], groups[~out])
-            found = probe.predict_scores(features[out])
-            scores = np.empty((len(labels), found.shape[1])) if scores is None else scores
-            scores[out], chosen[str(name)] = found, str(probe.best_params_)
+            probe.fit(found[~out], labels[~out], groups[~out])
+            told = probe.predict_scores(found[out])
+            scores = np.empty((len(labels), told.shape[1])) if scores is None else scores
+            scores[out], chosen[str(name)] = told, str(probe.best_params_)
             tick(1)
     method = f"leave one {card.group} out; inside the others: {named.selection}"
     return scores, {"method": method, "chosen": chosen, "path": []}
@@ -142,19 +144,6 @@ def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Rec
 
 
 # ------------------------------------------------------------------ identity
-
-
-def choice(card: EncoderCard, pooling: str | None, layer: int | None) -> tuple[int, str]:
-    """(layer, pooling) with the card's defaults filled in. Raises ``UnknownId`` for a pooling it does not offer."""
-    pooling = pooling or card.default_pooling
-    if pooling not in card.dims:
-        raise UnknownId(f"pooling of {card.id}", pooling, card.dims)
-    if layer is None:
-        return card.pool_layer, pooling
-    if not -card.layers <= layer < card.layers:
-        raise UnknownId(f"layer of {card.id}", str(layer), map(str, range(card.layers)))
-    # one name for one layer: counted from the last, so that -1 is the last of every encoder
-    return (layer if layer < 0 else layer - card.layers), pooling
 
 
 def encoder_spec(

@@ -52,7 +52,7 @@ PROTOCOLS = {
             "frozen",
             SELECTION,
             "standardise on train; cosine to each class's training mean, of which every feature is moved towards 0 by "
-            "{0, 1, 2, 4} standard errors sqrt(1/n - 1/N); ties to the most; log probabilities of cosine / 0.1. "
+            "{0, 1, 2, 4, 8, 16} standard errors sqrt(1/n - 1/N); ties to the most; log probabilities of cosine / 0.1. "
             "Multilabel: presence against absence of every label. No regression",
         ),
         Protocol(

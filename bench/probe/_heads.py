@@ -32,7 +32,7 @@ class HeadProbe(BaseEstimator):
 
     Subclasses have ``goal``, ``rates``, ``epochs``, ``folds``, ``seed`` and ``progress``, and give ``_heads``. After
     ``fit``: ``best_params_``, ``path_`` (settings, epochs and score of every candidate), ``at_edge_`` (the last epoch,
-    or either end of the rates), ``folds_``.
+    or either end of three rates or more), ``folds_``.
     """
 
     goal: Goal
@@ -69,7 +69,7 @@ class HeadProbe(BaseEstimator):
         self.best_params_ = {name: value for name, value in self.path_[best].items() if name != "score"}
         rate, epochs = self.best_params_["rate"], self.best_params_["epochs"]
         self.at_edge_ = epochs == self.epochs > 1 or (
-            len(self.rates) > 1 and rate in (min(self.rates), max(self.rates))
+            len(self.rates) > 2 and rate in (min(self.rates), max(self.rates))
         )
         with workers(1) as pool:
             self._fitted = pool.submit(self._refit, rows, head, candidates[best % len(candidates)], epochs).result()

@@ -37,7 +37,7 @@ class Head(Protocol):
     def start(self, shape: Sequence[int], columns: int, source: torch.Generator) -> Parameters:
         """First parameters of one slice for rows of ``shape``."""
 
-    def noise(self, batch: int, source: torch.Generator) -> Tensor | None:
+    def noise(self, batch: int, source: np.random.Generator) -> Tensor | None:
         """What one fold's batch draws while training, or None."""
 
     def outputs(self, p: Parameters, x: Tensor, noise: Tensor | None) -> Tensor:
@@ -81,16 +81,14 @@ class Stack:
     ):
         self.head, self.rows, self.kept = head, rows, kept
         self.batches = max(-(-len(index) // batch) for index in kept)
-        self.order = [np.random.default_rng(draw) for draw in draws]
-        self.source = [
-            torch.Generator().manual_seed(int(np.random.SeedSequence(d).generate_state(1)[0])) for d in draws
-        ]
+        self.draws = [np.random.default_rng(draw) for draw in draws]
         self.scalers = [moments(rows.x, index, head.averaged) for index in kept]
         self.spread = [_spread(rows, index) for index in kept]  # of the targets
         emphasis = [[_emphasis(rows, index, c.class_weight) for c in candidates] for index in kept]
         self.emphasis = torch.stack([torch.stack(each) for each in emphasis])  # (F, C, 2, K): without it, with it
+        sources = [torch.Generator().manual_seed(int(rng.integers(2**62))) for rng in self.draws]
         columns = rows.targets.shape[1]
-        first = [head.start(rows.x.shape[1:], columns, source) for source in self.source]
+        first = [head.start(rows.x.shape[1:], columns, source) for source in sources]
         self.parameters: Parameters = {
             name: torch.stack([one[name] for one in first])[:, None].repeat(1, len(candidates), *[1] * value.ndim)
             for name, value in first[0].items()
@@ -103,7 +101,7 @@ class Stack:
         """One look at every row of every fold."""
         parts = [
             np.array_split(rng.permutation(index), self.batches)
-            for rng, index in zip(self.order, self.kept, strict=True)
+            for rng, index in zip(self.draws, self.kept, strict=True)
         ]
         for number in range(self.batches):
             self._update([part[number] for part in parts])
@@ -128,7 +126,7 @@ class Stack:
         counted = torch.stack([(torch.arange(longest) < len(i)) / len(i) for i in index])  # (F, B)
         x = torch.stack([scaler(self.rows.x[i]) for scaler, i in zip(self.scalers, filled, strict=True)])
         targets = torch.stack([((self.rows.targets[i] - m) / s) for (m, s), i in zip(self.spread, filled, strict=True)])
-        noise = [self.head.noise(longest, source) for source in self.source]
+        noise = [self.head.noise(longest, source) for source in self.draws]
         for value in self.parameters.values():
             value.requires_grad_(True)
         outputs = self.head.outputs(self.parameters, x, None if noise[0] is None else torch.stack(noise))
@@ -148,10 +146,11 @@ class Stack:
         rate = (self.rate * self.head.pace.get(name, 1.0)).reshape(1, -1, *[1] * (value.ndim - 2))
         first.lerp_(gradient, 1 - BETAS[0])
         second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        root = (second / (1 - BETAS[1] ** self.step)).sqrt_().add_(EPSILON)
+        step = (second / (1 - BETAS[1] ** self.step)).sqrt_().add_(EPSILON)
+        torch.div(first, step, out=step).mul_(rate / (1 - BETAS[0] ** self.step))
         if value.ndim > 3:  # folds, candidates and a matrix
             value.mul_(1 - rate * WEIGHT_DECAY)
-        value.sub_(first / root * (rate / (1 - BETAS[0] ** self.step)))
+        value.sub_(step)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,7 +39,7 @@ class Attention:
             "outer_bias": torch.zeros(columns),
         }
 
-    def noise(self, batch: int, source: torch.Generator) -> None:
+    def noise(self, batch: int, source: np.random.Generator) -> None:
         """Nothing is drawn."""
 
     def outputs(self, p: Parameters, x: Tensor, noise: Tensor | None) -> Tensor:

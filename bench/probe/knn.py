@@ -112,7 +112,7 @@ class _Bank:
 
     def _chunk(self, z: np.ndarray, sizes: Sequence[int], heats: Sequence[float]) -> np.ndarray:
         similarity = np.round(z @ self.rows.T, 12)  # so that equal rows tie whatever the rounding of the product
-        nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : max(sizes)]
+        nearest = _largest(similarity, max(sizes))
         similarity = np.take_along_axis(similarity, nearest, axis=1)
         votes, last = self.targets[nearest], np.minimum(sizes, nearest.shape[1]) - 1
         out = np.empty((len(sizes), len(heats), len(z), votes.shape[2]))
@@ -131,6 +131,21 @@ class _Bank:
             return from_shares(votes.reshape(-1, votes.shape[2])).reshape(votes.shape)
         with np.errstate(divide="ignore"):
             return np.clip(np.log(votes) - np.log(against), FLOOR, -FLOOR)
+
+
+def _largest(similarity: np.ndarray, k: int) -> np.ndarray:
+    """(N, k) columns of the k largest of every row, largest first, equal ones in the order of the columns; all columns
+    where there are fewer."""
+    columns = similarity.shape[1]
+    if columns <= 2 * k:
+        return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+    found = np.sort(np.argpartition(similarity, columns - k, axis=1)[:, columns - k :], axis=1)
+    values = np.take_along_axis(similarity, found, axis=1)
+    found = np.take_along_axis(found, np.argsort(-values, axis=1, kind="stable"), axis=1)
+    # where more rows are as near as the last one taken, a partition takes any of them
+    torn = np.flatnonzero((similarity >= values.min(axis=1, keepdims=True)).sum(axis=1) > k)
+    found[torn] = np.argsort(-similarity[torn], axis=1, kind="stable")[:, :k]
+    return found
 
 
 def unit_rows(z: np.ndarray) -> np.ndarray:

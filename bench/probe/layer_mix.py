@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.errors import BadInput
 from bench.probe._goal import Goal
 from bench.probe._heads import HeadProbe
-from bench.probe._stack import Head, Parameters, uniform
+from bench.probe._stack import Head, Parameters
 
 RATES = (1e-4, 1e-3, 1e-2)
 EPOCHS = 20
@@ -21,7 +21,7 @@ PACE = 10.0  # of the mixture: one number has to move as far as a whole column o
 
 @dataclass(frozen=True)
 class Mixture:
-    """(B, L, D) layers weighted by softmax, summed, read by a linear layer. All layers start alike."""
+    """(B, L, D) layers weighted by softmax, summed, read by a linear layer. Weights start equal, the linear layer at 0."""
 
     averaged: tuple[int, ...] = (0,)
     pace: Mapping[str, float] = field(default_factory=lambda: {"mixture": PACE})
@@ -31,11 +31,11 @@ class Mixture:
         layers, width = shape
         return {
             "mixture": torch.zeros(layers),
-            "outer": uniform((width, columns), width, source),
+            "outer": torch.zeros(width, columns),
             "outer_bias": torch.zeros(columns),
         }
 
-    def noise(self, batch: int, source: torch.Generator) -> None:
+    def noise(self, batch: int, source: np.random.Generator) -> None:
         """Nothing is drawn."""
 
     def outputs(self, p: Parameters, x: Tensor, noise: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,12 +16,11 @@ from bench.probe._stack import Head, Parameters, uniform
 WIDTHS = (256, 1024)
 RATES = (1e-4, 1e-3)
 EPOCHS = 20
-DROPOUT = 0.5  # of the hidden units
 
 
 @dataclass(frozen=True)
 class HiddenLayer:
-    """(B, D) to ``width`` rectified units to the classes."""
+    """(B, D) to ``width`` rectified units, half of them dropped in training, to the classes."""
 
     width: int
     averaged: tuple[int, ...] = (0,)
@@ -36,9 +36,11 @@ class HiddenLayer:
             "outer_bias": torch.zeros(columns),
         }
 
-    def noise(self, batch: int, source: torch.Generator) -> Tensor:
-        """Which units count, scaled so that the mean stays: (B, width)."""
-        return torch.empty(batch, self.width).bernoulli_(1 - DROPOUT, generator=source).div_(1 - DROPOUT)
+    def noise(self, batch: int, source: np.random.Generator) -> Tensor:
+        """Which units count, by one random bit each, scaled so that the mean stays: (B, width)."""
+        units = batch * self.width
+        bits = np.unpackbits(np.frombuffer(source.bytes(-(-units // 8)), np.uint8), count=units)
+        return torch.from_numpy(bits.reshape(batch, self.width)) * 2.0
 
     def outputs(self, p: Parameters, x: Tensor, noise: Tensor | None) -> Tensor:
         """``bench.probe._stack.Head``."""

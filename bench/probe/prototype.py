@@ -19,7 +19,7 @@ from bench.probe._solver import check_features, standardise
 from bench.probe._threads import workers
 from bench.probe.knn import unit_rows
 
-SHRINKAGES = (0.0, 1.0, 2.0, 4.0)
+SHRINKAGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 TEMPERATURE = 0.1  # of the cosines; it moves no decision
 
 

@@ -21,7 +21,7 @@ PACE = 10.0  # of the mixture: one number has to move as far as a whole column o
 
 @dataclass(frozen=True)
 class Mixture:
-    """(B, L, D) layers weighted by softmax, summed, read by a linear layer. Weights start equal, the linear layer at 0."""
+    """(B, L, D) layers weighted by softmax, summed, read by a linear layer. Weights start equal, that layer at 0."""
 
     averaged: tuple[int, ...] = (0,)
     pace: Mapping[str, float] = field(default_factory=lambda: {"mixture": PACE})

@@ -118,6 +118,11 @@ _PROBES = {  # protocol: (module of bench.probe, class), made from the task's go
 }
 
 
+def _share(done: int, parts: int) -> int:
+    """How many of ``FOLDS`` units the last of the parts done completes."""
+    return FOLDS * done // parts - FOLDS * (done - 1) // parts
+
+
 def get(name: str, clip: str = "native") -> Protocol:
     """The protocol of that name under a clip policy of ``bench.clips``. Raises ``UnknownId`` for either."""
     from bench.clips import clip_policy
@@ -163,7 +168,7 @@ def probe(protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: 
         goal = Goal.of(card)
         if protocol.name == "prototype" and goal.kind == "regression":
             raise BadInput(card.id, "is a regression, which has no classes to be near to", "take the protocol linear")
-        return found(goal, folds=FOLDS, seed=seed, progress=lambda done, folds: tick(1))
+        return found(goal, folds=FOLDS, seed=seed, progress=lambda done, parts: tick(_share(done, parts)))
     if protocol.name.startswith("fewshot-"):
         from bench.probe.fewshot import FewShotProbe
 

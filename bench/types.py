@@ -45,7 +45,7 @@ class EncoderCard:
     ``id`` is ``family.variant``, with ``@policy`` appended where a policy other than the default one is asked for.
     ``version`` is raised whenever the numbers change. ``min_s``/``max_s`` bound the clip length in seconds (shorter
     clips are zero-padded at their end, longer ones cropped at 0; ``None`` means no bound). ``dims`` maps each pooling
-    that the encoder offers to its number of features, of the pooled layer. ``grid`` is (seconds per token, F') of the pooled layer.
+    that the encoder offers to its number of features. ``grid`` is (seconds per token, F') of the pooled layer.
     ``policies`` lists input policies, the default first. ``year`` is the paper's. ``trained_on`` holds corpus names
     (``icbhi``, ``audioset``, …). ``parity`` is ``golden`` (equal to arrays made with the original code),
     ``self-consistent`` or ``unverified``, and speaks of the default policy; ``policy_parity`` of the others, which are

@@ -41,8 +41,11 @@ def test_probes_are_chosen_by_the_tasks_main_metric(name):
     goal = probe.goal
     assert (goal.metric, len(goal.classes), goal.roles.normal) == (card.main_metric, 4, card.normal)
     assert (probe.folds, probe.seed) == (protocol.FOLDS, 3)
-    probe.progress(1, 5)
-    assert calls == [1]
+    for parts in (5, 2, 10):
+        for done in range(parts):
+            probe.progress(done + 1, parts)
+        assert sum(calls) == protocol.FOLDS
+        calls.clear()
 
 
 def test_a_regression_has_no_prototypes():

@@ -72,9 +72,12 @@ def encoder_table(rows: Sequence[Mapping], present: bool = True) -> str:
 
 
 def _dims(dims: Mapping[str, int]) -> str:
-    """``768 (mean, max), 9216 (freq)``: poolings of one size together."""
+    """``768 (mean, max), 9216 (freq)``: poolings of one size together. ``tokens`` is left out: it is a sequence, whose
+    size is that of ``freq`` times its steps."""
     sizes: dict[int, list[str]] = {}
     for pooling, size in dims.items():
+        if pooling == "tokens":
+            continue
         sizes.setdefault(size, []).append(pooling)
     return ", ".join(f"{size} ({', '.join(poolings)})" for size, poolings in sizes.items())
 

@@ -2,7 +2,9 @@
 
 Every pooling counts only the tokens within ``Grid.length`` (``mean_valid``: within ``Grid.valid``), so padding in a
 batch never enters. ``freq`` keeps the frequency axis: (B, T', F', D) -> (B, T', F' * D), F' outer, then the mean over
-time (Niizumi et al., Masked modeling duo, 2023); the average of its F' bands is exactly ``mean``.
+time (Niizumi et al., Masked modeling duo, 2023); the average of its F' bands is exactly ``mean``. ``tokens`` is for
+heads that need a sequence: (B, T', F', D) -> (B, STEPS * F' * D), the clip's tokens averaged into ``STEPS`` equal
+steps in time.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from bench.types import Grid, Tokens
 if TYPE_CHECKING:
     from torch import Tensor
 
-POOLINGS = ("published", "mean", "mean_valid", "max", "cls", "mean+max", "[mean,max]", "[mean,std]", "freq")
+POOLINGS = ("published", "mean", "mean_valid", "max", "cls", "mean+max", "[mean,max]", "[mean,std]", "freq", "tokens")
+STEPS = 8  # in time, of the pooling ``tokens``
 
 
 def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
@@ -23,8 +26,10 @@ def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
 
     ``published`` is the authors' own embedding and has no layer. ``mean+max`` is the sum of both (as BYOL-A and PANNs
     publish it), ``[mean,max]`` and ``[mean,std]`` (population standard deviation) are concatenated; all are taken
-    over time and frequency at once, but for ``freq``. ``mean_valid`` averages tokens over real audio; where the
-    encoder averages no padding it equals ``mean``. Raises ``UnknownId`` for a pooling that does not exist and
+    over time and frequency at once, but for ``freq`` and ``tokens``. ``mean_valid`` averages tokens over real audio;
+    where the encoder averages no padding it equals ``mean``. ``tokens`` takes real audio alone too: of n tokens, step
+    s averages those from floor(s n / 8) up to floor((s + 1) n / 8); a clip of fewer than 8 repeats token
+    floor(s n / 8). Raises ``UnknownId`` for a pooling that does not exist and
     ``BadInput`` for one that this encoder cannot give, a layer out of range, or a clip without tokens.
     """
     import torch
@@ -42,6 +47,8 @@ def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
         return grid.cls
     if pooling == "mean_valid" and grid.valid is not None:
         return _mean(grid.hidden, _counted(grid, grid.valid)).mean(dim=1)
+    if pooling == "tokens":
+        return _steps(grid.hidden, _counted(grid, grid.length if grid.valid is None else grid.valid)).flatten(1)
     length = _counted(grid, grid.length)
     if pooling == "max":
         return _max(grid.hidden, length)
@@ -90,6 +97,22 @@ def _mean(hidden: Tensor, length: Tensor | None) -> Tensor:
         return hidden.mean(dim=1)
     total = hidden.masked_fill(~_within(hidden, length), 0.0).sum(dim=1)
     return total / length[:, None, None].to(total.dtype)
+
+
+def _steps(hidden: Tensor, length: Tensor | None) -> Tensor:
+    """Means over ``STEPS`` equal parts of the counted tokens in time: (B, STEPS, F', D)."""
+    import torch
+
+    batch, longest = hidden.shape[:2]
+    if length is None:
+        length = torch.full((batch,), longest, device=hidden.device)
+    else:
+        hidden = hidden.masked_fill(~_within(hidden, length), 0.0)
+    edge = torch.arange(STEPS + 1, device=hidden.device) * length[:, None] // STEPS  # (B, STEPS + 1)
+    first, end = edge[:, :-1, None], torch.maximum(edge[:, 1:], edge[:, :-1] + 1)[:, :, None]
+    place = torch.arange(longest, device=hidden.device)
+    share = ((place >= first) & (place < end)) / (end - first).to(hidden.dtype)  # (B, STEPS, T')
+    return (share @ hidden.flatten(2)).unflatten(2, hidden.shape[2:])
 
 
 def _max(hidden: Tensor, length: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 SHOTS = (10, 50, 200)
+
+DRAWN = (0, 1, 2, 3, 4)  # seeds of protocols in whose fit chance takes part
+SELECTION = "pooled out-of-fold main metric, 5 folds by group inside train, stratified by class or set of labels"
+ADAMW = (
+    "class weight {none, balanced} (regression: none); AdamW, weight decay 0.01 on matrices, batches of a sixteenth of "
+    "the rows (16 to 256); the best epoch and candidate trained anew on all train"
+)
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -35,10 +43,54 @@ PROTOCOLS = {
         ),
         Protocol(
             "knn",
+            2,
+            "frozen",
+            SELECTION,
+            "standardise on train; the k training clips of largest cosine similarity vote with exp(similarity / "
+            "temperature); k in {1, 5, 10, 20, 50, 100} x temperature in {0.03, 0.07, 0.2}; ties to the larger k, then "
+            "to the higher temperature. Multilabel: every label by itself, one choice for all. Regression: the "
+            "weighted mean",
+        ),
+        Protocol(
+            "prototype",
             1,
             "frozen",
-            "none: k and temperature are fixed",
-            "standardise on train; the 10 training clips of largest cosine similarity vote with exp(similarity / 0.07)",
+            SELECTION,
+            "standardise on train; cosine to each class's training mean, of which every feature is moved towards 0 by "
+            "{0, 1, 2, 4, 8, 16} standard errors sqrt(1/n - 1/N); ties to the most; log probabilities of cosine / 0.1. "
+            "Multilabel: presence against absence of every label. No regression",
+        ),
+        Protocol(
+            "mlp",
+            1,
+            "frozen",
+            f"{SELECTION}, after every epoch",
+            "standardise on train; one hidden layer of {256, 1024} rectified units, dropout 0.5; rate in {1e-4, 1e-3}; "
+            f"epochs 1..20; {ADAMW}; ties to the narrower, then to fewer epochs",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            "attentive",
+            1,
+            "frozen",
+            f"{SELECTION}, after every epoch",
+            "the clip's tokens in 8 equal steps of time, frequency bands apart, whatever pooling is asked for; "
+            "standardised by channel on train, each token normalised; {1, 4} learned queries weight them by softmax, "
+            f"their averages are read by a linear layer; rate in {{1e-4, 1e-3, 1e-2}}; epochs 1..20; {ADAMW}; ties to "
+            "the fewer queries, then to fewer epochs",
+            reads="tokens",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            "layer-mix",
+            1,
+            "frozen",
+            f"{SELECTION}, after every epoch",
+            "all layers under one pooling, whatever layer is asked for, each standardised on train; their softmax-"
+            "weighted sum is read by a linear layer; rate in {1e-4, 1e-3, 1e-2}, 10 times that for the weights; "
+            f"epochs 1..20; {ADAMW}; ties to fewer epochs",
+            reads="layers",
+            seeds=DRAWN,
         ),
         Protocol(
             "control",
@@ -61,6 +113,20 @@ PROTOCOLS = {
         *literature.PROTOCOLS,
     )
 }
+
+
+_PROBES = {  # protocol: (module of bench.probe, class), made from the task's goal
+    "knn": ("knn", "KnnProbe"),
+    "prototype": ("prototype", "PrototypeProbe"),
+    "mlp": ("mlp", "MlpProbe"),
+    "attentive": ("attentive", "AttentiveProbe"),
+    "layer-mix": ("layer_mix", "LayerMixProbe"),
+}
+
+
+def _share(done: int, parts: int) -> int:
+    """How many of ``FOLDS`` units the last of the parts done completes."""
+    return FOLDS * done // parts - FOLDS * (done - 1) // parts
 
 
 def get(name: str, clip: str = "native") -> Protocol:
@@ -108,12 +174,15 @@ def probe(
             designs=designs,
             progress=lambda done, folds: tick(1),
         )
-    if protocol.name == "knn" and card.kind != "multiclass":
-        raise BadInput(card.id, f"is a {card.kind} task, and knn votes for one class", "take the protocol linear")
-    if protocol.name == "knn":
-        from bench.probe.knn import KnnProbe
+    if protocol.name in _PROBES:
+        from bench.probe._goal import Goal
 
-        return KnnProbe(n_classes=len(card.classes))
+        module, name = _PROBES[protocol.name]
+        found = getattr(importlib.import_module(f"bench.probe.{module}"), name)
+        goal = Goal.of(card)
+        if protocol.name == "prototype" and goal.kind == "regression":
+            raise BadInput(card.id, "is a regression, which has no classes to be near to", "take the protocol linear")
+        return found(goal, folds=FOLDS, seed=seed, progress=lambda done, parts: tick(_share(done, parts)))
     if protocol.name.startswith("fewshot-"):
         from bench.probe.fewshot import FewShotProbe
 

@@ -19,8 +19,9 @@ import pandas as pd
 from bench import floors, kinds, provenance, records, stats
 from bench import protocol as protocols
 from bench.areas import duration_strata
-from bench.errors import BadInput, UnknownId
+from bench.errors import BadInput
 from bench.features import FeatureStore, store_spec
+from bench.inputs import choice, features, sources
 from bench.manifest import TRAIN, Prepared, prepare
 from bench.metrics import MATCHED, Roles
 from bench.progress import Progress, Tick, silent
@@ -44,7 +45,8 @@ def evaluate(
 ) -> list[Record]:
     """One record per seed for a frozen encoder on a task; by default the protocol's own seeds.
 
-    ``pooling`` and ``layer`` default to the card's; ``clip`` names a clip policy (``bench.clips``).
+    ``seeds`` default to the protocol's, ``pooling`` and ``layer`` to the card's; ``clip`` names a clip policy
+    (``bench.clips``).
     ``on_bad_clip="exclude"`` goes on without unusable clips, lists them and marks the records incomplete. Raises
     ``BadInput`` for unusable data before anything is computed.
     """
@@ -71,16 +73,16 @@ def evaluate_prepared(
 ) -> Record:
     """``evaluate`` for data that has been prepared already, one seed."""
     began = time.monotonic()
-    want = choice(encoder.card, pooling, layer)
     named = protocols.get(protocol, clip)
+    want = choice(encoder.card, pooling, layer, named.reads)
     check_trainable(card, prepared)
     spec = encoder_spec(encoder, card, prepared, protocol, seed, *want, clip)
     store = FeatureStore(encoder, prepared, named.clip)
-    store.encode([want], progress)
-    features = store.gather(want)
+    store.encode(sources(encoder.card, want, named.reads), progress)
+    found = features(store, want, named)
     title = f"{named.name} {encoder.card.id} {want[1]} on {card.id}"
     predict = _left_out if card.leave_one_out else _held_out
-    scores, selection = predict(card, prepared, features, named, seed, partial(progress, title))
+    scores, selection = predict(card, prepared, found, named, seed, partial(progress, title))
     facts = encoder_facts(encoder.card, card)
     if named.clip == "native":  # another policy changes the lengths
         facts["clips_padded_to_min_s"] = _shorter(prepared, encoder.card)
@@ -90,13 +92,13 @@ def evaluate_prepared(
 
 
 def _held_out(
-    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
+    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, seed: int, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of the test rows, selection) of one probe fitted on the training rows."""
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
     groups = prepared.rows["group"].to_numpy()
     with progress(protocols.FOLDS) as tick:
-        probe = _fitted(named, card, seed, features[train], prepared.rows[train], tick)
+        probe = _fitted(named, card, seed, found[train], prepared.rows[train], tick)
     selection = {
         "method": named.selection,
         "chosen": probe.best_params_,
@@ -104,11 +106,11 @@ def _held_out(
         "at_edge": getattr(probe, "at_edge_", False),
         "folds": _fold_of_group(probe, groups[train]),
     }
-    return probe.predict_scores(features[~train]), selection
+    return probe.predict_scores(found[~train]), selection
 
 
 def _left_out(
-    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
+    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, seed: int, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
     groups = prepared.rows["group"].to_numpy()
@@ -117,10 +119,10 @@ def _left_out(
     with progress(len(names)) as tick:
         for name in names:
             out = groups == name
-            probe = _fitted(named, card, seed, features[~out], prepared.rows[~out])
-            found = probe.predict_scores(features[out])
-            scores = np.empty((len(groups), found.shape[1])) if scores is None else scores
-            scores[out], chosen[str(name)] = found, str(probe.best_params_)
+            probe = _fitted(named, card, seed, found[~out], prepared.rows[~out])
+            told = probe.predict_scores(found[out])
+            scores = np.empty((len(groups), told.shape[1])) if scores is None else scores
+            scores[out], chosen[str(name)] = told, str(probe.best_params_)
             tick(1)
     method = f"leave one {card.group} out; inside the others: {named.selection}"
     return scores, {"method": method, "chosen": chosen, "path": []}
@@ -152,19 +154,6 @@ def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Rec
 
 
 # ------------------------------------------------------------------ identity
-
-
-def choice(card: EncoderCard, pooling: str | None, layer: int | None) -> tuple[int, str]:
-    """(layer, pooling) with the card's defaults filled in. Raises ``UnknownId`` for a pooling it does not offer."""
-    pooling = pooling or card.default_pooling
-    if pooling not in card.dims:
-        raise UnknownId(f"pooling of {card.id}", pooling, card.dims)
-    if layer is None:
-        return card.pool_layer, pooling
-    if not -card.layers <= layer < card.layers:
-        raise UnknownId(f"layer of {card.id}", str(layer), map(str, range(card.layers)))
-    # one name for one layer: counted from the last, so that -1 is the last of every encoder
-    return (layer if layer < 0 else layer - card.layers), pooling
 
 
 def encoder_spec(

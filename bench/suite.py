@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench import floors, metrics, records, registry, run
+from bench import floors, inputs, metrics, records, registry, run
 from bench import protocol as protocols
 from bench.encoders import load_encoder, require_device
 from bench.errors import BadInput, MissingWeights, UnknownId
@@ -19,7 +19,7 @@ from bench.manifest import Prepared, load_task, prepare
 from bench.progress import Progress, silent
 from bench.ranking import require_one_data
 from bench.tables import amount
-from bench.types import EncoderCard, Record, TaskCard
+from bench.types import EncoderCard, Protocol, Record, TaskCard
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,11 @@ class EncoderChoice:
             choice.wanted(registry.encoder_card(id))
         return choice
 
-    def wanted(self, card: EncoderCard) -> list[tuple[int, str]]:
-        """Every (layer, pooling) asked for, of the encoder as built. Raises ``UnknownId`` for one it does not have."""
-        return [run.choice(card, p, layer) for p in self.poolings or (None,) for layer in self.layers or (None,)]
+    def wanted(self, card: EncoderCard, reads: str = "clip") -> list[tuple[int, str]]:
+        """Every (layer, pooling) asked for, of the encoder as built, for a protocol that ``reads`` clips, tokens or
+        layers. Raises as ``bench.inputs.choice``."""
+        asked = [(p, layer) for p in self.poolings or (None,) for layer in self.layers or (None,)]
+        return list(dict.fromkeys(inputs.choice(card, *each, reads) for each in asked))
 
 
 @dataclass
@@ -78,19 +80,23 @@ def run_suite(
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Runs every task with every encoder, and the control rows: chance, majority and, with ``controls``, the clip's
-    duration and every encoder's untrained twin. By default each protocol runs on its own ``seeds``. Ids,
-    weights, device and data are checked before anything is computed.
+    duration and every encoder's untrained twin, where they give what a protocol reads. ``seeds`` default to each
+    protocol's own. Ids, weights, device and data are checked before anything is computed.
 
     A task whose data cannot be used is listed with the reason where it is among the ``optional`` ones, as the members
     of a suite are. Raises ``BadInput`` for another such task, where no task is left, and where ``out`` holds records of
     a task on different data; and ``MissingWeights`` for an encoder without weights unless ``skip_absent``, which lists
     it instead.
     """
-    for name in protocol_names:
-        protocols.probe(protocols.get(name, clip), registry.task_card(tasks[0]), 0)
+    named = [protocols.get(name, clip) for name in protocol_names]
+    formless = _formless(named, tasks, optional, say)
     require_device(device)
     outcome = Outcome()
     at_hand = _at_hand(encoders, skip_absent, outcome, say)
+    for asked in at_hand:
+        card = registry.encoder_card(asked.id)
+        if asked.weights is None and all(card.dims.values()):  # of some, sizes are known once they are built
+            _wanted(asked, card, named, True, say)
     data = _tasks_at_hand(tasks, optional, root, on_bad_clip, outcome, progress, say)
     there = records.load_all(out) if any(records.paths(out)) else []
     for card, prepared in data:
@@ -101,21 +107,43 @@ def run_suite(
             _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
     for asked in _with_controls(at_hand) if controls else at_hand:
         encoder = load_encoder(asked.id, asked.weights, device, precision)
-        wanted = asked.wanted(encoder.card)
+        wanted = _wanted(asked, encoder.card, named, asked in at_hand, say)
         for card, prepared in data:
             combinations = [
-                (want, name, seed, run.encoder_spec(encoder, card, prepared, name, seed, *want, clip))
-                for want in wanted
-                for name in protocol_names
-                for seed in (protocols.get(name).seeds if seeds is None else seeds)
+                (want, each, seed, run.encoder_spec(encoder, card, prepared, each.name, seed, *want, clip))
+                for each, wants in wanted
+                if (each.name, card.id) not in formless
+                for want in wants
+                for seed in (each.seeds if seeds is None else seeds)
             ]
-            if any(not _path(out, spec).exists() for *_, spec in combinations):
-                # one forward pass serves every pooling and layer asked for
-                FeatureStore(encoder, prepared, clip).encode(wanted, progress)
-            for (layer, pooling), name, seed, spec in combinations:
-                make = partial(run.evaluate_prepared, encoder, card, prepared, name, seed, clip=clip)
+            missing = [(want, each.reads) for want, each, _, spec in combinations if not _path(out, spec).exists()]
+            # one forward pass serves every pooling and layer asked for
+            together = [source for want in dict.fromkeys(missing) for source in inputs.sources(encoder.card, *want)]
+            if together:
+                FeatureStore(encoder, prepared, clip).encode(together, progress)
+            for (layer, pooling), each, seed, spec in combinations:
+                make = partial(run.evaluate_prepared, encoder, card, prepared, each.name, seed, clip=clip)
                 _keep(spec, out, outcome, say, partial(make, pooling=pooling, layer=layer, progress=progress))
     return outcome
+
+
+def _formless(
+    named: Sequence[Protocol], tasks: Sequence[str], optional: Collection[str], say: Callable[[str], None]
+) -> set[tuple[str, str]]:
+    """(protocol, task) where the protocol has no probe for the task's kind and the task is optional; for another such
+    task raises ``BadInput``."""
+    out = set()
+    for each in named:
+        for task in tasks:
+            card = registry.task_card(task)
+            try:
+                protocols.probe(each, card, 0)
+            except BadInput as error:
+                if task not in optional:
+                    raise
+                out.add((each.name, card.id))
+                say(f"{task}: without {each.name}: {error}")
+    return out
 
 
 def _tasks_at_hand(
@@ -171,6 +199,21 @@ def _at_hand(
             say(f"{asked.id}: left out, {error.problem}")
         else:
             out.append(asked)
+    return out
+
+
+def _wanted(
+    asked: EncoderChoice, card: EncoderCard, named: Sequence[Protocol], required: bool, say: Callable[[str], None]
+) -> list[tuple[Protocol, list[tuple[int, str]]]]:
+    """What each protocol takes of an encoder; a control that is not ``required`` goes without those it cannot serve."""
+    out = []
+    for each in named:
+        try:
+            out.append((each, asked.wanted(card, each.reads)))
+        except BadInput as error:
+            if required:
+                raise
+            say(f"left out of {each.name}: {error}")
     return out
 
 

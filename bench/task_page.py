@@ -8,13 +8,17 @@ from bench import kinds, metrics
 from bench.audited import Audited
 from bench.metrics import MATCHED
 from bench.tables import BLANK, DISCLAIMER, amount, markdown, signed
-from bench.types import Record
+from bench.types import ALL_LAYERS, Record
 
 ROW_HEAD = ("encoder", "parity", "pooling", "protocol", "seed")
 
 
 def row_name(encoder: str, layer: int) -> str:
-    """An encoder as tables name it; the layer is told where it is not the last."""
+    """An encoder as tables name it; the layer is told where it is not the last.
+
+    Results that every layer has a part in say so."""
+    if layer == ALL_LAYERS:
+        return f"{encoder} all layers"
     return encoder if layer == -1 else f"{encoder} layer {layer}"
 
 

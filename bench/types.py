@@ -76,6 +76,9 @@ class EncoderCard:
     notes: str = ""
 
 
+ALL_LAYERS = 0  # of a result that every layer has a part in: one layer is counted from the last, -1, -2, …
+
+
 class Grid(NamedTuple):
     """One layer's tokens: ``hidden`` (B, T', F', D) float, ``length`` (B,) int64 tokens in time that count.
 
@@ -208,8 +211,10 @@ class Score:
 @dataclass(frozen=True)
 class Protocol:
     """A named evaluation protocol as data. ``kind`` is ``frozen``, ``finetune`` or ``control``: kinds are never
-    ranked together. ``selection`` names the rule that chose the hyperparameters; ``seeds``: those of a run that names
-    none; ``validates``: its probe's ``fit`` takes the task's own validation rows as ``validation``."""
+    ranked together. ``selection`` names the rule that chose the hyperparameters. ``reads`` is what its probe is handed:
+    one ``clip`` vector (N, D), ``tokens`` (N, T, D) or ``layers`` (N, L, D). ``seeds`` are those of a run that names
+    none: several where chance takes part in the fit. ``validates``: its probe's ``fit`` takes the task's own validation
+    rows as ``validation``."""
 
     name: str
     version: int
@@ -217,6 +222,7 @@ class Protocol:
     selection: str
     description: str
     clip: str = "native"
+    reads: str = "clip"
     seeds: tuple[int, ...] = (0,)
     validates: bool = False
 

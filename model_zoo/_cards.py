@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench.pooling import STEPS
+
 
 def dims(width: int, bands: int = 1, published: int | None = None, cls: bool = False) -> dict[str, int]:
     """{pooling: number of features} of an encoder with ``width`` channels and ``bands`` = F' frequency bands."""
@@ -9,4 +11,5 @@ def dims(width: int, bands: int = 1, published: int | None = None, cls: bool = F
     offered |= {"mean": width, "mean_valid": width, "max": width}
     if cls:
         offered["cls"] = width
-    return offered | {"mean+max": width, "[mean,max]": 2 * width, "[mean,std]": 2 * width, "freq": bands * width}
+    offered |= {"mean+max": width, "[mean,max]": 2 * width, "[mean,std]": 2 * width, "freq": bands * width}
+    return offered | {"tokens": STEPS * bands * width}

@@ -15,6 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, r2_score
 from bench.probe import LogisticPathCV, RidgePathCV
 from bench.probe._crossfit import assign_folds
 from bench.probe._design import standardise
+from bench.probe._goal import Goal
 from bench.probe.knn import KnnProbe
 from bench.types import Finding, TaskCard
 
@@ -89,12 +90,12 @@ def _patient(group: str, features: np.ndarray, rows: pd.DataFrame) -> list[dict]
     known = several & ~asked
     names, labels = np.unique(owner, return_inverse=True)
     x = frame.to_numpy()
-    knn = KnnProbe(k=1, n_classes=len(names)).fit(x[known], labels[known])
+    knn = KnnProbe(Goal(tuple(names)), (1,), (1.0,)).fit(x[known], labels[known], owner[known])
     z, scaler = standardise(x[known])
     ridge = RidgeClassifier(alpha=float(z.shape[1])).fit(z, labels[known])
     chance = 1 / len(set(labels[known]))
     note = f"{int(known.sum())} recordings known, {int(asked.sum())} asked"
-    answers = (knn.predict(x[asked]), ridge.predict(scaler(x[asked])))
+    answers = (knn.predict_scores(x[asked]).argmax(axis=1), ridge.predict(scaler(x[asked])))
     return [
         _row(group, measure, (answer == labels[asked]).mean(), chance, int(asked.sum()), len(set(labels[known])), note)
         for measure, answer in zip(measures, answers)

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from bench import metrics
-from bench.errors import BadArray
 from bench.kinds import bits
 from bench.metrics import Roles
-from bench.probe._crossfit import Grid, assign_folds, crossfit
+from bench.probe._crossfit import Grid, crossfit
 from bench.probe._design import Designs, check_features
+from bench.probe._goal import Goal
 from bench.probe.linear import HALF_DECADES, WEIGHTS, at_edge, compared
 
 METRIC = "auroc"
@@ -46,18 +46,14 @@ class MultilabelPathCV(BaseEstimator):
         self.designs = designs
         self.progress = progress
 
-    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> MultilabelPathCV:
-        """Itself. Raises ``BadArray`` for a label that all or no training rows have, and as ``LogisticPathCV``."""
-        X, present = check_features(X), bits(y, len(self.classes))
-        for name, own in zip(self.classes, present.T, strict=True):
-            if own.all() or not own.any():
-                share = "every" if own.all() else "no"
-                raise BadArray(f"label {name}", f"{share} training clip has it", "complete the corpus")
-        combination = np.unique(np.asarray(y).astype(int), return_inverse=True)[1]
-        self.folds_, self.n_folds_ = assign_folds(combination, groups, self.folds, self.seed)
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> MultilabelPathCV:
+        """Itself. Raises ``BadInput`` for a label that all or no training rows have, and as ``LogisticPathCV``."""
+        X, goal = check_features(X), Goal(tuple(self.classes), METRIC, "multilabel")
+        y = goal.labels(y)
+        self.folds_, self.n_folds_ = goal.folds(y, groups, self.folds, self.seed)
         grid = Grid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), 2)
         designs = self.designs or Designs(self.device)
-        labels = present.T.astype(int)
+        labels = bits(y, len(self.classes)).T.astype(int)
         pooled, refit = crossfit(X, labels, self.folds_, grid, designs, self.progress)
         self.best_params_, self.path_, self._fitted, self.at_edge_ = {}, [], [], False
         for k, name in enumerate(self.classes):

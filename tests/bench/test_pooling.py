@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BadInput, UnknownId
-from bench.pooling import POOLINGS, pool
+from bench.pooling import POOLINGS, STEPS, pool
 from bench.types import Grid, Tokens
 
 MASKED = [p for p in POOLINGS if p not in ("published", "cls")]
@@ -61,6 +63,25 @@ def test_mean_valid_leaves_out_the_originals_own_padding():
     hidden = tokens.layers[-1].hidden
     torch.testing.assert_close(pool(tokens, -1, "mean_valid")[0], hidden[0, :2].mean((0, 1)))
     torch.testing.assert_close(pool(tokens, -1, "mean")[0], hidden[0].mean((0, 1)))
+
+
+def test_tokens_are_the_means_of_equal_steps_in_time():
+    tokens = _tokens([19, 24], times=24)
+    hidden = tokens.layers[-1].hidden
+    steps = pool(tokens, -1, "tokens").unflatten(1, (STEPS, 3, 5))
+    torch.testing.assert_close(steps[1], hidden[1].unflatten(0, (STEPS, 3)).mean(1))
+    edges = [19 * s // 8 for s in range(9)]
+    parts = [hidden[0, first:end].mean(0) for first, end in itertools.pairwise(edges)]
+    torch.testing.assert_close(steps[0], torch.stack(parts))
+
+
+def test_a_clip_of_few_tokens_repeats_them_by_index():
+    tokens = _tokens([3, 1, 7], valid=[3, 1, 2])
+    hidden = tokens.layers[-1].hidden
+    steps = pool(tokens, -1, "tokens").unflatten(1, (STEPS, 3, 5))
+    torch.testing.assert_close(steps[0], hidden[0, [0, 0, 0, 1, 1, 1, 2, 2]])
+    torch.testing.assert_close(steps[1], hidden[1, [0] * 8])
+    torch.testing.assert_close(steps[2], hidden[2, [0] * 4 + [1] * 4])  # real audio alone
 
 
 def test_published_is_the_clip_embedding():

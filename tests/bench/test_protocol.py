@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench import protocol
-from bench.errors import UnknownId
+from bench.errors import BadInput, UnknownId
 from bench.registry import task_card
 
 
@@ -19,6 +19,40 @@ def test_linear_version_2_is_the_documented_grid_and_folds():
 def test_every_protocol_says_how_it_selects():
     for named in protocol.PROTOCOLS.values():
         assert named.selection and named.description and named.kind in ("frozen", "fewshot", "finetune", "control")
+
+
+def test_descriptions_state_what_the_probes_do():
+    from bench.probe import attentive, knn, layer_mix, mlp, prototype
+
+    told = {name: named.description for name, named in protocol.PROTOCOLS.items()}
+    for name, module in (("mlp", mlp), ("attentive", attentive), ("layer-mix", layer_mix)):
+        rates = ", ".join(f"{rate:.0e}".replace("e-0", "e-") for rate in module.RATES)
+        assert f"{{{rates}}}" in told[name] and f"1..{module.EPOCHS};" in told[name]
+    assert str(set(mlp.WIDTHS)).strip("{}").replace("1024, 256", "256, 1024") in told["mlp"]
+    assert ", ".join(map(str, knn.NEIGHBOURS)) in told["knn"] and str(knn.TEMPERATURES).strip("()") in told["knn"]
+    assert ", ".join(f"{s:g}" for s in prototype.SHRINKAGES) in told["prototype"]
+    assert f"{layer_mix.PACE:g} times" in told["layer-mix"]
+
+
+@pytest.mark.parametrize("name", ["knn", "prototype", "mlp", "attentive", "layer-mix"])
+def test_probes_are_chosen_by_the_tasks_main_metric(name):
+    card, calls = task_card("icbhi.cycles4"), []
+    probe = protocol.probe(protocol.get(name), card, 3, calls.append)
+    goal = probe.goal
+    assert (goal.metric, len(goal.classes), goal.roles.normal) == (card.main_metric, 4, card.normal)
+    assert (probe.folds, probe.seed) == (protocol.FOLDS, 3)
+    for parts in (5, 2, 10):
+        for done in range(parts):
+            probe.progress(done + 1, parts)
+        assert sum(calls) == protocol.FOLDS
+        calls.clear()
+
+
+def test_a_regression_has_no_prototypes():
+    card = dataclasses.replace(task_card("icbhi.cycles4"), kind="regression", classes=("litres",), main_metric="mae")
+    with pytest.raises(BadInput, match="take the protocol linear"):
+        protocol.probe(protocol.get("prototype"), card, 0)
+    assert protocol.probe(protocol.get("knn"), card, 0).goal.columns == 1
 
 
 def test_what_is_no_probe_is_refused():

@@ -48,7 +48,7 @@ def test_everything_that_was_planted_is_found(audited, spoilt):
     assert rows["device"]["corrected"]["auroc"]["value"] > 0.6
     assert {"level", "silence", "bandwidth", "duration", "sampling_rate", "file_name", "fbank.stats"} <= set(rows)
     leaked = len(spoilt[1]["leaked_patients"])
-    assert facts["marks"]["corrected"][:2] == [f"{leaked} patients in train", "sound of 1 recordings in train"]
+    assert facts["marks"]["corrected"][:2] == [f"{leaked} patients in train", "sound of 1 recording in train"]
 
 
 def test_reports_are_whole_and_json_ready(audited):

@@ -35,7 +35,7 @@ def test_a_run_takes_the_protocols_seeds_and_the_tasks_validation_split(task):
 
 def test_published_protocols_are_listed_run_and_ranked_apart(capsys, simulated, tmp_path):
     assert cli.main(["ls", "protocols"]) == 0
-    listed = capsys.readouterr().out
+    listed = " ".join(capsys.readouterr().out.split())
     assert all(named.name in listed and named.selection in listed for named in PROTOCOLS)
     names = ["linear", "literature/xares"]
     run = ["run", "--task", "icbhi.cycles2", "--encoder", "fbank.stats", "--no-controls", "--root", str(simulated)]

@@ -13,6 +13,7 @@ import torch
 
 from bench.probe._design import Design
 from bench.probe._solver import Fits, Problems
+from bench.probe._stiff import BlockSteps
 
 _STRIDE = 2  # of the rough solutions, in values of C
 _ROUGH = 3e-4  # their optimality gap
@@ -28,7 +29,7 @@ def fit_path(
     """The fits of Q labellings at every C of ``path`` (ascending), Q · len(path) problems in that order.
 
     ``targets`` (Q, M, N) one-hot labels, see ``one_hot``; ``weights`` (Q, N) sample weights. Fits stop at an objective
-    gap of ``tolerance`` times the penalty; raises ``BadInput`` if one cannot reach it.
+    gap of ``tolerance``, see ``Fits``; raises ``BadInput`` if one cannot reach it.
     """
     target, sample = (torch.from_numpy(np.asarray(each, float)).to(design.x.device) for each in (targets, weights))
     strength = np.log10(np.asarray(path, float))
@@ -41,7 +42,7 @@ def fit_path(
         at = list(range(first, min(first + size, len(path))))
         start = [torch.stack([fits.between(of, i, rough) for i in at], 1) for of in (fits.w, fits.b)]
         fits.solve(at, start, tolerance)
-    return Fits(fits.w.flatten(0, 1), fits.b.flatten(0, 1), fits.objective.flatten(), fits.gap.flatten(), fits.products)
+    return fits.flat()
 
 
 def one_hot(y: np.ndarray) -> np.ndarray:
@@ -59,7 +60,14 @@ class _Fitted:
         self.w = target.new_zeros(labellings, len(strength), classes, design.x.shape[1])
         self.b = _prior(target, sample)[:, None].repeat(1, len(strength), 1)
         self.objective, self.gap = (target.new_zeros(labellings, len(strength)) for _ in range(2))
+        self.stiff = torch.zeros(labellings, len(strength), dtype=torch.bool, device=target.device)
+        self.blocks = BlockSteps(design.x)
         self.products = 0
+
+    def flat(self) -> Fits:
+        """All of them, Q · path."""
+        solutions = (each.flatten(0, 1) for each in (self.w, self.b, self.objective, self.gap))
+        return Fits(*solutions, self.products, self.stiff.flatten())
 
     def problems(self, at: Sequence[int]) -> Problems:
         """Every labelling at the values of C at these positions."""
@@ -68,8 +76,13 @@ class _Fitted:
 
     def solve(self, at: Sequence[int], start: Sequence[torch.Tensor], tolerance: float) -> None:
         """Solves them from starts ((Q, at, M, r), (Q, at, M))."""
-        found = self.problems(at).solve(start[0].flatten(0, 1), start[1].flatten(0, 1), tolerance)
+        # what was stiff at a stronger penalty is so at a weaker one
+        stiff = torch.stack([self.stiff[:, : i + 1].any(1) for i in at], 1).flatten()
+        names = [(labelling, i) for labelling in range(len(self.target)) for i in at]
+        flat = (each.flatten(0, 1) for each in start)
+        found = self.problems(at).solve(*flat, tolerance, stiff, self.blocks, names)
         shape = (len(self.target), len(at))
+        self.stiff[:, at] = found.stiff.view(shape)
         self.w[:, at], self.b[:, at] = found.w.view(*shape, *self.w.shape[2:]), found.b.view(*shape, -1)
         self.objective[:, at], self.gap[:, at] = found.objective.view(shape), found.gap.view(shape)
         self.products += found.products

@@ -4,7 +4,8 @@ Objective of each problem, as in scikit-learn: ``C · Σ_i w_i · loss_i + ½‖
 binomial loss with one weight vector for two classes, multinomial softmax for more. All problems share every matrix
 product of a truncated Newton method (Nocedal & Wright 2006, algorithm 7.1, preconditioned by the diagonal, which in
 principal axes is most of the Hessian). Gradients and objectives are float64; only the products that shape a Newton
-step are float32, which changes the path to the optimum but not the optimum.
+step are float32, which changes the path to the optimum but not the optimum. Where a problem takes more products
+than factorising its Hessian would cost, it goes on with ``bench.probe._stiff``.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import torch
 
 from bench.errors import BadInput
 from bench.probe._design import Design
+from bench.probe._stiff import BlockSteps, Name
 
-_NEWTON_STEPS, _CG_STEPS = 200, 500
+_NEWTON_STEPS = 200
+_PATIENCE, _LEAST_PATIENCE = 0.5, 30  # products of a problem, by the number of axes, before factors are made
 _ARMIJO, _SMALLEST_STEP = 1e-4, 1e-6
 _NEGLIGIBLE, _TINY, _ROUNDING = 0.05, 1e-30, 1e-13
+_SHARE = 0.01  # of the objective, which a gap is at most relative to
 _FAR, _LOOSE, _TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
 
 
@@ -29,14 +33,16 @@ class Fits:
     classes, else K; ``objective`` (P,).
 
     ``gap`` (P,) estimates how far above the optimum the objective was before the last step, relative to the penalty
-    ½‖W‖²: relative to the objective, a small C would leave W itself undetermined. ``products`` counts the Hessian
-    products spent on all of them."""
+    ½‖W‖² or, where that is more, a hundredth of the objective: relative to the whole of it, a small C would leave W
+    itself undetermined. ``products`` counts the Hessian
+    products spent on all of them; ``stiff`` (P,) are the problems that needed factors."""
 
     w: torch.Tensor
     b: torch.Tensor
     objective: torch.Tensor
     gap: torch.Tensor
     products: int
+    stiff: torch.Tensor
 
     def coefficients(self, design: Design) -> tuple[torch.Tensor, torch.Tensor]:
         """((P, M, D), (P, M)): coefficients of the standardised features, and intercepts that sum to 0 for M > 1."""
@@ -77,10 +83,21 @@ class Problems:
         t = w.new_tensor(steps)[values.argmin(0)]
         return w + t[:, None, None] * dw, b + t[:, None] * db
 
-    def solve(self, w: torch.Tensor, b: torch.Tensor, tolerance: float) -> Fits:
-        """The optima from starts ``w`` (P, M, r), ``b`` (P, M). Raises ``BadInput`` where one is not reached."""
+    def solve(
+        self,
+        w: torch.Tensor,
+        b: torch.Tensor,
+        tolerance: float,
+        stiff: torch.Tensor,
+        blocks: BlockSteps,
+        names: Sequence[Name],
+    ) -> Fits:
+        """The optima from starts ``w`` (P, M, r), ``b`` (P, M). ``stiff`` (P,) are known to need factors, of which
+        ``blocks`` holds those that are there, by ``names``. Raises ``BadInput`` where an optimum is not reached."""
+        stiff, spent = stiff.clone(), torch.zeros_like(stiff, dtype=torch.long)
         w, b, gap = w.clone(), b.clone(), torch.full_like(b[:, 0], torch.inf)
         objective, products = torch.empty_like(gap), 0
+        patience = max(_LEAST_PATIENCE, int(_PATIENCE * w.shape[2]))
         left = torch.arange(len(self), device=w.device)
         here = self
         logits = here.logits(w, b)
@@ -90,8 +107,18 @@ class Problems:
             residual = (p - here.target) * here.cost[:, None]
             slope = (residual.flatten(0, 1) @ here.design.x).view_as(w[left]) + w[left]
             gradient = torch.cat([slope, residual.sum(2, keepdim=True)], 2)  # (P, M, r + 1)
-            step, used = _NewtonStep(here, p).solve(gradient, value)
-            products += used
+            step = torch.empty_like(gradient)
+            if len(easy := torch.nonzero(~stiff[left])[:, 0]):
+                step[easy], used = _NewtonStep(here[easy], p[easy]).solve(
+                    gradient[easy], value[easy], patience - spent[left[easy]]
+                )
+                spent[left[easy]] += used
+                stiff[left[easy]] = spent[left[easy]] >= patience
+                products += int(used.sum())
+            if len(hard := torch.nonzero(stiff[left])[:, 0]):
+                own = [names[i] for i in left[hard].tolist()]
+                step[hard], used = blocks.solve(here[hard], p[hard], gradient[hard], own)
+                products += used
             decrease = -0.5 * (gradient * step).sum((1, 2))
             along = here.logits(step[..., :-1], step[..., -1])
             t, value, total = here._line(w[left], step, logits, along, value, decrease)
@@ -99,11 +126,11 @@ class Problems:
             b[left] += t[:, None] * step[..., -1]
             logits = logits + t[:, None, None] * along
             penalty = 0.5 * w[left].square().sum((1, 2))
-            gap[left] = decrease / torch.maximum(penalty, _ROUNDING * value)
+            gap[left] = decrease / torch.maximum(penalty, _SHARE * value)
             objective[left] = value
             going = gap[left] > 10 * tolerance  # of the point before this step, which took out nine tenths of it
             if not going.any():
-                return Fits(w, b, objective, gap, products)
+                return Fits(w, b, objective, gap, products, stiff)
             if not going.all():
                 left, here = left[going], here[going]
                 logits, value, total = logits[going], value[going], total[going]
@@ -160,24 +187,28 @@ class _NewtonStep:
         of_axes = curvature.flatten(0, 1).float() @ squares + 1
         self.diagonal = torch.cat([of_axes.view(*p.shape[:2], -1).double(), of_intercept], 2)
 
-    def solve(self, gradient: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """(step, Hessian products used)."""
+    def solve(
+        self, gradient: torch.Tensor, value: torch.Tensor, limit: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(step, (P,) Hessian products used, at most ``limit`` (P,))."""
         found, left = torch.zeros_like(gradient), -gradient
         scaled = balanced(left / self.diagonal)
         direction, norm = scaled, (left * scaled).sum((1, 2))
         target = norm * torch.where(norm > _FAR * value, _LOOSE, _TIGHT) ** 2
-        step, index, used = torch.zeros_like(gradient), torch.arange(len(gradient), device=gradient.device), 0
-        p, cost, diagonal = self.p, self.cost, self.diagonal
-        for turn in range(_CG_STEPS):
-            done = norm <= (target if turn else 0.0)  # no step where the gradient is nil, as where no feature varies
+        step, index = torch.zeros_like(gradient), torch.arange(len(gradient), device=gradient.device)
+        used, p, cost, diagonal = torch.zeros_like(limit), self.p, self.cost, self.diagonal
+        turn = 0
+        while True:
+            # no step where the gradient is nil, as where no feature varies
+            done = (norm <= (target if turn else 0.0)) | (limit <= turn)
             if done.any():
-                found[index[done]] = step[done]
+                found[index[done]], used[index[done]] = step[done], turn
                 kept = ~done
                 if not kept.any():
-                    break
+                    return found, used
                 index, p, cost, diagonal, target = (each[kept] for each in (index, p, cost, diagonal, target))
-                step, left, direction, norm = (each[kept] for each in (step, left, direction, norm))
-            used += len(index)
+                step, left, direction, norm, limit = (each[kept] for each in (step, left, direction, norm, limit))
+            turn += 1
             image = self._product(direction, p, cost)
             length = (norm / (direction * image).sum((1, 2)))[:, None, None]
             step = step + length * direction
@@ -185,9 +216,6 @@ class _NewtonStep:
             scaled = balanced(left / diagonal)
             norm, previous = (left * scaled).sum((1, 2)), norm
             direction = scaled + (norm / previous)[:, None, None] * direction
-        else:
-            found[index] = step
-        return found, used
 
     def _product(self, direction: torch.Tensor, p: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:
         """H · direction."""

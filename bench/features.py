@@ -9,6 +9,7 @@ make the same shard write the same bytes under the same name.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -97,8 +98,7 @@ class FeatureStore:
     def encode(self, wanted: Sequence[Want], progress: Progress = silent) -> int:
         """Number of clips encoded: those of which some wanted (layer, pooling) is not stored yet."""
         wanted = list(dict.fromkeys(wanted))
-        stored = [self._index(want).keys() for want in wanted]
-        todo = [unit for unit in self.units if not all(unit.key in keys for keys in stored)]
+        todo = self.missing(wanted)
         if not todo:
             return 0
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +114,17 @@ class FeatureStore:
                 for want, values in parts.items():
                     self._save(want, chunk, np.concatenate(values))
         return sum(len(unit.rows) for unit in todo)
+
+    def missing(self, wanted: Sequence[Want]) -> list[clips.Unit]:
+        """The recordings of which some wanted (layer, pooling) is not stored."""
+        stored = [self._index(want).keys() for want in wanted]
+        return [unit for unit in self.units if not all(unit.key in keys for keys in stored)]
+
+    def reader(self) -> FeatureStore:
+        """The same store without its encoder, for ``gather`` and ``export`` alone: light enough for other processes."""
+        light = copy.copy(self)
+        light.encoder = None
+        return light
 
     def gather(self, want: Want) -> np.ndarray:
         """Features (N, P) float32 in the order of ``prepared.rows``. Raises ``KeyError`` for a unit not encoded."""

@@ -10,8 +10,9 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from bench.manifest import TRAIN, Prepared, prepare
 from bench.metrics import MATCHED, Roles
 from bench.progress import Progress, Tick, silent
 from bench.types import Encoder, EncoderCard, Protocol, Record, Task, TaskCard
+
+if TYPE_CHECKING:
+    from bench.probe._design import Designs
 
 Bar = Callable[[int], AbstractContextManager[Tick]]
 CONTROL_ENCODERS = ("meta.duration",)
@@ -70,33 +74,54 @@ def evaluate_prepared(
     progress: Progress = silent,
 ) -> Record:
     """``evaluate`` for data that has been prepared already, one seed."""
-    began = time.monotonic()
     want = choice(encoder.card, pooling, layer)
-    named = protocols.get(protocol, clip)
     check_trainable(card, prepared)
     spec = encoder_spec(encoder, card, prepared, protocol, seed, *want, clip)
-    store = FeatureStore(encoder, prepared, named.clip)
+    store = FeatureStore(encoder, prepared, spec["clip"])
     store.encode([want], progress)
-    features = store.gather(want)
-    title = f"{named.name} {encoder.card.id} {want[1]} on {card.id}"
-    predict = _left_out if card.leave_one_out else _held_out
-    scores, selection = predict(card, prepared, features, named, seed, partial(progress, title))
-    facts = encoder_facts(encoder.card, card)
-    if named.clip == "native":  # another policy changes the lengths
-        facts["clips_padded_to_min_s"] = _shorter(prepared, encoder.card)
-        facts["clips_cropped_to_max_s"] = _longer(prepared, encoder.card)
     device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
-    return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp(device, time.monotonic() - began))
+    return evaluate_features(store.gather(want), spec, encoder.card, card, prepared, device=device, progress=progress)
+
+
+def evaluate_features(
+    features: np.ndarray,
+    spec: Mapping,
+    encoder: EncoderCard,
+    card: TaskCard,
+    prepared: Prepared,
+    *,
+    device: str = "cpu",
+    designs: Designs | None = None,
+    progress: Progress = silent,
+) -> Record:
+    """The record that ``spec`` (see ``encoder_spec``) identifies, from the features (N, D) of all of its clips.
+
+    ``device`` is where they were computed; ``designs`` shares factorisations with other records of the same clips.
+    """
+    began = time.monotonic()
+    named = protocols.get(spec["protocol"], spec["clip"])
+    title = f"{named.name} {encoder.id} {spec['pooling']} on {card.id}"
+    predict = _left_out if card.leave_one_out else _held_out
+    make = partial(protocols.probe, named, card, spec["seed"], designs=designs)
+    scores, selection = predict(card, prepared, features, named, make, partial(progress, title))
+    probed = time.monotonic()
+    facts = encoder_facts(encoder, card)
+    if named.clip == "native":  # another policy changes the lengths
+        facts["clips_padded_to_min_s"] = _shorter(prepared, encoder)
+        facts["clips_cropped_to_max_s"] = _longer(prepared, encoder)
+    record = assemble(card, prepared, spec, scores, selection, facts, {})
+    stamp = provenance.stamp(device, time.monotonic() - began) | {"probe_s": round(probed - began, 3)}
+    return replace(record, run=stamp)
 
 
 def _held_out(
-    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
+    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, make: Callable, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of the test rows, selection) of one probe fitted on the training rows."""
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
     groups = prepared.rows["group"].to_numpy()
     with progress(protocols.FOLDS) as tick:
-        probe = _fitted(named, card, seed, features[train], prepared.rows[train], tick)
+        probe = _fitted(named, make(tick=tick), features[train], prepared.rows[train])
     selection = {
         "method": named.selection,
         "chosen": probe.best_params_,
@@ -108,7 +133,7 @@ def _held_out(
 
 
 def _left_out(
-    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, seed: int, progress: Bar
+    card: TaskCard, prepared: Prepared, features: np.ndarray, named: Protocol, make: Callable, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
     groups = prepared.rows["group"].to_numpy()
@@ -117,7 +142,7 @@ def _left_out(
     with progress(len(names)) as tick:
         for name in names:
             out = groups == name
-            probe = _fitted(named, card, seed, features[~out], prepared.rows[~out])
+            probe = _fitted(named, make(), features[~out], prepared.rows[~out])
             found = probe.predict_scores(features[out])
             scores = np.empty((len(groups), found.shape[1])) if scores is None else scores
             scores[out], chosen[str(name)] = found, str(probe.best_params_)
@@ -126,12 +151,9 @@ def _left_out(
     return scores, {"method": method, "chosen": chosen, "path": []}
 
 
-def _fitted(
-    named: Protocol, card: TaskCard, seed: int, features: np.ndarray, rows: pd.DataFrame, tick: Tick = lambda n: None
-) -> Any:
+def _fitted(named: Protocol, probe: Any, features: np.ndarray, rows: pd.DataFrame) -> Any:
     """The protocol's probe, fitted on these rows; it is told which are the task's own for validation if it asks."""
     known = {"validation": (rows["split"] == "val").to_numpy()} if named.validates else {}
-    probe = protocols.probe(named, card, seed, tick)
     return probe.fit(features, rows["label"].to_numpy(), rows["group"].to_numpy(), **known)
 
 
@@ -176,10 +198,12 @@ def encoder_spec(
     layer: int,
     pooling: str,
     clip: str = "native",
+    store: Mapping | None = None,
 ) -> dict:
-    """What determines the numbers of a frozen-encoder record."""
+    """What determines the numbers of a frozen-encoder record; ``store``: the ``store_spec`` of its features, if that
+    is known already."""
     named = protocols.get(protocol, clip)
-    store = store_spec(encoder, prepared, named.clip)
+    store = store or store_spec(encoder, prepared, named.clip)
     return {
         **task_spec(card, prepared),
         "encoder": encoder.card.id,

@@ -90,8 +90,8 @@ def run_suite(
         protocols.probe(protocols.get(name, clip), registry.task_card(tasks[0]), 0)
     require_device(device)
     outcome = Outcome()
-    at_hand = _at_hand(encoders, skip_absent, outcome, say)
-    data = _tasks_at_hand(tasks, optional, root, on_bad_clip, outcome, progress, say)
+    at_hand = encoders_at_hand(encoders, skip_absent, outcome, say)
+    data = tasks_at_hand(tasks, optional, root, on_bad_clip, outcome, progress, say)
     there = records.load_all(out) if any(records.paths(out)) else []
     for card, prepared in data:
         require_one_data([r for r in there if r.spec["task"] == card.id], run.task_spec(card, prepared))
@@ -99,7 +99,7 @@ def run_suite(
         for name in floors.names(card):
             spec = run.control_spec(name, card, prepared, 0)
             _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
-    for asked in _with_controls(at_hand) if controls else at_hand:
+    for asked in with_controls(at_hand) if controls else at_hand:
         encoder = load_encoder(asked.id, asked.weights, device, precision)
         wanted = asked.wanted(encoder.card)
         for card, prepared in data:
@@ -118,7 +118,7 @@ def run_suite(
     return outcome
 
 
-def _tasks_at_hand(
+def tasks_at_hand(
     tasks: Sequence[str],
     optional: Collection[str],
     root: Path | None,
@@ -152,7 +152,7 @@ def _tasks_at_hand(
     return data
 
 
-def _at_hand(
+def encoders_at_hand(
     encoders: Sequence[EncoderChoice], skip_absent: bool, outcome: Outcome, say: Callable[[str], None]
 ) -> list[EncoderChoice]:
     """The encoders whose weights are there; the others are noted in ``outcome``, or raise ``MissingWeights``."""
@@ -174,7 +174,7 @@ def _at_hand(
     return out
 
 
-def _with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
+def with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
     """The encoders, each followed by its untrained twin, and the duration control, unless they are asked for."""
     out, asked = [], {choice.id for choice in encoders}
     for choice in encoders:
@@ -198,18 +198,25 @@ def _path(out: Path, spec: dict) -> Path:
     return records.path(out, spec["task"], records.key(spec))
 
 
+def is_done(target: Path, say: Callable[[str], None]) -> bool:
+    """Whether a record is there and whole; says what is wrong with one that is not."""
+    if not target.exists():
+        return False
+    try:
+        records.read(target)
+    except BadInput as error:
+        say(f"made again: {error}")
+        return False
+    return True
+
+
 def _keep(spec: dict, out: Path, outcome: Outcome, say: Callable[[str], None], make: Callable[[], Record]) -> None:
     """Makes and writes a record unless it is there and whole."""
     target = _path(out, spec)
     label = f"{spec['task']}  {spec['encoder']}  {spec['pooling']}  {spec['protocol']}"
-    if target.exists():
-        try:
-            records.read(target)
-        except BadInput as error:
-            say(f"made again: {error}")  # whatever is wrong with it, it is not done
-        else:
-            outcome.kept.append(target)
-            return
+    if is_done(target, say):
+        outcome.kept.append(target)
+        return
     record = make()
     outcome.made.append(records.write(record, out))
     test, main = run.headline(record.data["task"]), record.data["task"]["main_metric"]

@@ -103,7 +103,7 @@ def crossfit(
     """
     pooled = np.full((len(labels), *grid.shape, x.shape[0], grid.classes), FLOOR)
     masks = [out for out in (folds == fold for fold in range(folds.max() + 1)) if out.any()]
-    with workers(_side_by_side(x, designs.device, len(masks) + 1)) as pool:
+    with workers(_side_by_side(x, designs, len(masks) + 1)) as pool:
         whole = pool.submit(designs.of, x)
         running = {pool.submit(_fold, x, labels, out, grid, designs): out for out in masks}
         for done, future in enumerate(as_completed(running), start=1):
@@ -122,8 +122,8 @@ def crossfit(
     return pooled, refit
 
 
-def _side_by_side(x: np.ndarray, device: str, jobs: int) -> int:
-    return jobs if x.size > _WORTH_THREADS and device == "cpu" else 1
+def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
+    return min(jobs, designs.threads or jobs) if x.size > _WORTH_THREADS and designs.device == "cpu" else 1
 
 
 def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, designs: Designs) -> np.ndarray:

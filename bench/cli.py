@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cli_encoders, cli_reports, cli_tasks
+from bench import cli_encoders, cli_reports, cli_sweep, cli_tasks
 from bench.errors import NothingAsked, RespBenchError, UnknownId
 from bench.types import PRECISIONS
 
@@ -30,6 +30,7 @@ EPILOG = """examples:
   respbench fetch efficientat.mn04
   respbench check --all
   respbench run --suite quick --encoder fbank.stats efficientat.mn04:mean,freq --out runs/mine
+  respbench sweep --suite quick --encoder efficientat.mn04:mean,freq --layers all --out runs/sweep
   respbench leaderboard runs/mine
   respbench verify runs/mine
   respbench score --task sprsound.events2 predictions.csv
@@ -125,6 +126,11 @@ def build_parser() -> argparse.ArgumentParser:
     _root(run)
     _computing(run)
     _json(run)
+
+    sweep = _verb(verbs, "sweep", lambda a: cli_sweep.sweep(a, _agree), "many layers, poolings and seeds, and a report")
+    cli_sweep.arguments(sweep)
+    _root(sweep)
+    _computing(sweep)
 
     board = _verb(verbs, "leaderboard", leaderboard, "write and print the leaderboard of a results folder")
     board.add_argument("folder", type=Path)

@@ -13,6 +13,7 @@ import copy
 import hashlib
 import json
 import os
+import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 BATCH_S = 60.0  # seconds of audio in one forward pass at most
+TRIAL_S = 5.0  # time to try encoding for, before all is encoded
 STATS_CLIPS = 1000  # training clips that refit statistics: enough for BatchNorm, bounded for large corpora
 
 Want = tuple[int, str]  # (layer, pooling)
@@ -125,6 +127,25 @@ class FeatureStore:
         light = copy.copy(self)
         light.encoder = None
         return light
+
+    def width(self, want: Want) -> int | None:
+        """Features of a clip in what is stored; None where nothing is."""
+        shards = sorted(self._where(want).glob("*.npy"))
+        return int(np.load(shards[0], mmap_mode="r").shape[1]) if shards else None
+
+    def tried(self, wanted: Sequence[Want], seconds: float = 20.0) -> tuple[float, float]:
+        """(seconds of audio encoded, seconds that took) of a few recordings that are not stored yet; nothing is kept.
+        The first recording warms up and does not count, unless there is no other."""
+        taken = audio_s = 0.0
+        for i, unit in enumerate(self.missing(wanted)):
+            began = time.perf_counter()
+            self._unit(unit, wanted)
+            if i <= 1:
+                taken = audio_s = 0.0
+            taken, audio_s = taken + time.perf_counter() - began, audio_s + unit.seconds
+            if audio_s >= seconds or taken >= TRIAL_S:
+                break
+        return audio_s, taken
 
     def gather(self, want: Want) -> np.ndarray:
         """Features (N, P) float32 in the order of ``prepared.rows``. Raises ``KeyError`` for a unit not encoded."""

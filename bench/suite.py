@@ -95,10 +95,7 @@ def run_suite(
     there = records.load_all(out) if any(records.paths(out)) else []
     for card, prepared in data:
         require_one_data([r for r in there if r.spec["task"] == card.id], run.task_spec(card, prepared))
-    for card, prepared in data:
-        for name in floors.names(card):
-            spec = run.control_spec(name, card, prepared, 0)
-            _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
+    keep_floors(data, out, outcome, say)
     for asked in with_controls(at_hand) if controls else at_hand:
         encoder = load_encoder(asked.id, asked.weights, device, precision)
         wanted = asked.wanted(encoder.card)
@@ -116,6 +113,16 @@ def run_suite(
                 make = partial(run.evaluate_prepared, encoder, card, prepared, name, seed, clip=clip)
                 _keep(spec, out, outcome, say, partial(make, pooling=pooling, layer=layer, progress=progress))
     return outcome
+
+
+def keep_floors(
+    data: Sequence[tuple[TaskCard, Prepared]], out: Path, outcome: Outcome, say: Callable[[str], None]
+) -> None:
+    """Makes what is missing of the control rows that hear nothing."""
+    for card, prepared in data:
+        for name in floors.names(card):
+            spec = run.control_spec(name, card, prepared, 0)
+            _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
 
 
 def tasks_at_hand(

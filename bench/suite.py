@@ -205,25 +205,18 @@ def _path(out: Path, spec: dict) -> Path:
     return records.path(out, spec["task"], records.key(spec))
 
 
-def is_done(target: Path, say: Callable[[str], None]) -> bool:
-    """Whether a record is there and whole; says what is wrong with one that is not."""
-    if not target.exists():
-        return False
-    try:
-        records.read(target)
-    except BadInput as error:
-        say(f"made again: {error}")
-        return False
-    return True
-
-
 def _keep(spec: dict, out: Path, outcome: Outcome, say: Callable[[str], None], make: Callable[[], Record]) -> None:
     """Makes and writes a record unless it is there and whole."""
     target = _path(out, spec)
     label = f"{spec['task']}  {spec['encoder']}  {spec['pooling']}  {spec['protocol']}"
-    if is_done(target, say):
-        outcome.kept.append(target)
-        return
+    if target.exists():
+        try:
+            records.read(target)
+        except BadInput as error:
+            say(f"made again: {error}")  # whatever is wrong with it, it is not done
+        else:
+            outcome.kept.append(target)
+            return
     record = make()
     outcome.made.append(records.write(record, out))
     test, main = run.headline(record.data["task"]), record.data["task"]["main_metric"]

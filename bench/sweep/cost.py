@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import heapq
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from bench import run
 from bench.probe._design import Designs, standardise
 from bench.probe._path import _CELLS
 from bench.probe.linear import HALF_DECADES, WEIGHTS, LogisticPathCV
-from bench.provenance import peak_memory_mb
+from bench.provenance import peak_memory_mb, stamp
 from bench.sweep.plan import Job, width
 
 CANDIDATES = len(HALF_DECADES) * len(WEIGHTS)
@@ -37,13 +39,15 @@ MODELLED = ("linear", "knn", "fewshot-")
 @dataclass(frozen=True)
 class Rates:
     """Seconds on one core of this machine: ``design`` per row · feature², ``solve`` per row · feature · candidate ·
-    logit and ``start`` per fold, ``score`` per predicted clip, ``rest`` per record."""
+    logit and ``start`` per fold, ``score`` per predicted clip, ``rest`` per record;
+    ``process`` until a process has imported everything."""
 
     design: float
     solve: float
     start: float
     score: float
-    rest: float = 0.08
+    rest: float
+    process: float
 
     @classmethod
     def measured(cls) -> Rates:
@@ -58,7 +62,9 @@ class Rates:
         gram = _timed(lambda: Designs(threads=1).of(z))
         design = gram / (max(LARGE) * min(LARGE) ** 2)
         solve = max((seconds[1] - seconds[0] - gram) / (fold[1] - fold[0]), 1e-12)
-        return cls(design, solve, max(seconds[0] - solve * fold[0], 0.0), _scoring() / (2 * SMALL[0]))
+        start = max(seconds[0] - solve * fold[0], 0.0)
+        rest = _timed(partial(stamp, "cpu", 0.0)) * 2  # the other half: files, tables
+        return cls(design, solve, start, _scoring() / (2 * SMALL[0]), rest, _importing())
 
 
 @dataclass(frozen=True)
@@ -117,14 +123,14 @@ def _memory_mb(n: int, d: int, designs: int, max_bytes: int, threads: int, jobs:
     return (features * 2 + held + threads * fold) / 1e6
 
 
-def together(needs: Sequence[Need], workers: int) -> tuple[float, float]:
+def together(needs: Sequence[Need], workers: int, rates: Rates) -> tuple[float, float]:
     """(seconds, MB) of units taken longest first by ``workers`` processes, this one's memory included."""
     free = [0.0] * max(1, workers)
     for seconds in sorted((each.seconds for each in needs), reverse=True):
         heapq.heappush(free, heapq.heappop(free) + seconds)
     largest = sum(sorted((each.memory_mb for each in needs), reverse=True)[:workers])
     apart = 0.0 if workers == 1 else workers * _WORKER_MB
-    return max(free), peak_memory_mb() + largest + apart
+    return max(free) + (rates.process if workers > 1 else 0.0), peak_memory_mb() + largest + apart
 
 
 def cores() -> int:
@@ -144,6 +150,12 @@ def _clips(n: int, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     y, groups = np.arange(n) % _CLASSES, rng.integers(0, _GROUPS, n)
     x = rng.normal(size=(n, d)) + 0.3 * rng.normal(size=(_CLASSES, d))[y] + 0.4 * rng.normal(size=(_GROUPS, d))[groups]
     return ((x * np.arange(1, d + 1) ** -0.5) @ rng.normal(size=(d, d))).astype(np.float32), y, groups
+
+
+def _importing() -> float:
+    """Seconds until another process of this Python has imported what a probe needs."""
+    command = [sys.executable, "-c", "import torch, sklearn.linear_model, pandas"]
+    return _timed(partial(subprocess.run, command, check=False, capture_output=True))
 
 
 def _scoring() -> float:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench import metrics
 from bench.ranking import row_names
-from bench.sweep.numbers import best_of, curves
+from bench.sweep.numbers import chosen_point, curves
 from bench.types import Record
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def _planned(merged: pd.DataFrame, found: Sequence[Record], differences: pd.Data
             ]
         )
         out[_file("path", task, protocol)] = _digest(text), lambda t=task, o=own: paths(t, o, labels)
-    if len(differences):
-        shown_rows = differences[["task", "encoder", "layer", "pooling", "value", "low", "high"]]
-        out["poolings.png"] = _digest(shown_rows), lambda: poolings(differences)
+    if len(last := last_layers(differences)):
+        columns = ["task", "encoder", "layer", "pooling", "minus", "value", "low", "high"]
+        out["poolings.png"] = _digest(last[columns]), lambda: poolings(last)
     return out
 
 
@@ -112,8 +112,8 @@ def paths(task: str, own: Sequence[Record], labels: Mapping[str, str]) -> Figure
     fig, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, sharex=True, sharey=True)
     for axis in axes.flat[len(encoders) :]:
         axis.set_visible(False)
+    series: dict[tuple, int] = {}
     for axis, encoder in zip(axes.flat, encoders):
-        series: dict[tuple, int] = {}
         for record in (r for r in own if labels[r.key] == encoder):
             found = curves(record.selection)
             for label in sorted({of for of, _ in found}, key=str):
@@ -123,14 +123,22 @@ def paths(task: str, own: Sequence[Record], labels: Mapping[str, str]) -> Figure
                 for style, (weight, curve) in zip(_STYLES, part.items()):
                     name = ", ".join(filter(None, (record.spec["pooling"], label, weight)))
                     axis.plot(*zip(*curve), style, color=colour, lw=1.2, label=name)
-                weight, at = best_of(part)
-                axis.plot(*part[weight][at], "o", color=colour, ms=6, mec="black")
+                curve, at = chosen_point(record.selection, label)
+                axis.plot(*curve[at], "o", color=colour, ms=6, mec="black")
         axis.set(xscale="log", title=encoder, xlabel="C")
         axis.title.set_fontsize(9)
         axis.legend(fontsize=7, frameon=False)
     axes[0, 0].set_ylabel(f"out of fold: {metrics.get(own[0].data['task']['main_metric']).title}")
     fig.suptitle(f"{task}, training clips only; o: chosen", fontsize=10)
     return fig
+
+
+def last_layers(differences: pd.DataFrame) -> pd.DataFrame:
+    """The differences at each encoder's last layer, in metrics that are fractions."""
+    if differences.empty:
+        return differences
+    share = differences["metric"].map(lambda name: metrics.get(name).unit == "%")
+    return differences[(differences["layer"] == -1) & share]
 
 
 def poolings(differences: pd.DataFrame) -> Figure:
@@ -143,9 +151,9 @@ def poolings(differences: pd.DataFrame) -> Figure:
     span = 100 * part[["low", "high"]].to_numpy(float)
     axis.hlines(at, span[:, 0], span[:, 1], color=_COLOURS[0], lw=1.4)
     axis.plot(100 * part["value"], at, "o", color=_COLOURS[0], ms=4)
-    text = [f"{r.encoder} layer {r.layer}, {r.task}: {r.pooling} − {r.minus}" for r in part.itertuples()]
+    text = [f"{r.encoder}, {r.task}: {r.pooling} − {r.minus}" for r in part.itertuples()]
     axis.set_yticks(at, text, fontsize=7)
-    axis.set_xlabel("difference of the main metric (points), 95 % interval by patient bootstrap, paired")
+    axis.set_xlabel("difference of the main metric in points, last layer")
     axis.set_ylim(-0.7, len(part) - 0.3)
     return fig
 
@@ -175,7 +183,7 @@ def _digest(rows: pd.DataFrame) -> str:
 def _save(figure: Figure, path: Path, digest: str) -> None:
     buffer = io.BytesIO()
     figure.tight_layout()
-    figure.savefig(buffer, dpi=DPI, format="png", metadata={"Software": None, "Comment": digest})
+    figure.savefig(buffer, dpi=DPI, format="png", bbox_inches="tight", metadata={"Software": None, "Comment": digest})
     _pyplot().close(figure)
     path.write_bytes(buffer.getvalue())
 

@@ -78,7 +78,8 @@ class Grid:
             check_keys(table, ENCODER_KEYS, f"{where}: encoder")
         members = _members(suite) if suite else ()
         for name in settings.get("protocols", ()):
-            protocols.get(name, settings.get("clip", "native"))
+            if protocols.get(name, settings.get("clip", "native")).kind == "control":
+                raise UnknownId("protocol of a probe", name, [n for n in protocols.PROTOCOLS if n != name])
         for task in named:
             registry.task_card(task)
         shared = {f.name for f in dataclasses.fields(cls)} - {"tasks", "encoders", "optional", "protocols", "seeds"}
@@ -127,9 +128,11 @@ def check_keys(settings: Mapping[str, Any], known: Mapping[str, str], where: str
 
 def wanted(asked: EncoderChoice, card: EncoderCard) -> list[tuple[int, str]]:
     """Every (layer, pooling) asked for, of the encoder as built; ``published`` has no layers and is taken once."""
-    poolings = asked.poolings or (card.default_pooling,)
-    pairs = [(p, layer) for p in poolings for layer in ((None,) if p == "published" else asked.layers or (None,))]
-    return list(dict.fromkeys(run.choice(card, *pair) for pair in pairs))
+    wants = []
+    for pooling in asked.poolings or (card.default_pooling,):
+        each = [run.choice(card, pooling, layer) for layer in asked.layers or (None,)]
+        wants += [run.choice(card, pooling, None)] if pooling == "published" else each
+    return list(dict.fromkeys(wants))
 
 
 def layers_of(text: Sequence[str]) -> str | list[int]:

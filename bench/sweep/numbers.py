@@ -62,7 +62,7 @@ def chosen(selection: Mapping) -> dict:
         "near_high": np.nan,
     }
     labels = sorted({label for label, _ in found}, key=str)
-    parts = [_sensitivity({weight: c for (of, weight), c in found.items() if of == label}) for label in labels]
+    parts = [_sensitivity(*chosen_point(selection, label)) for label in labels]
     if parts:
         out["out_of_fold"] = round(float(np.mean([part["out_of_fold"] for part in parts])), 6)
         out["neighbour_fall"] = round(max(part["neighbour_fall"] for part in parts), 6)
@@ -86,16 +86,14 @@ def strength_name(selection: Mapping) -> str | None:
     return next((name for name in ("C", "alpha") if path and name in path[0]), None)
 
 
-def best_of(found: Mapping[object, Curve]) -> tuple[object, int]:
-    """(class weight, position on its curve) of the highest score; ties as the probe breaks them are not told apart."""
-    weight = max(found, key=lambda name: max(score for _, score in found[name]))
-    scores = [score for _, score in found[weight]]
-    return weight, scores.index(max(scores))
+def chosen_point(selection: Mapping, label: str | None) -> tuple[Curve, int]:
+    """(the curve of the class weight chosen, the position on it of the strength chosen), of one label."""
+    found, prefix = selection["chosen"], "" if label is None else f"{label} "
+    curve = curves(selection)[label, found.get(f"{prefix}class_weight")]
+    return curve, [c for c, _ in curve].index(found[f"{prefix}{strength_name(selection)}"])
 
 
-def _sensitivity(found: Mapping[object, Curve]) -> dict[str, float]:
-    weight, at = best_of(found)
-    curve = found[weight]
+def _sensitivity(curve: Curve, at: int) -> dict[str, float]:
     best = curve[at][1]
     beside = [curve[i][1] for i in (at - 1, at + 1) if 0 <= i < len(curve)]
     low = high = at

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from bench import clips, records, run, suite
 from bench.encoders import load_encoder, require_device
+from bench.errors import BadInput
 from bench.features import FeatureStore, Want
 from bench.manifest import TRAIN, Prepared
 from bench.progress import Progress, silent
 from bench.ranking import require_one_data
 from bench.suite import EncoderChoice, Outcome
 from bench.sweep.grid import Grid, wanted
-from bench.types import Encoder, EncoderCard, TaskCard
+from bench.types import Encoder, EncoderCard, Record, TaskCard
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +109,9 @@ def plan(
     made = Plan()
     at_hand = suite.encoders_at_hand(grid.encoders, grid.skip_absent, made.outcome, say)
     made.data = suite.tasks_at_hand(grid.tasks, grid.optional, root, grid.on_bad_clip, made.outcome, progress, say)
-    there = records.load_all(out) if any(records.paths(out)) else []
+    there = _there(out, say)
     for card, prepared in made.data:
-        require_one_data([r for r in there if r.spec["task"] == card.id], run.task_spec(card, prepared))
+        require_one_data([r for r in there.values() if r.spec["task"] == card.id], run.task_spec(card, prepared))
     for asked in suite.with_controls(at_hand) if grid.controls else at_hand:
         encoder = load_encoder(asked.id, asked.weights, grid.device, grid.precision)
         wants = wanted(asked, encoder.card)
@@ -119,7 +120,7 @@ def plan(
             source = Source.of(encoder, store, card, prepared, grid.device)
             own = {key: job for key, job in _jobs(grid, encoder, source, store.spec, wants) if key not in made.asked}
             made.asked |= own
-            done = {key for key in own if suite.is_done(records.path(out, card.id, key), say)}
+            done = own.keys() & there.keys()
             made.outcome.kept += [records.path(out, card.id, key) for key in sorted(done)]
             todo = [job for key, job in own.items() if key not in done]
             made.jobs += todo
@@ -128,6 +129,17 @@ def plan(
                 count = sum(len(unit.rows) for unit in missing)
                 made.encodings.append(Encoding(asked, source, needed, count, sum(u.seconds for u in missing)))
     return made
+
+
+def _there(out: Path, say: Callable[[str], None]) -> dict[str, Record]:
+    """{key: record} of what is in a results folder and whole; says what is wrong with the others."""
+    found = {}
+    for path in records.paths(out):
+        try:
+            found[path.stem] = records.read(path)
+        except BadInput as error:
+            say(f"not counted as done: {error}")
+    return found
 
 
 def _jobs(grid: Grid, encoder: Encoder, source: Source, store: Mapping, wants: list[Want]) -> Iterator[tuple[str, Job]]:

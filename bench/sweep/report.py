@@ -16,6 +16,7 @@ from bench.sweep.context import FOLDER, Context
 from bench.sweep.tables import (
     at_a_glance,
     encoder_section,
+    encoder_table,
     layer_table,
     oracle_tables,
     pooling_table,
@@ -108,14 +109,14 @@ def _markdown(
     parts = [f"# {context.title}", f"**{DISCLAIMER}**", "\n\n".join(remarks(by_task))]
     if context.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in context.commands))
-    parts += [_scope(table, context), "## How to read it", _READING]
+    parts += [_scope(found, context), "## How to read it", _READING]
     if context.notes:
         parts += ["## Findings", "\n".join(f"- {note}" for note in context.notes)]
-    parts += ["## Data", task_table(by_task), "## At a glance", at_a_glance(merged)]
+    parts += ["## Data and encoders", task_table(by_task), encoder_table(found), "## At a glance", at_a_glance(merged)]
     for encoder, part in merged.groupby("encoder", sort=True):
         parts += encoder_section(encoder, part, [name for name in drawn if name.startswith("heat-")])
     parts += _when("Layers", layer_table(numbers.chosen_layers(merged)))
-    parts += _when("Poolings", pooling_table(differences, "poolings.png"))
+    parts += _when("Poolings", pooling_table(differences, [name for name in drawn if name == "poolings.png"]))
     parts += _when("Seeds", seed_table(merged))
     parts += _when("Sensitivity to C", selection_table(table, [name for name in drawn if name.startswith("path-")]))
     if scores is not None:
@@ -125,11 +126,14 @@ def _markdown(
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _scope(table: pd.DataFrame, context: Context) -> str:
-    versions = sorted({f"`{p}` version {v}" for p, v in zip(table["protocol"], table["protocol_version"])})
-    seeds = ", ".join(map(str, sorted(table["seed"].unique())))
-    missing = len(context.keys) - len(table)
-    line = f"{len(table)} records; protocols {', '.join(versions)}; seeds {seeds}."
+def _scope(found: Sequence[Record], context: Context) -> str:
+    """Which records these are."""
+    versions = sorted({f"`{r.spec['protocol']}` version {r.spec['protocol_version']}" for r in found})
+    clips = sorted({f"`{r.spec['clip']}`" for r in found})
+    seeds = sorted({r.spec["seed"] for r in found})
+    missing = len(context.keys) - len(found)
+    line = f"{len(found)} records; protocols {', '.join(versions)}; clip policy {', '.join(clips)}; seeds "
+    line += f"{', '.join(map(str, seeds))}."
     return line + (f" **{missing} records of the grid are missing.**" if missing else "")
 
 

@@ -57,18 +57,20 @@ def sweep(
     title: str | None = None,
     notes: Sequence[str] = (),
     command: str = "",
+    rates: cost.Rates | None = None,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
 ) -> Swept:
     """Makes what is missing of the grid's records in ``out``, and the report below ``out/sweep``.
 
-    ``workers`` processes (default: one for each core) work on them. What goes wrong with one job is in ``failed`` and
-    stops no other. ``with_oracle`` adds the scores that choosing on test would give, beside the records. Raises as
-    ``bench.sweep.plan``, and ``BadInput`` where a worker dies.
+    ``workers`` processes work on them, by default one for each core where there is enough to do. What goes wrong with
+    one job is in ``failed`` and stops no other. ``with_oracle`` adds the scores that choosing on test would give,
+    beside the records. ``rates``: what this machine does, measured if not given. Raises as ``bench.sweep.plan``, and
+    ``BadInput`` where a worker dies.
     """
     made = plan(grid, out, root, progress, say)
     result = Swept(kept=list(made.outcome.kept), todo=len(made.jobs), workers=workers or cost.cores())
-    todo = _predicted(made, grid, result)
+    todo = _predicted(made, grid, workers, result, rates)
     say(told(result))
     if estimate_only:
         return result
@@ -112,15 +114,21 @@ def told(result: Swept) -> str:
     return line + (f"; {result.unknown} jobs of protocols without a cost model not counted" if result.unknown else "")
 
 
-def _predicted(made: Plan, grid: Grid, result: Swept) -> list[Unit]:
-    """The units to do; what they will need is put into ``result``."""
+def _predicted(made: Plan, grid: Grid, asked: int | None, result: Swept, rates: cost.Rates | None) -> list[Unit]:
+    """The units to do, for the number of processes ``asked`` for or the quickest; what they will need is put into
+    ``result``."""
     if not made.jobs:
         return []
-    rates = cost.Rates.measured()
-    todo = units(made.jobs, rates, result.workers)
-    result.workers = min(result.workers, len(todo))
+    rates = rates or cost.Rates.measured()
+    # processes take seconds to start: where nobody asked for them, they must be worth it
+    options = [result.workers] if asked else sorted({1, result.workers})
+    planned = []
+    for workers in options:
+        parts = units(made.jobs, rates, workers)
+        used = min(workers, len(parts))
+        planned.append((*cost.together([unit.need for unit in parts], used, rates), used, parts))
+    solve_s, result.predicted_mb, result.workers, todo = min(planned, key=lambda option: option[0])
     result.unknown = sum(not job.spec["protocol"].startswith(cost.MODELLED) for job in made.jobs)
-    solve_s, result.predicted_mb = cost.together([unit.need for unit in todo], result.workers)
     result.clips = sum(each.clips for each in made.encodings)
     result.encode_s = sum(_encoding_s(each, grid) for each in made.encodings)
     result.predicted_s = solve_s + result.encode_s

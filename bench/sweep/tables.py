@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench import metrics, run
+from bench.ranking import row_names
 from bench.sweep.numbers import NEAR
 from bench.tables import BLANK, amount, markdown, missing, signed
 from bench.types import Record
@@ -28,6 +29,18 @@ def task_table(by_task: Mapping[str, Sequence[Record]]) -> str:
         )
     header = ["task", "headline test", "metric", "state", "clips", "groups", "version", "data", "licence"]
     return markdown(header, rows, right=(4, 5, 6))
+
+
+def encoder_table(found: Sequence[Record]) -> str:
+    """Every encoder with what its numbers depend on."""
+    names, rows = row_names(found), {}
+    for record in found:
+        spec, data = record.spec, record.data
+        marks = "; ".join(data["marks"]) or BLANK
+        version, weights, licence = spec["encoder_version"], spec["weights"][:12], data["weights_licence"] or BLANK
+        rows[names[record.key]] = [data.get("parity", "none"), version, f"`{weights}`", licence, marks]
+    header = ["encoder", "parity", "version", "weights", "licence", "marks"]
+    return markdown(header, [[name, *row] for name, row in sorted(rows.items())], right=(2,))
 
 
 def at_a_glance(merged: pd.DataFrame) -> str:
@@ -86,7 +99,7 @@ def layer_table(chosen: pd.DataFrame) -> str:
     return caption + "\n\n" + markdown(header, rows, right=(3, 4, 6))
 
 
-def pooling_table(differences: pd.DataFrame, figure: str) -> str:
+def pooling_table(differences: pd.DataFrame, drawn: Sequence[str]) -> str:
     """Differences between poolings at the last layer."""
     if differences.empty:
         return ""
@@ -101,7 +114,8 @@ def pooling_table(differences: pd.DataFrame, figure: str) -> str:
         "Main metric of the headline test at the last layer, paired clip by clip, 95 % interval by patient bootstrap; "
         "p of each comparison by itself. `poolings.csv` has every layer."
     )
-    return "\n\n".join([caption, markdown(header, rows, right=range(4, 9)), f"![poolings]({figure})"])
+    figures = (f"![poolings]({name})" for name in drawn)
+    return "\n\n".join([caption, markdown(header, rows, right=range(4, 9)), *figures])
 
 
 def seed_table(merged: pd.DataFrame) -> str:

@@ -114,7 +114,7 @@ class FeatureStore:
                         parts[want].append(values)
                     tick(len(unit.rows))
                 for want, values in parts.items():
-                    self._save(want, chunk, np.concatenate(values))
+                    self.save(want, chunk, np.concatenate(values))
         return sum(len(unit.rows) for unit in todo)
 
     def missing(self, wanted: Sequence[Want]) -> list[clips.Unit]:
@@ -225,7 +225,8 @@ class FeatureStore:
                 shard, values = path, np.load(path, mmap_mode="r")
             yield list(unit.rows), values[first : first + count]
 
-    def _save(self, want: Want, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
+    def save(self, want: Want, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
+        """Stores features (clips, P) of recordings, in their order, as one shard."""
         chunk = list(chunk)
         name = hashlib.sha256("".join(unit.key for unit in chunk).encode()).hexdigest()[:20]
         folder = self._where(want)

@@ -118,7 +118,7 @@ def plan(
         for card, prepared in made.data:
             store = FeatureStore(encoder, prepared, grid.clip)
             source = Source.of(encoder, store, card, prepared, grid.device)
-            own = {key: job for key, job in _jobs(grid, encoder, source, store.spec, wants) if key not in made.asked}
+            own = {key: job for key, job in jobs_of(grid, encoder, source, store.spec, wants) if key not in made.asked}
             made.asked |= own
             done = own.keys() & there.keys()
             made.outcome.kept += [records.path(out, card.id, key) for key in sorted(done)]
@@ -142,7 +142,9 @@ def _there(out: Path, say: Callable[[str], None]) -> dict[str, Record]:
     return found
 
 
-def _jobs(grid: Grid, encoder: Encoder, source: Source, store: Mapping, wants: list[Want]) -> Iterator[tuple[str, Job]]:
+def jobs_of(
+    grid: Grid, encoder: Encoder, source: Source, store: Mapping, wants: list[Want]
+) -> Iterator[tuple[str, Job]]:
     """(key, job) of every combination on one encoder and data; ``store`` is the spec of the features."""
     for want in wants:
         for name in grid.protocols:

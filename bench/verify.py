@@ -37,7 +37,7 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
                 problems.append(str(error))
             tick(1)
     problems += _disagreements(found)
-    if not problems and (folder / "sweep").is_dir():
+    if not problems and (folder / sweep.FOLDER / sweep.FILE).exists():
         problems += sweep.stale(folder)
     return len(listed), problems + ([] if problems else _verify_board(found, folder))
 

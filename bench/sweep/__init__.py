@@ -5,8 +5,9 @@ stands below ``<out>/sweep`` is made from them (``sweep.md``, ``sweep.csv``, fig
 holds scores chosen on test to show how much that flatters, and which nothing else reads.
 """
 
+from bench.sweep.context import FILE, FOLDER
 from bench.sweep.grid import Grid
 from bench.sweep.report import stale, write
 from bench.sweep.run import Swept, sweep
 
-__all__ = ["Grid", "Swept", "stale", "sweep", "write"]
+__all__ = ["FILE", "FOLDER", "Grid", "Swept", "stale", "sweep", "write"]

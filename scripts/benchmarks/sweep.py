@@ -12,6 +12,7 @@ is not solving, more than 4 GB is needed, or the total exceeds 1.2 times the sum
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -172,12 +173,12 @@ def judged(jobs: list[Job], alone: dict[str, float], done: list, total: float, w
     failed = {name: why for each in done for name, why in each.failed.items()}
     probe_s, busy_s = sum(each.probe_s for each in done), sum(each.seconds for each in done)
     by_process: dict[int, float] = {}
-    for each in done:
+    for each in (each for each in done if each.process != os.getpid()):
         by_process[each.process] = max(by_process.get(each.process, 0.0), each.memory_mb)
     expected = sum(alone[job.spec["pooling"]] for job in jobs)
     found = {
         "not solving": 1 - probe_s / (total * min(workers, len(done))),
-        "memory": own_mb + (sum(by_process.values()) if workers > 1 else 0.0),
+        "memory": own_mb + sum(by_process.values()),
         "ratio": total / expected,
     }
     cells = len(jobs) * 6

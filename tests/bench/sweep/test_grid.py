@@ -94,3 +94,8 @@ def test_flags_go_before_the_file():
     settings = cli_sweep.merged(cli.build_parser().parse_args(flags))
     assert settings["encoder"] == [{"id": "mfcc.stats", "poolings": ["mean", "[mean,std]"]}]
     assert Grid.of(settings).encoders[0].layers == (-1,)
+
+
+def test_the_recipe_of_the_committed_sweep_is_a_grid():
+    grid = Grid.of(read(RECIPE.with_name("results.toml")))
+    assert len(grid.tasks) == 6 and grid.encoders[0].id == "efficientat.mn04"

@@ -102,9 +102,10 @@ def plan(
     root: Path | None = None,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
+    all_features: bool = False,
 ) -> Plan:
-    """The jobs of a grid. Data, ids, weights and device are checked, nothing is computed. Raises as
-    ``bench.suite.run_suite``."""
+    """The jobs of a grid. Data, ids, weights and device are checked, nothing is computed. With ``all_features`` those
+    of jobs that are done are needed too. Raises as ``bench.suite.run_suite``."""
     require_device(grid.device)
     made = Plan()
     at_hand = suite.encoders_at_hand(grid.encoders, grid.skip_absent, made.outcome, say)
@@ -124,7 +125,7 @@ def plan(
             made.outcome.kept += [records.path(out, card.id, key) for key in sorted(done)]
             todo = [job for key, job in own.items() if key not in done]
             made.jobs += todo
-            needed = tuple(dict.fromkeys(job.want for job in todo))
+            needed = tuple(dict.fromkeys(job.want for job in (own.values() if all_features else todo)))
             if missing := store.missing(needed):
                 count = sum(len(unit.rows) for unit in missing)
                 made.encodings.append(Encoding(asked, source, needed, count, sum(u.seconds for u in missing)))

@@ -68,7 +68,7 @@ def sweep(
     beside the records. ``rates``: what this machine does, measured if not given. Raises as ``bench.sweep.plan``, and
     ``BadInput`` where a worker dies.
     """
-    made = plan(grid, out, root, progress, say)
+    made = plan(grid, out, root, progress, say, all_features=with_oracle)
     result = Swept(kept=list(made.outcome.kept), todo=len(made.jobs), workers=workers or cost.cores())
     todo = _predicted(made, grid, workers, result, rates)
     say(told(result))
@@ -92,13 +92,13 @@ def sweep(
     context.add(list(made.asked), made.outcome, command, title, notes)
     context.write(out)
     if with_oracle:
-        _oracle(made, out, grid, progress)
+        _oracle(made, out, progress)
     result.files = report.write(out)
     return result
 
 
-def _oracle(made: Plan, out: Path, grid: Grid, progress: Progress) -> None:
-    """The oracle scores of every record of the sweep that is there; features that were deleted are made again."""
+def _oracle(made: Plan, out: Path, progress: Progress) -> None:
+    """Writes the oracle scores of every record of the sweep that is there."""
     there = [job for key, job in made.asked.items() if records.path(out, job.spec["task"], key).exists()]
     oracle.write(there, out, progress)
 

@@ -165,6 +165,14 @@ def test_the_oracle_flatters_and_stays_beside_the_records(made):
     assert not any("oracle" in json.dumps(dict(record.selection) | dict(record.data)) for record in found.values())
 
 
+def test_an_oracle_may_be_asked_for_when_the_features_are_gone(made, simulated, tmp_path, monkeypatch):
+    out = shutil.copytree(made[0], tmp_path / "copy")
+    (out / "sweep" / "oracle.csv").unlink()
+    monkeypatch.setenv("RESPBENCH_CACHE", str(tmp_path / "empty"))
+    again = sweep.sweep(GRID, out, root=simulated, with_oracle=True, rates=RATES)
+    assert again.todo == 0 and oracle.read(out).equals(oracle.read(made[0]))
+
+
 def test_a_report_that_is_not_its_records_is_found(made, tmp_path):
     out = shutil.copytree(made[0], tmp_path / "copy")
     assert verify.verify(out) == (4, []) and report.stale(out) == []

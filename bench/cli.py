@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cli_encoders, cli_reports, cli_tasks
+from bench import cli_encoders, cli_reports, cli_sweep, cli_tasks
 from bench.errors import NothingAsked, RespBenchError, UnknownId
 from bench.types import PRECISIONS
 
@@ -30,6 +30,7 @@ EPILOG = """examples:
   respbench fetch efficientat.mn04
   respbench check --all
   respbench run --suite quick --encoder fbank.stats efficientat.mn04:mean,freq --out runs/mine
+  respbench sweep --suite quick --encoder efficientat.mn04:mean,freq --layers all --out runs/sweep
   respbench leaderboard runs/mine
   respbench verify runs/mine
   respbench score --task sprsound.events2 predictions.csv
@@ -126,6 +127,11 @@ def build_parser() -> argparse.ArgumentParser:
     _computing(run)
     _json(run)
 
+    sweep = _verb(verbs, "sweep", lambda a: cli_sweep.sweep(a, _agree), "many layers, poolings and seeds, and a report")
+    cli_sweep.arguments(sweep)
+    _root(sweep)
+    _computing(sweep)
+
     board = _verb(verbs, "leaderboard", leaderboard, "write and print the leaderboard of a results folder")
     board.add_argument("folder", type=Path)
     board.add_argument("--note", action="append", default=[], help="add a remark to the board's notes (repeatable)")
@@ -138,11 +144,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     ood = _verb(verbs, "ood", lambda a: cli_reports.ood(a, _agree), "train on one corpus, test on another: a report")
     cli_reports.ood_arguments(ood)
-    _root(ood)
-    _device(ood)
-    _precision(ood)
-    _licence(ood)
-    _bad_clips(ood)
+    for common in (_root, _device, _precision, _licence, _bad_clips):
+        common(ood)
 
     columns = "clip_id,y_true,y_pred[,s_0,…][,duration_s]"
     score = _verb(verbs, "score", cli_reports.score, f"score a prediction file ({columns})")

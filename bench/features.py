@@ -9,9 +9,11 @@ make the same shard write the same bytes under the same name.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
+import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 BATCH_S = 60.0  # seconds of audio in one forward pass at most
+TRIAL_S = 5.0  # time to try encoding for, before all is encoded
 STATS_CLIPS = 1000  # training clips that refit statistics: enough for BatchNorm, bounded for large corpora
 
 Want = tuple[int, str]  # (layer, pooling)
@@ -97,8 +100,7 @@ class FeatureStore:
     def encode(self, wanted: Sequence[Want], progress: Progress = silent) -> int:
         """Number of clips encoded: those of which some wanted (layer, pooling) is not stored yet."""
         wanted = list(dict.fromkeys(wanted))
-        stored = [self._index(want).keys() for want in wanted]
-        todo = [unit for unit in self.units if not all(unit.key in keys for keys in stored)]
+        todo = self.missing(wanted)
         if not todo:
             return 0
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -112,8 +114,38 @@ class FeatureStore:
                         parts[want].append(values)
                     tick(len(unit.rows))
                 for want, values in parts.items():
-                    self._save(want, chunk, np.concatenate(values))
+                    self.save(want, chunk, np.concatenate(values))
         return sum(len(unit.rows) for unit in todo)
+
+    def missing(self, wanted: Sequence[Want]) -> list[clips.Unit]:
+        """The recordings of which some wanted (layer, pooling) is not stored."""
+        stored = [self._index(want).keys() for want in wanted]
+        return [unit for unit in self.units if not all(unit.key in keys for keys in stored)]
+
+    def reader(self) -> FeatureStore:
+        """The same store without its encoder, for ``gather`` and ``export`` alone: light enough for other processes."""
+        light = copy.copy(self)
+        light.encoder = None
+        return light
+
+    def width(self, want: Want) -> int | None:
+        """Features of a clip in what is stored; None where nothing is."""
+        shards = sorted(self._where(want).glob("*.npy"))
+        return int(np.load(shards[0], mmap_mode="r").shape[1]) if shards else None
+
+    def tried(self, wanted: Sequence[Want], seconds: float = 20.0) -> tuple[float, float]:
+        """(seconds of audio encoded, seconds that took) of a few recordings that are not stored yet; nothing is kept.
+        The first recording warms up and does not count, unless there is no other."""
+        taken = audio_s = 0.0
+        for i, unit in enumerate(self.missing(wanted)):
+            began = time.perf_counter()
+            self._unit(unit, wanted)
+            if i <= 1:
+                taken = audio_s = 0.0
+            taken, audio_s = taken + time.perf_counter() - began, audio_s + unit.seconds
+            if audio_s >= seconds or taken >= TRIAL_S:
+                break
+        return audio_s, taken
 
     def gather(self, want: Want) -> np.ndarray:
         """Features (N, P) float32 in the order of ``prepared.rows``. Raises ``KeyError`` for a unit not encoded."""
@@ -193,7 +225,8 @@ class FeatureStore:
                 shard, values = path, np.load(path, mmap_mode="r")
             yield list(unit.rows), values[first : first + count]
 
-    def _save(self, want: Want, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
+    def save(self, want: Want, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
+        """Stores features (clips, P) of recordings, in their order, as one shard."""
         chunk = list(chunk)
         name = hashlib.sha256("".join(unit.key for unit in chunk).encode()).hexdigest()[:20]
         folder = self._where(want)

@@ -49,10 +49,10 @@ def sources(card: EncoderCard, want: Want, reads: str) -> list[Want]:
     return [want, (layer, "mean")] if reads == "tokens" else [want]  # the mean's width is a token's
 
 
-def features(store: FeatureStore, want: Want, named: Protocol) -> np.ndarray:
+def features(store: FeatureStore, card: EncoderCard, want: Want, named: Protocol) -> np.ndarray:
     """Float32 in the order of the rows: (N, D) of a clip, (N, T, D) of tokens, (N, L, D) of layers, the first layer
     first. Raises ``BadInput`` for layers of different widths."""
-    found = [store.gather(source) for source in sources(store.encoder.card, want, named.reads)]
+    found = [store.gather(source) for source in sources(card, want, named.reads)]
     if named.reads == "tokens":
         tokens, mean = found
         return tokens.reshape(len(tokens), -1, mean.shape[1])
@@ -61,5 +61,5 @@ def features(store: FeatureStore, want: Want, named: Protocol) -> np.ndarray:
     if len({values.shape[1] for values in found}) > 1:
         widths = ", ".join(str(values.shape[1]) for values in found)
         problem = f"its layers are of different widths ({widths}) and have no weighted sum"
-        raise BadInput(store.encoder.card.id, problem, "take an encoder whose layers are alike, as a transformer's")
+        raise BadInput(card.id, problem, "take an encoder whose layers are alike, as a transformer's")
     return np.stack(found, axis=1)

@@ -10,8 +10,9 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,16 @@ from bench import floors, kinds, provenance, records, stats
 from bench import protocol as protocols
 from bench.areas import duration_strata
 from bench.errors import BadInput
-from bench.features import FeatureStore, store_spec
+from bench.features import FeatureStore
+from bench.identity import control_spec, encoder_spec
 from bench.inputs import choice, features, sources
 from bench.manifest import TRAIN, Prepared, prepare
 from bench.metrics import MATCHED, Roles
 from bench.progress import Progress, Tick, silent
 from bench.types import Encoder, EncoderCard, Protocol, Record, Task, TaskCard
+
+if TYPE_CHECKING:
+    from bench.probe._design import Designs
 
 Bar = Callable[[int], AbstractContextManager[Tick]]
 CONTROL_ENCODERS = ("meta.duration",)
@@ -72,33 +77,57 @@ def evaluate_prepared(
     progress: Progress = silent,
 ) -> Record:
     """``evaluate`` for data that has been prepared already, one seed."""
-    began = time.monotonic()
     named = protocols.get(protocol, clip)
     want = choice(encoder.card, pooling, layer, named.reads)
     check_trainable(card, prepared)
     spec = encoder_spec(encoder, card, prepared, protocol, seed, *want, clip)
     store = FeatureStore(encoder, prepared, named.clip)
     store.encode(sources(encoder.card, want, named.reads), progress)
-    found = features(store, want, named)
-    title = f"{named.name} {encoder.card.id} {want[1]} on {card.id}"
-    predict = _left_out if card.leave_one_out else _held_out
-    scores, selection = predict(card, prepared, found, named, seed, partial(progress, title))
-    facts = encoder_facts(encoder.card, card)
-    if named.clip == "native":  # another policy changes the lengths
-        facts["clips_padded_to_min_s"] = _shorter(prepared, encoder.card)
-        facts["clips_cropped_to_max_s"] = _longer(prepared, encoder.card)
+    found = features(store, encoder.card, want, named)
     device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
-    return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp(device, time.monotonic() - began))
+    return evaluate_features(found, spec, encoder.card, card, prepared, device=device, progress=progress)
+
+
+def evaluate_features(
+    found: np.ndarray,
+    spec: Mapping,
+    encoder: EncoderCard,
+    card: TaskCard,
+    prepared: Prepared,
+    *,
+    device: str = "cpu",
+    designs: Designs | None = None,
+    progress: Progress = silent,
+) -> Record:
+    """The record that ``spec`` (see ``encoder_spec``) identifies, from the features ``found`` of all of its clips, as
+    ``bench.inputs`` has them.
+
+    ``device`` is where they were computed; ``designs`` shares factorisations with other records of the same clips.
+    """
+    began = time.monotonic()
+    named = protocols.get(spec["protocol"], spec["clip"])
+    title = f"{named.name} {encoder.id} {spec['pooling']} on {card.id}"
+    predict = _left_out if card.leave_one_out else _held_out
+    make = partial(protocols.probe, named, card, spec["seed"], designs=designs)
+    scores, selection = predict(card, prepared, found, named, make, partial(progress, title))
+    probed = time.monotonic()
+    facts = encoder_facts(encoder, card)
+    if named.clip == "native":  # another policy changes the lengths
+        facts["clips_padded_to_min_s"] = _shorter(prepared, encoder)
+        facts["clips_cropped_to_max_s"] = _longer(prepared, encoder)
+    record = assemble(card, prepared, spec, scores, selection, facts, {})
+    stamp = provenance.stamp(device, time.monotonic() - began) | {"probe_s": round(probed - began, 3)}
+    return replace(record, run=stamp)
 
 
 def _held_out(
-    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, seed: int, progress: Bar
+    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, make: Callable, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of the test rows, selection) of one probe fitted on the training rows."""
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
     groups = prepared.rows["group"].to_numpy()
     with progress(protocols.FOLDS) as tick:
-        probe = _fitted(named, card, seed, found[train], prepared.rows[train], tick)
+        probe = _fitted(named, make(tick=tick), found[train], prepared.rows[train])
     selection = {
         "method": named.selection,
         "chosen": probe.best_params_,
@@ -110,7 +139,7 @@ def _held_out(
 
 
 def _left_out(
-    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, seed: int, progress: Bar
+    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, make: Callable, progress: Bar
 ) -> tuple[np.ndarray, dict]:
     """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
     groups = prepared.rows["group"].to_numpy()
@@ -119,7 +148,7 @@ def _left_out(
     with progress(len(names)) as tick:
         for name in names:
             out = groups == name
-            probe = _fitted(named, card, seed, found[~out], prepared.rows[~out])
+            probe = _fitted(named, make(), found[~out], prepared.rows[~out])
             told = probe.predict_scores(found[out])
             scores = np.empty((len(groups), told.shape[1])) if scores is None else scores
             scores[out], chosen[str(name)] = told, str(probe.best_params_)
@@ -128,12 +157,9 @@ def _left_out(
     return scores, {"method": method, "chosen": chosen, "path": []}
 
 
-def _fitted(
-    named: Protocol, card: TaskCard, seed: int, features: np.ndarray, rows: pd.DataFrame, tick: Tick = lambda n: None
-) -> Any:
+def _fitted(named: Protocol, probe: Any, features: np.ndarray, rows: pd.DataFrame) -> Any:
     """The protocol's probe, fitted on these rows; it is told which are the task's own for validation if it asks."""
     known = {"validation": (rows["split"] == "val").to_numpy()} if named.validates else {}
-    probe = protocols.probe(named, card, seed, tick)
     return probe.fit(features, rows["label"].to_numpy(), rows["group"].to_numpy(), **known)
 
 
@@ -151,74 +177,6 @@ def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Rec
     facts = {"marks": [], "weights_licence": "", "trained_on": []}
     selection = {"method": "none", "chosen": {}, "path": []}
     return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp("cpu", time.monotonic() - began))
-
-
-# ------------------------------------------------------------------ identity
-
-
-def encoder_spec(
-    encoder: Encoder,
-    card: TaskCard,
-    prepared: Prepared,
-    protocol: str,
-    seed: int,
-    layer: int,
-    pooling: str,
-    clip: str = "native",
-) -> dict:
-    """What determines the numbers of a frozen-encoder record."""
-    named = protocols.get(protocol, clip)
-    store = store_spec(encoder, prepared, named.clip)
-    return {
-        **task_spec(card, prepared),
-        "encoder": encoder.card.id,
-        "encoder_version": encoder.card.version,
-        "weights": store["weights"],
-        "parameters": store["parameters"],
-        "layer": layer,
-        "pooling": pooling,
-        "clip": named.clip,
-        "resampler": store["resampler"],
-        "dtype": store["dtype"],
-        "statistics": store["statistics"],
-        "protocol": named.name,
-        "protocol_version": named.version,
-        "kind": named.kind,
-        "seed": seed,
-    }
-
-
-def control_spec(name: str, card: TaskCard, prepared: Prepared, seed: int) -> dict:
-    """What determines the numbers of a control row."""
-    named = protocols.get("control")
-    blank = dict.fromkeys(("weights", "parameters", "pooling", "clip", "resampler", "dtype", "statistics"), "none")
-    return {
-        **task_spec(card, prepared),
-        "encoder": name,
-        "encoder_version": 1,
-        **blank,
-        "layer": -1,
-        "protocol": named.name,
-        "protocol_version": named.version,
-        "kind": named.kind,
-        "seed": seed,
-    }
-
-
-def task_spec(card: TaskCard, prepared: Prepared) -> dict:
-    """What a task and the data at hand contribute to what determines a record."""
-    excluded = "\n".join(sorted(map(str, prepared.excluded)))
-    return {
-        "schema": records.SCHEMA,
-        "task": card.id,
-        "task_version": card.version,
-        "manifest": prepared.digest,
-        "state": prepared.state,
-        "excluded": hashlib.sha256(excluded.encode()).hexdigest() if excluded else "",
-    }
-
-
-# ------------------------------------------------------------------ assembly
 
 
 def check_trainable(card: TaskCard, prepared: Prepared) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench import floors, inputs, metrics, records, registry, run
+from bench import floors, identity, inputs, metrics, records, registry, run
 from bench import protocol as protocols
 from bench.encoders import load_encoder, require_device
 from bench.errors import BadInput, MissingWeights, UnknownId
@@ -89,30 +89,27 @@ def run_suite(
     it instead.
     """
     named = [protocols.get(name, clip) for name in protocol_names]
-    formless = _formless(named, tasks, optional, say)
+    without = formless(named, tasks, optional, say)
     require_device(device)
     outcome = Outcome()
-    at_hand = _at_hand(encoders, skip_absent, outcome, say)
+    at_hand = encoders_at_hand(encoders, skip_absent, outcome, say)
     for asked in at_hand:
         card = registry.encoder_card(asked.id)
         if asked.weights is None and all(card.dims.values()):  # of some, sizes are known once they are built
             _wanted(asked, card, named, True, say)
-    data = _tasks_at_hand(tasks, optional, root, on_bad_clip, outcome, progress, say)
+    data = tasks_at_hand(tasks, optional, root, on_bad_clip, outcome, progress, say)
     there = records.load_all(out) if any(records.paths(out)) else []
     for card, prepared in data:
-        require_one_data([r for r in there if r.spec["task"] == card.id], run.task_spec(card, prepared))
-    for card, prepared in data:
-        for name in floors.names(card):
-            spec = run.control_spec(name, card, prepared, 0)
-            _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
-    for asked in _with_controls(at_hand) if controls else at_hand:
+        require_one_data([r for r in there if r.spec["task"] == card.id], identity.task_spec(card, prepared))
+    keep_floors(data, out, outcome, say)
+    for asked in with_controls(at_hand) if controls else at_hand:
         encoder = load_encoder(asked.id, asked.weights, device, precision)
         wanted = _wanted(asked, encoder.card, named, asked in at_hand, say)
         for card, prepared in data:
             combinations = [
-                (want, each, seed, run.encoder_spec(encoder, card, prepared, each.name, seed, *want, clip))
+                (want, each, seed, identity.encoder_spec(encoder, card, prepared, each.name, seed, *want, clip))
                 for each, wants in wanted
-                if (each.name, card.id) not in formless
+                if (each.name, card.id) not in without
                 for want in wants
                 for seed in (each.seeds if seeds is None else seeds)
             ]
@@ -127,7 +124,7 @@ def run_suite(
     return outcome
 
 
-def _formless(
+def formless(
     named: Sequence[Protocol], tasks: Sequence[str], optional: Collection[str], say: Callable[[str], None]
 ) -> set[tuple[str, str]]:
     """(protocol, task) where the protocol has no probe for the task's kind and the task is optional; for another such
@@ -146,7 +143,17 @@ def _formless(
     return out
 
 
-def _tasks_at_hand(
+def keep_floors(
+    data: Sequence[tuple[TaskCard, Prepared]], out: Path, outcome: Outcome, say: Callable[[str], None]
+) -> None:
+    """Makes what is missing of the control rows that hear nothing."""
+    for card, prepared in data:
+        for name in floors.names(card):
+            spec = identity.control_spec(name, card, prepared, 0)
+            _keep(spec, out, outcome, say, partial(run.control, name, card, prepared))
+
+
+def tasks_at_hand(
     tasks: Sequence[str],
     optional: Collection[str],
     root: Path | None,
@@ -180,7 +187,7 @@ def _tasks_at_hand(
     return data
 
 
-def _at_hand(
+def encoders_at_hand(
     encoders: Sequence[EncoderChoice], skip_absent: bool, outcome: Outcome, say: Callable[[str], None]
 ) -> list[EncoderChoice]:
     """The encoders whose weights are there; the others are noted in ``outcome``, or raise ``MissingWeights``."""
@@ -217,7 +224,7 @@ def _wanted(
     return out
 
 
-def _with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
+def with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
     """The encoders, each followed by its untrained twin, and the duration control, unless they are asked for."""
     out, asked = [], {choice.id for choice in encoders}
     for choice in encoders:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import board, kinds, records, registry, run
+from bench import board, kinds, records, registry, run, sweep
 from bench.errors import BadInput, RespBenchError, UnknownId
 from bench.progress import Progress, silent
 from bench.types import Record
@@ -18,9 +18,9 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
 
     Held against the predictions: every key, digest, score, interval and domain. Held against each other: records of
     one task on one data must agree on the clips, their labels, groups and lengths, and on what the data was. Held
-    against the records and the audits beside them: every file of the board. That the predictions themselves are
-    honest, no recomputation can show; their makers' commands are in the board. Raises ``BadInput`` where the folder
-    holds no record.
+    against the records and the audits beside them: every file of the board, and of a sweep's report. That the
+    predictions themselves are honest, no recomputation can show; their makers' commands are in the board. Raises
+    ``BadInput`` where the folder holds no record.
     """
     problems: list[str] = []
     found: list[Record] = []
@@ -37,6 +37,8 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
                 problems.append(str(error))
             tick(1)
     problems += _disagreements(found)
+    if not problems and (folder / sweep.FOLDER / sweep.FILE).exists():
+        problems += sweep.stale(folder)
     return len(listed), problems + ([] if problems else _verify_board(found, folder))
 
 

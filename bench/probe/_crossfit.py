@@ -85,7 +85,7 @@ class Linear:
     def log_proba(self, x: np.ndarray) -> np.ndarray:
         """(N, K) natural logarithms of the class probabilities, as ``bench.probe._scores`` keeps them."""
         logits = self.scaler(x) @ self.coef.T + self.intercept
-        return _log_probabilities(logits[None], self.present, self.classes)[0]
+        return log_probabilities(logits[None], self.present, self.classes)[0]
 
 
 def crossfit(
@@ -103,7 +103,7 @@ def crossfit(
     """
     pooled = np.full((len(labels), *grid.shape, x.shape[0], grid.classes), FLOOR)
     masks = [out for out in (folds == fold for fold in range(folds.max() + 1)) if out.any()]
-    with workers(_side_by_side(x, designs.device, len(masks) + 1)) as pool:
+    with workers(_side_by_side(x, designs, len(masks) + 1)) as pool:
         whole = pool.submit(designs.of, x)
         running = {pool.submit(_fold, x, labels, out, grid, designs): out for out in masks}
         for done, future in enumerate(as_completed(running), start=1):
@@ -122,8 +122,8 @@ def crossfit(
     return pooled, refit
 
 
-def _side_by_side(x: np.ndarray, device: str, jobs: int) -> int:
-    return jobs if x.size > _WORTH_THREADS and device == "cpu" else 1
+def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
+    return min(jobs, designs.threads or jobs) if x.size > _WORTH_THREADS and designs.device == "cpu" else 1
 
 
 def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, designs: Designs) -> np.ndarray:
@@ -145,11 +145,11 @@ def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, design
         logits = logits.view(len(z), *intercept.shape).permute(1, 0, 2) + intercept[:, None]
         logits = logits.cpu().numpy().reshape(len(alike), len(grid.class_weight), len(grid.C), len(z), -1)
         for i, own in zip(alike, logits.swapaxes(1, 2), strict=True):
-            found[i] = _log_probabilities(own, known[i][0], grid.classes)
+            found[i] = log_probabilities(own, known[i][0], grid.classes)
     return found
 
 
-def _log_probabilities(logits: np.ndarray, present: np.ndarray, classes: int) -> np.ndarray:
+def log_probabilities(logits: np.ndarray, present: np.ndarray, classes: int) -> np.ndarray:
     """(..., N, K) log probabilities from logits (..., N, M) of the classes ``present``, M = 1 for two."""
     out = np.full((*logits.shape[:-1], classes), FLOOR)
     whole = logits if len(present) > 2 else np.concatenate([np.zeros_like(logits), logits], axis=-1)

@@ -113,11 +113,12 @@ class Designs:
     """Designs of rows (N, D), each made once: several seeds, tasks and protocols refit on the same rows.
 
     They are known by the content of the rows; the least recently used go first where all hold more than ``max_bytes``.
-    With 0, the default, nothing is kept.
+    With 0, the default, nothing is kept. ``threads``: folds fitted side by side at most, as many as there are cores by
+    default; results do not depend on it.
     """
 
-    def __init__(self, device: str = "cpu", max_bytes: int = 0):
-        self.device, self.max_bytes = device, max_bytes
+    def __init__(self, device: str = "cpu", max_bytes: int = 0, threads: int | None = None):
+        self.device, self.max_bytes, self.threads = device, max_bytes, threads
         self._known: OrderedDict[str, tuple[Design, Scaler]] = OrderedDict()
         self._lock = threading.Lock()
         self.made = 0

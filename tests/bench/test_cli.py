@@ -53,7 +53,7 @@ def test_every_board_holds_duration_and_the_twins_of_what_was_asked(simulated, t
     monkeypatch.setattr("model_zoo._checkpoint.find", lambda card, weights=None: tmp_path)
     choices = [suite.EncoderChoice.parse(text) for text in ("fbank.stats:[mean,std],max", "efficientat.mn04:freq")]
     assert choices[0].poolings == ("[mean,std]", "max")
-    ids = [(choice.id, choice.poolings) for choice in suite._with_controls(choices)]
+    ids = [(choice.id, choice.poolings) for choice in suite.with_controls(choices)]
     assert ids[1:] == [("efficientat.mn04", ("freq",)), ("random.efficientat.mn04", ("freq",)), ("meta.duration", ())]
 
 

@@ -1,4 +1,5 @@
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -133,3 +134,15 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(simulated, tmp_path):
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
     again = subprocess.run([*command, str(broken)], env=twice, check=True, capture_output=True, text=True)
     assert "0 records made" in again.stderr
+
+
+def test_a_reader_gathers_in_another_process_and_a_trial_keeps_nothing(prepared, tmp_path):
+    store = FeatureStore(load_encoder("fbank.stats"), prepared, folder=tmp_path)
+    want = (-1, "mean")
+    seconds, taken = store.tried([want], seconds=1.0)
+    assert seconds > 0 and taken > 0 and not list(tmp_path.iterdir())
+    assert store.width(want) is None and len(store.missing([want])) == len(store.units)
+    store.encode([want])
+    reader = pickle.loads(pickle.dumps(store.reader()))
+    assert reader.encoder is None and reader.width(want) == 128 and not reader.missing([want])
+    np.testing.assert_array_equal(reader.gather(want), store.gather(want))

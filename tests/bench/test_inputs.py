@@ -77,7 +77,7 @@ def test_tokens_and_layers_come_in_the_order_of_time_and_depth(encoder, task):
     assert want == {"tokens": (-1, "tokens"), "layers": (ALL_LAYERS, "mean")}
     for reads in named:
         store.encode(inputs.sources(encoder.card, want[reads], reads))
-    tokens, layers = (inputs.features(store, want[reads], named[reads]) for reads in named)
+    tokens, layers = (inputs.features(store, encoder.card, want[reads], named[reads]) for reads in named)
     n = len(prepared.rows)
     assert tokens.shape == (n, 8 * 2, 4) and layers.shape == (n, 3, 4)
     np.testing.assert_array_equal(tokens.reshape(n, -1), store.gather((-1, "tokens")))

@@ -170,6 +170,12 @@ def test_rows_are_factorised_once():
     np.testing.assert_array_equal(first.predict_proba(x), alone.predict_proba(x))
 
 
+def test_folds_side_by_side_change_no_bit():
+    x, y, groups = corpus(n=700, d=150)  # enough features for folds to run side by side
+    one, many = (LogisticPathCV(Cs=GRID, designs=Designs(threads=n)).fit(x, y, groups) for n in (1, None))
+    assert one.path_ == many.path_ and (one.coef_ == many.coef_).all()
+
+
 def test_few_factorisations_are_kept():
     x, y, groups = corpus()
     designs = Designs(max_bytes=1)

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from bench.errors import BadInput
+from bench.probe import _solver
 from bench.probe._crossfit import sample_weights
 from bench.probe._design import Design, standardise
 from bench.probe._path import fit_path, one_hot
@@ -79,6 +80,24 @@ def test_optimum_is_certified_on_separable_data(shape):
         gradient = c * z.T @ (p - np.eye(4)[y]) + coef.T
         assert 0.5 * (gradient**2).sum() <= 1e-6 * value
         assert np.abs(c * (p - np.eye(4)[y]).sum(0)).max() < 1e-2
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_problems_that_take_factors_reach_the_same_optimum(monkeypatch, k):
+    monkeypatch.setattr(_solver, "_PATIENCE", 0.0)
+    monkeypatch.setattr(_solver, "_LEAST_PATIENCE", 4)
+    rng = np.random.default_rng(0)
+    latent = rng.normal(size=(600, 6))
+    y = (latent[:, :k] + rng.normal(size=(600, k))).argmax(1)
+    z, _ = standardise(latent @ rng.normal(size=(6, 40)) + 1e-2 * rng.normal(size=(600, 40)))
+    design, path = Design.of(z), [1e-6, 1e-4, 1e-2, 1e0, 1e2, 1e3, 1e4, 1e5]
+    fits = fit_path(design, one_hot(y)[None], np.ones((1, 600)), path)
+    assert fits.stiff.any() and not fits.stiff.all()
+    coef, intercept = (each.numpy() for each in fits.coefficients(design))
+    for c, w, b in zip(path, coef, intercept):
+        reference = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-12, max_iter=1000).fit(z, y)
+        theirs = objective(z, y, np.ones(600), c, reference.coef_, reference.intercept_)
+        assert objective(z, y, np.ones(600), c, w, b) == pytest.approx(theirs, rel=1e-8)
 
 
 def test_path_and_single_fits_agree():

@@ -30,18 +30,28 @@ class HeadProbe(BaseEstimator):
     fewer epochs, the lower rate, no class weight. Random numbers follow from ``seed`` and the fold alone, and products
     use one thread each, so that results are the same bits on any number of cores.
 
-    Subclasses have ``goal``, ``rates``, ``epochs``, ``folds``, ``seed`` and ``progress``, and give ``_heads``. After
+    Subclasses name these parameters in their own signature too, and give ``_heads``. After
     ``fit``: ``best_params_``, ``path_`` (settings, epochs and score of every candidate), ``at_edge_`` (the last epoch,
     or either end of three rates or more), ``folds_``.
     """
 
-    goal: Goal
-    rates: Sequence[float]
-    epochs: int
-    folds: int
-    seed: int
-    progress: Callable[[int, int], None] | None
     row_axes: int  # of one row of the features
+
+    def __init__(
+        self,
+        goal: Goal,
+        rates: Sequence[float],
+        epochs: int,
+        folds: int,
+        seed: int,
+        progress: Callable[[int, int], None] | None,
+    ):
+        self.goal = goal
+        self.rates = rates
+        self.epochs = epochs
+        self.folds = folds
+        self.seed = seed
+        self.progress = progress
 
     def _heads(self) -> list[tuple[dict, Head]]:
         """(settings, head) of every shape, the simplest first."""

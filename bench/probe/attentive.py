@@ -72,13 +72,8 @@ class AttentiveProbe(HeadProbe):
         seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ):
-        self.goal = goal
+        super().__init__(goal, rates, epochs, folds, seed, progress)
         self.queries = queries
-        self.rates = rates
-        self.epochs = epochs
-        self.folds = folds
-        self.seed = seed
-        self.progress = progress
 
     def _heads(self) -> list[tuple[dict, Head]]:
         return [({"queries": queries}, Attention(queries)) for queries in sorted(self.queries)]

@@ -62,12 +62,7 @@ class LayerMixProbe(HeadProbe):
         seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ):
-        self.goal = goal
-        self.rates = rates
-        self.epochs = epochs
-        self.folds = folds
-        self.seed = seed
-        self.progress = progress
+        super().__init__(goal, rates, epochs, folds, seed, progress)
 
     def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> LayerMixProbe:
         """As ``HeadProbe.fit``. Raises ``BadInput`` for a single layer too."""

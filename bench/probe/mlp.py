@@ -68,13 +68,8 @@ class MlpProbe(HeadProbe):
         seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ):
-        self.goal = goal
+        super().__init__(goal, rates, epochs, folds, seed, progress)
         self.widths = widths
-        self.rates = rates
-        self.epochs = epochs
-        self.folds = folds
-        self.seed = seed
-        self.progress = progress
 
     def _heads(self) -> list[tuple[dict, Head]]:
         return [({"width": width}, HiddenLayer(width)) for width in sorted(self.widths)]

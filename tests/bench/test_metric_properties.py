@@ -37,6 +37,7 @@ def answers(kind, seed, n=80, groups=10):
         scores += y[:, None]
     frame = pd.DataFrame({"clip_id": [f"c{i:03d}" for i in range(n)], "y_true": y})
     frame["group"] = [f"p{g:02d}" for g in np.minimum(rng.geometric(0.25, n), groups)]
+    frame["duration_s"] = rng.choice([0.5, 1.0, 2.0, 4.0], n)  # lengths that repetition leaves in their strata
     frame["y_pred"] = kinds.KINDS[kind].decided(scores)
     return frame.assign(**{f"s_{j}": scores[:, j] for j in range(k)})
 

@@ -21,6 +21,10 @@ def of(table, channel, split=None):
     return [row for row in table if row["channel"] == channel and split in (None, row["split"])]
 
 
+# one is a stretch of the other, with the other label
+PARTS = ("014a013e-1876-41c1-a054-8a092a7c5741", "9b6bef97-6e44-406b-b9c6-a04b1a5335a4")
+
+
 def test_no_copy_of_contradictory_labels_is_kept_and_one_of_the_others(table):
     copies = defaultdict(list)
     for row in table:
@@ -30,7 +34,7 @@ def test_no_copy_of_contradictory_labels_is_kept_and_one_of_the_others(table):
     assert (len(table), len(copies), len(groups), len(both)) == (420, 381, 36, 34)
     for rows in copies.values():
         kept = [row for row in rows if row["split"]]
-        assert len(kept) == (0 if rows in both else 1)
+        assert len(kept) == (0 if rows in both or rows[0]["recording"] in PARTS else 1)
 
 
 def test_the_split_is_by_the_name_within_channel_and_label(table):
@@ -41,8 +45,8 @@ def test_the_split_is_by_the_name_within_channel_and_label(table):
     assert {key: len(rows) for key, rows in strata.items()} == {
         ("call_centre", "0"): 94,
         ("call_centre", "1"): 94,
-        ("messaging_app", "0"): 81,
-        ("messaging_app", "1"): 78,
+        ("messaging_app", "0"): 80,
+        ("messaging_app", "1"): 77,
     }
     for rows in strata.values():
         rows.sort(key=lambda row: hashlib.sha256(row["recording"].encode()).hexdigest())
@@ -77,8 +81,8 @@ def test_a_whole_copy(real_data, id):
 
 def test_no_audio_leaves_the_table(tmp_path):
     task = load_task(TASKS[1], tmp_path)
-    assert len(task.manifest) == 159 and not task.manifest["available"].any() and task.state == "subset"
-    assert "159 of 159" in _tables.found(task)["missing-audio"].problem
+    assert len(task.manifest) == 157 and not task.manifest["available"].any() and task.state == "subset"
+    assert "157 of 157" in _tables.found(task)["missing-audio"].problem
 
 
 def test_converted_recordings_are_taken_and_a_wrong_label_is_told(tmp_path, table):

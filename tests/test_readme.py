@@ -1,6 +1,7 @@
 """The README's examples are run as they stand there."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ def added(tmp_path, monkeypatch):
     registry.families.cache_clear()
     yield
     registry.families.cache_clear()
+    for package in (model_zoo, tasks):
+        sys.modules.pop(f"{package.__name__}.toy", None)
+        vars(package).pop("toy", None)
 
 
 @pytest.fixture

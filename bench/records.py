@@ -106,7 +106,8 @@ def read(json_path: Path) -> Record:
     try:
         body = json.loads(json_path.read_text())
         if body["schema"] != SCHEMA:
-            raise BadInput(json_path, f"record schema {body['schema']}, this version reads {SCHEMA}", "run it again")
+            problem = f"record schema {body['schema']}, this version reads {SCHEMA}"
+            raise BadInput(json_path, problem, "delete it, or take another results folder, and run again")
         fields = {name: body[name] for name in FIELDS}
         whole = _seal(fields) == json_path.read_bytes()
         in_place = (_folder(fields["spec"]["task"]), fields["key"]) == (json_path.parent.name, json_path.stem)

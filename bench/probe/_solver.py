@@ -34,8 +34,8 @@ class Fits:
 
     ``gap`` (P,) estimates how far above the optimum the objective was before the last step, relative to the penalty
     ½‖W‖² or, where that is more, a hundredth of the objective: relative to the whole of it, a small C would leave W
-    itself undetermined. ``products`` counts the Hessian
-    products spent on all of them; ``stiff`` (P,) are the problems that needed factors."""
+    itself undetermined. ``products`` counts the Hessian products spent on all of them; ``stiff`` (P,) are the problems
+    that needed factors."""
 
     w: torch.Tensor
     b: torch.Tensor

@@ -37,8 +37,8 @@ class BlockSteps:
     ) -> tuple[torch.Tensor, int]:
         """((P, M, r + 1) solutions of H·step = −gradient, Hessian products used); ``p`` (P, M, N) probabilities."""
         factors = [self._ready(name, each, cost) for name, each, cost in zip(names, p, problems.cost, strict=True)]
-        found, used = torch.zeros_like(gradient), torch.zeros(len(names), dtype=torch.long)
-        step, left, index, cost = torch.zeros_like(gradient), -gradient, torch.arange(len(names)), problems.cost
+        found, index = torch.zeros_like(gradient), torch.arange(len(names), device=gradient.device)
+        step, left, used, cost = torch.zeros_like(gradient), -gradient, torch.zeros_like(index), problems.cost
         scaled = _scaled(left, factors)
         direction, norm = scaled, (left * scaled).sum((1, 2))
         target = norm * _TOLERANCE**2

@@ -23,7 +23,6 @@ _NEWTON_STEPS = 200
 _PATIENCE, _LEAST_PATIENCE = 0.5, 30  # products of a problem, by the number of axes, before factors are made
 _ARMIJO, _SMALLEST_STEP = 1e-4, 1e-6
 _NEGLIGIBLE, _TINY, _ROUNDING = 0.05, 1e-30, 1e-13
-_SHARE = 0.01  # of the objective, which a gap is at most relative to
 _FAR, _LOOSE, _TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
 
 
@@ -33,9 +32,8 @@ class Fits:
     classes, else K; ``objective`` (P,).
 
     ``gap`` (P,) estimates how far above the optimum the objective was before the last step, relative to the penalty
-    ½‖W‖² or, where that is more, a hundredth of the objective: relative to the whole of it, a small C would leave W
-    itself undetermined. ``products`` counts the Hessian products spent on all of them; ``stiff`` (P,) are the problems
-    that needed factors."""
+    ½‖W‖²: relative to the objective, a small C would leave W itself undetermined. ``products`` counts the Hessian
+    products spent on all of them; ``stiff`` (P,) are the problems that needed factors."""
 
     w: torch.Tensor
     b: torch.Tensor
@@ -126,7 +124,7 @@ class Problems:
             b[left] += t[:, None] * step[..., -1]
             logits = logits + t[:, None, None] * along
             penalty = 0.5 * w[left].square().sum((1, 2))
-            gap[left] = decrease / torch.maximum(penalty, _SHARE * value)
+            gap[left] = decrease / torch.maximum(penalty, _ROUNDING * value)
             objective[left] = value
             going = gap[left] > 10 * tolerance  # of the point before this step, which took out nine tenths of it
             if not going.any():

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bench.probe._design import Designs
 
 FOLDS = 5
-DECADES = tuple(float(f"1e{power}") for power in range(-6, 3))
 SHOTS = (10, 50, 200)
 
 DRAWN = (0, 1, 2, 3, 4)  # seeds of protocols in whose fit chance takes part
@@ -34,10 +33,10 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             "linear",
-            1,
+            2,
             "frozen",
             "pooled out-of-fold main metric, StratifiedGroupKFold(5) by group inside train",
-            "standardise on train; L2 logistic regression, C in 10^-6..10^2 by decades x class weight "
+            "standardise on train; L2 logistic regression, C in 10^-6..10^5 by half decades x class weight "
             "{none, balanced}; ties to the smaller C; refit on all train; argmax. Multilabel: one such probe per "
             "label, chosen by its AUROC, on folds stratified by the combination of labels. Regression: ridge, alpha in "
             "10^-3..10^6 by half decades, chosen by the absolute error of groups left out one at a time",
@@ -103,7 +102,7 @@ PROTOCOLS = {
         *(
             Protocol(
                 f"fewshot-{shots}",
-                1,
+                2,
                 "fewshot",
                 "as linear, inside the groups drawn, in as many folds (2 to 5) as of them hold the rarest class",
                 f"linear on all clips of {shots} training groups (patients, or recordings where nobody is known), "
@@ -156,7 +155,7 @@ def probe(
         from bench.probe.multilabel import MultilabelPathCV
 
         return MultilabelPathCV(
-            card.classes, DECADES, folds=FOLDS, seed=seed, designs=designs, progress=lambda done, folds: tick(1)
+            card.classes, folds=FOLDS, seed=seed, designs=designs, progress=lambda done, folds: tick(1)
         )
     if protocol.name == "linear" and card.kind == "regression":
         from bench.probe.ridge import RidgePathCV
@@ -167,7 +166,6 @@ def probe(
         from bench.probe.linear import LogisticPathCV
 
         return LogisticPathCV(
-            DECADES,
             folds=FOLDS,
             seed=seed,
             metric=card.main_metric,

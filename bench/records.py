@@ -30,11 +30,11 @@ from bench.errors import BadInput
 from bench.types import Record, Score
 
 # 1: intervals that counted every patient alike, whatever the number of its clips; 2: predictions without the clips'
-# lengths, hence no AUROC within duration deciles
-SCHEMA = 3
+# lengths, hence no AUROC within duration deciles; 3: six digits of a class score, too few where C is small
+SCHEMA = 4
 FIELDS = ("key", "spec", "scores", "domains", "selection", "data")
 DECIMALS = 6  # of scores in a record; far below any interval, far above rounding noise
-SIGNIFICANT = 6  # of class scores and lengths in predictions
+SIGNIFICANT = 9  # of class scores and lengths in predictions
 
 
 def key(spec: Mapping) -> str:

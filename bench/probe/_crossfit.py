@@ -16,12 +16,13 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from bench.errors import BadArray
-from bench.probe._design import Designs, Scaler
+from bench.probe._design import Design, Designs, Scaler
 from bench.probe._path import fit_path, one_hot
-from bench.probe._scores import FLOOR, from_logits
+from bench.probe._scores import FLOOR, comparable, from_logits
 from bench.probe._threads import workers
 
-TO_COMPARE = 1e-6  # optimality gap of candidates; a refit is held to the solver's own, tighter one
+TO_COMPARE, TO_PREDICT = 1e-6, 1e-8  # optimality gap of candidates, and of the refit
+FEW, TO_TELL_TIES = 64, 1e-20  # axes of a design whose classes can tie, being facts more than sounds; gap on those
 _WORTH_THREADS = 100_000  # features below which threads would only wait for each other
 
 Progress = Callable[[int, int], None]
@@ -96,7 +97,8 @@ def crossfit(
     designs: Designs,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, Callable[[int, float, str | None], Linear]]:
-    """((L, C, class weights, N, K) out-of-fold log probabilities of every candidate, the refit on all rows).
+    """((L, C, class weights, N, K) out-of-fold log probabilities of every candidate, rounded as ``comparable``; the
+    refit on all rows).
 
     ``x`` (N, D); ``labels`` (L, N) class indices of L labellings; ``folds`` (N,). The refit takes a labelling's
     position, C and class weight.
@@ -115,11 +117,17 @@ def crossfit(
     def refit(position: int, c: float, class_weight: str | None) -> Linear:
         present, y = np.unique(labels[position], return_inverse=True)
         with workers(1) as pool:  # one thread: its rounding, and with it the record, is the same on any machine
-            fits = pool.submit(fit_path, design, one_hot(y)[None], sample_weights(y, class_weight)[None], [c]).result()
+            weights, tolerance = sample_weights(y, class_weight)[None], _tolerance(design, TO_PREDICT)
+            fits = pool.submit(fit_path, design, one_hot(y)[None], weights, [c], tolerance).result()
         coef, intercept = (each[0].cpu().numpy() for each in fits.coefficients(design))
         return Linear(scaler, coef, intercept, present, grid.classes)
 
     return pooled, refit
+
+
+def _tolerance(design: Design, usual: float) -> float:
+    """The optimality gap that fits on a design are held to."""
+    return usual if design.x.shape[1] > FEW else TO_TELL_TIES
 
 
 def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
@@ -140,12 +148,14 @@ def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, design
             continue
         targets = np.stack([one_hot(known[i][1]) for i in alike for _ in grid.class_weight])
         weights = np.stack([sample_weights(known[i][1], weight) for i in alike for weight in grid.class_weight])
-        coef, intercept = fit_path(design, targets, weights, grid.C, TO_COMPARE).coefficients(design)
+        coef, intercept = fit_path(design, targets, weights, grid.C, _tolerance(design, TO_COMPARE)).coefficients(
+            design
+        )
         logits = z @ coef.flatten(0, 1).T  # (N held out, problems · M)
         logits = logits.view(len(z), *intercept.shape).permute(1, 0, 2) + intercept[:, None]
         logits = logits.cpu().numpy().reshape(len(alike), len(grid.class_weight), len(grid.C), len(z), -1)
         for i, own in zip(alike, logits.swapaxes(1, 2), strict=True):
-            found[i] = log_probabilities(own, known[i][0], grid.classes)
+            found[i] = comparable(log_probabilities(own, known[i][0], grid.classes))
     return found
 
 

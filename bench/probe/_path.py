@@ -19,7 +19,7 @@ _STRIDE = 2  # of the rough solutions, in values of C
 _ROUGH = 3e-4  # their optimality gap
 _BEYOND = (0.0, 0.5, 1.0, 1.5)  # of the last change, where a start is extrapolated: separable data only scale up
 _NEAREST = 4  # solutions that a start is interpolated from
-_TOGETHER = 12  # values of C solved at once: rows that are flat for all of them need no product
+_TOGETHER = 6  # values of C solved at once: rows that are flat for all of them need no product
 _CELLS = 4_000_000  # of (problem, class, row) solved at once: 32 MB an array
 
 
@@ -61,7 +61,7 @@ class _Fitted:
         self.b = _prior(target, sample)[:, None].repeat(1, len(strength), 1)
         self.objective, self.gap = (target.new_zeros(labellings, len(strength)) for _ in range(2))
         self.stiff = torch.zeros(labellings, len(strength), dtype=torch.bool, device=target.device)
-        self.blocks = BlockSteps(design.x)
+        self.blocks = BlockSteps(design.x, design.norms)
         self.products = 0
 
     def flat(self) -> Fits:

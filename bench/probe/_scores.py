@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 FLOOR = -1e4  # of a class that cannot be: finite, so that files and metrics need no special case
+DIGITS = 9  # significant ones, of scores that candidates are compared by: those that prediction files keep
 
 
 def from_logits(logits: np.ndarray) -> np.ndarray:
@@ -28,3 +29,11 @@ def from_shares(shares: np.ndarray) -> np.ndarray:
     others = shares @ (1.0 - np.eye(shares.shape[1]))
     with np.errstate(divide="ignore"):
         return np.maximum(np.where(shares > 0.5, np.log1p(-np.minimum(others, 0.5)), np.log(shares)), FLOOR)
+
+
+def comparable(scores: np.ndarray) -> np.ndarray:
+    """The scores (any shape) to ``DIGITS`` significant digits. Classes can tie exactly, as where patients of both are
+    alike in all that a feature says; unrounded, the last bit would decide between them, and with it the candidate."""
+    size = np.floor(np.log10(np.abs(scores), out=np.zeros_like(scores), where=scores != 0))
+    unit = 10.0 ** (DIGITS - 1 - size)
+    return np.rint(scores * unit) / unit

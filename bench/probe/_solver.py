@@ -20,9 +20,12 @@ from bench.probe._design import Design
 from bench.probe._stiff import BlockSteps, Name
 
 _NEWTON_STEPS = 200
-_PATIENCE, _LEAST_PATIENCE = 0.5, 30  # products of a problem, by the number of axes, before factors are made
+_PATIENCE, _LEAST_PATIENCE = 0.25, 30  # products of a problem, by the number of axes, before factors are made
 _ARMIJO, _SMALLEST_STEP = 1e-4, 1e-6
 _NEGLIGIBLE, _TINY, _ROUNDING = 0.05, 1e-30, 1e-13
+_ROUNDED = 1e-14  # gap below which one that no longer shrinks is as small as it gets
+_PARABOLIC, _FINE = 0.1, 1e-9  # share of a step's expected fall that it may miss; of the objective, below which it may
+_LEVEL, _TRIALS = 0.1, 12  # of the slope at the start of a step; most points tried along it
 _FAR, _LOOSE, _TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
 
 
@@ -124,9 +127,10 @@ class Problems:
             b[left] += t[:, None] * step[..., -1]
             logits = logits + t[:, None, None] * along
             penalty = 0.5 * w[left].square().sum((1, 2))
-            gap[left] = decrease / torch.maximum(penalty, _ROUNDING * value)
-            objective[left] = value
-            going = gap[left] > 10 * tolerance  # of the point before this step, which took out nine tenths of it
+            before, objective[left] = gap[left], value
+            gap[left] = now = decrease / torch.maximum(penalty, _ROUNDING * value)
+            # of the point before this step, which took out nine tenths of it unless rounding is all that is left
+            going = (now > 10 * tolerance) & ((now > _ROUNDED) | (now < before / 4))
             if not going.any():
                 return Fits(w, b, objective, gap, products, stiff)
             if not going.all():
@@ -147,18 +151,49 @@ class Problems:
         value: torch.Tensor,
         decrease: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """((P,) step lengths by halving until the objective falls enough, objectives and normalisers there)."""
+        """((P,) step lengths, objectives and normalisers there): 1 where the objective falls about as a parabola would,
+        else near the lowest point along the step, and by halving from there until it falls enough."""
         t = torch.ones_like(value)
         reached, total = self.objective(logits + along, w + step[..., :-1])
+        fallen = value - reached
+        odd = ~((fallen - decrease).abs() <= _PARABOLIC * decrease) & (decrease > _FINE * value)
         while True:
             allowed = value * (1 + _ROUNDING) - 2 * _ARMIJO * t * decrease
-            short = torch.nonzero(~((reached <= allowed) | (t < _SMALLEST_STEP)))[:, 0]
-            if not len(short):
+            again = torch.nonzero(odd | ~((reached <= allowed) | (t < _SMALLEST_STEP)))[:, 0]
+            if not len(again):
                 return t, reached, total
-            t[short] /= 2
-            scale = t[short, None, None]
-            part = self[short].objective(logits[short] + scale * along[short], w[short] + scale * step[short, :, :-1])
-            reached[short], total[short] = part
+            part = self[again]
+            if odd.any():
+                t[again] = part.lowest(w[again], step[again], logits[again], along[again], 2 * decrease[again])
+                odd[:] = False
+            else:
+                t[again] /= 2
+            scale = t[again, None, None]
+            ends = logits[again] + scale * along[again], w[again] + scale * step[again, :, :-1]
+            reached[again], total[again] = part.objective(*ends)
+
+    def lowest(
+        self, w: torch.Tensor, step: torch.Tensor, logits: torch.Tensor, along: torch.Tensor, fall: torch.Tensor
+    ) -> torch.Tensor:
+        """(P,) t at which the objective on w + t · step, convex in t, is level: its slope at most ``_LEVEL`` of the
+        slope −``fall`` (P,) at 0. Newton's method between what is known to be too short and too long."""
+        many, square = logits.shape[1] > 1, step[..., :-1].square().sum((1, 2))
+        linear = (w * step[..., :-1]).sum((1, 2)) - (self.cost[:, None] * self.target * along).sum((1, 2))
+        t, short, long = torch.ones_like(fall), torch.zeros_like(fall), torch.full_like(fall, torch.inf)
+        for _ in range(_TRIALS):
+            at = logits + t[:, None, None] * along
+            p = at.softmax(1) if many else at.sigmoid()
+            mean = (p * along).sum(1)
+            spread = (p * along.square()).sum(1) - mean.square()
+            slope = (self.cost * mean).sum(1) + linear + t * square
+            curvature = (self.cost * spread).sum(1) + square
+            if (slope.abs() <= _LEVEL * fall).all():
+                break
+            short, long = torch.where(slope < 0, t, short), torch.where(slope < 0, long, t)
+            newton = t - slope / curvature
+            middle = torch.where(long.isinf(), 2 * t, (short + long) / 2)
+            t = torch.where((newton > short) & (newton < long) & (newton < 4 * t), newton, middle)
+        return t
 
 
 class _NewtonStep:

@@ -24,12 +24,11 @@ from bench import protocol as protocols
 from bench import run
 from bench.probe._design import Designs, standardise
 from bench.probe._path import _CELLS
-from bench.probe.linear import WEIGHTS, LogisticPathCV
-from bench.protocol import DECADES
+from bench.probe.linear import HALF_DECADES, WEIGHTS, LogisticPathCV
 from bench.provenance import peak_memory_mb, stamp
 from bench.sweep.plan import Job, width
 
-CANDIDATES = len(DECADES) * len(WEIGHTS)
+CANDIDATES = len(HALF_DECADES) * len(WEIGHTS)
 SMALL, LARGE = (400, 64), (1600, 256)  # rows and features of the two fits that are timed
 _CLASSES, _GROUPS, _FOLDS = 4, 40, 2
 _ARRAYS = 12  # of (problem, class, row) that the solver holds at once
@@ -56,7 +55,7 @@ class Rates:
         fold, seconds = [], []
         for n, d in (SMALL, LARGE):
             x, y, groups = _clips(n, d)
-            probe = LogisticPathCV(DECADES, folds=_FOLDS, designs=Designs(threads=1))
+            probe = LogisticPathCV(folds=_FOLDS, designs=Designs(threads=1))
             fold.append(n * (_FOLDS - 1) / _FOLDS * d * CANDIDATES * _CLASSES)
             seconds.append(_timed(partial(probe.fit, x, y, groups)) / _FOLDS)
         z = standardise(x)[0]

@@ -20,9 +20,8 @@ from bench.probe._crossfit import log_probabilities, sample_weights
 from bench.probe._design import Designs
 from bench.probe._path import fit_path, one_hot
 from bench.probe._threads import workers
-from bench.probe.linear import WEIGHTS
+from bench.probe.linear import HALF_DECADES, WEIGHTS
 from bench.progress import Progress, silent
-from bench.protocol import DECADES
 from bench.sweep.context import FOLDER
 from bench.sweep.plan import Job
 from bench.types import Record
@@ -118,13 +117,13 @@ def candidates(job: Job, test: str) -> dict[tuple[float, str | None], float]:
         design, scaler = pool.submit(Designs().of, x[train]).result()
         targets = np.stack([one_hot(y)] * len(WEIGHTS))
         weights = np.stack([sample_weights(y, weight) for weight in WEIGHTS])
-        fits = pool.submit(fit_path, design, targets, weights, DECADES).result()
+        fits = pool.submit(fit_path, design, targets, weights, HALF_DECADES).result()
     coef, intercept = (each.cpu().numpy() for each in fits.coefficients(design))
     z, out = scaler(x[tested]), {}
     for i, (w, b) in enumerate(zip(coef, intercept, strict=True)):
         scores = records.as_stored(log_probabilities((z @ w.T + b)[None], present, len(card.classes))[0])
         value = metrics.evaluate(card.main_metric, labels[tested], scores.argmax(axis=1), scores, Roles.of(card))
-        out[DECADES[i % len(DECADES)], WEIGHTS[i // len(DECADES)]] = value
+        out[HALF_DECADES[i % len(HALF_DECADES)], WEIGHTS[i // len(HALF_DECADES)]] = value
     return out
 
 

@@ -27,7 +27,6 @@ from bench.manifest import Prepared
 from bench.metrics import Roles
 from bench.preflight import Recording
 from bench.probe import LogisticPathCV
-from bench.protocol import DECADES
 from bench.provenance import peak_memory_mb
 from bench.suite import EncoderChoice
 from bench.sweep import Grid
@@ -138,7 +137,7 @@ def single(jobs: list[Job]) -> dict[str, float]:
             x, y = job.source.store.gather(job.want)[train], prepared.rows["label"].to_numpy()[train]
             groups = prepared.rows["group"].to_numpy()[train]
             began = time.perf_counter()
-            LogisticPathCV(DECADES, metric=card.main_metric, roles=Roles.of(card)).fit(x, y, groups)
+            LogisticPathCV(metric=card.main_metric, roles=Roles.of(card)).fit(x, y, groups)
             out[job.spec["pooling"]] = time.perf_counter() - began
     return out
 

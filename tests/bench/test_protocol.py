@@ -8,12 +8,12 @@ from bench.errors import BadInput, UnknownId
 from bench.registry import task_card
 
 
-def test_linear_version_1_is_the_documented_grid_and_folds():
+def test_linear_version_2_is_the_documented_grid_and_folds():
     card = task_card("icbhi.cycles4")
     probe = protocol.probe(protocol.get("linear"), card, seed=3)
-    assert np.allclose(np.log10(probe.Cs), range(-6, 3)) and list(probe.class_weights) == [None, "balanced"]
+    assert np.allclose(np.log10(probe.Cs), np.arange(-6, 5.1, 0.5)) and list(probe.class_weights) == [None, "balanced"]
     assert (probe.folds, probe.seed, probe.metric, list(probe.classes)) == (5, 3, card.main_metric, [0, 1, 2, 3])
-    assert protocol.get("linear").version == 1
+    assert protocol.get("linear").version == 2
 
 
 def test_every_protocol_says_how_it_selects():

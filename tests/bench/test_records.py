@@ -56,10 +56,10 @@ def test_scores_are_rounded_to_what_the_file_will_hold():
     values = np.random.default_rng(0).uniform(size=(50, 3)) ** 8
     values[0] = -0.0, -1e4, 0.0
     rounded = records.as_stored(values)
-    text = pd.DataFrame(rounded).to_csv(float_format="%.6g", index=False)
+    text = pd.DataFrame(rounded).to_csv(float_format="%.9g", index=False)
     assert "-0," not in text
     assert (rounded == pd.read_csv(io.StringIO(text)).to_numpy()).all()
-    np.testing.assert_allclose(rounded, values, rtol=1e-5)
+    np.testing.assert_allclose(rounded, values, rtol=1e-8)
 
 
 def test_nan_is_null_in_json():

@@ -29,7 +29,7 @@ def test_a_record_carries_what_a_number_needs_to_be_trusted(record, task):
     assert score["low"] <= score["value"] <= score["high"]
     assert score["groups"] == record.predictions.query("split == 'test'")["group"].nunique()
     assert set(record.selection["chosen"]) == {"C", "class_weight"}
-    assert len(record.selection["path"]) == 18
+    assert len(record.selection["path"]) == 46
     train = task.manifest.query("split == 'train'")
     assert set(record.selection["folds"]) == set(train["group"])
     assert {"wall_s", "peak_memory_mb", "versions", "commit", "device"} <= set(record.run)

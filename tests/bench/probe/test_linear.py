@@ -88,7 +88,19 @@ def test_a_class_missing_from_a_fold_has_probability_zero_there():
     )
     assert (seen["p"][groups == 3, 2] == 0).all()
     assert (seen["p"][(y != 2), 2] > 0).any()
-    np.testing.assert_allclose(seen["p"].sum(1), 1)
+    np.testing.assert_allclose(seen["p"].sum(1), 1, atol=1e-7)  # logarithms of nine digits
+
+
+def test_tied_classes_are_decided_alike_whatever_the_penalty():
+    """Two classes of whom a fact says the same have exactly equal probabilities; the last bit must not choose."""
+    fact = np.repeat([1, 0, 1, 0, 1, 0], [12, 4, 4, 40, 18, 6])
+    y = np.repeat([0, 1, 2], [16, 44, 24])
+    x, groups = np.stack([fact, 1 - fact], 1).astype(float), np.arange(84) % 2  # both halves alike
+    found = []
+    for order in (np.arange(84), np.random.default_rng(0).permutation(84)):
+        probe = LogisticPathCV(class_weights=("balanced",), metric="icbhi.Score", roles=Roles(0, (1, 2)))
+        found.append([round(c["score"], 9) for c in probe.fit(x[order], y[order], groups[order]).path_])
+    assert found[0] == found[1] and len(set(found[0])) == 1
 
 
 def test_columns_for_classes_never_seen():

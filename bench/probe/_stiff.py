@@ -67,7 +67,7 @@ class _Woodbury:
 
 
 class BlockSteps:
-    """Newton steps of problems on float64 rows ``x`` (N, r) of squared ``norms`` (N,), and the factors made for them."""
+    """Newton steps of problems on float64 rows ``x`` (N, r) of squared ``norms`` (N,); keeps the factors it makes."""
 
     def __init__(self, x: torch.Tensor, norms: torch.Tensor):
         self._x, self._norms = torch.cat([x, x.new_ones(len(x), 1)], 1), norms  # with the intercept's 1

@@ -7,12 +7,38 @@ the same decile* in which the positive scores higher, ties counting half, all su
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.sparse import csr_array
 
 STRATA = 10
 
 
-def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class GroupWeights:
+    """Weights (R, N) of clips that weigh as their groups do: ``counts`` (R, G) of each group in each draw, ``code``
+    (N,) each clip's group. A statistic of pairs of clips needs only what each pair of groups adds to it, G² numbers,
+    however many draws there are."""
+
+    counts: np.ndarray
+    code: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.counts), len(self.code)
+
+    def __getitem__(self, clips: tuple) -> GroupWeights:
+        """``weights[..., clips]``: those of some clips."""
+        return GroupWeights(self.counts, self.code[clips[-1]])
+
+    def __array__(self, dtype: type | None = None, copy: bool | None = None) -> np.ndarray:
+        """(R, N)."""
+        return self.counts[:, self.code]
+
+
+def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray | GroupWeights) -> np.ndarray:
     """(...) area under the ROC curve of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N).
 
     The weighted Mann-Whitney statistic: the share of (positive, negative) pairs in which the positive scores higher,
@@ -21,19 +47,46 @@ def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray)
     return stratified_auroc(positive, score, weights, np.zeros(len(score), int))
 
 
-def stratified_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray, strata: np.ndarray) -> np.ndarray:
+def stratified_auroc(
+    positive: np.ndarray, score: np.ndarray, weights: np.ndarray | GroupWeights, strata: np.ndarray
+) -> np.ndarray:
     """(...) share of won pairs within strata: ``positive`` (N,) bool, ``score`` (N,), ``weights`` (..., N), ``strata``
-    (N,). NaN where no stratum holds both. With one stratum it is ``weighted_auroc``."""
+    (N,). NaN where no stratum holds both. With one stratum it is ``weighted_auroc``. Weights that count clips give the
+    same bits in either form: all sums are of whole numbers."""
+    if isinstance(weights, GroupWeights):
+        return _of_groups(positive, score, weights, strata)
     w = np.ascontiguousarray(np.asarray(weights, float).reshape(-1, len(score)).T)  # (N, R): draws are contiguous
     won, pairs = np.zeros(w.shape[1]), np.zeros(w.shape[1])
+    for ours, theirs in _sides(positive, score, strata):
+        of_stratum = _won(score[ours], score[theirs], w[ours], w[theirs])
+        won, pairs = won + of_stratum[0], pairs + of_stratum[1]
+    return ratio(won, pairs).reshape(np.shape(weights)[:-1])
+
+
+def _sides(positive: np.ndarray, score: np.ndarray, strata: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Indices of the positives and of the negatives of every stratum that has both, by rising score."""
     order = np.argsort(score, kind="stable")
     for stratum in np.unique(strata):
         own = order[strata[order] == stratum]
         ours, theirs = own[positive[own]], own[~positive[own]]
         if len(ours) and len(theirs):
-            of_stratum = _won(score[ours], score[theirs], w[ours], w[theirs])
-            won, pairs = won + of_stratum[0], pairs + of_stratum[1]
-    return ratio(won, pairs).reshape(np.shape(weights)[:-1])
+            yield ours, theirs
+
+
+def _of_groups(positive: np.ndarray, score: np.ndarray, weights: GroupWeights, strata: np.ndarray) -> np.ndarray:
+    """(R,) ``stratified_auroc`` from the pairs that each group wins against each other one."""
+    size, code = weights.counts.shape[1], weights.code
+    won, pairs = np.zeros((size, size)), np.zeros((size, size))
+    for ours, theirs in _sides(positive, score, strata):
+        below, not_above = (np.searchsorted(score[theirs], score[ours], side=side) for side in ("left", "right"))
+        mass = np.zeros((len(theirs) + 1, size))  # negatives of every group, from the lowest score up
+        mass[np.arange(1, len(mass)), code[theirs]] = 1
+        np.cumsum(mass, axis=0, out=mass)
+        of_group = csr_array((np.ones(len(ours)), (code[ours], np.arange(len(ours)))), (size, len(ours)))
+        won += of_group @ (mass[below] + mass[not_above])
+        pairs += np.outer(np.bincount(code[ours], minlength=size), mass[-1])
+    c = weights.counts
+    return ratio(0.5 * ((c @ won) * c).sum(axis=1), ((c @ pairs) * c).sum(axis=1))
 
 
 def _won(ours: np.ndarray, theirs: np.ndarray, w_ours: np.ndarray, w_theirs: np.ndarray) -> tuple:

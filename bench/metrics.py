@@ -47,6 +47,11 @@ class Metric:
     formula: str
     unit: str = "%"
 
+    @property
+    def pairs(self) -> bool:
+        """Whether it is a statistic of pairs of clips, which takes ``bench.areas.GroupWeights`` for ``w`` too."""
+        return self.name.startswith("auroc")
+
 
 def get(name: str) -> Metric:
     """The metric of that name; ``recall.<k>`` is the recall of class index k, ``auroc.bit.<k>`` the AUROC of bit k of
@@ -176,7 +181,7 @@ def _auroc(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndar
 def _auroc_normal(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarray:
     abnormal = np.isin(y, _adventitious(roles))
     counted = abnormal | (y == roles.normal)
-    return weighted_auroc(abnormal[counted], -s[counted, roles.normal], np.asarray(w)[..., counted])
+    return weighted_auroc(abnormal[counted], -s[counted, roles.normal], w[..., counted])
 
 
 def _auroc_bit(y: np.ndarray, s: np.ndarray, w: np.ndarray, roles: Roles, k: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from bench import metrics as metric_library
-from bench.areas import duration_strata
+from bench.areas import GroupWeights, duration_strata
 from bench.errors import BadInput
 from bench.kinds import KINDS
 from bench.metrics import Metric, Roles
@@ -25,7 +25,8 @@ from bench.types import Score
 
 FEW_GROUPS = 30
 _LEVEL = 0.95
-_CHUNK_WEIGHTS = 300_000  # clip weights held at once by the score metrics: 2.4 MB, about what a cache holds
+_CHUNK_WEIGHTS = 300_000  # clip weights held at once by metrics of clips: 2.4 MB, about what a cache holds
+_FEW = 512  # groups up to which metrics of pairs of clips count pairs of groups: two million numbers
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,8 @@ class _Table:
             if self.strata is None:
                 raise BadInput(metric.name, "the predictions have no clip lengths", "give a column duration_s")
             more = {"strata": self.strata, "kind": self.kind}
+        if metric.pairs and self.groups <= _FEW:
+            return metric.fn(self.y, given, GroupWeights(counts, self.code), roles, **more)
         rows = max(1, _CHUNK_WEIGHTS // len(self.y))
         by_group = np.ascontiguousarray(counts.T)  # (G, R), so that a clip's weights in all draws lie together
         chunks = (by_group[:, start : start + rows][self.code].T for start in range(0, len(counts), rows))

@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bench import metrics, stats
-from bench.areas import duration_strata, stratified_auroc, weighted_auroc
+from bench.areas import GroupWeights, duration_strata, stratified_auroc, weighted_auroc
 from bench.errors import BadInput
 from bench.metrics import MATCHED, Roles
 
@@ -96,3 +96,17 @@ def test_undefined_and_unknown():
 def test_equal_lengths_make_fewer_strata():
     assert len(set(duration_strata(np.array([1.0] * 50 + [2.0] * 50)))) == 2
     assert len(set(duration_strata(np.linspace(0, 1, 100)))) == 10
+
+
+def test_weights_by_group_give_the_same_bits():
+    rng = np.random.default_rng(0)
+    code, positive, strata = rng.integers(0, 9, 200), rng.random(200) < 0.3, rng.integers(0, 4, 200)
+    score = rng.integers(0, 40, 200) / 7.0  # with ties
+    weights = GroupWeights(rng.multinomial(9, np.full(9, 1 / 9), size=50).astype(float), code)
+    for given in (strata, np.zeros(200, int)):
+        by_clip = stratified_auroc(positive, score, np.asarray(weights), given)
+        np.testing.assert_array_equal(stratified_auroc(positive, score, weights, given), by_clip)
+    some = rng.random(200) < 0.5
+    np.testing.assert_array_equal(np.asarray(weights[..., some]), np.asarray(weights)[..., some])
+    alone = GroupWeights(np.array([[0.0] * 8 + [1.0]]), np.where(positive, code % 8, 8))  # no positive is drawn
+    assert np.isnan(stratified_auroc(positive, score, alone, strata)).all()

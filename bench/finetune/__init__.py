@@ -1,0 +1,1 @@
+"""Fine-tuning: encoder, head and method trained together, with predictions kept after every epoch."""

@@ -81,8 +81,7 @@ def trained(method, model, given):
     loss = method.loss(model, given)
     assert loss.ndim == 0 and loss.isfinite()
     loss.backward()
-    found = {
-        f"{part}.{n}": p.grad for part, of in (("model", model), ("method", method)) for n, p in of.named_parameters()
-    }
+    parts = {"model": model, "method": method}
+    found = {f"{part}.{name}": p.grad for part, of in parts.items() for name, p in of.named_parameters()}
     assert all(g.isfinite().all() for g in found.values() if g is not None)
     return loss.item(), found

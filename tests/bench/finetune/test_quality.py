@@ -18,7 +18,8 @@ def noise(seconds=2.0, seed=0):
 
 
 def slow_entropy(wave, rate):
-    """Welch's method by plain sums: mean-free windows, Hann, half overlapping, discrete Fourier transform."""
+    """Welch's method by plain sums: mean-free windows, Hann, half overlapping, discrete Fourier transform, and the
+    power of negative frequencies, which the highest bin has not."""
     size = round(0.032 * rate)
     window = 0.5 - 0.5 * np.cos(2 * math.pi * np.arange(size) / size)
     starts = range(0, len(wave) - size + 1, size - size // 2)
@@ -29,7 +30,7 @@ def slow_entropy(wave, rate):
         part = (part - part.mean()) * window
         for b, k in enumerate(bins):
             turn = np.exp(-2j * math.pi * k * np.arange(size) / size)
-            power[b] += abs((part * turn).sum()) ** 2
+            power[b] += abs((part * turn).sum()) ** 2 * (1 if 2 * k == size else 2)
     p = power / power.sum()
     return -sum(x * math.log(x) for x in p if x > 0) / math.log(len(p))
 

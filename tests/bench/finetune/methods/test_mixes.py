@@ -137,11 +137,7 @@ def test_degenerate_batches_train(name, hyper, label, length):
     trained(method(name, FACTS, **hyper), ToyModel(), batch(label, length=[length] * len(label)))
 
 
-@pytest.mark.parametrize("name", ["mixup", "lungmix-style"])
-def test_one_clip_is_mixed_with_itself(name):
-    model = ToyModel()
-    given = batch([2])
-    method(name, FACTS).loss(model, given)
-    if name == "mixup":
-        torch.testing.assert_close(model.asked[0][1], given.wave)
-    assert sorted(set(model.asked[0][1][0].tolist()) - set(given.wave[0].tolist())) == [] or name == "lungmix-style"
+def test_one_clip_is_mixed_with_itself():
+    model, given = ToyModel(), batch([2])
+    method("mixup", FACTS).loss(model, given)
+    torch.testing.assert_close(model.asked[0][1], given.wave)

@@ -131,6 +131,15 @@ class Training:
                 tick(1)
         return float(np.mean(losses))
 
+    def trial(self, rows: np.ndarray) -> None:
+        """One step on one micro-batch, to see what it takes: the weights move and nothing is counted."""
+        train_mode(self.model.encoder, [*self.model.heads, self.method], self.recipe.encoder)
+        with _own_chance(self.device), recomputed(self.model.encoder, self.recipe.encoder.checkpointing):
+            batch = self._batch(rows, 0, 0, 0.0, torch_generator(self.seed, "method", 0))
+            self.optimiser.zero_grad(set_to_none=True)
+            self._backward(batch, rows, (0, 0), 1)
+            self._step(batch, rows, (0, 0))
+
     def _set_rate(self, share: float) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_lr"] * share

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cli_encoders, cli_reports, cli_sweep, cli_tasks
+from bench import cli_encoders, cli_finetune, cli_reports, cli_sweep, cli_tasks
 from bench.errors import NothingAsked, RespBenchError, UnknownId
 from bench.types import PRECISIONS
 
@@ -31,6 +31,7 @@ EPILOG = """examples:
   respbench check --all
   respbench run --suite quick --encoder fbank.stats efficientat.mn04:mean,freq --out runs/mine
   respbench sweep --suite quick --encoder efficientat.mn04:mean,freq --layers all --out runs/sweep
+  respbench finetune --recipe ce --encoder efficientat.mn04 --task sprsound.events2 --out runs/finetune
   respbench leaderboard runs/mine
   respbench verify runs/mine
   respbench score --task sprsound.events2 predictions.csv
@@ -131,6 +132,13 @@ def build_parser() -> argparse.ArgumentParser:
     cli_sweep.arguments(sweep)
     _root(sweep)
     _computing(sweep)
+
+    finetune = _verb(
+        verbs, "finetune", lambda a: cli_finetune.finetune(a, _agree), "train encoders by recipes, on several seeds"
+    )
+    cli_finetune.arguments(finetune)
+    for common in (_root, _device, _licence, _bad_clips):
+        common(finetune)
 
     board = _verb(verbs, "leaderboard", leaderboard, "write and print the leaderboard of a results folder")
     board.add_argument("folder", type=Path)

@@ -22,7 +22,7 @@ FOLDS = 5
 DECADES = tuple(float(f"1e{power}") for power in range(-6, 3))
 SHOTS = (10, 50, 200)
 
-BEST_TEST = "literature/best-test-epoch"
+FINETUNE, BEST_TEST = "finetune", "literature/best-test-epoch"
 DRAWN = (0, 1, 2, 3, 4)  # seeds of protocols in whose fit chance takes part
 SELECTION = "pooled out-of-fold main metric, 5 folds by group inside train, stratified by class or set of labels"
 ADAMW = (
@@ -113,7 +113,7 @@ PROTOCOLS = {
             for shots in SHOTS
         ),
         Protocol(
-            "finetune",
+            FINETUNE,
             1,
             "finetune",
             "epoch of the best main metric on validation patients, the first of equals",

@@ -47,11 +47,6 @@ def setting(default: Any, rule: Rule | None = None) -> Any:
     return dataclasses.field(default=default, metadata={"rule": rule})
 
 
-def section(kind: type) -> Any:
-    """A dataclass field that is settings of its own, all at their defaults."""
-    return dataclasses.field(default_factory=kind)
-
-
 def read(kind: type[S], data: Mapping[str, Any], where: str) -> S:
     """Settings of a dataclass ``kind`` from plain data. Raises ``BadInput`` that names the key for one that is unknown
     or missing and for a value of another form or outside its rule."""

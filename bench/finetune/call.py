@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -122,9 +121,7 @@ class Built:
 
     def training(self, folder: Folder) -> Training:
         """The run in its working folder."""
-        return Training(
-            self.model, self.method, self.material, self.sides, self.recipe, self.seed, folder, self.value
-        )
+        return Training(self.model, self.method, self.material, self.sides, self.recipe, self.seed, folder, self.value)
 
 
 def build(
@@ -164,9 +161,7 @@ def build(
     options = defaults(made.name) | recipe.method.options
     read = (model.readout.layer, model.readout.pooling)
     specs = tuple(
-        outcome.spec(
-            name, encoder.card, digests, card, prepared, recipe, options, read, seed, device.type
-        )
+        outcome.spec(name, encoder.card, digests, card, prepared, recipe, options, read, seed, device.type)
         for name in outcome.PROTOCOLS
     )
     return Built(model, made, material, part, recipe, seed, partial(goal.value, label), specs)

@@ -1,4 +1,4 @@
-"""What a run will cost, from a few steps of it: measured on this machine, on batches as short and as long as its own."""
+"""What a run will cost, from a few steps of it on this machine, on batches as short and as long as its own."""
 
 from __future__ import annotations
 

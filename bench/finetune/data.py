@@ -162,6 +162,4 @@ def micro_batch(
     wave, length = collated(rows, material.waves, card, crop_s, source)
     meta = {name: torch.from_numpy(codes[rows]).to(device) for name, codes in material.meta.items()}
     label, quality = torch.from_numpy(material.label[rows]), torch.from_numpy(material.quality[rows])
-    return Batch(
-        wave.to(device), length.to(device), label.to(device), meta, quality.to(device), progress, generator
-    )
+    return Batch(wave.to(device), length.to(device), label.to(device), meta, quality.to(device), progress, generator)

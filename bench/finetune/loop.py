@@ -144,9 +144,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_lr"] * share
 
-    def _batch(
-        self, rows: np.ndarray, epoch: int, place: int, progress: float, generator: torch.Generator
-    ) -> Batch:
+    def _batch(self, rows: np.ndarray, epoch: int, place: int, progress: float, generator: torch.Generator) -> Batch:
         self.model.place = (epoch, place)
         source = numpy_generator(self.seed, "crop", epoch, place)
         card, crop_s = self.model.encoder.card, self.recipe.batches.crop_s

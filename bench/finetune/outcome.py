@@ -20,8 +20,7 @@ from bench.manifest import Prepared
 from bench.probe._goal import Goal
 from bench.types import EncoderCard, Record, TaskCard
 
-HONEST, PEEKING = "finetune", "literature/best-test-epoch"
-PROTOCOLS = (HONEST, PEEKING)
+HONEST, PEEKING = PROTOCOLS = protocols.FINETUNE, protocols.BEST_TEST
 MARK = "epoch chosen on the test"
 
 
@@ -96,14 +95,10 @@ def record(
     }
     if identity["protocol"] == PEEKING:
         facts["marks"] = [*facts["marks"], MARK]
-    return run.assemble(
-        card, prepared, identity, training.folder.scores(best, "test"), selection, facts, dict(stamp)
-    )
+    return run.assemble(card, prepared, identity, training.folder.scores(best, "test"), selection, facts, dict(stamp))
 
 
-def test_path(
-    folder: Folder, epochs: int, sides: Sides, card: TaskCard, prepared: Prepared
-) -> list[float | None]:
+def test_path(folder: Folder, epochs: int, sides: Sides, card: TaskCard, prepared: Prepared) -> list[float | None]:
     """The main metric on the headline test after every epoch (high is better), None where undefined."""
     splits = next(iter(card.tests.values()))
     tested = prepared.rows.iloc[sides.test]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BadInput, UnknownId
-from bench.finetune._fields import above, at_least, between, one_of, plain, read, section, setting
+from bench.finetune._fields import above, at_least, between, one_of, plain, read, setting
 from bench.types import PRECISIONS
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
@@ -153,16 +153,16 @@ class Recipe:
     epochs: int = setting(8, at_least(1))
     patience: int | None = setting(None, at_least(1))
     precision: str = setting("float32", one_of(*PRECISIONS))
-    method: MethodChoice = section(MethodChoice)
-    head: HeadChoice = section(HeadChoice)
-    encoder: Parts = section(Parts)
-    lora: Lora = section(Lora)
-    optimiser: Optimiser = section(Optimiser)
-    schedule: Schedule = section(Schedule)
-    averaging: Averaging = section(Averaging)
-    batches: Batches = section(Batches)
-    waveform: Waveform = section(Waveform)
-    spectrogram: Spectrogram = section(Spectrogram)
+    method: MethodChoice = field(default_factory=MethodChoice)
+    head: HeadChoice = field(default_factory=HeadChoice)
+    encoder: Parts = field(default_factory=Parts)
+    lora: Lora = field(default_factory=Lora)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    schedule: Schedule = field(default_factory=Schedule)
+    averaging: Averaging = field(default_factory=Averaging)
+    batches: Batches = field(default_factory=Batches)
+    waveform: Waveform = field(default_factory=Waveform)
+    spectrogram: Spectrogram = field(default_factory=Spectrogram)
 
     def numbers(self) -> dict[str, Any]:
         """What a record's key holds of it: every setting, defaults written out, without what is told for readers."""

@@ -96,12 +96,16 @@ class Cnn14(nn.Module):
                 nn.init.xavier_uniform_(part.weight)
         nn.init.zeros_(self.fc1.bias)
 
+    def stages(self) -> list[nn.Module]:
+        """The convolution blocks in order."""
+        return [getattr(self, f"conv_block{i}") for i in range(1, len(STRIDES) + 1)]
+
     def forward(self, mel: Tensor) -> list[Tensor]:
         """Every block's output (B, T', F', C) of mel (B, frames >= 32, 64) in dB; F' is 2 at the end."""
         x = self.bn0(mel.transpose(1, 2)[..., None]).permute(0, 3, 2, 1)  # (B, 1, frames, 64)
         outputs = []
-        for i in range(1, len(STRIDES) + 1):
-            x = getattr(self, f"conv_block{i}")(x)
+        for block in self.stages():
+            x = block(x)
             outputs.append(x.permute(0, 2, 3, 1))
         return outputs
 

@@ -205,10 +205,14 @@ class HTSAT(nn.Module):
         merges = [[stage.downsample] if hasattr(stage, "downsample") else [] for stage in self.layers]
         return [part for stage, merge in zip(self.layers, merges, strict=True) for part in (*stage.blocks, *merge)]
 
-    def patches(self, mel: Tensor) -> Tensor:
-        """Patch embeddings (B, H, W, D) of mel (B, frames <= 1024, 64): rows are time quarters by bands."""
-        bands = self.bn0(mel.transpose(1, 2)[..., None])  # (B, bands, frames, 1)
-        return self.patch_embed(_stacked(bands.permute(0, 3, 2, 1)))
+    def normalised(self, mel: Tensor) -> Tensor:
+        """mel (B, frames, 64) after the batch norm over bands, in the same shape."""
+        return self.bn0(mel.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
+
+    def patches(self, x: Tensor) -> Tensor:
+        """Patch embeddings (B, H, W, D) of a normalised spectrogram x (B, frames <= 1024, 64): rows are time quarters
+        by bands."""
+        return self.patch_embed(_stacked(x[:, None]))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Every stage's output (B, T', F', D), before it is merged for the next, of patches x (B, H, W, D).

@@ -229,9 +229,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """Log-mel in dB (N, frames, 64) of wave (N, window), zero after each row's ``length``."""
             return self.frontend(filled(wave, length, laion), torch.full_like(length, self.size))
 
-        def _patches(self, mel: Tensor) -> Tensor:
+        def _patches(self, x: Tensor) -> Tensor:
             """HTS-AT's patch embeddings (N, H, W, D)."""
-            patches = self.net.base.patches(mel)
+            patches = self.net.base.patches(x)
             return self.tap("patches", patches.flatten(1, 2), self.pieces).unflatten(1, patches.shape[1:3])
 
         def blocks(self) -> list[nn.Module]:
@@ -242,8 +242,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return ordered(self, base.blocks(), [base.norm, projection])
 
         def window(self, wave: Tensor, length: Tensor) -> Tokens:
-            mel = self.tap("spectrogram", self.fbank(wave, length), self.pieces)
-            outputs = self.net.base(mel if variant.cnn14 else self._patches(mel))
+            x = self.tap("spectrogram", self.net.base.normalised(self.fbank(wave, length)), self.pieces)
+            outputs = self.net.base(x if variant.cnn14 else self._patches(x))
             audio = self.size // length * length if laion else torch.full_like(length, self.size)
             layers = []
             for i, y in enumerate(outputs):

@@ -216,7 +216,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """Every stage's tokens (B, T', F', D) and seconds per token at the least length."""
             count = max(1, -(-(mel.shape[1] - CROP - 1) // CROP_STEP))
             crops = mel[:, None] if count == 1 else mel.unfold(1, CROP, CROP_STEP)[:, :count].transpose(2, 3)
-            patches = self.net.patches(crops[:, :, :CROP].flatten(0, 1))
+            patches = self.net.patches(self.net.normalised(crops[:, :, :CROP].flatten(0, 1)))
             tapped = self.tap("patches", patches.flatten(1, 2), count)
             stages = self.net(tapped.unflatten(1, patches.shape[1:3]))
             return [(x.unflatten(0, (-1, count)).flatten(1, 2), self.size / RATE / x.shape[1]) for x in stages]

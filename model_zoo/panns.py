@@ -99,7 +99,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return ordered(self, self.net.stages(), [self.net.fc1])
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            outputs = self.net(self.tap("spectrogram", self.fbank(wave, length)))
+            outputs = self.net(self.tap("spectrogram", self.net.normalised(self.fbank(wave, length))))
             layers = tuple(
                 Grid(y, torch.full_like(length, y.shape[1]), stride * hop / rate, f"block{i}")
                 for i, (y, stride) in enumerate(zip(outputs, _cnn14.STRIDES, strict=True), start=1)

@@ -78,6 +78,6 @@ def test_every_stage_comes_back_whatever_the_length(trunk, frames):
 def test_training_measures_statistics_and_reaches_every_parameter(trunk):
     trunk.train()
     mel = torch.rand(2, 100, 64) + 3.0
-    sum(x.square().mean() for x in trunk(trunk.patches(mel))).backward()
+    sum(x.square().mean() for x in trunk(trunk.patches(trunk.normalised(mel)))).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trunk.parameters())
     assert (trunk.bn0.running_mean > 0.3).all()

@@ -163,7 +163,7 @@ class Training:
         self.scaler.unscale_(self.optimiser)
         trained = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
         bound = self.recipe.optimiser.clip_norm
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, math.inf if bound is None else bound))
+        norm = float(torch.nn.utils.clip_grad_norm_(trained, bound or math.inf))
         if not self.scaler.is_enabled() and not math.isfinite(norm):
             self._diverged(f"the gradient's norm is {norm}", batch, rows, place)
         self.scaler.step(self.optimiser)

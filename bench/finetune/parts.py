@@ -14,9 +14,11 @@ from bench.finetune.recipe import Lora, Optimiser, Parts, Recipe
 
 
 def blocks(encoder: nn.Module) -> list[nn.Module]:
-    """The encoder's parameters in blocks from the input to the output; one block where it does not say."""
-    found = encoder.blocks() if hasattr(encoder, "blocks") else [encoder]
-    return [block for block in found if next(block.parameters(), None) is not None]
+    """The encoder's parameters in blocks from the input to the output, as it says itself, else around its longest
+    stack of modules."""
+    from model_zoo._blocks import longest
+
+    return encoder.blocks() if hasattr(encoder, "blocks") else longest(encoder)
 
 
 def freeze(encoder: nn.Module, parts: Parts, lora: Lora, where: str) -> None:

@@ -70,7 +70,7 @@ class Lora:
 class Optimiser:
     """``head_lr`` is that of the head and of the method's own parameters (None: ``lr``). ``weight_decay`` leaves out
     vectors (biases, norms) unless ``decay_vectors``; of ``adam`` it is the L2 penalty. ``clip_norm`` bounds the norm
-    of the gradient (None: no bound)."""
+    of the gradient (0: no bound)."""
 
     name: str = setting("adamw", one_of("adamw", "adam"))
     lr: float = setting(1e-4, above(0))
@@ -78,7 +78,7 @@ class Optimiser:
     weight_decay: float = setting(0.01, at_least(0))
     decay_vectors: bool = False
     betas: tuple[float, float] = setting((0.9, 0.999), between(0, 1, open_end=True))
-    clip_norm: float | None = setting(1.0, above(0))
+    clip_norm: float = setting(1.0, at_least(0))
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,9 @@ class Recipe:
 
 def recipe_of(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """The recipe that plain data says. Raises ``BadInput`` that names the key, ``UnknownId`` for a pooling, a clip
-    policy or a method that does not exist."""
+    policy, a method or one of its options that does not exist."""
     from bench.clips import clip_policy
+    from bench.finetune.methods import defaults
     from bench.pooling import POOLINGS
 
     recipe = read(Recipe, data, where)
@@ -187,6 +188,10 @@ def recipe_of(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
         problem = "activations computed twice would be measured twice by BatchNorm"
         raise BadInput(f"{where}: encoder", problem, 'leave out checkpointing, or take norm = "frozen"')
     clip_policy(recipe.batches.clip)
+    known = defaults(recipe.method.name)
+    for name in recipe.method.options:
+        if name not in known:
+            raise UnknownId(f"option of the method {recipe.method.name}", name, known)
     return recipe
 
 

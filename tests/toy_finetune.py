@@ -1,13 +1,11 @@
-"""What tests of fine-tuning share: an encoder of a few hundred weights with every tap, and a corpus of short clips."""
+"""What tests of fine-tuning share: an encoder of a few hundred weights with every tap, and a short recipe."""
 
-import bench
-import pytest
 import torch
-from bench import simulate
+from torch import nn
+
 from bench.finetune.recipe import recipe_of
 from bench.types import EncoderCard, Grid, Tokens
 from model_zoo._adapter import Adapter
-from torch import nn
 
 RATE, FRAME, WIDTH = 4000, 200, 8
 
@@ -83,16 +81,3 @@ def recipe(**changes):
         "averaging": {"kind": "ema", "decay": 0.8},
     }
     return recipe_of(given | changes)
-
-
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory):
-    """A data folder with 96 simulated cycles of half a second, of 24 patients."""
-    folder = tmp_path_factory.mktemp("cycles")
-    simulate.icbhi(folder / simulate.ICBHI, patients=24, clips=96, cycle_s=0.5, devices=("Litt3200", "Meditron"))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def task(corpus):
-    return bench.load_task("icbhi.cycles2", corpus)

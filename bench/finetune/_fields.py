@@ -97,7 +97,11 @@ def _value(kind: Any, value: Any, where: str, rule: Rule | None) -> Any:
 def _words(kind: Any) -> str:
     if typing.get_origin(kind) is tuple:
         form = typing.get_args(kind)
-        return f"a list of {_words(form[0])}s" if form[-1] is Ellipsis else f"a list of {len(form)} {_words(form[0])}s"
+        return (
+            "a list, each " + _words(form[0])
+            if form[-1] is Ellipsis
+            else f"a list of {len(form)}, each {_words(form[0])}"
+        )
     return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(kind, "a table")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.finetune import outcome
 from bench.finetune.chance import seed_of
 from bench.finetune.checkpoints import CHOSEN, Folder
 from bench.finetune.data import Material, Sides, sides
-from bench.finetune.loop import Training
+from bench.finetune.loop import Training, TrainingDiverged
 from bench.finetune.methods import defaults, method
 from bench.finetune.methods._base import Method
 from bench.finetune.model import FineTuned, require_tap
@@ -88,8 +89,8 @@ def fit_prepared(
     folder = Path(out) / FOLDER / records.key(built.specs[0]) if out else None
     if all(found) and not (keep and folder and not (folder / CHOSEN).exists()):
         return Fit(tuple(found), _kept(built, folder))
-    with tempfile.TemporaryDirectory() if folder is None else nullcontext(folder) as path:
-        training = built.training(Folder(Path(path), records.key(built.specs[0])))
+    with _workplace(folder) as path:
+        training = built.training(Folder(path, records.key(built.specs[0])))
         title = f"{recipe.name} {encoder.card.id} on {card.id}, seed {seed}"
         steps = training.steps_per_epoch * recipe.epochs
         with progress(title, steps) as tick:
@@ -194,6 +195,21 @@ def qualities(waves: Waves, rate: int, fit: np.ndarray, dataset: str) -> np.ndar
     for row, heard in sounds.items():
         out[row] = bounds.quality(heard, dataset)
     return out
+
+
+@contextmanager
+def _workplace(folder: Path | None) -> Iterator[Path]:
+    """A run's folder; without one, a temporary folder that only a batch at which training diverged outlives."""
+    path = Path(tempfile.mkdtemp(prefix="respbench-")) if folder is None else folder
+    diverged = False
+    try:
+        yield path
+    except TrainingDiverged:
+        diverged = True
+        raise
+    finally:
+        if folder is None and not diverged:
+            shutil.rmtree(path)
 
 
 def _stored(out: Path | None, identity: dict) -> Record | None:

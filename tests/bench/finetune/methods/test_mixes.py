@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.errors import BadInput
 from bench.finetune.methods import method
 from bench.finetune.methods._chance import partners, shares
 from bench.finetune.methods._waves import overlay, pairs
@@ -90,8 +91,7 @@ def test_mask_is_the_share_where_loud_and_chance_elsewhere():
 
 
 def test_lungmix_mixes_clips_under_the_mask_and_labels_by_share():
-    model, ours = ToyModel(), method("lungmix-style", FACTS, window=4)
-    assert ours.window == 5
+    model, ours = ToyModel(), method("lungmix-style", FACTS, window=5)
     loss, _ = trained(ours, model, batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10]))
     again = batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10])
     partner = partners(again)
@@ -106,6 +106,11 @@ def test_lungmix_mixes_clips_under_the_mask_and_labels_by_share():
     kept = [mask[i, : int(pair.length[i])].mean() for i in range(4)]
     expected = mixed_cross_entropy(logits, again.label, again.label[partner], torch.stack(kept))
     assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_windows_are_odd():
+    with pytest.raises(BadInput, match="window = 4; give window as an odd whole number"):
+        method("lungmix-style", FACTS, window=4)
 
 
 def test_masking_and_disturbance_by_hand():

@@ -8,9 +8,12 @@ from torch.nn import functional as F
 
 from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._chance import partners, shares
-from bench.finetune.methods._limits import limits, number
+from bench.finetune.methods._limits import Limit, limits, number
 from bench.finetune.methods._waves import Pairs, overlay, pairs
 from bench.finetune.methods.ce import mixed_cross_entropy
+
+_WHOLE = number(1, whole=True)
+ODD = Limit("an odd whole number of at least 1", lambda value: _WHOLE.holds(value) and value % 2 == 1)
 
 
 def loud(wave: Tensor, window: int) -> Tensor:
@@ -50,11 +53,11 @@ class LungMix(Method):
         "labels are mixed by share, not replaced with their union; the released code draws 0 or 1 for each sample, "
         "which is white noise: here it is held for a window"
     )
-    limits = limits(alpha=number(0, above=True), window=number(1, whole=True))
+    limits = limits(alpha=number(0, above=True), window=ODD)
 
     def __init__(self, facts: Facts, alpha: float = 0.5, window: int = 201):
         super().__init__(facts, alpha=alpha, window=window)
-        self.alpha, self.window = alpha, window + 1 - window % 2
+        self.alpha, self.window = alpha, window
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
         """``Method.loss``."""

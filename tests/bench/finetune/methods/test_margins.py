@@ -95,14 +95,14 @@ def test_quality_margins_by_hand():
 
 def test_quality_margin_is_the_sum_of_its_parts():
     given = batch([0, 1, 2, 3, 0, 3], quality=[0.0, 0.2, 0.5, 0.7, 1.0, 0.3])
-    model, ours = ToyModel(), method("quality-margin", FACTS)
+    model, ours = ToyModel(), method("quality-margin", FACTS, gamma=0.3)
     assert ours.needs == {"quality"}
     loss, _ = trained(ours, model, given)
     total, n = 0.0, FACTS.counts
     features = model.features(given).double()
     for i, y in enumerate(given.label.tolist()):
         rarity = math.log(22 / n[y]) / math.log(22 / min(n))
-        m = 0.5 * 0.2 * (1 + 0.5 * (2 * given.quality[i].item() - 1)) + 0.5 * 0.2 * rarity
+        m = 0.3 * 0.2 * (1 + 0.5 * (2 * given.quality[i].item() - 1)) + 0.7 * 0.2 * rarity
         near = [cosine(features[i], ours.prototypes[k].double()).item() for k in range(4)]
         z = [37 * (math.cos(math.acos(c) + m) if k == y else c) for k, c in enumerate(near)]
         total += math.log(sum(math.exp(v - z[y]) for v in z))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.errors import BadInput
 from bench.finetune.methods import method
 from bench.finetune.methods._chance import partners, shares
 from bench.finetune.methods._waves import overlay, pairs
@@ -89,15 +90,27 @@ def test_mask_is_the_share_where_loud_and_chance_elsewhere():
     assert mask_share(mask, pair.heard)[0].item() == pytest.approx(mask[0].mean().item())
 
 
-def test_lungmix_hears_the_mixed_clip_and_is_decided_by_the_generator():
-    model, given = ToyModel(), batch([0, 1, 2, 3], seed=3)
-    ours = method("lungmix-style", FACTS, window=4)
-    assert ours.window == 5
-    loss, _ = trained(ours, model, given)
-    mixed = model.asked[0][1]
-    assert mixed.abs().max() <= given.wave.abs().max() and not torch.equal(mixed, given.wave)
-    torch.manual_seed(9)
-    assert trained(ours, ToyModel(), batch([0, 1, 2, 3], seed=3))[0] == loss
+def test_lungmix_mixes_clips_under_the_mask_and_labels_by_share():
+    model, ours = ToyModel(), method("lungmix-style", FACTS, window=5)
+    loss, _ = trained(ours, model, batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10]))
+    again = batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10])
+    partner = partners(again)
+    start = torch.randint(SAMPLES, (4,), generator=again.generator)
+    coin = torch.randint(2, (4, 8), generator=again.generator).float()
+    share = shares(again, 0.5, 4)
+    pair = pairs(again, partner, start)
+    mask = lung_mask(pair, share, coin, 5)
+    mixed = again._replace(wave=overlay(pair, mask), length=pair.length)
+    torch.testing.assert_close(model.asked[0][1], mixed.wave)
+    logits = model.logits(model.features(mixed))
+    kept = [mask[i, : int(pair.length[i])].mean() for i in range(4)]
+    expected = mixed_cross_entropy(logits, again.label, again.label[partner], torch.stack(kept))
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_windows_are_odd():
+    with pytest.raises(BadInput, match="window = 4; give window as an odd whole number"):
+        method("lungmix-style", FACTS, window=4)
 
 
 def test_masking_and_disturbance_by_hand():

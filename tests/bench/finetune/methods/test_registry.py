@@ -20,13 +20,15 @@ def test_every_method_says_what_it_is(name):
 def test_every_method_lowers_its_loss_and_survives_a_reload(name):
     torch.manual_seed(0)
     model, ours = ToyModel(), method(name, FACTS)
-    optimiser = torch.optim.Adam([*model.parameters(), *ours.parameters()], 0.02)
+    weights = [*model.parameters(), *ours.parameters()]
     losses = []
-    for step in range(30):
-        optimiser.zero_grad()
-        loss = ours.loss(model, batch([0, 1, 2, 3, 0, 1], seed=0, progress=0.0)._replace(generator=source(step)))
-        loss.backward()
-        optimiser.step()
+    for step in range(40):
+        loss = ours.loss(model, batch([0, 1, 2, 3, 0, 1], progress=0.0)._replace(generator=source(step)))
+        gradient = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        length = sum(g.square().sum() for g in gradient).sqrt()
+        with torch.no_grad():
+            for weight, g in zip(weights, gradient, strict=True):
+                weight -= 0.05 * g / length
         losses.append(loss.item())
     assert sum(losses[-10:]) < sum(losses[:10])
     again = method(name, FACTS)

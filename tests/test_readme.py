@@ -74,6 +74,21 @@ def test_the_python_api_is_as_described(simulated, monkeypatch):
     assert list(names["table"]["encoder"]) == ["fbank.stats"]
 
 
+def test_fine_tuning_from_python_is_as_described(simulated, monkeypatch, tmp_path, capsys):
+    """The README's lines with an untrained encoder of the same kind, on a small corpus, for one epoch."""
+    block = next(b for b in BLOCKS if "finetune.fit" in b)
+    monkeypatch.setenv("RESPBENCH_DATA", str(simulated))
+    monkeypatch.chdir(tmp_path)
+    block = block.replace("efficientat.mn04", "random.efficientat.mn04").replace('"epochs": 4', '"epochs": 1')
+    block = block.replace('"ce"', "recipe")
+    names = {}
+    exec(block, names)
+    assert "device-hours" in capsys.readouterr().out
+    protocols = [record.spec["protocol"] for record in (names["honest"], names["peeking"])]
+    assert protocols == ["finetune", "literature/best-test-epoch"]
+    assert names["records"][0].spec["weights"] == names["trained"].weights_digest
+
+
 def test_every_command_in_the_readme_parses():
     lines = re.findall(r"^ {4}(?:RESPBENCH_DATA=\S+ )?respbench (.*?)(?: +#.*)?$", README, flags=re.MULTILINE)
     assert len(lines) > 10

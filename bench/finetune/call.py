@@ -133,7 +133,7 @@ def build(
     from model_zoo._checkpoint import parameter_digest
 
     encoder = copy.deepcopy(encoder)
-    if getattr(encoder.card, "from_scratch", False):
+    if encoder.card.from_scratch:
         encoder.reset(seed)
     device = next((t.device for t in [*encoder.parameters(), *encoder.buffers()]), torch.device("cpu"))
     part = sides(card, prepared, seed)
@@ -231,12 +231,14 @@ def _kept(built: Built, folder: Path | None) -> Encoder | None:
 
 
 def _trained(training: Training) -> Encoder:
-    """The encoder at the chosen epoch, in prediction mode; its weights digest is that of its parameters."""
+    """The encoder at the chosen epoch, in prediction mode; its weights digest is that of its parameters, and one that
+    was trained from scratch has been trained now."""
     from model_zoo._checkpoint import parameter_digest
 
     training.take_chosen()
     encoder = training.model.encoder.eval()
     encoder.weights_digest = parameter_digest(encoder)
+    encoder.card = replace(encoder.card, from_scratch=False)
     return encoder
 
 

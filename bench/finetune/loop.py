@@ -61,6 +61,8 @@ class Training:
     def __post_init__(self):
         recipe, encoder = self.recipe, self.model.encoder
         self.device = next(self.model.parameters()).device
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         if recipe.precision == "float16" and self.device.type != "cuda":
             raise BadInput(recipe.name, f"float16 does not train on {self.device.type}", "take --precision bfloat16")
         heads = [*self.model.heads, self.method]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cli_encoders, cli_reports, cli_sweep, cli_tasks
+from bench import cli_encoders, cli_finetune, cli_reports, cli_sweep, cli_tasks
 from bench.errors import NothingAsked, RespBenchError, UnknownId
 from bench.types import PRECISIONS
 
@@ -31,6 +31,7 @@ EPILOG = """examples:
   respbench check --all
   respbench run --suite quick --encoder fbank.stats efficientat.mn04:mean,freq --out runs/mine
   respbench sweep --suite quick --encoder efficientat.mn04:mean,freq --layers all --out runs/sweep
+  respbench finetune --recipe ce --encoder efficientat.mn04 --task sprsound.events2 --out runs/finetune
   respbench leaderboard runs/mine
   respbench verify runs/mine
   respbench score --task sprsound.events2 predictions.csv
@@ -132,6 +133,13 @@ def build_parser() -> argparse.ArgumentParser:
     _root(sweep)
     _computing(sweep)
 
+    finetune = _verb(
+        verbs, "finetune", lambda a: cli_finetune.finetune(a, _agree), "train encoders by recipes, on several seeds"
+    )
+    cli_finetune.arguments(finetune)
+    for common in (_root, _device, _licence, _bad_clips):
+        common(finetune)
+
     board = _verb(verbs, "leaderboard", leaderboard, "write and print the leaderboard of a results folder")
     board.add_argument("folder", type=Path)
     board.add_argument("--note", action="append", default=[], help="add a remark to the board's notes (repeatable)")
@@ -171,7 +179,7 @@ def build_parser() -> argparse.ArgumentParser:
     _root(task)
     _json(task)
 
-    simulate = _verb(verbs, "simulate", simulate_corpora, "write simulated ICBHI and SPRSound look-alikes")
+    simulate = _verb(verbs, "simulate", cli_tasks.simulate, "write simulated ICBHI and SPRSound look-alikes")
     simulate.add_argument("folder", type=Path)
     simulate.add_argument("--size", default="small", choices=("small", "medium"))
     simulate.add_argument("--seed", type=int, default=0)
@@ -364,15 +372,6 @@ def verify_folder(arguments: argparse.Namespace) -> int:
             print(problem)
         print(f"{checked} records: " + (f"{len(problems)} problems" if problems else "every number holds"))
     return 1 if problems else 0
-
-
-def simulate_corpora(arguments: argparse.Namespace) -> int:
-    """``simulate``"""
-    from bench import simulate
-
-    for name, facts in simulate.corpora(arguments.folder, seed=arguments.seed, size=arguments.size).items():
-        print(f"{name}: {facts['corpus']} in {arguments.folder}")
-    return 0
 
 
 def diagnose(arguments: argparse.Namespace) -> int:

@@ -38,7 +38,9 @@ def load_encoder(
     ``bench.paths.weight_folders()`` and among what was fetched; a restrictive licence must have been agreed to
     (``accept_licence`` agrees, see ``bench.licences``), and a digest that the card does not give is pinned on first
     use. ``weights_digest`` is the SHA-256 of what was loaded, that of the initial state for an untrained twin,
-    ``none`` for an encoder without weights. An adapted geometry shows in ``encoder.card``.
+    ``none`` for an encoder without weights. One that is trained from scratch (``card.from_scratch``) is initialised by
+    seed 0 and leaves torch's own generator alone; ``encoder.reset(seed)`` initialises it again. An adapted geometry
+    shows in ``encoder.card``.
     ``precision`` (one of ``PRECISIONS``) is that of the network's arithmetic, by autocast: weights, front end and
     embeddings stay float32.
     Raises ``UnknownId``, ``CheckpointError`` (absent, damaged or unfitting weights), ``LicenceNotAccepted``,
@@ -65,6 +67,13 @@ def load_encoder(
     require_device(device)
     encoder.precision = precision
     return encoder.eval().to(device)
+
+
+def require_trained(card: EncoderCard) -> None:
+    """Raises ``BadInput`` for an encoder that is trained from scratch, which says nothing before it is."""
+    if card.from_scratch:
+        problem = "is trained from scratch, so there is nothing to score before it has been trained"
+        raise BadInput(card.id, problem, f"use `respbench finetune --encoder {card.id}`")
 
 
 def require_device(device: str) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import audio, clips
-from bench.encoders import encode_batch, plan_batches, precision_of
+from bench.encoders import encode_batch, plan_batches, precision_of, require_trained
 from bench.errors import BadInput
 from bench.paths import cache_root
 from bench.progress import Progress, silent
@@ -87,9 +87,11 @@ class _Batches:
 
 
 class FeatureStore:
-    """The embeddings of one encoder on disk; ``encode`` fills it, ``gather`` reads rows from it."""
+    """The embeddings of one encoder on disk; ``encode`` fills it, ``gather`` reads rows from it. Raises ``BadInput``
+    for an encoder that is trained from scratch."""
 
     def __init__(self, encoder: Encoder, prepared: Prepared, clip: str = "native", folder: Path | None = None):
+        require_trained(encoder.card)
         self.encoder, self.prepared, self.clip = encoder, prepared, clip
         self.spec = store_spec(encoder, prepared, clip)
         text = json.dumps(self.spec, sort_keys=True)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import registry
-from bench.encoders import bounded_length, load_encoder, padded_length
+from bench.encoders import bounded_length, load_encoder, padded_length, require_trained
 from bench.errors import BadInput
 from bench.pooling import pool
 from bench.types import Encoder, Tokens
@@ -65,6 +65,7 @@ def load_model(id: str, path: str = "") -> HearModel:
     """The encoder's HEAR model, in ``eval()``. Raises as ``bench.load_encoder`` does, and ``BadInput`` for an encoder
     that the API has no place for."""
     encoder = load_encoder(id, path or None)
+    require_trained(encoder.card)
     if encoder.card.sample_rate not in RATES:
         problem = f"runs at {encoder.card.sample_rate} Hz, which is not one of HEAR's rates {RATES}"
         raise BadInput(id, problem, "take another encoder")

@@ -13,12 +13,13 @@ from bench.licences import terms
 from bench.tables import BLANK, DISCLAIMER, amount, markdown
 from bench.types import EncoderCard
 
+SCRATCH = "trained from scratch"
 _WIDTH = 118  # characters of a line of text
 
 
 def encoders() -> list[dict]:
     """One row per listed encoder, from its card. ``weights_present`` is ``yes`` (found, not verified), ``no``, ``none
-    needed``, or ``unknown`` where the folders cannot be searched."""
+    needed``, ``trained from scratch``, or ``unknown`` where the folders cannot be searched."""
     return [
         {
             "id": card.id,
@@ -33,6 +34,7 @@ def encoders() -> list[dict]:
             "licence": card.licence,
             "weight_licence": " or ".join(dict.fromkeys(w.licence or "unstated" for w in card.weights)) or terms(card),
             "weights_present": _present(card),
+            "from_scratch": card.from_scratch,
             "parity": card.parity,
         }
         for card in registry.cards(registry.ENCODERS)
@@ -43,7 +45,7 @@ def _present(card: EncoderCard) -> str:
     from model_zoo._checkpoint import at_hand
 
     if not card.weights:
-        return "none needed"
+        return SCRATCH if card.from_scratch else "none needed"
     try:
         return "yes" if at_hand(card) else "no"
     except RespBenchError:  # RESPBENCH_DATA points nowhere
@@ -61,7 +63,7 @@ def encoder_table(rows: Sequence[Mapping], present: bool = True) -> str:
             f"{row['params'] / 1e6:.1f} M" if row["params"] else BLANK,
             f"{row['rate'] / 1000:g} kHz",
             _dims(row["poolings"]),
-            _text(row["trained_on"]),
+            SCRATCH if row["from_scratch"] else _text(row["trained_on"]),
             row["weight_licence"] or BLANK,
             *([row["weights_present"]] if present else []),
             row["parity"],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import kinds, metrics
 from bench.audited import Audited
+from bench.protocol import BEST_TEST
 from bench.ranking import cells, leaderboard, rank_class
 from bench.stats import FEW_GROUPS
 from bench.tables import BLANK, DISCLAIMER, amount, markdown
@@ -143,6 +144,8 @@ def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
     shared = [f"{t}/{test} ({n})" for t, d in data.items() for test, n in d["groups_in_train"].items() if n]
     if shared:
         lines.append(f"Tests with patients who are also in train, and how many: {', '.join(shared)}.")
+    if any(record.spec["protocol"] == BEST_TEST for part in by_task.values() for record in part):
+        lines.append(f"**Rows of {BEST_TEST} chose their epoch on the test**: no result, and never ranked with others.")
     few = [
         f"{task}/{test} ({score['groups']})"
         for task, part in by_task.items()

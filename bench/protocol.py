@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BadInput, UnknownId
+from bench.errors import BadInput, RespBenchError, UnknownId
 from bench.probe import literature
 from bench.progress import Tick
 from bench.types import Protocol, TaskCard
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FOLDS = 5
 SHOTS = (10, 50, 200)
 
+FINETUNE, BEST_TEST = "finetune", "literature/best-test-epoch"
 DRAWN = (0, 1, 2, 3, 4)  # seeds of protocols in whose fit chance takes part
 SELECTION = "pooled out-of-fold main metric, 5 folds by group inside train, stratified by class or set of labels"
 ADAMW = (
@@ -110,6 +111,25 @@ PROTOCOLS = {
             )
             for shots in SHOTS
         ),
+        Protocol(
+            FINETUNE,
+            1,
+            "finetune",
+            "epoch of the best main metric on validation patients, the first of equals",
+            "encoder, head and method trained by a recipe (respbench finetune); validation patients are the task's own "
+            "or one of five folds of the training rows, drawn by the seed; the test is predicted after every epoch and "
+            "scored at the chosen one alone",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            BEST_TEST,
+            1,
+            "finetune",
+            "epoch of the best main metric on the test itself",
+            "the same run as finetune, at the epoch that does best on the headline test, as much of the literature "
+            "reports; never to be compared with a protocol that does not look",
+            seeds=DRAWN,
+        ),
         *literature.PROTOCOLS,
     )
 }
@@ -147,8 +167,10 @@ def probe(
 
     ``tick`` is called with 1 after each of its ``FOLDS`` folds, or parts of the work; ``designs`` shares factorisations
     between probes on the same rows. Raises ``UnknownId`` for a protocol without a probe, ``BadInput`` for one that has
-    none for the task's kind.
+    none for the task's kind, ``RespBenchError`` for one that is no probe of frozen features.
     """
+    if protocol.kind == "finetune":
+        raise RespBenchError(f"protocol {protocol.name} trains the encoder too; use `respbench finetune`")
     if protocol.name.startswith("literature/"):
         return literature.probe(protocol, card, seed, _parts(tick))
     if protocol.name == "linear" and card.kind == "multilabel":

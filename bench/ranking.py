@@ -7,6 +7,8 @@ Controls, frozen and fine-tuned rows, and literature protocols are never ranked 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -23,10 +25,13 @@ CONTROL_FAMILIES = ("control", "random", "meta")
 
 
 def rank_class(spec: Mapping) -> str:
-    """Rows are ranked inside this class only: ``control``, ``literature``, else the protocol's kind."""
+    """Rows are ranked inside this class only: ``control``; ``literature``, of frozen encoders, or ``literature
+    finetune``; else the protocol's kind."""
     if spec["encoder"].partition(".")[0] in CONTROL_FAMILIES:
         return "control"
-    return "literature" if spec["protocol"].startswith("literature/") else spec["kind"]
+    if spec["protocol"].startswith("literature/"):
+        return "literature finetune" if spec["kind"] == "finetune" else "literature"
+    return spec["kind"]
 
 
 def require_one_data(records: Iterable[Record], *specs: Mapping) -> None:
@@ -45,8 +50,8 @@ def require_one_data(records: Iterable[Record], *specs: Mapping) -> None:
 
 
 def row_names(records: Sequence[Record]) -> dict[str, str]:
-    """{record key: its encoder as tables name it}: the id, and where rows would otherwise be confused, the weights
-    and versions too."""
+    """{record key: its encoder as tables name it}: the id, with the recipe of a fine-tuned one, and where rows would
+    otherwise be confused, the weights and versions too."""
     variants: dict[tuple, set[tuple]] = {}
     for record in records:
         variants.setdefault(_row(record), set()).add(_variant(record))
@@ -54,17 +59,32 @@ def row_names(records: Sequence[Record]) -> dict[str, str]:
     for record in records:
         spec = record.spec
         mark = f" [weights {spec['weights'][:8]}/{spec['parameters'][:8]}, versions {spec['encoder_version']}/"
-        mark += f"{spec['protocol_version']}, clip {spec['clip']}]"
-        names[record.key] = spec["encoder"] + (mark if len(variants[_row(record)]) > 1 else "")
+        mark += f"{spec['protocol_version']}, clip {spec['clip']}"
+        mark += f", recipe {recipe_digest(spec)}, {spec['device']}]" if "recipe" in spec else "]"
+        recipe = f" · {recipe_name(record)}" if "recipe" in spec else ""
+        names[record.key] = spec["encoder"] + recipe + (mark if len(variants[_row(record)]) > 1 else "")
     return names
 
 
+def recipe_name(record: Record) -> str:
+    """The name of the recipe that a record was fine-tuned by; empty for a frozen encoder."""
+    return record.data.get("recipe", {}).get("name", "")
+
+
+def recipe_digest(spec: Mapping) -> str:
+    """Eight hex digits that tell a recipe's numbers apart; empty for a frozen encoder."""
+    if "recipe" not in spec:
+        return ""
+    return hashlib.sha256(json.dumps(spec["recipe"], sort_keys=True).encode()).hexdigest()[:8]
+
+
 def _row(record: Record) -> tuple:
-    return tuple(record.spec[name] for name in (*ROW, "task", "seed"))
+    return (recipe_name(record), *(record.spec[name] for name in (*ROW, "task", "seed")))
 
 
 def _variant(record: Record) -> tuple:
-    return tuple(record.spec[name] for name in VARIANT)
+    spec = record.spec
+    return (*(spec[name] for name in VARIANT), recipe_digest(spec), spec.get("device", ""))
 
 
 def main_metric(task: Mapping) -> str:
@@ -146,7 +166,7 @@ def _is_share(metric: metrics.Metric) -> bool:
 
 
 def _class_order(column: pd.Series) -> pd.Series:
-    order = {"frozen": 0, "finetune": 1, "literature": 2, "control": 3}
+    order = {"frozen": 0, "finetune": 1, "literature": 2, "literature finetune": 3, "control": 4}
     return column.map(order) if column.name == "class" else column
 
 
@@ -175,4 +195,4 @@ def _is_twin(record: Record) -> bool:
 
 def _identity(record: Record, encoder: str) -> tuple:
     names = ("task", "manifest", "pooling", "layer", "protocol", "protocol_version", "seed")
-    return encoder, *(record.spec[name] for name in names)
+    return encoder, recipe_digest(record.spec), *(record.spec[name] for name in names)

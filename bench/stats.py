@@ -127,19 +127,55 @@ def paired_difference(
     p is the level at which the expanded interval would just touch 0. Raises ``BadInput`` where the two tables differ
     in clips, labels or groups.
     """
-    tables = [_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in (a, b)]
-    for what in ("clip", "y", "code"):
-        if not np.array_equal(getattr(tables[0], what), getattr(tables[1], what)):
-            noun = {"clip": "clip ids", "y": "y_true", "code": "groups"}[what]
-            raise BadInput(
-                "paired comparison", f"the two prediction tables differ in their {noun}", "score both on one test"
-            )
-    chosen, counts = metric_library.get(metric), tables[0].draws(resamples, seed)
-    values = [table.value(chosen, roles) for table in tables]
-    drawn = tables[0].sample(chosen, roles, counts) - tables[1].sample(chosen, roles, counts)
-    groups, effective = tables[0].groups, effective_groups(np.bincount(tables[0].code))
-    low, high, method = _interval(drawn, groups, unit, effective)
-    return Difference(values[0] - values[1], low, high, _p_value(drawn, effective), len(tables[0].y), groups, method)
+    return mean_difference([a], [b], metric, classes, roles, resamples, seed, unit, kind)
+
+
+def mean_difference(
+    a: Sequence[pd.DataFrame],
+    b: Sequence[pd.DataFrame],
+    metric: str,
+    classes: Sequence[str],
+    roles: Roles,
+    resamples: int = 2000,
+    seed: int = 0,
+    unit: str = "patient",
+    kind: str = "multiclass",
+) -> Difference:
+    """The mean over tables ``a`` minus that over ``b``, runs of several seeds on the same clips: one draw of groups
+    serves all, so the interval is that of the groups. Raises as ``paired_difference``."""
+    sides = [[_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in side] for side in (a, b)]
+    first = sides[0][0]
+    for table in (*sides[0], *sides[1]):
+        for what in ("clip", "y", "code"):
+            if not np.array_equal(getattr(first, what), getattr(table, what)):
+                noun = {"clip": "clip ids", "y": "y_true", "code": "groups"}[what]
+                problem = f"the prediction tables differ in their {noun}"
+                raise BadInput("paired comparison", problem, "score all on one test")
+    chosen, counts = metric_library.get(metric), first.draws(resamples, seed)
+    value, other = (float(np.mean([table.value(chosen, roles) for table in side])) for side in sides)
+    ours, theirs = (np.mean([table.sample(chosen, roles, counts) for table in side], axis=0) for side in sides)
+    groups, effective = first.groups, effective_groups(np.bincount(first.code))
+    low, high, method = _interval(ours - theirs, groups, unit, effective)
+    return Difference(value - other, low, high, _p_value(ours - theirs, effective), len(first.y), groups, method)
+
+
+def mean_score(
+    tables: Sequence[pd.DataFrame],
+    metric: str,
+    classes: Sequence[str],
+    roles: Roles,
+    resamples: int = 2000,
+    seed: int = 0,
+    unit: str = "patient",
+    kind: str = "multiclass",
+) -> Score:
+    """The metric's mean over runs of several seeds on the same clips; the interval is that of the groups."""
+    read = [_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in tables]
+    chosen, counts = metric_library.get(metric), read[0].draws(resamples, seed)
+    drawn = np.mean([table.sample(chosen, roles, counts) for table in read], axis=0)
+    value = float(np.mean([table.value(chosen, roles) for table in read]))
+    low, high, method = _interval(drawn, read[0].groups, unit, effective_groups(np.bincount(read[0].code)))
+    return Score(value, low, high, len(read[0].y), read[0].groups, method)
 
 
 @dataclass(frozen=True)

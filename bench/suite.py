@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import floors, identity, inputs, metrics, records, registry, run
 from bench import protocol as protocols
-from bench.encoders import load_encoder, require_device
+from bench.encoders import load_encoder, require_device, require_trained
 from bench.errors import BadInput, MissingWeights, UnknownId
 from bench.features import FeatureStore
 from bench.manifest import Prepared, load_task, prepare
@@ -190,12 +190,14 @@ def tasks_at_hand(
 def encoders_at_hand(
     encoders: Sequence[EncoderChoice], skip_absent: bool, outcome: Outcome, say: Callable[[str], None]
 ) -> list[EncoderChoice]:
-    """The encoders whose weights are there; the others are noted in ``outcome``, or raise ``MissingWeights``."""
+    """The encoders whose weights are there; the others are noted in ``outcome``, or raise ``MissingWeights``. Raises
+    ``BadInput`` for one that is trained from scratch."""
     from model_zoo._checkpoint import find
 
     out = []
     for asked in encoders:
         card = registry.encoder_card(asked.id)
+        require_trained(card)
         try:
             if card.weights:
                 find(card, asked.weights)

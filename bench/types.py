@@ -49,7 +49,8 @@ class EncoderCard:
     ``policies`` lists input policies, the default first. ``year`` is the paper's. ``trained_on`` holds corpus names
     (``icbhi``, ``audioset``, …). ``parity`` is ``golden`` (equal to arrays made with the original code),
     ``self-consistent`` or ``unverified``, and speaks of the default policy; ``policy_parity`` of the others, which are
-    ``self-consistent`` where it says nothing.
+    ``self-consistent`` where it says nothing. ``from_scratch`` encoders have no released weights by design: they are
+    trained on a task's own clips (``respbench finetune``), never scored as they are, and have ``reset(seed)``.
     """
 
     id: str
@@ -74,6 +75,7 @@ class EncoderCard:
     policies: tuple[str, ...] = ("upstream",)
     policy: str = "upstream"
     notes: str = ""
+    from_scratch: bool = False
 
 
 ALL_LAYERS = 0  # of a result that every layer has a part in: one layer is counted from the last, -1, -2, …
@@ -110,7 +112,8 @@ class Encoder(Protocol):
     the padded length of a clip of n samples (clips of equal padded length share a batch; by default n itself), and
     ``fit_stats(batches)`` for encoders that need statistics of the training clips: an iterable of (wave, length) that
     may be iterated over again.
-    ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``.
+    ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``. What fine-tuning may use besides, ``taps``,
+    ``offers`` and ``blocks()``, is described at ``model_zoo._adapter.Adapter``; an encoder without them has none.
     """
 
     card: EncoderCard

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench import board, kinds, records, registry, run, sweep
 from bench.errors import BadInput, RespBenchError, UnknownId
+from bench.finetune import report
 from bench.progress import Progress, silent
 from bench.types import Record
 
@@ -18,9 +19,9 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
 
     Held against the predictions: every key, digest, score, interval and domain. Held against each other: records of
     one task on one data must agree on the clips, their labels, groups and lengths, and on what the data was. Held
-    against the records and the audits beside them: every file of the board, and of a sweep's report. That the
-    predictions themselves are honest, no recomputation can show; their makers' commands are in the board. Raises
-    ``BadInput`` where the folder holds no record.
+    against the records and the audits beside them: every file of the board, and of the reports of a sweep and of
+    fine-tuning. That the predictions themselves are honest, no recomputation can show; their makers' commands are in
+    the board. Raises ``BadInput`` where the folder holds no record.
     """
     problems: list[str] = []
     found: list[Record] = []
@@ -39,6 +40,8 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
     problems += _disagreements(found)
     if not problems and (folder / sweep.FOLDER / sweep.FILE).exists():
         problems += sweep.stale(folder)
+    if not problems and (folder / report.FOLDER / report.FILES[0]).exists():
+        problems += report.stale(folder)
     return len(listed), problems + ([] if problems else _verify_board(found, folder))
 
 

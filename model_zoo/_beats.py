@@ -120,7 +120,7 @@ class Transformer(nn.Module):
 
 
 class Beats(nn.Module):
-    """Spectrograms to tokens."""
+    """Spectrograms to patches, patches to tokens."""
 
     def __init__(self, size: Geometry):
         super().__init__()
@@ -129,11 +129,15 @@ class Beats(nn.Module):
         self.encoder = Transformer(size)
         self.layer_norm = nn.LayerNorm(size.embed)
 
-    def forward(self, fbank: Tensor, hidden: Tensor | None = None) -> list[Tensor]:
-        """Every block's output (B, T' * F', D), time-major, of fbank (B, frames, bands); the frames that do not fill
-        a patch are left out."""
+    def patches(self, fbank: Tensor) -> Tensor:
+        """Embeddings (B, T' * F', D), time-major, of fbank (B, frames, bands); the frames that do not fill a patch are
+        left out."""
         patches = self.patch_embedding(fbank[:, None]).flatten(2).transpose(1, 2)
-        return self.encoder(self.post_extract_proj(self.layer_norm(patches)), hidden)
+        return self.post_extract_proj(self.layer_norm(patches))
+
+    def forward(self, patches: Tensor, hidden: Tensor | None = None) -> list[Tensor]:
+        """Every block's output (B, T' * F', D); ``hidden`` as the transformer's."""
+        return self.encoder(patches, hidden)
 
 
 def buckets(distance: Tensor, count: int, longest: int) -> Tensor:

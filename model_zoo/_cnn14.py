@@ -18,6 +18,7 @@ from bench.errors import CheckpointError
 from model_zoo._frontend import MelSpectrogram, decibels
 
 BANDS, LOW_HZ, HIGH_HZ = 64, 50.0, 14000.0
+POOLS = (2, 2, 2, 2, 2, 1)  # behind the blocks
 STRIDES = (2, 4, 8, 16, 32, 32)  # of the blocks' outputs, in frames
 BANK = "logmel_extractor.melW"
 IGNORED = (r"spectrogram_extractor\..*", r"logmel_extractor\..*", r"fc_audioset\..*")
@@ -81,27 +82,34 @@ class Block(nn.Module):
 
 class Cnn14(nn.Module):
     """The trunk up to the embedding ``fc1``, initialised as the original is (Xavier-uniform, zero biases, from
-    torch's global generator)."""
+    torch's global generator). ``block`` and ``pools`` are those of the paper's smaller networks where given."""
 
-    def __init__(self, geometry: Geometry):
+    def __init__(self, geometry: Geometry, block: type[nn.Module] = Block, pools: tuple[int, ...] = POOLS):
         super().__init__()
         self.bn0 = nn.BatchNorm2d(BANDS)
+        self.depth = len(pools)
         inside = (1, *geometry.widths[:-1])
-        pools = (2, 2, 2, 2, 2, 1)
         for i, (before, out, pool) in enumerate(zip(inside, geometry.widths, pools, strict=True), start=1):
-            self.add_module(f"conv_block{i}", Block(before, out, pool))
+            self.add_module(f"conv_block{i}", block(before, out, pool))
         self.fc1 = nn.Linear(geometry.widths[-1], geometry.embedding)
         for part in self.modules():
             if isinstance(part, (nn.Conv2d, nn.Linear)):
                 nn.init.xavier_uniform_(part.weight)
         nn.init.zeros_(self.fc1.bias)
 
-    def forward(self, mel: Tensor) -> list[Tensor]:
-        """Every block's output (B, T', F', C) of mel (B, frames >= 32, 64) in dB; F' is 2 at the end."""
-        x = self.bn0(mel.transpose(1, 2)[..., None]).permute(0, 3, 2, 1)  # (B, 1, frames, 64)
-        outputs = []
-        for i in range(1, len(STRIDES) + 1):
-            x = getattr(self, f"conv_block{i}")(x)
+    def stages(self) -> list[nn.Module]:
+        """The convolution blocks in order."""
+        return [getattr(self, f"conv_block{i}") for i in range(1, self.depth + 1)]
+
+    def normalised(self, mel: Tensor) -> Tensor:
+        """mel (B, frames, 64) in dB after the batch norm over bands, in the same shape."""
+        return self.bn0(mel.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Every block's output (B, T', F', C) of x (B, frames >= 32, 64), normalised; F' is 2 at the end."""
+        x, outputs = x[:, None], []
+        for block in self.stages():
+            x = block(x)
             outputs.append(x.permute(0, 2, 3, 1))
         return outputs
 

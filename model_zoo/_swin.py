@@ -200,14 +200,26 @@ class HTSAT(nn.Module):
             elif isinstance(part, WindowAttention):
                 nn.init.trunc_normal_(part.relative_position_bias_table, std=0.02)
 
-    def forward(self, mel: Tensor) -> list[Tensor]:
-        """Every stage's output (B, T', F', D), before it is merged for the next, of mel (B, frames <= 1024, 64).
+    def blocks(self) -> list[nn.Module]:
+        """The blocks and merges in order."""
+        merges = [[stage.downsample] if hasattr(stage, "downsample") else [] for stage in self.layers]
+        return [part for stage, merge in zip(self.layers, merges, strict=True) for part in (*stage.blocks, *merge)]
+
+    def normalised(self, mel: Tensor) -> Tensor:
+        """mel (B, frames, 64) after the batch norm over bands, in the same shape."""
+        return self.bn0(mel.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
+
+    def patches(self, x: Tensor) -> Tensor:
+        """Patch embeddings (B, H, W, D) of a normalised spectrogram x (B, frames <= 1024, 64): rows are time quarters
+        by bands."""
+        return self.patch_embed(_stacked(x[:, None]))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Every stage's output (B, T', F', D), before it is merged for the next, of patches x (B, H, W, D).
 
         T' is 256 and F' 16 after the first stage, both halved by each further one; the T' tokens span the clip
         whatever its length, because it is stretched to 1,024 frames. The last output is after ``norm``.
         """
-        bands = self.bn0(mel.transpose(1, 2)[..., None])  # (B, bands, frames, 1)
-        x = self.patch_embed(_stacked(bands.permute(0, 3, 2, 1)))
         outputs = []
         for stage in self.layers:
             x = stage(x)

@@ -109,10 +109,9 @@ class PatchEncoder(nn.Module):
         self.blocks = blocks(geometry)
         self.norm = nn.LayerNorm(geometry.width, EPS)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Every block's output (B, 1 + N, D) for images (B, 1, H, W): the class token, then the patches row by row;
-        ``norm`` is not applied."""
-        x = self.patch_embed(image)  # (B, D, H', W')
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Every block's output (B, 1 + N, D) for x (B, D, H', W'), which ``patch_embed`` gives: the class token, then
+        the patches row by row; ``norm`` is not applied."""
         positions = self.pos_embed[:, 1:].unflatten(1, self.grid)[:, : x.shape[2], : x.shape[3]]
         x = x.flatten(2).transpose(1, 2) + positions.flatten(1, 2)
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
@@ -159,10 +158,11 @@ def sinusoids(width: int, grid: tuple[int, int]) -> Tensor:
     return torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1).to(torch.float32)
 
 
-def chunked(x: Tensor, size: int, encode: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
+def chunked(x: Tensor, size: int, encode: Callable[[Tensor], list[Tensor]], whole: int | None = None) -> list[Tensor]:
     """What ``encode`` gives for consecutive chunks of ``size`` along dimension 1 of x (B, N, ...), joined along
-    dimension 1. Whole chunks go through it as one batch, what remains (1 to size - 1) as another."""
-    whole = x.shape[1] // size
+    dimension 1. ``whole`` chunks, by default all that are full, go through it as one batch, what remains as another.
+    """
+    whole = x.shape[1] // size if whole is None else whole
     parts = []
     if whole:
         chunks = x[:, : whole * size].unflatten(1, (whole, size)).flatten(0, 1)

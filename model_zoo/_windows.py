@@ -25,17 +25,19 @@ class Windowed(Adapter):
     def __init__(self, card: EncoderCard, size: int):
         whole = card.policy == WINDOWS
         super().__init__(dataclasses.replace(card, max_s=None) if whole else card)
-        self.size = size
+        self.size, self.pieces = size, 1
 
     def batch_length(self, n: int) -> int:
         """The window's samples; under ``windows`` as many windows as hold n samples."""
         return self.size * (-(-n // self.size) if self.card.policy == WINDOWS else 1)
 
     def window(self, wave: Tensor, length: Tensor) -> Tokens:
-        """Tokens of wave (N, size), zero after each row's ``length``, which is 1 to size."""
+        """Tokens of wave (N, size), zero after each row's ``length``, which is 1 to size; ``pieces`` rows are of one
+        clip."""
         raise NotImplementedError
 
     def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+        self.pieces = wave.shape[1] // self.size
         return windowed(self.window, wave, length, self.size)
 
 

@@ -180,6 +180,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     class Ast(Adapter):
         """Under ``upstream``: 1,024 frames."""
 
+        offers = frozenset({"spectrogram", "patches"})
+
         def __init__(self, geometry: dict[str, int]):
             config = ASTConfig(layer_norm_eps=1e-6, max_length=FRAMES, num_mel_bins=BANDS, **geometry)
             self.patch, self.stride = config.patch_size, config.time_stride
@@ -207,10 +209,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return torch.arange(frames, device=length.device) < self.frontend.frames(length)[:, None]
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            embeddings, fbank = self.model.embeddings, self.fbank(wave, length)
+            embeddings, fbank = self.model.embeddings, self.tap("spectrogram", self.fbank(wave, length))
             bands, times = self.shape[0], _patches(fbank.shape[1], self.patch, self.stride)
             leading = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1).expand(len(wave), -1, -1)
-            x = torch.cat([leading, embeddings.patch_embeddings(fbank)], dim=1)  # (B, 2 + F' * T', D)
+            patches = self.tap("patches", embeddings.patch_embeddings(fbank))  # (B, F' * T', D)
+            x = torch.cat([leading, patches], dim=1)
             x = x + fitted(embeddings.position_embeddings, self.shape, times)
             outputs = []
             for layer in self.model.layers:

@@ -127,14 +127,19 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                 elif name.endswith("bias"):
                     nn.init.zeros_(parameter)
 
-        def forward(self, frames: Tensor) -> list[Tensor]:
-            """Every block's output (B, N // patch, D) on frames (B, N, bands), after the norm."""
+        def patches(self, frames: Tensor) -> Tensor:
+            """Embeddings (B, N // patch, D) of frames (B, N, bands)."""
             groups = frames[:, : frames.shape[1] // self.patch * self.patch].unflatten(1, (-1, self.patch))
-            x = self.patch_embed["patch_embed"](groups.transpose(2, 3).flatten(2))  # bands outer, frames inner
+            return self.patch_embed["patch_embed"](groups.transpose(2, 3).flatten(2))  # bands outer, frames inner
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """Every block's output (B, T', D) of patches x (B, T', D), after the norm."""
             x = x + self.pos_embed[:, 1 : 1 + x.shape[1]]
             return [self.norm_frame(y) for y in _vit.outputs(self.blocks, x)]
 
     class Atst(Adapter):
+        offers = frozenset({"spectrogram", "patches"})
+
         def __init__(self, layout: Layout):
             width, depth = layout.blocks.width, layout.blocks.depth
             offered, grid = dims(width, published=depth * width), (layout.patch * HOP / RATE, 1)
@@ -154,8 +159,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return 2 * (level - LOWEST_DB) / (HIGHEST_DB - LOWEST_DB) - 1
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            frames = self.fbank(wave, length)
-            hidden = _vit.chunked(frames, CHUNK, self.teacher)  # each (B, T', D)
+            frames = self.tap("spectrogram", self.fbank(wave, length))
+            (patches,) = _vit.chunked(frames, CHUNK, lambda chunk: [self.teacher.patches(chunk)])
+            patches = self.tap("patches", patches)
+            whole = frames.shape[1] // CHUNK
+            hidden = _vit.chunked(patches, self.positions, self.teacher, whole)  # each (B, T', D)
             chunks = -(-frames.shape[1] // CHUNK)
             clip = [self._averaged(y.float()) / chunks for y in hidden]
             count = torch.full_like(length, hidden[0].shape[1])

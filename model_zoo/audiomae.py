@@ -109,6 +109,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     opera = card.policy == "opera"
 
     class AudioMae(Adapter):
+        offers = frozenset({"spectrogram", "patches"})
+
         def __init__(self, geometry: Geometry):
             offered = dims(geometry.width, GRID[1], published=geometry.width, cls=True)
             longest = None if opera else card.max_s
@@ -150,7 +152,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             pieces, samples = self.pieces(wave, length)
             present = samples > 0  # (B, P), in the first places of each clip
             count = present.sum(dim=1)
-            outputs = self.net(self.spectra(pieces, samples)[present][:, None])  # each (N, 513, D)
+            spectra = self.tap("spectrogram", self.spectra(pieces, samples).flatten(1, 2)).unflatten(1, (-1, FRAMES))
+            patches = self.net.patch_embed(spectra[present][:, None])  # (N, D, T', F')
+            if "patches" in self.taps:
+                placed = _placed(patches.flatten(2).transpose(1, 2), present).flatten(0, 1)
+                tapped = self.tap("patches", placed, present.shape[1]).unflatten(0, present.shape)[present]
+                patches = tapped.transpose(1, 2).unflatten(2, GRID)
+            outputs = self.net(patches)  # each (N, 513, D)
             last = outputs[-1]
             clip = layer_norm(last[:, 1:].float().mean(dim=1), last.shape[2:], eps=_vit.EPS)
             outputs[-1] = self.net.norm(last)

@@ -162,10 +162,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo._adapter import Adapter, full_precision
     from model_zoo._beats import Beats, Geometry, initialise
+    from model_zoo._blocks import ordered
     from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._frontend import KaldiFbank
 
     class BeatsEncoder(Adapter):
+        offers = frozenset({"spectrogram", "patches"})
+
         def __init__(self, size: Geometry):
             self.patch, self.bands = size.patch, BANDS // size.patch
             super().__init__(
@@ -204,13 +207,18 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                 kept = (-(-kept // (size // steps))).clamp_max(steps)
             return kept
 
+        def blocks(self) -> list[nn.Module]:
+            """Patches and positions, then the transformer's blocks."""
+            return ordered(self, self.net.encoder.layers)
+
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            fbank = self.fbank(wave, length)
+            fbank = self.tap("spectrogram", self.fbank(wave, length))
             columns, hop_s = fbank.shape[1] // self.patch, self.card.grid[0]
             tokens = columns * self.bands
             kept = self.unmasked(length, wave.shape[1]) if self.masked else torch.full_like(length, tokens)
             counted = torch.arange(tokens, device=wave.device) < kept[:, None]  # (B, N)
-            outputs = self.net(fbank, ~counted if self.masked else None)
+            patches = self.tap("patches", self.net.patches(fbank))
+            outputs = self.net(patches, ~counted if self.masked else None)
             clip = (outputs[-1].float() * counted[..., None]).sum(dim=1) / kept[:, None]
             count = (kept // self.bands).clamp_min(1)
             layers = (

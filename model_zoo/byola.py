@@ -149,6 +149,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.errors import CheckpointError
     from bench.types import Grid, Tokens
     from model_zoo._adapter import Adapter, full_precision
+    from model_zoo._blocks import ordered
     from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._frontend import MelSpectrogram
 
@@ -183,6 +184,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return [*outputs, (torch.cat([local, tokens], dim=2) if self.keeps_local else tokens)[:, :, None]]
 
     class Byola(Adapter):
+        offers = frozenset({"spectrogram"})
+
         def __init__(self, geometry: Geometry):
             offered = dims(geometry.width, published=geometry.width)
             super().__init__(dataclasses.replace(card, dims=offered))
@@ -227,8 +230,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """Normalised log-mel (B, frames, 64) of wave (B, batch_length)."""
             return (self.log_mel(wave, length) - self.mean) / self.std
 
+        def blocks(self) -> list[nn.Module]:
+            """The convolution blocks, then the linear layers."""
+            parts, size = self.net.features, len(self.net.features) // blocks
+            return ordered(self, [parts[i : i + size] for i in range(0, len(parts), size)], [self.net.fc])
+
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            outputs = self.net(self.fbank(wave, length))
+            outputs = self.net(self.tap("spectrogram", self.fbank(wave, length)))
             names = [*(f"block{i}" for i in range(1, len(outputs))), "tokens"]
             hops = [HOP * 2**i / RATE for i in range(1, len(outputs))]
             layers = tuple(

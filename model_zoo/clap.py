@@ -173,6 +173,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo import _cnn14, _swin
     from model_zoo._adapter import full_precision
+    from model_zoo._blocks import ordered
     from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._windows import Windowed
 
@@ -214,6 +215,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return self.base.embedding(hidden) if variant.cnn14 else hidden.mean(dim=(1, 2))
 
     class Clap(Windowed):
+        offers = frozenset({"spectrogram"} if variant.cnn14 else {"spectrogram", "patches"})
+
         def __init__(self, geometry: _cnn14.Geometry | _swin.Geometry, projected: int, bank: Tensor | None = None):
             offered = dims(geometry.widths[-1], 2, published=projected)
             layers = len(geometry.widths)
@@ -226,8 +229,21 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """Log-mel in dB (N, frames, 64) of wave (N, window), zero after each row's ``length``."""
             return self.frontend(filled(wave, length, laion), torch.full_like(length, self.size))
 
+        def _patches(self, x: Tensor) -> Tensor:
+            """HTS-AT's patch embeddings (N, H, W, D)."""
+            patches = self.net.base.patches(x)
+            return self.tap("patches", patches.flatten(1, 2), self.pieces).unflatten(1, patches.shape[1:3])
+
+        def blocks(self) -> list[nn.Module]:
+            """The trunk's blocks, then what makes its output the published embedding."""
+            base, projection = self.net.base, self.net.projection
+            if variant.cnn14:
+                return ordered(self, base.stages(), [base.fc1, projection])
+            return ordered(self, base.blocks(), [base.norm, projection])
+
         def window(self, wave: Tensor, length: Tensor) -> Tokens:
-            outputs = self.net.base(self.fbank(wave, length))
+            x = self.tap("spectrogram", self.net.base.normalised(self.fbank(wave, length)), self.pieces)
+            outputs = self.net.base(x if variant.cnn14 else self._patches(x))
             audio = self.size // length * length if laion else torch.full_like(length, self.size)
             layers = []
             for i, y in enumerate(outputs):

@@ -184,6 +184,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return x + self.block(x) if self.residual else self.block(x)
 
     class EfficientAT(Adapter):
+        offers = frozenset({"spectrogram"})
+
         def __init__(self, plan: list[dict[str, int]]):
             width = plan[-1]["out"]
             super().__init__(dataclasses.replace(card, dims=dims(width, BANDS // STRIDE, published=width)))
@@ -211,7 +213,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return ((self.mel @ power + 1e-5).log() + 4.5) / 5
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            x = self.fbank(wave, length)[:, None].contiguous(memory_format=torch.channels_last)
+            x = self.tap("spectrogram", self.fbank(wave, length).transpose(1, 2)).transpose(1, 2)
+            x = x[:, None].contiguous(memory_format=torch.channels_last)
             grids = []
             for i, stage in enumerate(self.features):
                 x = stage(x)  # (B, D, F', T')

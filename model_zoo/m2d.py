@@ -198,6 +198,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._frontend import MelSpectrogram
 
     class M2d(Adapter):
+        offers = frozenset({"spectrogram", "patches"})
+
         def __init__(self, layout: Layout):
             (width, depth, *_), rate = layout.blocks, layout.rate or card.sample_rate
             self.chunk = layout.grid[1] * layout.patch[1]  # frames
@@ -225,9 +227,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return ((self.frontend(wave, length) + torch.finfo(torch.float32).eps).log() - mean) / std
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            frames = self.fbank(wave, length)
+            frames = self.tap("spectrogram", self.fbank(wave, length))
             frames = nn.functional.pad(frames, (0, 0, 0, -frames.shape[1] % self.patch[1]))
-            outputs = _vit.chunked(frames, self.chunk, self._outputs)
+            (patches,) = _vit.chunked(frames, self.chunk, self._patches)
+            patches = self.tap("patches", patches.flatten(1, 2)).unflatten(1, patches.shape[1:3])
+            outputs = _vit.chunked(patches, self.net.grid[1], self._outputs)
             hidden, cls = outputs[: len(outputs) // 2], outputs[len(outputs) // 2 :]
             count = torch.full_like(length, hidden[-1].shape[1])
             layers = tuple(
@@ -236,10 +240,14 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             )
             return Tokens(layers, hidden[-1].float().mean(dim=1).flatten(1))
 
-        def _outputs(self, frames: Tensor) -> list[Tensor]:
+        def _patches(self, frames: Tensor) -> list[Tensor]:
+            """Embeddings (B, T', F', D) of chunks (B, N, bands)."""
+            return [self.net.patch_embed(frames.transpose(1, 2)[:, None]).permute(0, 3, 2, 1)]
+
+        def _outputs(self, patches: Tensor) -> list[Tensor]:
             """Every block's patches (B, T', F', D), the last one's after the norm, then every block's class token
-            (B, 1, D), of chunks (B, N, bands)."""
-            outputs = self.net(frames.transpose(1, 2)[:, None])
+            (B, 1, D), of patches (B, T', F', D)."""
+            outputs = self.net(patches.permute(0, 3, 2, 1))
             outputs[-1] = self.net.norm(outputs[-1])
             rows = self.net.grid[0]
             return [y[:, 1:].unflatten(1, (rows, -1)).transpose(1, 2) for y in outputs] + [y[:, :1] for y in outputs]

@@ -147,12 +147,14 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo import _efficientnet, _swin, _vit
     from model_zoo._adapter import Adapter
+    from model_zoo._blocks import ordered
     from model_zoo._checkpoint import load_strict, load_tensors
     from model_zoo._opera_audio import LogMel, halves, repeated, trimmed, zero_padded
 
     class Opera(Adapter):
         """Clips are trimmed before they are sorted by length."""
 
+        offers = frozenset({"spectrogram"})
         net: nn.Module
 
         def __init__(self, card: EncoderCard):
@@ -186,13 +188,16 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             filled = zero_padded(wave, length, self.size)[2] if card.policy == "zero" else None
             grids = []
-            for i, (hidden, hop_s) in enumerate(self.maps(self.spectrogram(wave, length)), start=1):
+            mel = self.tap("spectrogram", self.spectrogram(wave, length))
+            for i, (hidden, hop_s) in enumerate(self.maps(mel), start=1):
                 count = torch.full_like(length, hidden.shape[1])
                 valid = None if filled is None else (filled / (RATE * hop_s)).ceil().long().clamp(max=count)
                 grids.append(Grid(hidden, count, hop_s, f"stage{i}", valid))
             return Tokens(tuple(grids), hidden.mean(dim=(1, 2)))
 
     class Ct(Filled):
+        offers = frozenset({"spectrogram", "patches"})
+
         def __init__(self, geometry: _swin.Geometry):
             super().__init__(card)
             self.net = _swin.HTSAT(geometry)
@@ -203,11 +208,17 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             grid = (self.size / RATE / (side * _swin.QUARTERS), bands)
             self.card = dataclasses.replace(card, dims=offered, grid=grid, layers=layers)
 
+        def blocks(self) -> list[nn.Module]:
+            """The trunk's blocks, then its norm."""
+            return ordered(self, self.net.blocks(), [self.net.norm])
+
         def maps(self, mel: Tensor) -> list[tuple[Tensor, float]]:
             """Every stage's tokens (B, T', F', D) and seconds per token at the least length."""
             count = max(1, -(-(mel.shape[1] - CROP - 1) // CROP_STEP))
             crops = mel[:, None] if count == 1 else mel.unfold(1, CROP, CROP_STEP)[:, :count].transpose(2, 3)
-            stages = self.net(crops[:, :, :CROP].flatten(0, 1))
+            patches = self.net.patches(self.net.normalised(crops[:, :, :CROP].flatten(0, 1)))
+            tapped = self.tap("patches", patches.flatten(1, 2), count)
+            stages = self.net(tapped.unflatten(1, patches.shape[1:3]))
             return [(x.unflatten(0, (-1, count)).flatten(1, 2), self.size / RATE / x.shape[1]) for x in stages]
 
     class Ce(Filled):
@@ -226,6 +237,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return [(x.permute(0, 2, 3, 1), stride * HOP / RATE) for x, stride in maps]
 
     class Gt(Opera):
+        offers = frozenset({"spectrogram", "patches"})
+
         def __init__(self, geometry: _vit.Geometry):
             width = geometry.width
             offered = dims(width, GRID[1], published=width, cls=True)
@@ -251,8 +264,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             net, batch = self.net, len(wave)
-            mel = self.spectrogram(wave, length).unflatten(1, (-1, GRID[0] * PATCH)).flatten(0, 1)
+            mel = self.tap("spectrogram", self.spectrogram(wave, length))
+            mel = mel.unflatten(1, (-1, GRID[0] * PATCH)).flatten(0, 1)
             x = net.patch_embed(mel[:, None]).flatten(2).transpose(1, 2)  # (B * chunks, tokens, D), time-major
+            x = self.tap("patches", x, len(x) // batch)
             x = torch.cat([net.cls_token.expand(len(x), -1, -1), x], dim=1) + net.pos_embed
             outputs = list(_vit.outputs(net.blocks, x))
             clip = net.norm(outputs[-1][:, 1:].mean(dim=1))

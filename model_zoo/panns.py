@@ -70,12 +70,15 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo import _cnn14
     from model_zoo._adapter import Adapter, full_precision
+    from model_zoo._blocks import ordered
     from model_zoo._checkpoint import load_strict, load_tensors
 
     rate = card.sample_rate
     fft, hop, high_hz = FFT_HOP_HIGH[rate]
 
     class Panns(Adapter):
+        offers = frozenset({"spectrogram"})
+
         def __init__(self, geometry: Geometry, bank: Tensor | None = None):
             offered = dims(geometry.widths[-1], 2, published=geometry.embedding)
             super().__init__(dataclasses.replace(card, dims=offered))
@@ -91,8 +94,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """Log-mel in dB (B, frames, 64) of wave (B, batch_length)."""
             return self.frontend(wave, length)
 
+        def blocks(self) -> list[nn.Module]:
+            """The batch norm over bands, the convolution blocks, the embedding."""
+            return ordered(self, self.net.stages(), [self.net.fc1])
+
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            outputs = self.net(self.fbank(wave, length))
+            outputs = self.net(self.tap("spectrogram", self.net.normalised(self.fbank(wave, length))))
             layers = tuple(
                 Grid(y, torch.full_like(length, y.shape[1]), stride * hop / rate, f"block{i}")
                 for i, (y, stride) in enumerate(zip(outputs, _cnn14.STRIDES, strict=True), start=1)

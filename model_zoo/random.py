@@ -21,7 +21,7 @@ from bench.errors import UnknownId
 from bench.types import EncoderCard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from torch import nn
 
@@ -64,6 +64,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from torch import Tensor, nn
 
     from bench.types import Tokens
+    from model_zoo._blocks import longest
     from model_zoo._checkpoint import parameter_digest
 
     class Twin(nn.Module):
@@ -87,6 +88,24 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def _norms(self) -> list[nn.Module]:
             return [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+        @property
+        def offers(self) -> frozenset[str]:
+            """The original's taps."""
+            return getattr(self.encoder, "offers", frozenset())
+
+        @property
+        def taps(self) -> dict[str, Callable[[Tensor], Tensor]]:
+            """The original's."""
+            return getattr(self.encoder, "taps", {})
+
+        @taps.setter
+        def taps(self, taps: dict[str, Callable[[Tensor], Tensor]]) -> None:
+            self.encoder.taps = taps
+
+        def blocks(self) -> list[nn.Module]:
+            """The original's."""
+            return self.encoder.blocks() if hasattr(self.encoder, "blocks") else longest(self.encoder)
 
         def batch_length(self, n: int) -> int:
             """The original's."""

@@ -135,6 +135,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return [*outputs, self.embeddings(outputs[-1].flatten(1))[:, None, None]]
 
     class Vggish(Adapter):
+        offers = frozenset({"spectrogram"})
+
         def __init__(self, geometry: Geometry):
             width = geometry.features[-1]
             super().__init__(dataclasses.replace(fed(card), dims=dims(width, published=width)))
@@ -161,7 +163,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return (torch.fft.rfft(frames * self.window, n=FFT).abs() @ self.mel + OFFSET).log()
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            outputs = self.net(self.fbank(wave, length).reshape(-1, EXAMPLE, BANDS))
+            outputs = self.net(self.tap("spectrogram", self.fbank(wave, length)).reshape(-1, EXAMPLE, BANDS))
             names = [*(f"stage{i}" for i in range(1, len(STAGES) + 1)), "embedding"]
             layers = []
             for y, name in zip(outputs, names, strict=True):

@@ -11,7 +11,7 @@ import soundfile
 import bench
 import model_zoo
 import tasks
-from bench import cli, listing, registry
+from bench import cli, listing, registry, simulate
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -63,7 +63,7 @@ def test_an_encoder_and_a_task_are_one_file_each(added, recordings, tmp_path, ca
 
 def test_the_python_api_is_as_described(simulated, monkeypatch):
     """The README's lines with an encoder that needs no weights."""
-    block = next(b for b in BLOCKS if "bench.load_encoder" in b)
+    block = next(b for b in BLOCKS if "bench.embed" in b)
     monkeypatch.setenv("RESPBENCH_DATA", str(simulated))
     block = block.replace('"efficientat.mn04"', '"fbank.stats"').replace("sprsound.events2", "icbhi.cycles2")
     noise = np.random.default_rng(0)
@@ -72,6 +72,22 @@ def test_the_python_api_is_as_described(simulated, monkeypatch):
     exec(block, names)
     assert names["vectors"].shape == (3, 128)
     assert list(names["table"]["encoder"]) == ["fbank.stats"]
+
+
+def test_fine_tuning_from_python_is_as_described(monkeypatch, tmp_path, capsys):
+    """The README's lines with an untrained encoder of the same kind, on a few short clips, for one epoch."""
+    block = next(b for b in BLOCKS if "finetune.fit" in b)
+    simulate.icbhi(tmp_path / simulate.ICBHI, patients=20, clips=40, cycle_s=0.5, devices=("Litt3200",))
+    monkeypatch.setenv("RESPBENCH_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    block = block.replace("efficientat.mn04", "random.efficientat.mn04").replace('"epochs": 4', '"epochs": 1')
+    block = block.replace('"ce"', "recipe").replace("sprsound.events2", "icbhi.cycles2")
+    names = {}
+    exec(block, names)
+    assert "device-hours" in capsys.readouterr().out
+    protocols = [record.spec["protocol"] for record in (names["honest"], names["peeking"])]
+    assert protocols == ["finetune", "literature/best-test-epoch"]
+    assert names["records"][0].spec["weights"] == names["trained"].weights_digest
 
 
 def test_every_command_in_the_readme_parses():

@@ -112,7 +112,7 @@ def test_test_labels_reach_no_probe(encoder, task, brief):
 def test_probes_that_draw_have_five_seeds():
     own = {name: named.seeds for name, named in protocol.PROTOCOLS.items() if not name.startswith("literature/")}
     drawn = {name for name, seeds in own.items() if seeds == (0, 1, 2, 3, 4)}
-    assert drawn == {"mlp", "attentive", "layer-mix"}
+    assert drawn == {"mlp", "attentive", "layer-mix", "finetune"}
     assert all(seeds == (0,) for name, seeds in own.items() if name not in drawn)
 
 

@@ -154,7 +154,7 @@ def test_untrained_networks_follow_the_seed_and_stay_alive():
         initialise(nets[-1])
     x = torch.randn(1, 64, 128)
     with torch.inference_mode():
-        first, same, other = (net(x)[-1] for net in nets)
+        first, same, other = (net(net.patches(x))[-1] for net in nets)
     assert torch.equal(first, same)
     assert not torch.allclose(first, other)
     assert first.std() > 0.1

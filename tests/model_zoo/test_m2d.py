@@ -47,7 +47,8 @@ def test_a_minute_is_cut_into_chunks(checkpoint):
     with torch.inference_mode():
         tokens, frames = encoder(wave, length), encoder.fbank(wave, length)
         assert frames.shape == (1, 6001, 80)
-        outputs = [encoder.net(chunk.transpose(1, 2)[:, None]) for chunk in frames[:, : 9 * 608].split(608, dim=1)]
+        embed = encoder.net.patch_embed
+        outputs = [encoder.net(embed(c.transpose(1, 2)[:, None])) for c in frames[:, : 9 * 608].split(608, dim=1)]
     last = tokens.layers[-1]
     assert last.hidden.shape == (1, 9 * 38 + 34, 5, 192)  # 529 frames are left: 34 patches with their padding
     assert last.length.tolist() == [9 * 38 + 34]

@@ -70,7 +70,7 @@ def test_windows_and_their_inverse():
 @pytest.mark.parametrize("frames", [1, 251, 1024])
 def test_every_stage_comes_back_whatever_the_length(trunk, frames):
     with torch.inference_mode():
-        outputs = trunk(torch.rand(2, frames, 64))
+        outputs = trunk(trunk.patches(torch.rand(2, frames, 64)))
     assert [tuple(x.shape) for x in outputs] == [(2, 256, 16, 8), (2, 128, 8, 16), (2, 64, 4, 32), (2, 32, 2, 64)]
     torch.testing.assert_close(outputs[-1].mean(-1), torch.zeros(2, 32, 2), atol=1e-5, rtol=0)  # normed
 
@@ -78,6 +78,6 @@ def test_every_stage_comes_back_whatever_the_length(trunk, frames):
 def test_training_measures_statistics_and_reaches_every_parameter(trunk):
     trunk.train()
     mel = torch.rand(2, 100, 64) + 3.0
-    sum(x.square().mean() for x in trunk(mel)).backward()
+    sum(x.square().mean() for x in trunk(trunk.patches(trunk.normalised(mel)))).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trunk.parameters())
     assert (trunk.bn0.running_mean > 0.3).all()

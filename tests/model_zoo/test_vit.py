@@ -29,10 +29,10 @@ def test_geometry_is_read_from_the_tensors(net):
 def test_small_images_take_the_first_rows_and_columns_of_the_positions(net):
     image = torch.randn(2, 1, 8, 6)
     with torch.inference_mode():
-        found = net(image)[-1]
         first = net.cls_token + net.pos_embed[:, :1]
         table = net.pos_embed[0, 1:].view(3, 5, 64)
         patches = net.patch_embed(image)  # (B, D, 2, 3)
+        found = net(patches)[-1]
         tokens = [patches[:, :, i, j] + table[i, j] for i in range(2) for j in range(3)]
         x = torch.cat([first.expand(2, -1, -1), torch.stack(tokens, dim=1)], dim=1)
         for block in net.blocks:

@@ -11,7 +11,7 @@ def opera(encoder, tokens, wave, length):
     """The fixture keeps the fbank without its padding, and the tokens of the last piece, cls first."""
     spectra = encoder.spectra(*encoder.pieces(wave, length))[0]  # (P, 1024, bands)
     counts = spectra.any(dim=2).sum(dim=1)  # frames of each piece
-    cls = encoder.net.norm(encoder.net(spectra[-1:, None])[-1])[0, :1]
+    cls = encoder.net.norm(encoder.net(encoder.net.patch_embed(spectra[-1:, None]))[-1])[0, :1]
     return {
         "fbank": ("kaldi fbank", torch.cat([piece[:n] for piece, n in zip(spectra, counts, strict=True)])),
         "chunk_frames": ("embedding", counts),

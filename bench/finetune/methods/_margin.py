@@ -1,0 +1,62 @@
+"""Losses on angles between features and class prototypes, with a margin that the own class has to keep."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._limits import limits, number
+from bench.finetune.methods._vectors import cosines
+from bench.finetune.methods.ce import cross_entropy
+
+SCALE = number(0, above=True)
+ANGLE = number(0, math.pi / 2)
+
+
+def _with_own(cosine: Tensor, label: Tensor, own: Tensor) -> Tensor:
+    return torch.where(nn.functional.one_hot(label, cosine.shape[1]).bool(), own[:, None], cosine)
+
+
+def am_softmax(cosine: Tensor, label: Tensor, margin: float, scale: float) -> Tensor:
+    """(B, K) logits: scale · cos θ_j, and scale · (cos θ_y − margin) for the label. ``cosine`` (B, K)."""
+    own = cosine.gather(1, label[:, None])[:, 0]
+    return scale * _with_own(cosine, label, own - margin)
+
+
+def arc_face(cosine: Tensor, label: Tensor, margin: Tensor | float, scale: float) -> Tensor:
+    """(B, K) logits: scale · cos θ_j, and scale · cos(θ_y + margin) for the label; where θ_y + margin is more than π,
+    scale · (cos θ_y − margin · sin margin), which keeps falling. ``cosine`` (B, K); ``margin`` in radians, a number or
+    (B,) one for each clip."""
+    own = cosine.gather(1, label[:, None])[:, 0]
+    margin = torch.as_tensor(margin, dtype=own.dtype, device=own.device)
+    sine = (1 - own.square()).clamp_min(torch.finfo(own.dtype).eps).sqrt()
+    turned = torch.where(own > -margin.cos(), own * margin.cos() - sine * margin.sin(), own - margin * margin.sin())
+    return scale * _with_own(cosine, label, turned)
+
+
+class MarginMethod(Method):
+    """Class prototypes in place of the head: ``scores`` are scale · cos θ, without a margin."""
+
+    limits = limits(margin=ANGLE, scale=SCALE)
+
+    def __init__(self, facts: Facts, scale: float, **hyper: Any):
+        super().__init__(facts, scale=scale, **hyper)
+        self.scale = scale
+        self.prototypes = nn.Parameter(nn.init.xavier_normal_(torch.empty(facts.classes, facts.width)))
+
+    @abstractmethod
+    def margined(self, cosine: Tensor, batch: Batch) -> Tensor:
+        """(B, K) logits in training, from cosines (B, K)."""
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``."""
+        return cross_entropy(self.margined(cosines(model.features(batch), self.prototypes), batch), batch.label)
+
+    def scores(self, model: Model, features: Tensor) -> Tensor:
+        """``Method.scores``."""
+        return self.scale * cosines(features, self.prototypes)

@@ -1,0 +1,17 @@
+"""AAM-Softmax: ArcFace at the scale and margin usual for speakers."""
+
+from __future__ import annotations
+
+from bench.finetune.methods._base import Facts
+from bench.finetune.methods.arcface import ArcFace
+
+
+class AAM(ArcFace):
+    """``margin`` is of the angle, in radians."""
+
+    name = "aam"
+    formula = "as arcface"
+    source = "Deng et al., CVPR 2019 (arXiv:1801.07698), as used for speakers; s, m: RSC-Toolkit's code"
+
+    def __init__(self, facts: Facts, margin: float = 0.3, scale: float = 15.0):
+        super().__init__(facts, margin=margin, scale=scale)

@@ -1,0 +1,26 @@
+"""AM-Softmax: the label's cosine has to exceed the others by a margin."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bench.finetune.methods._base import Batch, Facts
+from bench.finetune.methods._limits import limits, number
+from bench.finetune.methods._margin import SCALE, MarginMethod, am_softmax
+
+
+class AMSoftmax(MarginMethod):
+    """``margin`` is of the cosine."""
+
+    name = "am-softmax"
+    formula = "L = CE(z, y);  z_y = s (cos th_y - m), z_j = s cos th_j"
+    source = "Wang et al., IEEE Signal Processing Letters 25(7), 2018 (arXiv:1801.05599); s, m: RSC-Toolkit's code"
+    limits = limits(margin=number(0, 2), scale=SCALE)
+
+    def __init__(self, facts: Facts, margin: float = 0.4, scale: float = 30.0):
+        super().__init__(facts, margin=margin, scale=scale)
+        self.margin = margin
+
+    def margined(self, cosine: Tensor, batch: Batch) -> Tensor:
+        """``MarginMethod.margined``."""
+        return am_softmax(cosine, batch.label, self.margin, self.scale)

@@ -1,0 +1,49 @@
+"""Cross-entropy and centre loss: features of a class are drawn to their common centre."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._limits import limits, number
+from bench.finetune.methods._vectors import full
+from bench.finetune.methods.ce import cross_entropy
+
+
+def center_loss(features: Tensor, label: Tensor, centers: Tensor) -> Tensor:
+    """½ · mean over clips and over the D features of (x − c_label)². ``features`` (B, D), ``centers`` (K, D)."""
+    return 0.5 * (full(features) - centers[label]).square().mean()
+
+
+def moved_centers(features: Tensor, label: Tensor, centers: Tensor, rate: float) -> Tensor:
+    """(K, D) centres after a batch: c_k − rate · Σ_{label = k} (c_k − x) / (1 + n_k). ``features`` (B, D)."""
+    apart = torch.zeros_like(centers).index_add(0, label, centers[label] - full(features).to(centers.dtype))
+    count = torch.bincount(label, minlength=len(centers))
+    return centers - rate * apart / (1 + count)[:, None]
+
+
+class CrossEntropyCenter(Method):
+    """Centres start at 0 and are moved after each micro-batch, not trained."""
+
+    name = "ce-center"
+    formula = (
+        "L = CE + weight * mean_i |x_i - c_(y_i)|^2 / (2 D);  c_k <- c_k - rate sum_(y_i = k) (c_k - x_i) / (1 + n_k)"
+    )
+    source = "Wen et al., ECCV 2016, eqs. 2-5"
+    ours = "the squared distance is averaged over the D features, so that a weight means the same at every width"
+    limits = limits(weight=number(), rate=number(0, 1))
+
+    def __init__(self, facts: Facts, weight: float = 0.5, rate: float = 0.5):
+        super().__init__(facts, weight=weight, rate=rate)
+        self.weight, self.rate = weight, rate
+        self.register_buffer("centers", torch.zeros(facts.classes, facts.width))
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``; moves the centres where the method is in training mode."""
+        features = model.features(batch)
+        loss = cross_entropy(model.logits(features), batch.label)
+        loss = loss + self.weight * center_loss(features, batch.label, self.centers)
+        if self.training:
+            self.centers = moved_centers(features.detach(), batch.label, self.centers, self.rate)
+        return loss

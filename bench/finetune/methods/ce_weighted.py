@@ -1,0 +1,65 @@
+"""Cross-entropy in which rare classes count more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.errors import BadInput
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._limits import Limit, limits, number
+from bench.finetune.methods.ce import cross_entropy
+
+INVERSE, PUBLISHED, EVEN = "inverse", "published", "none"
+ICBHI4 = (0.0800, 0.1358, 0.3295, 0.4547)  # normal, crackle, wheeze, both: as printed for Patch-Mix's baseline
+
+
+def _usable(value: Any) -> bool:
+    if isinstance(value, str):
+        return value in (INVERSE, PUBLISHED, EVEN)
+    each = number()
+    return isinstance(value, Sequence) and all(each.holds(weight) for weight in value) and any(value)
+
+
+WEIGHTS = Limit(f"{INVERSE}, {PUBLISHED}, {EVEN}, or a list of one weight of at least 0 for each class", _usable)
+
+
+def inverse_weights(counts: Sequence[int]) -> Tensor:
+    """(K,) float32: 1 / n_k, scaled to a sum of 1; 0 for a class without clips."""
+    inverse = torch.tensor([1 / count if count else 0.0 for count in counts], dtype=torch.float64)
+    return (inverse / inverse.sum()).float()
+
+
+def class_weights(where: str, weights: str | Sequence[float], facts: Facts) -> Tensor | None:
+    """(K,) float32 for one of the ways of ``WEIGHTS``; None where all classes count the same. Raises ``BadInput`` where
+    there is not one weight for each class."""
+    if weights == EVEN:
+        return None
+    if weights == INVERSE:
+        return inverse_weights(facts.counts)
+    values = ICBHI4 if weights == PUBLISHED else tuple(weights)
+    if len(values) != facts.classes:
+        raise BadInput(where, f"{len(values)} weights for {facts.classes} classes", f"use weights = {INVERSE!r}")
+    return torch.tensor(values, dtype=torch.float32)
+
+
+class WeightedCrossEntropy(Method):
+    """``weights``: ``inverse`` to the number of training clips, the ``published`` ones of ICBHI's four classes, or one
+    for each class."""
+
+    name = "ce-weighted"
+    formula = "L = sum_i w_(y_i) CE_i / sum_i w_(y_i);  w_k = (1/n_k) / sum_j (1/n_j)"
+    source = "Bae et al., Interspeech 2023 (arXiv:2305.14032), released code"
+    ours = "a class without training clips has the weight 0"
+    limits = limits(weights=WEIGHTS)
+
+    def __init__(self, facts: Facts, weights: str | Sequence[float] = INVERSE):
+        super().__init__(facts, weights=weights)
+        self.register_buffer("weight", class_weights(self.name, weights, facts))
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``."""
+        return cross_entropy(model.logits(model.features(batch)), batch.label, self.weight)

@@ -1,0 +1,68 @@
+"""Domain-adversarial training: features that tell the class but not the device."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._limits import limits, number, word
+from bench.finetune.methods.ce import cross_entropy
+
+
+class _Reversal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * gradient, None
+
+
+def reversed_gradient(x: Tensor, strength: float) -> Tensor:
+    """``x``; the gradient that passes through it is multiplied by −strength."""
+    return _Reversal.apply(x, strength)
+
+
+def reversal_strength(progress: float, steepness: float) -> float:
+    """2 / (1 + exp(−steepness · progress)) − 1: from 0 at the start of training towards 1."""
+    return 2 / (1 + math.exp(-steepness * progress)) - 1
+
+
+def domain_loss(logits: Tensor, domain: Tensor) -> Tensor:
+    """Cross-entropy over the clips whose domain is known (not −1), averaged over them; 0 where there is none.
+    ``logits`` (B, number of domains), ``domain`` (B,)."""
+    return F.cross_entropy(logits, domain, ignore_index=-1, reduction="sum") / (domain >= 0).sum().clamp_min(1)
+
+
+class DomainAdversarial(Method):
+    """``column``: what features are not to tell; ``alpha`` weighs that part."""
+
+    name = "dat"
+    formula = (
+        "L = CE(f, y) + alpha CE(linear(R(f)), d);  R: identity, gradient times -l, l = 2 / (1 + exp(-k progress)) - 1"
+    )
+    source = "Ganin et al., JMLR 17(59), 2016 (arXiv:1505.07818); Kim et al., ICASSP 2024 (arXiv:2312.09603)"
+    ours = (
+        "progress is the share of optimiser steps done, as in Ganin et al.; clips of unknown domain take no part in "
+        "the second term"
+    )
+    limits = limits(column=word(), alpha=number(), steepness=number())
+
+    def __init__(self, facts: Facts, column: str = "domain", alpha: float = 1.0, steepness: float = 10.0):
+        super().__init__(facts, column=column, alpha=alpha, steepness=steepness)
+        self.column, self.alpha, self.steepness = column, alpha, steepness
+        self.domains = nn.Linear(facts.width, self._column(column))
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``."""
+        features = model.features(batch)
+        turned = reversed_gradient(features, reversal_strength(batch.progress, self.steepness))
+        told = domain_loss(self.domains(turned), batch.meta[self.column])
+        return cross_entropy(model.logits(features), batch.label) + self.alpha * told

@@ -1,0 +1,31 @@
+"""Cross-entropy against labels that are not quite sure."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._limits import limits, number
+
+
+def smoothed_cross_entropy(logits: Tensor, label: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy with (1 − smoothing) · one-hot + smoothing / K, averaged over the batch. ``logits`` (B, K)."""
+    return F.cross_entropy(logits, label, label_smoothing=smoothing)
+
+
+class LabelSmoothing(Method):
+    """``smoothing`` of the label's mass is spread evenly over all classes."""
+
+    name = "label-smoothing"
+    formula = "L = -mean sum_k ((1 - e) [k = y] + e/K) log softmax(logits)_k"
+    source = "Szegedy et al., CVPR 2016 (arXiv:1512.00567), section 7"
+    limits = limits(smoothing=number(0, 1))
+
+    def __init__(self, facts: Facts, smoothing: float = 0.1):
+        super().__init__(facts, smoothing=smoothing)
+        self.smoothing = smoothing
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``."""
+        return smoothed_cross_entropy(model.logits(model.features(batch)), batch.label, self.smoothing)

@@ -1,0 +1,73 @@
+"""Lungmix-style mixing: two waveforms under a mask of loudness and chance, labels mixed by each clip's share of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._chance import partners, shares
+from bench.finetune.methods._limits import Limit, limits, number
+from bench.finetune.methods._waves import Pairs, overlay, pairs
+from bench.finetune.methods.ce import mixed_cross_entropy
+
+_WHOLE = number(1, whole=True)
+ODD = Limit("an odd whole number of at least 1", lambda value: _WHOLE.holds(value) and value % 2 == 1)
+
+
+def loud(wave: Tensor, window: int) -> Tensor:
+    """(B, T) True within ``window`` samples, an odd number, around those beyond mean + 2 standard deviations."""
+    beyond = wave.abs() > (wave.mean(1, keepdim=True) + 2 * wave.std(1, keepdim=True, correction=0)).abs()
+    return F.max_pool1d(beyond.float()[:, None], window, 1, window // 2)[:, 0] > 0
+
+
+def held(coin: Tensor, window: int, length: int) -> Tensor:
+    """(B, length): each value of (B, ≥ length / window) held for ``window`` samples."""
+    return coin.repeat_interleave(window, 1)[:, :length]
+
+
+def lung_mask(pair: Pairs, share: Tensor, coin: Tensor, window: int) -> Tensor:
+    """(B, T) the weight of the own clip: ``share`` (B,) where either clip is loud, ``coin`` (B, blocks), 0 or 1, held
+    for ``window`` samples elsewhere."""
+    either = loud(pair.own, window) | loud(pair.other, window)
+    return torch.where(either, share[:, None], held(coin, window, pair.own.shape[1]))
+
+
+def mask_share(mask: Tensor, heard: Tensor) -> Tensor:
+    """(B,) mean of the mask over the samples that are heard, both (B, T)."""
+    return (mask * heard).sum(1) / heard.sum(1).clamp_min(1)
+
+
+class LungMix(Method):
+    """``alpha``: λ of each clip from Beta(alpha, alpha); ``window``: odd number of samples over which loudness is
+    widened and chance is held. The partner starts at a random place, and is repeated from there."""
+
+    name = "lungmix-style"
+    formula = (
+        "x = m x_a + (1 - m) x_b;  m = l ~ Beta(a, a) where either is loud (|x| > |mean + 2 sd|), else 0 or 1;  "
+        "L = s CE(f(x), y_a) + (1 - s) CE(f(x), y_b), s = mean of m"
+    )
+    source = "after Lungmix, Ge et al., ICASSP 2025 (arXiv:2501.00064) and its released mask"
+    ours = (
+        "labels are mixed by share, not replaced with their union; the released code draws 0 or 1 for each sample, "
+        "which is white noise: here it is held for a window"
+    )
+    limits = limits(alpha=number(0, above=True), window=ODD)
+
+    def __init__(self, facts: Facts, alpha: float = 0.5, window: int = 201):
+        super().__init__(facts, alpha=alpha, window=window)
+        self.alpha, self.window = alpha, window
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``."""
+        clips, samples = batch.wave.shape
+        partner = partners(batch)
+        start = torch.randint(samples, (clips,), generator=batch.generator)
+        coin = torch.randint(2, (clips, -(-samples // self.window)), generator=batch.generator)
+        share = shares(batch, self.alpha, clips).to(batch.wave)
+        pair = pairs(batch, partner, start.to(batch.wave.device))
+        mask = lung_mask(pair, share, coin.to(batch.wave), self.window)
+        mixed = batch._replace(wave=overlay(pair, mask), length=pair.length)
+        logits = model.logits(model.features(mixed))
+        return mixed_cross_entropy(logits, batch.label, batch.label[partner], mask_share(mask, pair.heard))

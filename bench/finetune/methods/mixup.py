@@ -1,0 +1,39 @@
+"""Mixup: weighted sums of two clips, and of their labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._chance import partners, shares
+from bench.finetune.methods._limits import choice, limits, number
+from bench.finetune.methods._waves import overlay, pairs
+from bench.finetune.methods.ce import mixed_cross_entropy
+
+WAVE, FEATURES = "wave", "features"
+
+
+class Mixup(Method):
+    """``level``: ``wave`` mixes waveforms, the shorter one repeated to the longer one's length; ``features`` mixes what
+    reaches the head (manifold mixup at the last layer). One λ from Beta(alpha, alpha) for each batch."""
+
+    name = "mixup"
+    formula = "L = l CE(f(l x + (1 - l) x'), y) + (1 - l) CE(f(...), y');  l ~ Beta(a, a)"
+    source = "Zhang et al., ICLR 2018 (arXiv:1710.09412); level features: Verma et al., ICML 2019 (arXiv:1806.05236)"
+    limits = limits(alpha=number(0, above=True), level=choice(WAVE, FEATURES))
+
+    def __init__(self, facts: Facts, alpha: float = 0.2, level: str = WAVE):
+        super().__init__(facts, alpha=alpha, level=level)
+        self.alpha, self.level = alpha, level
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``."""
+        share, partner = float(shares(batch, self.alpha)), partners(batch)
+        if self.level == WAVE:
+            pair = pairs(batch, partner)
+            mask = pair.own.new_full((len(pair.own), 1), share)
+            features = model.features(batch._replace(wave=overlay(pair, mask), length=pair.length))
+        else:
+            whole = model.features(batch)
+            features = share * whole + (1 - share) * whole[partner]
+        return mixed_cross_entropy(model.logits(features), batch.label, batch.label[partner], share)

@@ -1,0 +1,77 @@
+"""Patch-Mix: patches of a clip are replaced with another clip's inside the encoder, and the labels mixed alike."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench.errors import BadInput
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._chance import partners, shares
+from bench.finetune.methods._limits import limits, number
+from bench.finetune.methods.ce import mixed_cross_entropy
+
+PATCHES = "patches"
+
+
+def mixed_patches(patches: Tensor, partner: Tensor, positions: Tensor) -> Tensor:
+    """(B, P, D) patches, those at ``positions`` (n,) taken from the clip at ``partner`` (B,)."""
+    taken = torch.zeros(patches.shape[1], dtype=torch.bool, device=patches.device)
+    taken[positions] = True
+    return torch.where(taken[None, :, None], patches[partner], patches)
+
+
+class PatchMixing:
+    """Mixes a batch's patches when called, and tells afterwards which ``share`` of its own patches a clip kept.
+
+    Of P patches ⌊P (1 − λ)⌋, at random positions that are the same for the whole batch, come from the clip at
+    ``partner`` (B,); λ from Beta(beta, beta). Called again, as gradient checkpointing does, it mixes as before.
+    """
+
+    def __init__(self, batch: Batch, beta: float):
+        self.kept = float(shares(batch, beta))
+        self.partner = partners(batch)
+        self._generator = batch.generator
+        self._order: Tensor | None = None
+
+    def __call__(self, patches: Tensor) -> Tensor:
+        """(B, P, D) to (B, P, D). Raises ``BadInput`` for patches that are not those of the whole batch at once."""
+        if self._order is None:
+            self._order = torch.randperm(patches.shape[1], generator=self._generator)
+        if patches.shape[:2] != (len(self.partner), len(self._order)):
+            problem = f"patches {tuple(patches.shape[:2])} for {len(self.partner)} clips of {len(self._order)} patches"
+            raise BadInput("patch mixing", problem, "crop clips to the length that the encoder takes in one piece")
+        return mixed_patches(patches, self.partner, self._order[: self._replaced].to(patches.device))
+
+    @property
+    def _replaced(self) -> int:
+        return int(len(self._order) * (1 - self.kept))
+
+    @property
+    def share(self) -> float:
+        """1 − n / P. Raises ``BadInput`` where the encoder asked for no mixing."""
+        if self._order is None:
+            raise BadInput("patch mixing", "the encoder has no patches to mix", "name an encoder that offers patches")
+        return 1 - self._replaced / len(self._order)
+
+
+class PatchMix(Method):
+    """``beta``: λ is drawn from Beta(beta, beta) for each batch."""
+
+    name = "patchmix"
+    formula = (
+        "L = s CE(f(mixed), y) + (1 - s) CE(f(mixed), y_partner);  n = floor(P (1 - l)), s = 1 - n/P, l ~ Beta(b, b)"
+    )
+    source = "Bae et al., Interspeech 2023 (arXiv:2305.14032) and its released code"
+    limits = limits(beta=number(0, above=True))
+    needs = frozenset({PATCHES})
+
+    def __init__(self, facts: Facts, beta: float = 1.0):
+        super().__init__(facts, beta=beta)
+        self.beta = beta
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``."""
+        mixing = PatchMixing(batch, self.beta)
+        logits = model.logits(model.features(batch, mix=mixing))
+        return mixed_cross_entropy(logits, batch.label, batch.label[mixing.partner], mixing.share)

@@ -1,0 +1,68 @@
+"""Patch-Mix contrastive learning: the mixed clip is to lie as near to its two sources as its patches come from them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._limits import choice, limits, number
+from bench.finetune.methods._projector import projector
+from bench.finetune.methods._vectors import cosines
+from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.patchmix import PATCHES, PatchMixing
+
+ALL, DIFF_LABEL = "all", "diff_label"
+
+
+def patch_mix_contrast(
+    mixed: Tensor, clean: Tensor, partner: Tensor, share: float, temperature: float, label: Tensor | None = None
+) -> Tensor:
+    """−mean_i [share · log p(i | i) + (1 − share) · log p(partner_i | i)], p(j | i) the softmax over j of
+    cos(mixed_i, clean_j) / temperature.
+
+    ``mixed`` and ``clean`` (B, D); no gradient reaches ``clean``. With ``label`` (B,) the softmax of clip i runs over
+    i, its partner and the clips of other labels than its own; without, over the whole batch.
+    """
+    near = cosines(mixed, clean.detach()) / temperature
+    rows = torch.arange(len(near), device=near.device)
+    if label is not None:
+        kept = label[:, None] != label[None]
+        kept[rows, rows] = kept[rows, partner] = True
+        near = near.masked_fill(~kept, float("-inf"))
+    log_p = near - near.logsumexp(1, keepdim=True)
+    return -(share * log_p[rows, rows] + (1 - share) * log_p[rows, partner]).mean()
+
+
+class PatchMixContrastive(Method):
+    """``alpha`` weighs the contrastive part; ``negatives``: ``all`` clips of the batch or those of a ``diff_label``."""
+
+    name = "patchmix-cl"
+    formula = (
+        "L = CE(f(clean), y) + alpha C;  C = -mean_i [s log p(i|i) + (1 - s) log p(partner_i|i)], "
+        "p(j|i) = softmax_j cos(proj(f(mixed))_i, stop(f(clean))_j) / t;  mixing as patchmix"
+    )
+    source = "Bae et al., Interspeech 2023 (arXiv:2305.14032) and its released code"
+    limits = limits(
+        alpha=number(),
+        temperature=number(0, above=True),
+        beta=number(0, above=True),
+        negatives=choice(ALL, DIFF_LABEL),
+    )
+    needs = frozenset({PATCHES})
+
+    def __init__(
+        self, facts: Facts, alpha: float = 1.0, temperature: float = 0.06, beta: float = 1.0, negatives: str = ALL
+    ):
+        super().__init__(facts, alpha=alpha, temperature=temperature, beta=beta, negatives=negatives)
+        self.alpha, self.temperature, self.beta, self.negatives = alpha, temperature, beta, negatives
+        self.projector = projector(facts.width, facts.width, norm=True)
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``: both passes see the same augmentation, as in the released code."""
+        clean = model.features(batch)
+        mixing = PatchMixing(batch, self.beta)
+        mixed = self.projector(model.features(batch, mix=mixing))
+        label = batch.label if self.negatives == DIFF_LABEL else None
+        contrast = patch_mix_contrast(mixed, clean, mixing.partner, mixing.share, self.temperature, label)
+        return cross_entropy(model.logits(clean), batch.label) + self.alpha * contrast

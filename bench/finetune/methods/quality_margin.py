@@ -1,0 +1,45 @@
+"""Angular margin that adapts to a clip's quality and to the rarity of its class.
+
+The definition is this benchmark's own: the paper that it follows reports spectral-entropy and RMS quality, margins of
+quality and class in equal parts, log-scaled class margins, and the hyper-parameters; its equations were not at hand.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bench.finetune.methods._base import Batch, Facts
+from bench.finetune.methods._limits import limits, number
+from bench.finetune.methods._margin import ANGLE, SCALE, MarginMethod, arc_face
+from bench.finetune.methods.log_margin import class_margins
+
+
+def quality_margins(quality: Tensor, target: float, kappa: float) -> Tensor:
+    """(B,) radians: target · (1 + kappa · (2 q − 1)) for qualities (B,) in [0, 1]."""
+    return target * (1 + kappa * (2 * quality - 1))
+
+
+class QualityMargin(MarginMethod):
+    """``target``: margin of the rarest class and of a clip of middling quality; ``kappa``: how far quality moves it;
+    ``gamma``: share of quality, the rest is the class's."""
+
+    name = "quality-margin"
+    formula = (
+        "ArcFace with m = gamma m_q + (1 - gamma) m_c(y);  m_q = m_t (1 + kappa (2q - 1)), "
+        "m_c(k) = m_t log(N/n_k) / max_j log(N/n_j), q by bench.finetune.quality"
+    )
+    source = "after QLung (arXiv:2606.11915), whose hyper-parameters it takes"
+    ours = "the whole definition, of the margins as of the quality"
+    limits = limits(target=ANGLE, kappa=number(0, 1), gamma=number(0, 1), scale=SCALE)
+    needs = frozenset({"quality"})
+
+    def __init__(self, facts: Facts, target: float = 0.2, kappa: float = 0.5, gamma: float = 0.5, scale: float = 37.0):
+        super().__init__(facts, target=target, kappa=kappa, gamma=gamma, scale=scale)
+        self.target, self.kappa, self.gamma = target, kappa, gamma
+        self.register_buffer("margins", class_margins(facts.counts, target))
+
+    def margined(self, cosine: Tensor, batch: Batch) -> Tensor:
+        """``MarginMethod.margined``."""
+        by_quality = quality_margins(batch.quality, self.target, self.kappa)
+        margin = self.gamma * by_quality + (1 - self.gamma) * self.margins[batch.label]
+        return arc_face(cosine, batch.label, margin, self.scale)

@@ -1,0 +1,47 @@
+"""RepAugment-style augmentation: features are masked and disturbed before the head, whatever the encoder's input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._limits import limits, number
+from bench.finetune.methods.ce import cross_entropy
+
+
+def masked(features: Tensor, kept: Tensor) -> Tensor:
+    """(B, D) features, 0 where ``kept`` (B, D) is False."""
+    return torch.where(kept, features, 0.0)
+
+
+def disturbed(features: Tensor, noise: Tensor, strength: float) -> Tensor:
+    """(B, D) features + strength · sd · noise, sd the standard deviation over a clip's own features, which passes no
+    gradient on."""
+    return features + strength * features.detach().std(1, keepdim=True, correction=0) * noise
+
+
+class RepAugment(Method):
+    """``mask``: probability that a feature is set to 0; ``noise``: standard deviation of the disturbance, in those of
+    the clip's features; ``weight``: share of the augmented features' loss."""
+
+    name = "repaugment-style"
+    formula = (
+        "L = (1 - w) CE(head(h), y) + w CE(head(k * (h + noise sd(h) e)), y);  k ~ Bernoulli(1 - mask), e ~ N(0, 1)"
+    )
+    source = "after RepAugment, Kim et al., EMBC 2024 (arXiv:2405.02996)"
+    ours = "the whole definition; the paper masks representations and generates others, its equations were not at hand"
+    limits = limits(mask=number(0, 1), noise=number(), weight=number(0, 1))
+
+    def __init__(self, facts: Facts, mask: float = 0.2, noise: float = 0.1, weight: float = 0.5):
+        super().__init__(facts, mask=mask, noise=noise, weight=weight)
+        self.mask, self.noise, self.weight = mask, noise, weight
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``."""
+        features = model.features(batch)
+        kept = torch.rand(features.shape, generator=batch.generator) >= self.mask
+        noise = torch.randn(features.shape, generator=batch.generator).to(features)
+        augmented = masked(disturbed(features, noise, self.noise), kept.to(features.device))
+        plain = cross_entropy(model.logits(features), batch.label)
+        return (1 - self.weight) * plain + self.weight * cross_entropy(model.logits(augmented), batch.label)

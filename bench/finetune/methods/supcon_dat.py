@@ -1,0 +1,59 @@
+"""Supervised contrastive domain adaptation: clips of a device are contrasted behind a reversed gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench.finetune.methods._base import Batch, Facts, Method, Model
+from bench.finetune.methods._limits import limits, number, switch, word
+from bench.finetune.methods._projector import projector
+from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.dat import reversal_strength, reversed_gradient
+from bench.finetune.methods.supcon import sup_con
+
+
+class SupConDomainAdversarial(Method):
+    """``column``: the domain whose clips are positives; ``reverse`` off draws them together instead of apart."""
+
+    name = "supcon-dat"
+    formula = "L = CE(f(view 1), y) + alpha SC(proj(R(f(view 1))), proj(R(f(view 2))); d, t);  R as dat, SC as supcon"
+    source = "Kim et al., ICASSP 2024 (arXiv:2312.09603)"
+    ours = (
+        "with reverse = true the contrast passes through the gradient reversal, as the paper says; the released code's "
+        "default projects features from before the reversal, which is reverse = false; clips of unknown domain take no "
+        "part in the contrast"
+    )
+    limits = limits(
+        column=word(),
+        alpha=number(),
+        temperature=number(0, above=True),
+        steepness=number(),
+        reverse=switch(),
+    )
+
+    def __init__(
+        self,
+        facts: Facts,
+        column: str = "domain",
+        alpha: float = 1.0,
+        temperature: float = 0.06,
+        steepness: float = 10.0,
+        reverse: bool = True,
+    ):
+        super().__init__(
+            facts, column=column, alpha=alpha, temperature=temperature, steepness=steepness, reverse=reverse
+        )
+        self._column(column)
+        self.column, self.alpha, self.temperature = column, alpha, temperature
+        self.steepness, self.reverse = steepness, reverse
+        self.projector = projector(facts.width, facts.width, norm=True)
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``Method.loss``; each view has its own batch statistics in the projector."""
+        seen = [model.features(batch, view=view) for view in (0, 1)]
+        strength = reversal_strength(batch.progress, self.steepness)
+        turned = [reversed_gradient(x, strength) if self.reverse else x for x in seen]
+        views = torch.stack([self.projector(x) for x in turned])
+        contrast = sup_con(views, batch.meta[self.column], self.temperature)
+        return cross_entropy(model.logits(seen[0]), batch.label) + self.alpha * contrast

@@ -1,0 +1,90 @@
+"""Networks trained from scratch on a task's own clips: the classical rows of respiratory leaderboards.
+
+``cnn6``, ``cnn10``: Kong et al., PANNs, IEEE/ACM TASLP 2020 (arXiv 1912.10211), plans in ``_cnn``; ``resnet18``: He et
+al., Deep residual learning, CVPR 2016 (arXiv 1512.03385), plan in ``_resnet``; ``inception``: inspired by an
+inception-residual network with multi-head attention on two spectrograms (arXiv 2303.04104), our definition in
+``_inception``. Checkpoints: none, by design. Licence: this project's. Trained on: nothing, until
+``respbench finetune`` trains them; nothing else scores them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.types import EncoderCard
+from model_zoo._cards import dims
+
+if TYPE_CHECKING:
+    from torch import nn
+
+KONG = "Kong et al., PANNs: Large-scale pretrained audio neural networks, IEEE/ACM TASLP 2020"
+LOG_MEL = "torchlibrosa log-mel in dB, 64 bands 50-8000 Hz, FFT 512, hop 160, 16 kHz"
+SHARED = {
+    "version": 1,
+    "licence": "MIT",
+    "parity": "self-consistent",
+    "default_pooling": "published",
+    "from_scratch": True,
+}
+PLANNED = {"sample_rate": 16000, "frontend": LOG_MEL, "layers": 4}
+
+CARDS = (
+    EncoderCard(
+        id="scratch.cnn6",
+        year=2020,
+        citation=KONG,
+        min_s=0.15,  # 16 frames, which the averages leave one of
+        dims=dims(512, 4, published=512),
+        grid=(0.16, 4),
+        params=4_567_104,
+        **PLANNED,
+        **SHARED,
+    ),
+    EncoderCard(
+        id="scratch.cnn10",
+        year=2020,
+        citation=KONG,
+        min_s=0.15,
+        dims=dims(512, 4, published=512),
+        grid=(0.16, 4),
+        params=4_948_928,
+        **PLANNED,
+        **SHARED,
+    ),
+    EncoderCard(
+        id="scratch.resnet18",
+        year=2016,
+        citation="He et al., Deep residual learning for image recognition, CVPR 2016",
+        min_s=0.02,  # more than half a Fourier window
+        dims=dims(512, 2, published=512),
+        grid=(0.32, 2),
+        params=11_170_368,
+        **PLANNED,
+        **SHARED,
+    ),
+    EncoderCard(
+        id="scratch.inception",
+        year=2023,
+        citation="inspired by arXiv 2303.04104; our definition",
+        sample_rate=8000,
+        frontend="gammatone (64 bands) and Morlet wavelets (64 scales), 50-2000 Hz, dB in frames of 25/10 ms, 8 kHz",
+        min_s=0.025,
+        dims=dims(256, 8, published=256),
+        grid=(0.08, 8),
+        params=425506,
+        layers=6,
+        notes="published: both branches' features, each times its learned weight",
+        **SHARED,
+    ),
+)
+
+
+def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
+    """The network at the initialisation of seed 0; ``reset(seed)`` gives another one."""
+    from model_zoo._cnn import Cnn
+    from model_zoo._inception import Inception
+    from model_zoo._resnet import Resnet
+
+    kind = {"scratch.resnet18": Resnet, "scratch.inception": Inception}.get(card.id, Cnn)
+    return kind(card).eval()

@@ -1,0 +1,108 @@
+import math
+
+import pytest
+import torch
+
+from bench.errors import BadInput, UnknownId
+from bench.finetune.methods import method
+from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.dat import domain_loss, reversal_strength, reversed_gradient
+from bench.finetune.methods.supcon import sup_con
+from toy_methods import FACTS, ToyModel, batch, random, same, softmax_row, trained
+
+
+def test_strength_rises_from_nothing_to_one():
+    assert reversal_strength(0, 10) == 0
+    assert reversal_strength(0.1, 10) == pytest.approx(math.tanh(0.5))
+    assert reversal_strength(1, 10) == pytest.approx(1, abs=1e-4)
+    assert reversal_strength(0.5, 0) == 0
+
+
+def test_reversal_is_the_identity_with_its_gradient_turned():
+    x = random(3, 4)
+    turned = reversed_gradient(x, 0.3)
+    assert torch.equal(turned, x)
+    assert torch.allclose(torch.autograd.grad(turned.square().sum(), x)[0], -0.6 * x)
+
+
+@pytest.mark.parametrize("domain", [[0, 2, -1, 1], [1, 1, 1, 1], [-1, -1, 0, -1], [-1, -1, -1, -1]])
+def test_domain_loss_is_the_plain_mean_over_known_clips(domain):
+    known = [i for i, d in enumerate(domain) if d >= 0]
+
+    def slow(z):
+        return -sum((softmax_row(list(z[i]), domain[i]) for i in known), 0 * z.sum()) / max(len(known), 1)
+
+    same(lambda z: domain_loss(z, torch.tensor(domain)), slow, random(4, 3))
+
+
+def test_dat_turns_the_gradient_of_the_domain_for_the_encoder_alone():
+    model, given = ToyModel(), batch([0, 1, 2, 3, 0], domain=[0, 1, 2, -1, 1], progress=0.2)
+    ours = method("dat", FACTS, alpha=0.8)
+    assert ours.needs == {"meta:domain"} and ours.domains.out_features == 3
+    loss, gradient = trained(ours, model, given)
+
+    def told():
+        return 0.8 * domain_loss(ours.domains(model.features(given)), given.meta["domain"])
+
+    def classified():
+        return cross_entropy(model.logits(model.features(given)), given.label)
+
+    assert loss == pytest.approx((told() + classified()).item(), rel=1e-6)
+    encoder = model.embed.weight
+    by_domain, by_class = (torch.autograd.grad(of(), encoder)[0] for of in (told, classified))
+    torch.testing.assert_close(gradient["model.embed.weight"], by_class - reversal_strength(0.2, 10) * by_domain)
+    torch.testing.assert_close(gradient["method.domains.weight"], torch.autograd.grad(told(), ours.domains.weight)[0])
+
+
+@pytest.mark.parametrize("reverse", [True, False])
+def test_supcon_dat_contrasts_domains_behind_the_reversal(reverse):
+    model, given = ToyModel(), batch([0, 1, 2, 3, 0], domain=[0, 1, 1, -1, 0], progress=0.2)
+    ours = method("supcon-dat", FACTS, alpha=0.8, reverse=reverse)
+    loss, gradient = trained(ours, model, given)
+    assert [view for view, _ in model.asked] == [0, 1]
+
+    def told():
+        seen = torch.stack([ours.projector(model.features(given, view=view)) for view in (0, 1)])
+        return 0.8 * sup_con(seen, given.meta["domain"], 0.06)
+
+    def classified():
+        return cross_entropy(model.logits(model.features(given)), given.label)
+
+    assert loss == pytest.approx((told() + classified()).item(), rel=1e-5)
+    by_domain, by_class = (torch.autograd.grad(of(), model.embed.weight)[0] for of in (told, classified))
+    strength = -reversal_strength(0.2, 10) if reverse else 1.0
+    expected = by_class + strength * by_domain
+    torch.testing.assert_close(gradient["model.embed.weight"], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dat", "supcon-dat"])
+@pytest.mark.parametrize("label", [[0, 1, 2, 3], [1, 1, 1], [2]])
+@pytest.mark.parametrize("domain", [0, -1])
+@pytest.mark.parametrize("progress", [0.0, 1.0])
+def test_degenerate_batches_train(name, label, domain, progress):
+    given = batch(label, domain=[domain] * len(label), progress=progress)
+    trained(method(name, FACTS), ToyModel(), given)
+
+
+@pytest.mark.parametrize("name", ["dat", "supcon-dat"])
+def test_unknown_domains_leave_cross_entropy_alone(name):
+    model, given = ToyModel(), batch([0, 1, 2], domain=[-1, -1, -1])
+    loss, _ = trained(method(name, FACTS), model, given)
+    assert loss == pytest.approx(cross_entropy(model.logits(model.features(given)), given.label).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dat", "supcon-dat"])
+def test_columns_must_exist_and_differ(name):
+    assert method(name, FACTS, column="sex").needs == {"meta:sex"}
+    with pytest.raises(UnknownId, match="column of metadata"):
+        method(name, FACTS, column="hospital")
+    with pytest.raises(BadInput, match="do not differ in 'domain'"):
+        method(name, FACTS._replace(domains={"domain": 1}))
+
+
+@pytest.mark.parametrize("label", [[0, 1, 2], [1]])
+def test_a_projector_takes_running_statistics_for_a_batch_of_one(label):
+    ours = method("supcon-dat", FACTS)
+    before = ours.projector[1].running_mean.clone()
+    trained(ours, ToyModel(), batch(label))
+    assert torch.equal(before, ours.projector[1].running_mean) == (len(label) == 1)

@@ -1,0 +1,106 @@
+import subprocess
+import sys
+
+import pytest
+
+from bench.errors import BadInput, UnknownId
+from bench.finetune._fields import plain
+from bench.finetune.recipe import FOLDER, load_recipe, recipe_of, with_precision
+
+SHIPPED = {"patchmix-cl", "scl-cnn6", "sg-scl-like", "qlung-like", "sprsound-scratch"}
+SHIPPED |= {"ce", "ce-weighted", "quality-margin", "supcon"}
+
+
+def test_every_shipped_recipe_reads_and_names_itself():
+    found = {path.stem: load_recipe(path.stem) for path in FOLDER.glob("*.toml")}
+    assert set(found) == SHIPPED
+    assert all(recipe.name == name and recipe.about for name, recipe in found.items())
+
+
+def test_patch_mix_is_as_published():
+    recipe = load_recipe("patchmix-cl")
+    assert (recipe.epochs, recipe.batches.size, recipe.batches.clip) == (50, 8, "tile8")
+    assert (recipe.optimiser.name, recipe.optimiser.lr, recipe.optimiser.weight_decay) == ("adam", 5e-5, 1e-6)
+    assert (recipe.averaging.kind, recipe.averaging.decay, recipe.schedule.floor) == ("step", 0.5, 1e-3)
+    assert recipe.patience is None and recipe.head.norm == "layer" and recipe.precision == "float16"
+
+
+def test_the_four_small_recipes_differ_in_the_method_alone():
+    numbers = [load_recipe(name).numbers() for name in ("ce", "ce-weighted", "quality-margin", "supcon")]
+    methods = [each.pop("method")["name"] for each in numbers]
+    assert len(set(methods)) == 4 and all(each == numbers[0] for each in numbers)
+    assert load_recipe("supcon").epochs <= 8
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"epochs": 0}, "at least 1"),
+        ({"epochs": 2.5}, "not a whole number"),
+        ({"epochs": True}, "not a whole number"),
+        ({"optimiser": {"learning_rate": 1e-3}}, "optimiser: unknown key"),
+        ({"optimiser": {"lr": -1.0}}, "above 0"),
+        ({"optimiser": {"lr": float("nan")}}, "not a number"),
+        ({"optimiser": {"betas": [0.9]}}, "list of 2, each a number"),
+        ({"optimiser": {"betas": [0.9, 1.0]}}, "below 1"),
+        ({"optimiser": 3}, "not a table"),
+        ({"optimiser": {"name": "sgd"}}, "one of adamw, adam"),
+        ({"head": {"kind": "mpl"}}, "one of linear"),
+        ({"encoder": {"train": "some"}}, "one of all"),
+        ({"averaging": {"decay": 1.0}}, "below 1"),
+        ({"precision": "fp16"}, "one of float32"),
+        ({"waveform": {"noise_snr_db": [30.0, 10.0]}}, "above its second"),
+        ({"schedule": {"warmup_epochs": 8.0}}, "leave none"),
+        ({"encoder": {"norm": "train", "checkpointing": True}}, "measured twice"),
+        ({"lora": {"targets": [1]}}, "not text"),
+        ({"method": {"options": []}}, "not a table"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(data, message):
+    with pytest.raises(BadInput, match=message):
+        recipe_of({"name": "x", **data})
+
+
+def test_names_that_do_not_exist_suggest_others(tmp_path):
+    for data, near in (
+        ({"method": {"name": "supcom"}}, "supcon"),
+        ({"method": {"name": "focal", "options": {"gama": 1.0}}}, "gamma"),
+        ({"head": {"pooling": "meen"}}, "mean"),
+        ({"batches": {"clip": "tile"}}, "tile8"),
+    ):
+        with pytest.raises(UnknownId, match=near):
+            recipe_of({"name": "x", **data})
+    with pytest.raises(UnknownId, match="supcon"):
+        load_recipe("supkon")
+    with pytest.raises(BadInput, match="lacks the key 'name'"):
+        recipe_of({})
+    broken = tmp_path / "broken.toml"
+    broken.write_text("epochs = ")
+    with pytest.raises(BadInput, match="not TOML"):
+        load_recipe(broken)
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_recipe(tmp_path / "absent.toml")
+
+
+def test_a_file_is_named_after_itself_and_labels_are_no_numbers(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('about = "a"\n[optimiser]\nbetas = [0.9, 0.99]\n')
+    recipe = load_recipe(path)
+    assert recipe.name == "mine" and recipe.optimiser.betas == (0.9, 0.99)
+    other = recipe_of({"name": "other", "optimiser": {"betas": [0.9, 0.99]}})
+    assert recipe.numbers() == other.numbers() and "name" not in recipe.numbers()
+    assert recipe_of(plain(recipe)) == recipe
+
+
+def test_another_precision_is_another_recipe():
+    recipe = recipe_of({"name": "x"})
+    assert with_precision(recipe, None) is recipe
+    assert with_precision(recipe, "bfloat16").numbers()["precision"] == "bfloat16"
+    with pytest.raises(UnknownId, match="bfloat16"):
+        with_precision(recipe, "bf16")
+
+
+def test_the_package_and_its_recipes_are_importable_without_torch():
+    code = "import sys, bench.finetune, bench.finetune.recipe, bench.cli_finetune; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], cwd=FOLDER.parents[2]).returncode == 0

@@ -1,0 +1,64 @@
+"""The verb ``finetune`` on a simulated corpus, with an untrained network of released geometry."""
+
+import pytest
+
+from bench import cli, records, simulate
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few")
+    simulate.icbhi(folder / simulate.ICBHI, patients=20, clips=40, cycle_s=0.5, devices=("Litt3200",))
+    return folder
+
+
+@pytest.fixture
+def quick(tmp_path):
+    path = tmp_path / "quick.toml"
+    path.write_text("epochs = 1\n[encoder]\ntrain = 'none'\n[batches]\nsize = 8\n")
+    return str(path)
+
+
+ASKED = ["--encoder", "random.efficientat.mn04", "--task", "icbhi.cycles2"]
+
+
+def test_finetune_estimates_runs_reports_and_verifies(root, quick, tmp_path, capsys):
+    command = ["finetune", "--recipe", quick, *ASKED, "--root", str(root), "--seeds", "0", "1"]
+    assert cli.main([*command, "--estimate"]) == 0
+    told = capsys.readouterr().out
+    assert "x 2 seeds" in told and "device-hours" in told and "icbhi.cycles2  random.efficientat.mn04  quick" in told
+    out = tmp_path / "out"
+    assert cli.main([*command, "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "finetune.md" in said.out and "literature/best-test-epoch" in said.err
+    protocols = sorted(record.spec["protocol"] for record in records.load_all(out))
+    assert protocols == ["control"] * 2 + ["finetune"] * 2 + ["literature/best-test-epoch"] * 2
+    assert cli.main(["leaderboard", str(out)]) == 0
+    assert cli.main(["verify", str(out)]) == 0
+    assert "every number holds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, hint",
+    [
+        (["--recipe", "cee", *ASKED, "--estimate"], "'ce'"),
+        (["--recipe", "ce", *ASKED], "--out"),
+        (["--recipe", "ce", "--encoder", "ast.bas", "--task", "icbhi.cycles2", "--estimate"], "ast.base"),
+        (
+            [
+                "--recipe",
+                "ce",
+                "--encoder",
+                "random.efficientat.mn04:mean,max",
+                "--task",
+                "icbhi.cycles2",
+                "--estimate",
+            ],
+            "one",
+        ),
+    ],
+)
+def test_wrong_words_are_refused_in_one_line(words, hint, root, capsys):
+    assert cli.main(["finetune", *words, "--root", str(root)]) in (1, 2)
+    error = capsys.readouterr().err.strip()
+    assert hint in error and error.startswith("respbench:") and "\n" not in error

@@ -35,5 +35,5 @@ def comparable(scores: np.ndarray) -> np.ndarray:
     """The scores (any shape) to ``DIGITS`` significant digits. Classes can tie exactly, as where patients of both are
     alike in all that a feature says; unrounded, the last bit would decide between them, and with it the candidate."""
     size = np.floor(np.log10(np.abs(scores), out=np.zeros_like(scores), where=scores != 0))
-    unit = 10.0 ** (DIGITS - 1 - size)
+    unit = 10.0 ** np.minimum(DIGITS - 1 - size, 300)  # of what is nearer to nothing, no digit is left
     return np.rint(scores * unit) / unit

@@ -112,7 +112,8 @@ class Encoder(Protocol):
     the padded length of a clip of n samples (clips of equal padded length share a batch; by default n itself), and
     ``fit_stats(batches)`` for encoders that need statistics of the training clips: an iterable of (wave, length) that
     may be iterated over again.
-    ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``.
+    ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``. What fine-tuning may use besides, ``taps``,
+    ``offers`` and ``blocks()``, is described at ``model_zoo._adapter.Adapter``; an encoder without them has none.
     """
 
     card: EncoderCard

@@ -7,7 +7,7 @@ import torch
 
 from bench.encoders import collate
 from bench.errors import BadInput
-from model_zoo import _cnn14, panns
+from model_zoo import _cnn14, efficientat, panns
 from model_zoo._blocks import longest
 from parity import build, cases
 from parity.golden import COMPACT, Golden, synthetic_signal
@@ -21,11 +21,24 @@ BOTH = ("ast", "atst", "audiomae", "beats", "m2d", "clap.ms2023", "clap.laion", 
 BUILT = {}
 
 
-@pytest.fixture(params=CASES)
+def untrained_efficientat():
+    """Its fixture needs the released weights; here batch norm brings an untrained one to life."""
+    torch.manual_seed(0)
+    encoder = efficientat.build(efficientat.CARDS[0], None)
+    norms = [module for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    encoder.train()(*batch(encoder, 1.3, 1.3))
+    return encoder.eval()
+
+
+@pytest.fixture(params=[*CASES, "efficientat.mn04"])
 def encoder(request, tmp_path):
     """A network of one fixture, built once, with weights of the test's own."""
-    case = CASES[request.param]
-    if request.param not in BUILT:
+    if request.param not in BUILT and request.param == "efficientat.mn04":
+        BUILT[request.param] = untrained_efficientat()
+    elif request.param not in BUILT:
+        case = CASES[request.param]
         folder = COMPACT if (COMPACT / case.fixture).is_dir() else request.getfixturevalue("golden")
         BUILT[request.param] = build(case, case.weights(Golden(folder, case.fixture), tmp_path))
     return copy.deepcopy(BUILT[request.param])

@@ -44,7 +44,18 @@ def test_finetune_estimates_runs_reports_and_verifies(root, quick, tmp_path, cap
         (["--recipe", "cee", *ASKED, "--estimate"], "'ce'"),
         (["--recipe", "ce", *ASKED], "--out"),
         (["--recipe", "ce", "--encoder", "ast.bas", "--task", "icbhi.cycles2", "--estimate"], "ast.base"),
-        (["--recipe", "ce", "--encoder", "random.efficientat.mn04:mean,max", "--task", "icbhi.cycles2", "--estimate"], "one"),
+        (
+            [
+                "--recipe",
+                "ce",
+                "--encoder",
+                "random.efficientat.mn04:mean,max",
+                "--task",
+                "icbhi.cycles2",
+                "--estimate",
+            ],
+            "one",
+        ),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(words, hint, root, capsys):

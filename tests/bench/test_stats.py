@@ -204,6 +204,30 @@ def test_p_value_is_uniform_under_no_difference():
     assert small / 150 < 0.10
 
 
+def test_seeds_share_their_draws_and_are_averaged_before_the_interval():
+    runs = [
+        [predictions(skill=skill).assign(y_pred=lambda f, s=s: noisy(f, s)) for s in range(3)] for skill in (0.8, 0)
+    ]
+    told = stats.mean_difference(*runs, "uar", CLASSES, ROLES, 300)
+    each = [stats.paired_difference(a, b, "uar", CLASSES, ROLES, 300) for a, b in zip(*runs)]
+    assert told.value == pytest.approx(np.mean([d.value for d in each]))
+    assert min(d.low for d in each) <= told.low <= told.value <= told.high <= max(d.high for d in each)
+    assert stats.mean_difference(runs[0][:1], runs[1][:1], "uar", CLASSES, ROLES, 300) == each[0]
+    one = stats.mean_score(runs[0][:1], "uar", CLASSES, ROLES, 300)
+    assert one == stats.score_table(runs[0][0], ["uar"], CLASSES, ROLES, 300)["uar"]
+    mean = stats.mean_score(runs[0], "uar", CLASSES, ROLES, 300)
+    values = [stats.score_table(f, ["uar"], CLASSES, ROLES, 10)["uar"].value for f in runs[0]]
+    assert mean.value == pytest.approx(np.mean(values)) and mean.groups == one.groups
+    with pytest.raises(BadInput, match="differ in their y_true"):
+        stats.mean_difference(runs[0], [*runs[1][:2], predictions(seed=5)], "uar", CLASSES, ROLES, 10)
+
+
+def noisy(frame, seed):
+    """Predictions of which a tenth are another class, drawn by the seed."""
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(len(frame)) < 0.1, rng.integers(0, 4, len(frame)), frame["y_pred"])
+
+
 def test_paired_difference_refuses_different_tests():
     frame = predictions()
     for other, noun in (

@@ -29,8 +29,14 @@ MEASURES = {  # {corpus: {measure: (test, metric, the direction claimed; 0: none
     },
 }
 BASE, NO_MARGIN, PATCH_MIX = "ce", "cosine, no margin", "patchmix-cl"
+HALF_EVEN = "log-margin, gamma 0.5"  # quality-margin without the quality
 UNCLAIMED = (NO_MARGIN, PATCH_MIX)  # methods that stand beside others, with no direction claimed
-AGAINST = {"log-margin": (BASE, NO_MARGIN), "quality-margin": (BASE, NO_MARGIN), BASE: ()}  # others: BASE
+AGAINST = {  # others: BASE
+    BASE: (),
+    "log-margin": (BASE, NO_MARGIN),
+    "quality-margin": (BASE, NO_MARGIN),
+    HALF_EVEN: (BASE, "quality-margin"),
+}
 COLUMNS = ("corpus", "measure", "method", "against", "over", "n", "value", "sd", "low", "high", "verdict")
 
 
@@ -88,9 +94,9 @@ def _patients(ours: Sequence[Run], theirs: Sequence[Run], test: str, metric: str
     return stats.mean_difference(*sides, metric, **arguments(_record(ours[0], test)))
 
 
-def comparisons(runs: Sequence[Run]) -> pd.DataFrame:
+def comparisons(runs: Sequence[Run], claimed: bool = True) -> pd.DataFrame:
     """A line per corpus, measure, method and kind of interval: the method's own mean, and its difference to ``ce`` on
-    the seeds that both finished."""
+    the seeds that both finished, with a verdict where a direction is ``claimed``."""
     lines = []
     for corpus, measures in MEASURES.items():
         done = {(r.method, r.seed): r for r in runs if r.corpus == corpus and r.record is not None}
@@ -103,18 +109,18 @@ def comparisons(runs: Sequence[Run]) -> pd.DataFrame:
                     continue
                 own = [values[method, seed] for seed in seeds]
                 lines.append((*named, "", "seeds", len(seeds), *over_seeds(own), BLANK))
-                claimed = 0 if method in UNCLAIMED else direction
+                sign = direction if claimed and method not in UNCLAIMED else 0
                 for base in AGAINST.get(method, (BASE,)):
                     shared = [seed for seed in seeds if (base, seed) in done]
                     if not shared:
                         continue
                     change = over_seeds([values[method, seed] - values[base, seed] for seed in shared])
-                    lines.append((*named, base, "seeds", len(shared), *change, verdict(*change[2:], claimed)))
+                    lines.append((*named, base, "seeds", len(shared), *change, verdict(*change[2:], sign)))
                     if test:
                         ours, theirs = ([done[name, seed] for seed in shared] for name in (method, base))
                         found = _patients(ours, theirs, test, metric)
                         span = (found.low, found.high)
-                        cells = (found.groups, found.value, math.nan, *span, verdict(*span, claimed))
+                        cells = (found.groups, found.value, math.nan, *span, verdict(*span, sign))
                         lines.append((*named, base, "patients", *cells))
     return pd.DataFrame(lines, columns=COLUMNS)
 

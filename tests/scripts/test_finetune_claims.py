@@ -45,6 +45,8 @@ def test_every_claim_has_its_line_and_its_verdict(made):
     assert np.ptp(both.value) < 1e-12  # seeds and patients speak of one difference
     each = pd.read_csv(io.StringIO(made["claims_runs.csv"]))
     assert len(each) == 2 * (3 + 2) and each["epoch"].notna().all()
+    after = pd.read_csv(io.StringIO(made["claims_after.csv"]))
+    assert set(after.verdict) == {"–"} and set(after.corpus) == {"long_tail", "shortcut"}
     assert "Verdict: **as defined**" in page and "Patch-Mix CL trains stably" in page
 
 

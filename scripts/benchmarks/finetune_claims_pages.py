@@ -193,8 +193,8 @@ _QUALITY = """\
 
 Every third test clip of the corpus with the long tail; bounds of loudness from the training clips of each seed, which
 also draws the noise. *Off the definition*: the largest distance of a clip's q from 0.4 (1 − entropy) + 0.6 loudness,
-entropy measured and loudness from the clip's level and what the condition does to it by construction. *Margin*: 0.2 q + 0.1.
-Rule: q is as defined (to rounding) in every condition, 0 for silence, and falls with noise at equal
+entropy measured and loudness from the clip's level and what the condition does to it by construction. *Margin*:
+0.2 q + 0.1. Rule: q is as defined (to rounding) in every condition, 0 for silence, and falls with noise at equal
 level at every SNR, over seeds and over patients. Where the level is free noise also makes a clip louder, which the
 definition counts as better: no direction is claimed there."""
 

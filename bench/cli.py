@@ -179,7 +179,7 @@ def build_parser() -> argparse.ArgumentParser:
     _root(task)
     _json(task)
 
-    simulate = _verb(verbs, "simulate", simulate_corpora, "write simulated ICBHI and SPRSound look-alikes")
+    simulate = _verb(verbs, "simulate", cli_tasks.simulate, "write simulated ICBHI and SPRSound look-alikes")
     simulate.add_argument("folder", type=Path)
     simulate.add_argument("--size", default="small", choices=("small", "medium"))
     simulate.add_argument("--seed", type=int, default=0)
@@ -372,15 +372,6 @@ def verify_folder(arguments: argparse.Namespace) -> int:
             print(problem)
         print(f"{checked} records: " + (f"{len(problems)} problems" if problems else "every number holds"))
     return 1 if problems else 0
-
-
-def simulate_corpora(arguments: argparse.Namespace) -> int:
-    """``simulate``"""
-    from bench import simulate
-
-    for name, facts in simulate.corpora(arguments.folder, seed=arguments.seed, size=arguments.size).items():
-        print(f"{name}: {facts['corpus']} in {arguments.folder}")
-    return 0
 
 
 def diagnose(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The verbs about recordings: ``fetch`` of a corpus, and ``task from-csv``."""
+"""The verbs about recordings: ``fetch`` of a corpus, ``task from-csv`` and ``simulate``."""
 
 from __future__ import annotations
 
@@ -39,3 +39,12 @@ def from_csv(arguments: argparse.Namespace) -> int:
         command = ["respbench", "run", "--task", told["id"], *root, "--encoder", "fbank.stats", "--out", "runs/own"]
         print(f"\nrun it: {shlex.join(command)}")
     return 0 if told["report"]["ok"] else 1
+
+
+def simulate(arguments: argparse.Namespace) -> int:
+    """``simulate``"""
+    from bench import simulate
+
+    for name, facts in simulate.corpora(arguments.folder, seed=arguments.seed, size=arguments.size).items():
+        print(f"{name}: {facts['corpus']} in {arguments.folder}")
+    return 0

@@ -140,8 +140,8 @@ def mean_difference(
     unit: str = "patient",
     kind: str = "multiclass",
 ) -> Difference:
-    """The mean over the tables ``a`` minus that over ``b``, runs of several seeds on the same clips: one draw of groups
-    serves all, so the interval is that of the groups for these seeds. Raises as ``paired_difference``."""
+    """The mean over tables ``a`` minus that over ``b``, runs of several seeds on the same clips: one draw of groups
+    serves all, so the interval is that of the groups. Raises as ``paired_difference``."""
     sides = [[_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in side] for side in (a, b)]
     first = sides[0][0]
     for table in (*sides[0], *sides[1]):
@@ -168,8 +168,7 @@ def mean_score(
     unit: str = "patient",
     kind: str = "multiclass",
 ) -> Score:
-    """The metric's mean over the runs of several seeds on the same clips, with the interval of the groups for these
-    seeds; of one table it is that of ``score_table``."""
+    """The metric's mean over runs of several seeds on the same clips; the interval is that of the groups."""
     read = [_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in tables]
     chosen, counts = metric_library.get(metric), read[0].draws(resamples, seed)
     drawn = np.mean([table.sample(chosen, roles, counts) for table in read], axis=0)

@@ -8,8 +8,9 @@ reads them again, and their labels are not at hand.
 from __future__ import annotations
 
 import math
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -115,7 +116,7 @@ class Training:
     def _train(self, epoch: int, tick: Tick) -> float:
         """Mean loss of one epoch of steps."""
         recipe, total, losses = self.recipe, self.steps_per_epoch * self.recipe.epochs, []
-        torch.manual_seed(seed_of(self.seed, "network", epoch))
+        seed_networks(seed_of(self.seed, "network", epoch))
         generator = torch_generator(self.seed, "method", epoch)
         train_mode(self.model.encoder, [*self.model.heads, self.method], recipe.encoder)
         steps = groups_of(epoch_batches(self.material, recipe.batches, self.seed, epoch), recipe.batches.accumulate)
@@ -129,7 +130,7 @@ class Training:
                     batch = self._batch(rows, epoch, place, step / total, generator)
                     losses.append(self._backward(batch, rows, (epoch, place), len(group)))
                     place += 1
-                self._step(batch, rows, (epoch, place - 1))
+                self._step(batch, group, (epoch, place - 1))
                 tick(1)
         return float(np.mean(losses))
 
@@ -140,7 +141,7 @@ class Training:
             batch = self._batch(rows, 0, 0, 0.0, torch_generator(self.seed, "method", 0))
             self.optimiser.zero_grad(set_to_none=True)
             self._backward(batch, rows, (0, 0), 1)
-            self._step(batch, rows, (0, 0))
+            self._step(batch, [rows], (0, 0))
 
     def _set_rate(self, share: float) -> None:
         for group in self.optimiser.param_groups:
@@ -156,27 +157,31 @@ class Training:
         loss = self.method.loss(self.model, batch)
         value = float(loss.detach())
         if not math.isfinite(value):
-            self._diverged(f"the loss is {value}", batch, rows, place)
+            self._diverged(f"the loss is {value}", batch, [rows], place)
         self.scaler.scale(loss / parts).backward()
         return value
 
-    def _step(self, batch: Batch, rows: np.ndarray, place: tuple[int, int]) -> None:
-        """One step of the optimiser; a scaler skips those whose half-precision gradient overflowed."""
+    def _step(self, batch: Batch, group: Sequence[np.ndarray], place: tuple[int, int]) -> None:
+        """One step of the optimiser on a group of micro-batches, the last of which is ``batch``; a scaler skips those
+        whose half-precision gradient overflowed."""
         self.scaler.unscale_(self.optimiser)
         trained = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
         bound = self.recipe.optimiser.clip_norm
         norm = float(torch.nn.utils.clip_grad_norm_(trained, bound or math.inf))
         if not self.scaler.is_enabled() and not math.isfinite(norm):
-            self._diverged(f"the gradient's norm is {norm}", batch, rows, place)
+            self._diverged(f"the gradient's norm is {norm}", batch, group, place)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.averager.update()
 
-    def _diverged(self, problem: str, batch: Batch, rows: np.ndarray, place: tuple[int, int]) -> None:
+    def _diverged(self, problem: str, batch: Batch, group: Sequence[np.ndarray], place: tuple[int, int]) -> None:
+        """Saves the batch, and the ids of all clips that its step accumulated, and stops."""
+        ids = [[str(name) for name in self.material.clip_id[rows]] for rows in group]
         content = {
             "epoch": place[0],
             "micro_batch": place[1],
-            "clip_id": [str(name) for name in self.material.clip_id[rows]],
+            "clip_id": ids[-1],
+            "step": ids,
             "wave": batch.wave.cpu(),
             "length": batch.length.cpu(),
             "label": batch.label.cpu(),
@@ -219,14 +224,24 @@ class Training:
             self.method.load_state_dict(held["method"])
 
 
+def seed_networks(seed: int) -> None:
+    """Seeds the global generators, from which networks draw in training: dropout, and in some the masks of numpy."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
 @contextmanager
 def _own_chance(device: torch.device) -> Iterator[None]:
     """Leaves the global generators as they were, and makes cuDNN choose its algorithms without looking at the clock."""
     backend = torch.backends.cudnn
     before = backend.deterministic, backend.benchmark
+    states = np.random.get_state(), random.getstate()
     backend.deterministic, backend.benchmark = True, False
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         backend.deterministic, backend.benchmark = before
+        np.random.set_state(states[0])
+        random.setstate(states[1])

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -193,9 +194,10 @@ def test_a_trained_encoder_is_an_encoder(whole, task):
 def test_the_encoder_that_is_handed_in_stays_as_it_was(task):
     encoder = tiny()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    state = torch.get_rng_state()
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     fit(encoder, task, recipe(epochs=1), 0)
-    assert same(before, encoder.state_dict()) and torch.equal(state, torch.get_rng_state())
+    assert same(before, encoder.state_dict()) and torch.equal(states[0], torch.get_rng_state())
+    assert np.array_equal(states[1], np.random.get_state()[1]) and states[2] == random.getstate()
     assert not any(module.training for module in encoder.modules())
 
 

@@ -52,6 +52,7 @@ def test_what_is_not_finite_stops_the_run_and_saves_its_batch(kind, problem, tas
     saved = torch.load(path, weights_only=True)
     rows = task.manifest.set_index("clip_id").loc[saved["clip_id"]]
     assert (rows["split"] == "train").all() and list(rows["label"]) == saved["label"].tolist()
+    assert saved["step"][-1] == saved["clip_id"] and len(saved["step"]) == (1 if kind is Broken else 2)
     assert saved["wave"].shape == (8, int(saved["length"][0])) and saved["wave"].isfinite().all()
 
 

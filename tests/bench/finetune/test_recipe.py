@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from bench.errors import BadInput, UnknownId
@@ -96,3 +99,8 @@ def test_another_precision_is_another_recipe():
     assert with_precision(recipe, "bfloat16").numbers()["precision"] == "bfloat16"
     with pytest.raises(UnknownId, match="bfloat16"):
         with_precision(recipe, "bf16")
+
+
+def test_the_package_and_its_recipes_are_importable_without_torch():
+    code = "import sys, bench.finetune, bench.finetune.recipe, bench.cli_finetune; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], cwd=FOLDER.parents[2]).returncode == 0

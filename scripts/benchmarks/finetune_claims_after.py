@@ -1,0 +1,42 @@
+"""Runs that the first results asked for: the shortcut's corpus at the last epoch, and quality-margin's margins without
+the quality. They were planned after the results were known, so no verdict hangs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from finetune_claims_encoder import Frames
+from finetune_claims_numbers import BASE, Run
+
+import bench
+from bench.finetune import Recipe
+from bench.finetune.call import build
+from bench.finetune.checkpoints import Folder
+from bench.manifest import prepare
+from bench.run import assemble, encoder_facts
+from bench.types import Task
+from model_zoo._checkpoint import parameter_digest
+
+OPTIONS: Mapping[str, float] = {"gamma": 0.5}  # of log-margin: quality-margin's own share
+
+
+def at_last_epoch(data: Task, chosen: Recipe, seed: int, corpus: str, devices: Task, folder: Path) -> Run:
+    """One fine-tuning, scored and probed as it is after its last epoch, whatever the validation patients say."""
+    prepared = prepare(data)
+    built = build(Frames(), data.card, prepared, chosen, seed)
+    training = built.training(Folder(folder / f"{chosen.name}-{seed}", "last"))
+    training.run()
+    encoder = training.model.encoder.eval()
+    encoder.weights_digest = parameter_digest(encoder)
+    encoder.card = replace(encoder.card, from_scratch=False)
+    [probe] = bench.evaluate(encoder, devices, "linear")
+    scores, facts = training.folder.scores(chosen.epochs - 1, "test"), encoder_facts(encoder.card, data.card)
+    record = assemble(data.card, prepared, built.specs[0], scores, {"method": "the last epoch"}, facts, {})
+    return Run(corpus, chosen.name, seed, record, probe, "")
+
+
+def beside(runs: Sequence[Run], corpus: str, methods: Sequence[str] = (BASE, "quality-margin")) -> list[Run]:
+    """The runs already made that new ones on a corpus are compared with."""
+    return [run for run in runs if run.corpus == corpus and run.method in methods]

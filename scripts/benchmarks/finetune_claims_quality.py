@@ -1,0 +1,80 @@
+"""What a clip's quality and its margin do when noise is added, when it gets quieter, and when there is nothing to hear.
+
+Added noise is white, of no mean, and made orthogonal to the clip, so that it raises the level by exactly
+10 log10(1 + 10^(-SNR/10)) dB; at equal level the sum is brought back to the level of the clip. What the definition then
+says of q follows from the clip's own level, that change, the bounds of the training clips and the measured entropy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.finetune.data import sides
+from bench.finetune.methods.quality_margin import quality_margins
+from bench.finetune.quality import STRUCTURE, Loudness, Sound, sound
+from bench.finetune.waves import Waves
+from bench.manifest import prepare
+from bench.types import Task
+
+SNR_DB, QUIETER_DB = (20.0, 10.0, 0.0, -10.0), (10.0, 40.0)
+SILENCES = ("silence: zeros", "silence: a constant", "silence: noise at -130 dB")
+CLEAN, EQUAL, FREE = "as recorded", "noise, equal level", "noise, level free"
+DATASET, PURPOSE, EVERY = "simulated", 77, 3
+TARGET, KAPPA = 0.2, 0.5  # of the margin by quality, its defaults
+
+
+def reactions(data: Task, rate: int, seeds: Sequence[int]) -> pd.DataFrame:
+    """A line for every third test clip, condition and seed: ``q``, ``change`` of q from the clip as recorded, ``off``,
+    how far q is from what the definition says, ``margin`` in radians. A seed draws noise and the clips that set bounds.
+    """
+    prepared = prepare(data)
+    waves, rows = Waves(prepared, rate, "native"), prepared.rows
+    lines = []
+    for seed in seeds:
+        part = sides(data.card, prepared, seed)
+        bounds = Loudness.fitted([sound(waves[row], rate) for row in part.fit], [DATASET] * len(part.fit))
+        rng = np.random.default_rng([PURPOSE, seed])
+        for row in part.test[::EVERY]:
+            wave = waves[row].astype(np.float64)
+            clean = sound(wave, rate)
+            first = bounds.quality(clean, DATASET)
+            for condition, level, changed, shift_db in conditions(wave, rng):
+                heard = sound(changed, rate)
+                q = bounds.quality(heard, DATASET)
+                off = abs(q - defined(heard, clean, shift_db, bounds.bounds[DATASET]))
+                lines.append((seed, rows["group"].iloc[row], condition, level, q, q - first, off))
+    table = pd.DataFrame(lines, columns=["seed", "group", "condition", "db", "q", "change", "off"])
+    return table.assign(margin=quality_margins(table["q"], TARGET, KAPPA))
+
+
+def conditions(wave: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, float, np.ndarray, float | None]]:
+    """(condition, its level in dB or NaN, the clip under it, change of its level in dB; None: nothing to hear)."""
+    wave = wave - wave.mean()
+    yield CLEAN, math.nan, wave, 0.0
+    noise = rng.standard_normal(len(wave))
+    noise -= noise.mean()
+    noise -= (noise @ wave) / (wave @ wave) * wave
+    noise *= np.sqrt((wave @ wave) / (noise @ noise))
+    for snr_db in SNR_DB:
+        sum_ = wave + 10 ** (-snr_db / 20) * noise
+        louder_db = 10 * math.log10(1 + 10 ** (-snr_db / 10))
+        yield EQUAL, snr_db, 10 ** (-louder_db / 20) * sum_, 0.0
+        yield FREE, snr_db, sum_, louder_db
+    for down_db in QUIETER_DB:
+        yield "quieter", down_db, 10 ** (-down_db / 20) * wave, -down_db
+    nothing = np.zeros(len(wave)), np.full(len(wave), 0.3), 10 ** (-130 / 20) * noise / noise.std()
+    for condition, silent in zip(SILENCES, nothing, strict=True):
+        yield condition, math.nan, silent, None
+
+
+def defined(heard: Sound, clean: Sound, shift_db: float | None, bounds: tuple[float, float]) -> float:
+    """q by the definition: 0 where there is nothing to hear, else from the measured entropy and the level that the
+    condition makes of the clip's."""
+    if shift_db is None:
+        return 0.0
+    loudness = (clean.level + shift_db - bounds[0]) / (bounds[1] - bounds[0])
+    return STRUCTURE * (1 - heard.entropy) + (1 - STRUCTURE) * min(max(loudness, 0.0), 1.0)

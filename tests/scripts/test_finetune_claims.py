@@ -1,0 +1,130 @@
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+WANTED = ("ce", "log-margin", "patchmix-cl", "dat")
+FOLDER = Path(__file__).parents[2] / "scripts" / "benchmarks"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts():
+    sys.path.insert(0, str(FOLDER))
+    yield
+    sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A plan of two seeds and two epochs on few patients."""
+    import finetune_claims as claims
+
+    methods = {name: {k: rows[k] for k in rows if k in WANTED} for name, rows in claims.METHODS.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("claims")
+        patch.setenv("RESPBENCH_CACHE", str(folder / "cache"))
+        return claims.results(claims.Plan(seeds=(0, 1), corpus_seed=0, epochs=2, patients=5, methods=methods), folder)
+
+
+def test_every_claim_has_its_line_and_its_verdict(made):
+    table, page = pd.read_csv(io.StringIO(made["claims.csv"])), made["claims.md"]
+    for corpus, measure, method in (
+        ("long_tail", "recall of d", "log-margin"),
+        ("shortcut", "device probe", "dat"),
+        ("shortcut", "gap", "dat"),
+    ):
+        own = table[(table.corpus == corpus) & (table.measure == measure) & (table.method == method)]
+        line = own[(own.against == "ce") & (own.over == "seeds")].iloc[0]
+        assert line.n == 2 and line.verdict in ("seen", "absent", "reversed")
+        assert line.low <= line.value <= line.high
+    both = table[(table.against == "ce") & (table.method == "dat") & (table.measure == "device probe")]
+    assert np.ptp(both.value) < 1e-12  # seeds and patients speak of one difference
+    each = pd.read_csv(io.StringIO(made["claims_runs.csv"]))
+    assert len(each) == 2 * (3 + 2) and each["epoch"].notna().all()
+    after = pd.read_csv(io.StringIO(made["claims_after.csv"]))
+    assert set(after.verdict) == {"–"} and set(after.corpus) == {"long_tail", "shortcut"}
+    assert "Verdict: **as defined**" in page and "Patch-Mix CL trains stably" in page
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "direction", "says"),
+    [
+        (0.1, 0.2, 1, "seen"),
+        (-0.2, -0.1, 1, "reversed"),
+        (-0.2, -0.1, -1, "seen"),
+        (0.1, 0.2, -1, "reversed"),
+        (-0.1, 0.2, 1, "absent"),
+        (0.0, 0.2, 1, "absent"),
+        (0.1, 0.2, 0, "–"),
+        (np.nan, np.nan, 1, "–"),
+    ],
+)
+def test_verdicts_follow_the_interval(low, high, direction, says):
+    from finetune_claims_numbers import verdict
+
+    assert verdict(low, high, direction) == says
+
+
+def test_intervals_over_seeds_are_those_of_t():
+    from finetune_claims_numbers import over_seeds
+
+    mean, sd, low, high = over_seeds([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (mean, round(sd, 4)) == (3.0, 1.5811)
+    assert (round(low, 3), round(high, 3)) == (1.037, 4.963)  # 2.776 * 1.5811 / sqrt(5) either way
+
+
+def test_what_can_be_attained_is_what_a_draw_attains():
+    from finetune_claims_corpora import PATIENT_SD, PITCH_SD, SHORTCUT, attainable
+
+    rng = np.random.default_rng(0)
+    place = np.where(rng.random(200_000) < 0.5, -0.25, 0.25)
+    pitch = place + rng.normal(0, np.hypot(PITCH_SD, PATIENT_SD), len(place))
+    assert attainable(SHORTCUT, "test", "even")["wheeze"] == pytest.approx(
+        ((pitch > 0) == (place > 0)).mean(), abs=3e-3
+    )
+    within, beyond = (attainable(SHORTCUT, split, "device")["normal"] for split in ("test", "test_ood"))
+    assert within > attainable(SHORTCUT, "test", "even")["normal"] > beyond
+
+
+def test_devices_and_classes_are_dealt_out_as_planned(tmp_path):
+    from finetune_claims_corpora import AGREEMENT, SHORTCUT, written
+
+    table = pd.read_csv(written(SHORTCUT, tmp_path / "a", 3, patients=10))
+    agreed = (table["label"] == "normal") == (table["domain"] == "A")
+    assert agreed[table["split"] == "train"].mean() == pytest.approx(AGREEMENT, abs=0.07)
+    assert agreed[table["split"] == "test_ood"].mean() == pytest.approx(1 - AGREEMENT, abs=0.07)
+    again = written(SHORTCUT, tmp_path / "b", 3, patients=10)
+    assert (again.parent / "train-00.wav").read_bytes() == (tmp_path / "a" / "train-00.wav").read_bytes()
+
+
+def test_the_encoder_answers_a_clip_as_it_would_alone():
+    from finetune_claims_encoder import Frames
+
+    from bench import check_encoder
+
+    check_encoder(Frames())
+
+
+def test_noise_moves_the_level_by_what_its_ratio_says():
+    from finetune_claims_quality import EQUAL, FREE, SILENCES, conditions
+
+    wave = np.random.default_rng(1).normal(0, 0.05, 2560)
+    level = 10 * np.log10(np.mean((wave - wave.mean()) ** 2))
+    for condition, _, changed, shift_db in conditions(wave, np.random.default_rng(2)):
+        if condition in (EQUAL, FREE, "quieter"):
+            assert 10 * np.log10(np.mean(changed**2)) == pytest.approx(level + shift_db, abs=1e-9)
+        assert (shift_db is None) == (condition in SILENCES)
+
+
+def test_initialisation_follows_the_seed():
+    from finetune_claims_encoder import Frames
+
+    a, b = Frames(), Frames()
+    b.reset(1)
+    assert not torch.equal(a.net.patches.weight, b.net.patches.weight)
+    b.reset(0)
+    assert torch.equal(a.net.patches.weight, b.net.patches.weight)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bench.probe._design import Design
+from bench.probe._small import ExactSteps
 from bench.probe._solver import Fits, Problems
 from bench.probe._stiff import BlockSteps
 
@@ -34,10 +35,11 @@ def fit_path(
     target, sample = (torch.from_numpy(np.asarray(each, float)).to(design.x.device) for each in (targets, weights))
     strength = np.log10(np.asarray(path, float))
     fits = _Fitted(target, sample, strength, design)
-    rough = sorted({*range(0, len(path), _STRIDE), len(path) - 1}) if len(path) > _STRIDE else []
+    small = ExactSteps.serve(design.x, target.shape[1])  # a start is worth less than what it costs
+    rough = sorted({*range(0, len(path), _STRIDE), len(path) - 1}) if len(path) > _STRIDE and not small else []
     for i in rough:
         fits.solve([i], fits.extrapolated(i, rough[: rough.index(i)]), max(_ROUGH, tolerance))
-    size = int(np.clip(_CELLS // target.numel(), 1, _TOGETHER))
+    size = int(np.clip(_CELLS // target.numel(), 1, len(path) if small else _TOGETHER))
     for first in range(0, len(path), size):
         at = list(range(first, min(first + size, len(path))))
         start = [torch.stack([fits.between(of, i, rough) for i in at], 1) for of in (fits.w, fits.b)]

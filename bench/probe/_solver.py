@@ -5,7 +5,8 @@ binomial loss with one weight vector for two classes, multinomial softmax for mo
 product of a truncated Newton method (Nocedal & Wright 2006, algorithm 7.1, preconditioned by the diagonal, which in
 principal axes is most of the Hessian). Gradients and objectives are float64; only the products that shape a Newton
 step are float32, which changes the path to the optimum but not the optimum. Where a problem takes more products
-than factorising its Hessian would cost, it goes on with ``bench.probe._stiff``.
+than factorising its Hessian would cost, it goes on with ``bench.probe._stiff``; one with few unknowns is solved by
+``bench.probe._small`` from the start.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 
 from bench.errors import BadInput
 from bench.probe._design import Design
+from bench.probe._small import ExactSteps
 from bench.probe._stiff import BlockSteps, Name
 
 _NEWTON_STEPS = 200
@@ -36,7 +38,7 @@ class Fits:
 
     ``gap`` (P,) estimates how far above the optimum the objective was before the last step, relative to the penalty
     ½‖W‖²: relative to the objective, a small C would leave W itself undetermined. ``products`` counts the Hessian
-    products spent on all of them; ``stiff`` (P,) are the problems that needed factors."""
+    products spent on all of them, none of small ones; ``stiff`` (P,) are the problems that needed factors."""
 
     w: torch.Tensor
     b: torch.Tensor
@@ -100,6 +102,7 @@ class Problems:
         objective, products = torch.empty_like(gap), 0
         patience = max(_LEAST_PATIENCE, int(_PATIENCE * w.shape[2]))
         left = torch.arange(len(self), device=w.device)
+        exact = ExactSteps(self.design.x) if ExactSteps.serve(self.design.x, w.shape[1]) else None
         here = self
         logits = here.logits(w, b)
         value, total = here.objective(logits, w)
@@ -108,8 +111,8 @@ class Problems:
             residual = (p - here.target) * here.cost[:, None]
             slope = (residual.flatten(0, 1) @ here.design.x).view_as(w[left]) + w[left]
             gradient = torch.cat([slope, residual.sum(2, keepdim=True)], 2)  # (P, M, r + 1)
-            step = torch.empty_like(gradient)
-            if len(easy := torch.nonzero(~stiff[left])[:, 0]):
+            step = exact.solve(here, p, gradient) if exact else torch.empty_like(gradient)
+            if not exact and len(easy := torch.nonzero(~stiff[left])[:, 0]):
                 step[easy], used = _NewtonStep(here[easy], p[easy]).solve(
                     gradient[easy], value[easy], patience - spent[left[easy]]
                 )

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from bench.errors import BadInput
-from bench.probe import _solver
+from bench.probe import _small, _solver
 from bench.probe._crossfit import sample_weights
 from bench.probe._design import Design, standardise
 from bench.probe._path import fit_path, one_hot
@@ -86,6 +86,7 @@ def test_optimum_is_certified_on_separable_data(shape):
 def test_problems_that_take_factors_reach_the_same_optimum(monkeypatch, k):
     monkeypatch.setattr(_solver, "_PATIENCE", 0.0)
     monkeypatch.setattr(_solver, "_LEAST_PATIENCE", 4)
+    monkeypatch.setattr(_small, "_UNKNOWNS", 0)
     rng = np.random.default_rng(0)
     latent = rng.normal(size=(600, 6))
     y = (latent[:, :k] + rng.normal(size=(600, k))).argmax(1)

@@ -25,7 +25,8 @@ _NEWTON_STEPS = 200
 _PATIENCE, _LEAST_PATIENCE = 0.25, 30  # products of a problem, by the number of axes, before factors are made
 _ARMIJO, _SMALLEST_STEP = 1e-4, 1e-6
 _NEGLIGIBLE, _TINY, _ROUNDING = 0.05, 1e-30, 1e-13
-_ROUNDED = 1e-14  # gap below which one that no longer shrinks is as small as it gets
+_ROUNDED = 1e-12  # gap below which one that no longer shrinks is as small as it gets
+_ENOUGH = 1e-8  # gap with which a tolerance that rounding forbids is given up
 _PARABOLIC, _FINE = 0.1, 1e-9  # share of a step's expected fall that it may miss; of the objective, below which it may
 _LEVEL, _TRIALS = 0.1, 12  # of the slope at the start of a step; most points tried along it
 _FAR, _LOOSE, _TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
@@ -139,6 +140,8 @@ class Problems:
             if not going.all():
                 left, here = left[going], here[going]
                 logits, value, total = logits[going], value[going], total[going]
+        if (gap <= max(10 * tolerance, _ENOUGH)).all():
+            return Fits(w, b, objective, gap, products, stiff)
         raise BadInput(
             "linear probe",
             f"no optimum within {_NEWTON_STEPS} Newton steps (gap {float(gap.max()):.1e})",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -103,15 +104,10 @@ def crossfit(
     ``x`` (N, D); ``labels`` (L, N) class indices of L labellings; ``folds`` (N,). The refit takes a labelling's
     position, C and class weight.
     """
-    pooled = np.full((len(labels), *grid.shape, x.shape[0], grid.classes), FLOOR)
     masks = [out for out in (folds == fold for fold in range(folds.max() + 1)) if out.any()]
     with workers(_side_by_side(x, designs, len(masks) + 1)) as pool:
         whole = pool.submit(designs.of, x)
-        running = {pool.submit(_fold, x, labels, out, grid, designs): out for out in masks}
-        for done, future in enumerate(as_completed(running), start=1):
-            pooled[:, :, :, running[future]] = future.result()
-            if progress:
-                progress(done, len(running))
+        pooled = designs.path((x, labels, folds, grid), partial(_path, x, labels, masks, grid, designs, pool, progress))
         design, scaler = whole.result()
 
     def refit(position: int, c: float, class_weight: str | None) -> Linear:
@@ -123,6 +119,25 @@ def crossfit(
         return Linear(scaler, coef, intercept, present, grid.classes)
 
     return pooled, refit
+
+
+def _path(
+    x: np.ndarray,
+    labels: np.ndarray,
+    masks: Sequence[np.ndarray],
+    grid: Grid,
+    designs: Designs,
+    pool: Executor,
+    progress: Progress | None,
+) -> np.ndarray:
+    """(L, C, class weights, N, K) log probabilities: the rows of each of ``masks`` from fits on all others."""
+    pooled = np.full((len(labels), *grid.shape, x.shape[0], grid.classes), FLOOR)
+    running = {pool.submit(_fold, x, labels, out, grid, designs): out for out in masks}
+    for done, future in enumerate(as_completed(running), start=1):
+        pooled[:, :, :, running[future]] = future.result()
+        if progress:
+            progress(done, len(running))
+    return pooled
 
 
 def _tolerance(design: Design, usual: float) -> float:

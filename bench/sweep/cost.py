@@ -1,9 +1,9 @@
 """How long a sweep will take and what memory it will need, from its sizes and from what this machine does in a second.
 
 A fold of n rows and d features is factorised in a·max(n, d)·min(n, d)² seconds, once for all jobs that share it, and
-its candidates are solved in o + b·n·r·(class weights × values of C)·(logits of a clip), r = min(n, d). The constants
-are measured, on arrays that are much smaller than those of a sweep, so the answer is to be read as an order; how far
-off it was is said when the sweep ends.
+its candidates are solved, once for all jobs on the same labels, in o + b·n·r·(class weights × values of C)·(logits of
+a clip), r = min(n, d). The constants are measured, on arrays that are smaller than those of a sweep, so the answer is
+to be read as an order; how far off it was is said when the sweep ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bench.provenance import peak_memory_mb, stamp
 from bench.sweep.plan import Job, width
 
 CANDIDATES = len(HALF_DECADES) * len(WEIGHTS)
-SMALL, LARGE = (400, 64), (1600, 256)  # rows and features of the two fits that are timed
+SMALL, LARGE = (400, 64), (2400, 768)  # rows and features of the two fits that are timed; few say little of many
 _CLASSES, _GROUPS, _FOLDS = 4, 40, 2
 _ARRAYS = 12  # of (problem, class, row) that the solver holds at once
 _WORKER_MB = 450.0  # of a process that has imported everything and done nothing
@@ -51,7 +51,7 @@ class Rates:
 
     @classmethod
     def measured(cls) -> Rates:
-        """Timed now, in about two seconds."""
+        """Timed now, in a few seconds."""
         fold, seconds = [], []
         for n, d in (SMALL, LARGE):
             x, y, groups = _clips(n, d)
@@ -93,16 +93,15 @@ def need(jobs: Sequence[Job], rates: Rates, max_bytes: int, threads: int = 1) ->
         if name.startswith("fewshot-"):
             n = min(n, int(name.partition("-")[2]) * max(1, n // job.source.groups))
         in_fold = n * (protocols.FOLDS - 1) // protocols.FOLDS
-        made = 0
         folds = (job.source.labels, job.spec["seed"], name)
-        if name != "knn" and folds not in known:
-            made += protocols.FOLDS if job.source.card.kind != "regression" else 0
+        solved = name != "knn" and job.source.card.kind != "regression" and folds not in known
+        made = protocols.FOLDS if solved else 0
         if job.source.rows not in known:
             made += 1
         known |= {folds, job.source.rows}
         designs_made += made
         fits += groups * made * rates.design * max(in_fold, d) * min(in_fold, d) ** 2
-        if name != "knn" and job.source.card.kind != "regression":
+        if solved:
             cells = in_fold * min(in_fold, d) * CANDIDATES * _logits(job)
             fits += groups * protocols.FOLDS * (rates.start + rates.solve * cells)
     return Need(fits + other, fits, _memory_mb(n, d, min(designs_made, protocols.FOLDS + 1), max_bytes, threads, jobs))

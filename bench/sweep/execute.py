@@ -26,7 +26,8 @@ _SHARE = 2  # a unit that would keep a process busy for longer than a share of 1
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """Jobs on the same encoder, layer, pooling and training rows, those that share folds next to each other."""
+    """Jobs on the same encoder, layer, pooling and training rows, those that share folds next to each other, and among
+    these those of one protocol, whose candidates are the same."""
 
     jobs: tuple[Job, ...]
     need: Need
@@ -35,13 +36,14 @@ class Unit:
 @dataclass
 class Finished:
     """What became of a unit: paths of the records made, {job: what went wrong}, seconds in all and in probes,
-    factorisations made, and the process's peak memory in MB."""
+    factorisations made, paths solved, and the process's peak memory in MB."""
 
     made: list[Path] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     probe_s: float = 0.0
     factorised: int = 0
+    solved: int = 0
     process: int = 0
     memory_mb: float = 0.0
 
@@ -66,7 +68,7 @@ def units(jobs: Sequence[Job], rates: Rates, workers: int) -> list[Unit]:
 
 def _unit(jobs: Sequence[Job], rates: Rates) -> Unit:
     ordered = sorted(
-        jobs, key=lambda job: (job.spec["seed"], job.source.labels, job.spec["task"], job.spec["protocol"])
+        jobs, key=lambda job: (job.spec["seed"], job.source.labels, job.spec["protocol"], job.spec["task"])
     )
     return Unit(tuple(ordered), need(ordered, rates, MAX_BYTES))
 
@@ -114,8 +116,8 @@ def finished(unit: Unit, out: Path, threads: int) -> Finished:
             done.failed[job.name] = str(error)
         except Exception as error:
             done.failed[job.name] = f"{type(error).__name__}: {error}"
-    done.seconds, done.factorised = time.monotonic() - began, designs.made
-    done.memory_mb = peak_memory_mb()
+    done.seconds, done.memory_mb = time.monotonic() - began, peak_memory_mb()
+    done.factorised, done.solved = designs.made, designs.solved
     return done
 
 

@@ -2,8 +2,8 @@
 
 10 encoders × 10 tasks × 2 poolings × 5 seeds on 4,142 training and 2,756 test clips, 768 features for `mean` and 1,536
 for `freq`, 4 classes. Features are simulated and put into a feature store; tasks are five labellings of the same clips,
-each with two main metrics, so that every second task has rows, labels and folds in common with another. Fewer
-encoders, tasks or seeds run an even part of it; its sums are printed for the whole sweep too.
+each with two main metrics, so that every second task has rows, labels and folds in common with another: both choose
+from one path, which is solved once. Fewer encoders, tasks or seeds run an even part of it.
 
 Printed are the total, the share of it that is not solving (reading features, metrics and intervals, writing records,
 planning, waiting), memory, factorisations against (job, fold) cells, and the total against the sum of single fits: the
@@ -115,6 +115,7 @@ def stored(folder: Path, encoders: int, data: list[tuple[TaskCard, Prepared]], g
     for i in range(encoders):
         encoder = Encoder(i)
         wants = [(-1, pooling) for pooling in WIDTHS]
+        asked = dict.fromkeys(grid.protocols, wants)
         for position, (card, prepared) in enumerate(data):
             store = FeatureStore(encoder, prepared, "native", folder)
             if not position:
@@ -123,7 +124,7 @@ def stored(folder: Path, encoders: int, data: list[tuple[TaskCard, Prepared]], g
                     chosen = list(store.units)
                     store.save(want, chosen, np.concatenate([values[list(unit.rows)] for unit in chosen]))
             source = Source.of(encoder, store, card, prepared, "cpu")
-            jobs += [job for _, job in jobs_of(grid, encoder, source, store.spec, wants)]
+            jobs += [job for _, job in jobs_of(grid, encoder, source, store.spec, asked)]
     return jobs
 
 
@@ -188,6 +189,7 @@ def judged(jobs: list[Job], alone: dict[str, float], done: list, total: float, w
     parts = ", ".join(f"{mb:.0f}" for mb in [own_mb, *by_process.values()])
     print(f"memory: {found['memory']:.0f} MB of all processes together ({parts}; limit 4,000 MB)")
     print(f"factorisations: {sum(each.factorised for each in done)} for {cells} cells (jobs × (folds + refit))")
+    print(f"paths solved: {sum(each.solved for each in done)}")
     print(f"total over sum of single fits: {found['ratio']:.2f} (limit 1.2)")
     for name, why in failed.items():
         print(f"failed: {name}: {why}")

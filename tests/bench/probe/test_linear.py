@@ -169,15 +169,18 @@ def test_without_groups_every_row_is_its_own():
 
 
 def test_rows_are_factorised_once():
-    """Another metric on the same rows and folds makes nothing anew, another seed only its folds."""
+    """Another metric on the same rows and folds chooses from the same path, another seed makes only its folds anew."""
     x, y, groups = corpus()
     designs = Designs(max_bytes=10**8)
     first = LogisticPathCV(Cs=GRID, designs=designs).fit(x, y, groups)
-    assert designs.made == 6
-    LogisticPathCV(Cs=GRID, metric="macro_f1", designs=designs).fit(x, y, groups)
-    assert designs.made == 6
+    assert (designs.made, designs.solved) == (6, 1)
+    other = LogisticPathCV(Cs=GRID, metric="macro_f1", designs=designs).fit(x, y, groups)
+    assert (designs.made, designs.solved) == (6, 1)
+    assert other.path_ == LogisticPathCV(Cs=GRID, metric="macro_f1").fit(x, y, groups).path_ != first.path_
     LogisticPathCV(Cs=GRID, seed=1, designs=designs).fit(x, y, groups)
-    assert 6 < designs.made <= 11
+    assert 6 < designs.made <= 11 and designs.solved == 2
+    LogisticPathCV(Cs=GRID, seed=1, designs=designs).fit(x, np.roll(y, 1), groups)
+    assert designs.solved == 3
     alone = LogisticPathCV(Cs=GRID).fit(x, y, groups)
     np.testing.assert_array_equal(first.predict_proba(x), alone.predict_proba(x))
 

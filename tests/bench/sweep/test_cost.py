@@ -34,6 +34,7 @@ def test_what_is_shared_is_counted_once(jobs):
     one, two = (need(jobs[:k], dear, 0).fits for k in (1, 2))
     assert two / one == pytest.approx(11 / 6)  # another seed has other folds, and the same rows in all
     assert need([jobs[0], jobs[0]], dear, 0).fits == pytest.approx(one)
+    assert need([jobs[0], jobs[0]], RATES, 0).fits == pytest.approx(need(jobs[:1], RATES, 0).fits)  # nor solved again
 
 
 def test_a_protocol_that_is_not_modelled_counts_for_nothing(jobs):

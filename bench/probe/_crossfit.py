@@ -18,6 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from bench.errors import BadArray
 from bench.probe._design import Design, Designs, Scaler
+from bench.probe._kernel import Kernel
 from bench.probe._path import fit_path, one_hot
 from bench.probe._scores import FLOOR, comparable, from_logits
 from bench.probe._threads import workers
@@ -106,7 +107,7 @@ def crossfit(
     """
     masks = [out for out in (folds == fold for fold in range(folds.max() + 1)) if out.any()]
     with workers(_side_by_side(x, designs, len(masks) + 1)) as pool:
-        whole = pool.submit(designs.of, x)
+        whole = pool.submit(designs.of, x, suited(x))
         pooled = designs.path((x, labels, folds, grid), partial(_path, x, labels, masks, grid, designs, pool, progress))
         design, scaler = whole.result()
 
@@ -119,6 +120,11 @@ def crossfit(
         return Linear(scaler, coef, intercept, present, grid.classes)
 
     return pooled, refit
+
+
+def suited(x: np.ndarray) -> type[Design] | type[Kernel]:
+    """The kind of design on which fits on features (N, D) take least time."""
+    return Kernel if Kernel.serves(*x.shape) else Design
 
 
 def _path(
@@ -140,9 +146,9 @@ def _path(
     return pooled
 
 
-def _tolerance(design: Design, usual: float) -> float:
+def _tolerance(design: Design | Kernel, usual: float) -> float:
     """The optimality gap that fits on a design are held to."""
-    return usual if design.x.shape[1] > FEW else TO_TELL_TIES
+    return usual if design.width > FEW else TO_TELL_TIES
 
 
 def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
@@ -151,7 +157,8 @@ def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
 
 def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, designs: Designs) -> np.ndarray:
     """(L, C, class weights, N held out, K) log probabilities of every candidate, fitted on the other rows."""
-    design, scaler = designs.of(x[~out])
+    kept = x[~out]
+    design, scaler = designs.of(kept, suited(kept))
     z = torch.from_numpy(scaler(x[out])).to(designs.device)
     found = np.full((len(labels), *grid.shape, int(out.sum()), grid.classes), FLOOR)
     known = [np.unique(y[~out], return_inverse=True) for y in labels]

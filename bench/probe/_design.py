@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,6 +100,15 @@ class Design:
         return cls(x, x32, x32.square(), x.square().sum(1) + 1, axes, rows if wide else None)
 
     @property
+    def width(self) -> int:
+        """Coordinates of a fit."""
+        return self.x.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+    @property
     def bytes(self) -> int:
         """What it holds in memory."""
         held = (self.x, self.x32, self.squares, self._axes, self._rows)
@@ -121,20 +131,20 @@ class Designs:
 
     def __init__(self, device: str = "cpu", max_bytes: int = 0, threads: int | None = None):
         self.device, self.max_bytes, self.threads = device, max_bytes, threads
-        self._known: OrderedDict[str, tuple[Design, Scaler]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Any, Scaler]] = OrderedDict()
         self._lock = threading.Lock()
         self._path: tuple[str, np.ndarray] | None = None
         self.made = self.solved = 0
 
-    def of(self, x: np.ndarray) -> tuple[Design, Scaler]:
-        """The design of features (N, D) and the scaler that standardised them."""
-        key = _digest(x) if self.max_bytes else ""
+    def of(self, x: np.ndarray, kind: type = Design) -> tuple[Any, Scaler]:
+        """The design of features (N, D), of ``kind``, and the scaler that standardised them."""
+        key = f"{kind.__name__} {_digest(x)}" if self.max_bytes else ""
         with self._lock:
             if key and key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
         z, scaler = standardise(x)
-        found = Design.of(z, self.device), scaler
+        found = kind.of(z, self.device), scaler
         with self._lock:
             self.made += 1
             if key:

@@ -12,37 +12,40 @@ import numpy as np
 import torch
 
 from bench.probe._design import Design
+from bench.probe._dual import DualProblems
+from bench.probe._kernel import Kernel
 from bench.probe._small import ExactSteps
 from bench.probe._solver import Fits, Problems
-from bench.probe._stiff import BlockSteps
 
-_STRIDE = 2  # of the rough solutions, in values of C
-_ROUGH = 3e-4  # their optimality gap
+_ROUGH = 3e-4  # optimality gap of the rough solutions
 _BEYOND = (0.0, 0.5, 1.0, 1.5)  # of the last change, where a start is extrapolated: separable data only scale up
 _NEAREST = 4  # solutions that a start is interpolated from
-_TOGETHER = 6  # values of C solved at once: rows that are flat for all of them need no product
 _CELLS = 4_000_000  # of (problem, class, row) solved at once: 32 MB an array
 
 
 def fit_path(
-    design: Design, targets: np.ndarray, weights: np.ndarray, path: Sequence[float], tolerance: float = 1e-8
+    design: Design | Kernel, targets: np.ndarray, weights: np.ndarray, path: Sequence[float], tolerance: float = 1e-8
 ) -> Fits:
     """The fits of Q labellings at every C of ``path`` (ascending), Q · len(path) problems in that order.
 
     ``targets`` (Q, M, N) one-hot labels, see ``one_hot``; ``weights`` (Q, N) sample weights. Fits stop at an objective
     gap of ``tolerance``, see ``Fits``; raises ``BadInput`` if one cannot reach it.
     """
-    target, sample = (torch.from_numpy(np.asarray(each, float)).to(design.x.device) for each in (targets, weights))
+    target, sample = (torch.from_numpy(np.asarray(each, float)).to(design.device) for each in (targets, weights))
     strength = np.log10(np.asarray(path, float))
     fits = _Fitted(target, sample, strength, design)
-    small = ExactSteps.serve(design.x, target.shape[1])  # a start is worth less than what it costs
-    rough = sorted({*range(0, len(path), _STRIDE), len(path) - 1}) if len(path) > _STRIDE and not small else []
-    for i in rough:
-        fits.solve([i], fits.extrapolated(i, rough[: rough.index(i)]), max(_ROUGH, tolerance))
-    size = int(np.clip(_CELLS // target.numel(), 1, len(path) if small else _TOGETHER))
+    # where problems are small, a start is worth less than what it costs
+    small = isinstance(design, Design) and ExactSteps.serve(design.x, target.shape[1])
+    of = fits.kind
+    rough = sorted({*range(0, len(path), of.STRIDE), len(path) - 1}) if len(path) > of.STRIDE and not small else []
+    for first in range(0, len(rough), of.ROUGH_TOGETHER):
+        at = rough[first : first + of.ROUGH_TOGETHER]
+        starts = [fits.extrapolated(i, rough[:first]) for i in at]
+        fits.solve(at, [torch.cat(each, 1) for each in zip(*starts, strict=True)], max(_ROUGH, tolerance))
+    size = int(np.clip(_CELLS // target.numel(), 1, len(path) if small else of.TOGETHER))
     for first in range(0, len(path), size):
         at = list(range(first, min(first + size, len(path))))
-        start = [torch.stack([fits.between(of, i, rough) for i in at], 1) for of in (fits.w, fits.b)]
+        start = [torch.stack([fits.between(each, i, rough) for i in at], 1) for each in (fits.w, fits.b)]
         fits.solve(at, start, tolerance)
     return fits.flat()
 
@@ -56,14 +59,15 @@ def one_hot(y: np.ndarray) -> np.ndarray:
 class _Fitted:
     """What has been solved: ``w`` (Q, path, M, r), ``b`` (Q, path, M), ``objective`` and ``gap`` (Q, path)."""
 
-    def __init__(self, target: torch.Tensor, sample: torch.Tensor, strength: np.ndarray, design: Design):
+    def __init__(self, target: torch.Tensor, sample: torch.Tensor, strength: np.ndarray, design: Design | Kernel):
         self.target, self.sample, self.strength, self.design = target, sample, strength, design
         labellings, classes, _ = target.shape
-        self.w = target.new_zeros(labellings, len(strength), classes, design.x.shape[1])
+        self.kind = DualProblems if isinstance(design, Kernel) else Problems
+        self.w = target.new_zeros(labellings, len(strength), classes, design.width)
         self.b = _prior(target, sample)[:, None].repeat(1, len(strength), 1)
         self.objective, self.gap = (target.new_zeros(labellings, len(strength)) for _ in range(2))
         self.stiff = torch.zeros(labellings, len(strength), dtype=torch.bool, device=target.device)
-        self.blocks = BlockSteps(design.x, design.norms)
+        self.blocks = self.kind.factored(design)
         self.products = 0
 
     def flat(self) -> Fits:
@@ -74,7 +78,7 @@ class _Fitted:
     def problems(self, at: Sequence[int]) -> Problems:
         """Every labelling at the values of C at these positions."""
         cost = torch.stack([10 ** self.strength[i] * self.sample for i in at], 1).flatten(0, 1)
-        return Problems(self.design, self.target.repeat_interleave(len(at), 0), cost)
+        return self.kind(self.design, self.target.repeat_interleave(len(at), 0), cost)
 
     def solve(self, at: Sequence[int], start: Sequence[torch.Tensor], tolerance: float) -> None:
         """Solves them from starts ((Q, at, M, r), (Q, at, M))."""

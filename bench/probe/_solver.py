@@ -12,7 +12,8 @@ than factorising its Hessian would cost, it goes on with ``bench.probe._stiff``;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 import torch
 
@@ -24,12 +25,12 @@ from bench.probe._stiff import BlockSteps, Name
 _NEWTON_STEPS = 200
 _PATIENCE, _LEAST_PATIENCE = 0.25, 30  # products of a problem, by the number of axes, before factors are made
 _ARMIJO, _SMALLEST_STEP = 1e-4, 1e-6
-_NEGLIGIBLE, _TINY, _ROUNDING = 0.05, 1e-30, 1e-13
+NEGLIGIBLE, TINY, _ROUNDING = 0.05, 1e-30, 1e-13
 _ROUNDED = 1e-12  # gap below which one that no longer shrinks is as small as it gets
 _ENOUGH = 1e-8  # gap with which a tolerance that rounding forbids is given up
 _PARABOLIC, _FINE = 0.1, 1e-9  # share of a step's expected fall that it may miss; of the objective, below which it may
 _LEVEL, _TRIALS = 0.1, 12  # of the slope at the start of a step; most points tried along it
-_FAR, _LOOSE, _TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
+FAR, LOOSE, TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,16 @@ class Fits:
 
 @dataclass(frozen=True)
 class Problems:
-    """P objectives on one design: ``target`` (P, M, N) float64 one-hot, ``cost`` (P, N) C times the sample weight."""
+    """P objectives on one design: ``target`` (P, M, N) float64 one-hot, ``cost`` (P, N) C times the sample weight.
+
+    Coordinates w (P, M, r) are worth the penalty ½⟨w, metric·w⟩; here the metric is 1, see ``bench.probe._dual`` for
+    another.
+    """
+
+    STRIDE: ClassVar[int] = 2  # of solutions that are found roughly first, in values of C on a path
+    ROUGH_TOGETHER: ClassVar[int] = 1  # values of C found roughly at once
+    TOGETHER: ClassVar[int] = 6  # values of C solved at once: rows that are flat for all of them need no product
+    TAKEN: ClassVar[float] = 10.0  # times the tolerance, the gap that a last step is sure to close
 
     design: Design
     target: torch.Tensor
@@ -67,23 +77,29 @@ class Problems:
     def __getitem__(self, chosen: torch.Tensor) -> Problems:
         return replace(self, target=self.target[chosen], cost=self.cost[chosen])
 
-    def logits(self, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """(P, M, N)."""
-        return (w.flatten(0, 1) @ self.design.x.T).view(*b.shape, -1) + b[..., None]
+    def image(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """((P, M, N) logits, (P, M, r) metric·w)."""
+        return (w.flatten(0, 1) @ self.design.x.T).view(*b.shape, -1) + b[..., None], w
 
-    def objective(self, logits: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def spread(self, residual: torch.Tensor) -> torch.Tensor:
+        """(P, M, r) the loss's gradient in the coordinates, from that in the logits (P, M, N)."""
+        return (residual.flatten(0, 1) @ self.design.x).view(*residual.shape[:2], -1)
+
+    def objective(
+        self, logits: torch.Tensor, w: torch.Tensor, metric_w: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """((P,) objectives, (P, N) log normalisers)."""
         many = logits.shape[1] > 1
         total = logits.logsumexp(1) if many else torch.nn.functional.softplus(logits[:, 0], threshold=50)
         loss = total - (self.target * logits).sum(1)
-        return (self.cost * loss).sum(1) + 0.5 * w.square().sum((1, 2)), total
+        return (self.cost * loss).sum(1) + 0.5 * (w * metric_w).sum((1, 2)), total
 
     def furthest(
         self, w: torch.Tensor, b: torch.Tensor, dw: torch.Tensor, db: torch.Tensor, steps: Sequence[float]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(w, b) after the best of ``steps`` along (dw, db), each problem its own."""
-        base, slope = self.logits(w, b), self.logits(dw, db)
-        values = torch.stack([self.objective(base + t * slope, w + t * dw)[0] for t in steps])
+        (base, own), (slope, moved) = self.image(w, b), self.image(dw, db)
+        values = torch.stack([self.objective(base + t * slope, w + t * dw, own + t * moved)[0] for t in steps])
         t = w.new_tensor(steps)[values.argmin(0)]
         return w + t[:, None, None] * dw, b + t[:, None] * db
 
@@ -101,22 +117,18 @@ class Problems:
         stiff, spent = stiff.clone(), torch.zeros_like(stiff, dtype=torch.long)
         w, b, gap = w.clone(), b.clone(), torch.full_like(b[:, 0], torch.inf)
         objective, products = torch.empty_like(gap), 0
-        patience = max(_LEAST_PATIENCE, int(_PATIENCE * w.shape[2]))
         left = torch.arange(len(self), device=w.device)
-        exact = ExactSteps(self.design.x) if ExactSteps.serve(self.design.x, w.shape[1]) else None
-        here = self
-        logits = here.logits(w, b)
-        value, total = here.objective(logits, w)
+        patience, exact, here = self.patience(), self.exact(), self
+        logits, metric_w = here.image(w, b)
+        value, total = here.objective(logits, w, metric_w)
         for _ in range(_NEWTON_STEPS):
             p = torch.exp(logits - total[:, None])
             residual = (p - here.target) * here.cost[:, None]
-            slope = (residual.flatten(0, 1) @ here.design.x).view_as(w[left]) + w[left]
-            gradient = torch.cat([slope, residual.sum(2, keepdim=True)], 2)  # (P, M, r + 1)
+            gradient = torch.cat([here.spread(residual) + w[left], residual.sum(2, keepdim=True)], 2)  # (P, M, r + 1)
             step = exact.solve(here, p, gradient) if exact else torch.empty_like(gradient)
             if not exact and len(easy := torch.nonzero(~stiff[left])[:, 0]):
-                step[easy], used = _NewtonStep(here[easy], p[easy]).solve(
-                    gradient[easy], value[easy], patience - spent[left[easy]]
-                )
+                limit = patience - spent[left[easy]]
+                step[easy], used = here[easy].iterated(p[easy]).solve(gradient[easy], value[easy], limit)
                 spent[left[easy]] += used
                 stiff[left[easy]] = spent[left[easy]] >= patience
                 products += int(used.sum())
@@ -124,23 +136,25 @@ class Problems:
                 own = [names[i] for i in left[hard].tolist()]
                 step[hard], used = blocks.solve(here[hard], p[hard], gradient[hard], own)
                 products += used
-            decrease = -0.5 * (gradient * step).sum((1, 2))
-            along = here.logits(step[..., :-1], step[..., -1])
-            t, value, total = here._line(w[left], step, logits, along, value, decrease)
-            w[left] += t[:, None, None] * step[..., :-1]
-            b[left] += t[:, None] * step[..., -1]
-            logits = logits + t[:, None, None] * along
-            penalty = 0.5 * w[left].square().sum((1, 2))
+            dw, db = step[..., :-1], step[..., -1]
+            along, metric_dw = here.image(dw, db)
+            decrease = -0.5 * (gradient * torch.cat([metric_dw, step[..., -1:]], 2)).sum((1, 2))
+            line = _Line(here, w[left], dw, metric_w, metric_dw, logits, along)
+            t, value, total = line.search(value, decrease)
+            logits, metric_w = logits + t[:, None, None] * along, metric_w + t[:, None, None] * metric_dw
+            w[left] += t[:, None, None] * dw
+            b[left] += t[:, None] * db
+            penalty = 0.5 * (w[left] * metric_w).sum((1, 2))
             before, objective[left] = gap[left], value
             gap[left] = now = decrease / torch.maximum(penalty, _ROUNDING * value)
-            # of the point before this step, which took out nine tenths of it unless rounding is all that is left
-            going = (now > 10 * tolerance) & ((now > _ROUNDED) | (now < before / 4))
+            # of the point before this step, which took out most of it unless rounding is all that is left
+            going = (now > self.TAKEN * tolerance) & ((now > _ROUNDED) | (now < before / 4))
             if not going.any():
                 return Fits(w, b, objective, gap, products, stiff)
             if not going.all():
                 left, here = left[going], here[going]
-                logits, value, total = logits[going], value[going], total[going]
-        if (gap <= max(10 * tolerance, _ENOUGH)).all():
+                logits, metric_w, value, total = logits[going], metric_w[going], value[going], total[going]
+        if (gap <= max(self.TAKEN * tolerance, _ENOUGH)).all():
             return Fits(w, b, objective, gap, products, stiff)
         raise BadInput(
             "linear probe",
@@ -148,19 +162,50 @@ class Problems:
             "lower the largest C",
         )
 
-    def _line(
-        self,
-        w: torch.Tensor,
-        step: torch.Tensor,
-        logits: torch.Tensor,
-        along: torch.Tensor,
-        value: torch.Tensor,
-        decrease: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def patience(self) -> int:
+        """Products that are spent on a problem before factors are made."""
+        return max(_LEAST_PATIENCE, int(_PATIENCE * self.design.width))
+
+    def exact(self) -> ExactSteps | None:
+        """Newton steps of small problems."""
+        return ExactSteps(self.design.x) if ExactSteps.serve(self.design.x, self.target.shape[1]) else None
+
+    def iterated(self, p: torch.Tensor) -> _NewtonStep:
+        """Newton steps by iteration, at probabilities ``p`` (P, M, N)."""
+        return _NewtonStep(self, p)
+
+    @staticmethod
+    def factored(design: Design) -> BlockSteps:
+        """Newton steps by factors, which are kept."""
+        return BlockSteps(design.x, design.norms)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The line from coordinates ``w`` along ``dw`` (P, M, r), with what the metric makes of both, and from logits
+    ``logits`` along ``along`` (P, M, N)."""
+
+    problems: Problems
+    w: torch.Tensor
+    dw: torch.Tensor
+    metric_w: torch.Tensor
+    metric_dw: torch.Tensor
+    logits: torch.Tensor
+    along: torch.Tensor
+
+    def __getitem__(self, chosen: torch.Tensor) -> _Line:
+        return _Line(self.problems[chosen], *(getattr(self, each.name)[chosen] for each in fields(self)[1:]))
+
+    def at(self, t: torch.Tensor | float) -> tuple[torch.Tensor, torch.Tensor]:
+        """((P,) objectives, (P, N) log normalisers) at step lengths ``t`` (P, 1, 1)."""
+        w, metric_w = self.w + t * self.dw, self.metric_w + t * self.metric_dw
+        return self.problems.objective(self.logits + t * self.along, w, metric_w)
+
+    def search(self, value: torch.Tensor, decrease: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """((P,) step lengths, objectives and normalisers there): 1 where the objective falls about as a parabola would,
         else near the lowest point along the step, and by halving from there until it falls enough."""
         t = torch.ones_like(value)
-        reached, total = self.objective(logits + along, w + step[..., :-1])
+        reached, total = self.at(1.0)
         fallen = value - reached
         odd = ~((fallen - decrease).abs() <= _PARABOLIC * decrease) & (decrease > _FINE * value)
         while True:
@@ -170,29 +215,26 @@ class Problems:
                 return t, reached, total
             part = self[again]
             if odd.any():
-                t[again] = part.lowest(w[again], step[again], logits[again], along[again], 2 * decrease[again])
+                t[again] = part.lowest(2 * decrease[again])
                 odd[:] = False
             else:
                 t[again] /= 2
-            scale = t[again, None, None]
-            ends = logits[again] + scale * along[again], w[again] + scale * step[again, :, :-1]
-            reached[again], total[again] = part.objective(*ends)
+            reached[again], total[again] = part.at(t[again, None, None])
 
-    def lowest(
-        self, w: torch.Tensor, step: torch.Tensor, logits: torch.Tensor, along: torch.Tensor, fall: torch.Tensor
-    ) -> torch.Tensor:
-        """(P,) t at which the objective on w + t · step, convex in t, is level: its slope at most ``_LEVEL`` of the
-        slope −``fall`` (P,) at 0. Newton's method between what is known to be too short and too long."""
-        many, square = logits.shape[1] > 1, step[..., :-1].square().sum((1, 2))
-        linear = (w * step[..., :-1]).sum((1, 2)) - (self.cost[:, None] * self.target * along).sum((1, 2))
+    def lowest(self, fall: torch.Tensor) -> torch.Tensor:
+        """(P,) t at which the objective, convex in t, is level: its slope at most ``_LEVEL`` of the slope −``fall``
+        (P,) at 0. Newton's method between what is known to be too short and too long."""
+        logits, along, cost = self.logits, self.along, self.problems.cost
+        many, square = logits.shape[1] > 1, (self.dw * self.metric_dw).sum((1, 2))
+        linear = (self.w * self.metric_dw).sum((1, 2)) - (cost[:, None] * self.problems.target * along).sum((1, 2))
         t, short, long = torch.ones_like(fall), torch.zeros_like(fall), torch.full_like(fall, torch.inf)
         for _ in range(_TRIALS):
             at = logits + t[:, None, None] * along
             p = at.softmax(1) if many else at.sigmoid()
             mean = (p * along).sum(1)
             spread = (p * along.square()).sum(1) - mean.square()
-            slope = (self.cost * mean).sum(1) + linear + t * square
-            curvature = (self.cost * spread).sum(1) + square
+            slope = (cost * mean).sum(1) + linear + t * square
+            curvature = (cost * spread).sum(1) + square
             if (slope.abs() <= _LEVEL * fall).all():
                 break
             short, long = torch.where(slope < 0, t, short), torch.where(slope < 0, long, t)
@@ -205,7 +247,7 @@ class Problems:
 class _NewtonStep:
     """(P, M, r + 1) solutions of H·step = −gradient by conjugate gradients with a diagonal preconditioner.
 
-    Rows that hardly curve any of the objectives are left out of H: their summed trace is below ``_NEGLIGIBLE``, while
+    Rows that hardly curve any of the objectives are left out of H: their summed trace is below ``NEGLIGIBLE``, while
     the penalty alone contributes 1 to every eigenvalue, and so is their share of any intercept's curvature.
     """
 
@@ -213,10 +255,10 @@ class _NewtonStep:
         design = problems.design
         x, squares = design.x32, design.squares
         curvature = p * (1 - p) * problems.cost[:, None]  # (P, M, N)
-        of_intercept = curvature.sum(2, keepdim=True).clamp(min=_TINY)
+        of_intercept = curvature.sum(2, keepdim=True).clamp(min=TINY)
         curves = (curvature.sum(1) * design.norms + (curvature / of_intercept).amax(1)).amax(0)
         weight, order = torch.sort(curves)
-        flat = int(torch.searchsorted(weight.cumsum(0), _NEGLIGIBLE))
+        flat = int(torch.searchsorted(weight.cumsum(0), NEGLIGIBLE))
         self.p, self.cost = p.float(), problems.cost.float()[:, None]
         if flat > 0.3 * len(order):
             rows = order[flat:].sort().values
@@ -233,7 +275,7 @@ class _NewtonStep:
         found, left = torch.zeros_like(gradient), -gradient
         scaled = balanced(left / self.diagonal)
         direction, norm = scaled, (left * scaled).sum((1, 2))
-        target = norm * torch.where(norm > _FAR * value, _LOOSE, _TIGHT) ** 2
+        target = norm * torch.where(norm > FAR * value, LOOSE, TIGHT) ** 2
         step, index = torch.zeros_like(gradient), torch.arange(len(gradient), device=gradient.device)
         used, p, cost, diagonal = torch.zeros_like(limit), self.p, self.cost, self.diagonal
         turn = 0

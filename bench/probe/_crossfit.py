@@ -1,6 +1,6 @@
 """Logistic regression over a grid, on patient-grouped folds of the training rows and on all of them.
 
-Every fold is standardised and factorised once, whatever the number of penalties, class weights and labels that are
+Every fold is standardised and its design made once, whatever the number of penalties, class weights and labels that are
 fitted on it; folds, and the factorisation of all rows that the refit will need, run side by side.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from bench.errors import BadArray
+from bench.errors import BadArray, BadInput
 from bench.probe._design import Design, Designs, Scaler
 from bench.probe._kernel import Kernel
 from bench.probe._path import fit_path, one_hot
@@ -107,24 +107,19 @@ def crossfit(
     """
     masks = [out for out in (folds == fold for fold in range(folds.max() + 1)) if out.any()]
     with workers(_side_by_side(x, designs, len(masks) + 1)) as pool:
-        whole = pool.submit(designs.of, x, suited(x))
+        whole = pool.submit(designs.of, x, principal=False)
         pooled = designs.path((x, labels, folds, grid), partial(_path, x, labels, masks, grid, designs, pool, progress))
         design, scaler = whole.result()
 
     def refit(position: int, c: float, class_weight: str | None) -> Linear:
         present, y = np.unique(labels[position], return_inverse=True)
         with workers(1) as pool:  # one thread: its rounding, and with it the record, is the same on any machine
-            weights, tolerance = sample_weights(y, class_weight)[None], _tolerance(design, TO_PREDICT)
-            fits = pool.submit(fit_path, design, one_hot(y)[None], weights, [c], tolerance).result()
-        coef, intercept = (each[0].cpu().numpy() for each in fits.coefficients(design))
+            problem = one_hot(y)[None], sample_weights(y, class_weight)[None], [c], TO_PREDICT
+            coef, intercept = pool.submit(coefficients, design, *problem).result()
+        coef, intercept = coef[0].cpu().numpy(), intercept[0].cpu().numpy()
         return Linear(scaler, coef, intercept, present, grid.classes)
 
     return pooled, refit
-
-
-def suited(x: np.ndarray) -> type[Design] | type[Kernel]:
-    """The kind of design on which fits on features (N, D) take least time."""
-    return Kernel if Kernel.serves(*x.shape) else Design
 
 
 def _path(
@@ -146,9 +141,19 @@ def _path(
     return pooled
 
 
-def _tolerance(design: Design | Kernel, usual: float) -> float:
-    """The optimality gap that fits on a design are held to."""
-    return usual if design.width > FEW else TO_TELL_TIES
+def coefficients(
+    design: Design | Kernel, targets: np.ndarray, weights: np.ndarray, path: Sequence[float], usual: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """((P, M, D) coefficients, (P, M) intercepts) of ``fit_path``'s problems, to the optimality gap ``usual`` or, on a
+    design of few axes, to one that tells ties. What a kernel does not solve is solved in principal axes."""
+    tolerance = usual if design.width > FEW else TO_TELL_TIES
+    try:
+        return fit_path(design, targets, weights, path, tolerance).coefficients(design)
+    except BadInput:
+        if isinstance(design, Design):
+            raise
+    whole = Design.of(design.rows.cpu().numpy(), str(design.device))
+    return fit_path(whole, targets, weights, path, tolerance).coefficients(whole)
 
 
 def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
@@ -157,8 +162,7 @@ def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
 
 def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, designs: Designs) -> np.ndarray:
     """(L, C, class weights, N held out, K) log probabilities of every candidate, fitted on the other rows."""
-    kept = x[~out]
-    design, scaler = designs.of(kept, suited(kept))
+    design, scaler = designs.of(x[~out], principal=False, keep=False)
     z = torch.from_numpy(scaler(x[out])).to(designs.device)
     found = np.full((len(labels), *grid.shape, int(out.sum()), grid.classes), FLOOR)
     known = [np.unique(y[~out], return_inverse=True) for y in labels]
@@ -170,9 +174,7 @@ def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, design
             continue
         targets = np.stack([one_hot(known[i][1]) for i in alike for _ in grid.class_weight])
         weights = np.stack([sample_weights(known[i][1], weight) for i in alike for weight in grid.class_weight])
-        coef, intercept = fit_path(design, targets, weights, grid.C, _tolerance(design, TO_COMPARE)).coefficients(
-            design
-        )
+        coef, intercept = coefficients(design, targets, weights, grid.C, TO_COMPARE)
         logits = z @ coef.flatten(0, 1).T  # (N held out, problems · M)
         logits = logits.view(len(z), *intercept.shape).permute(1, 0, 2) + intercept[:, None]
         logits = logits.cpu().numpy().reshape(len(alike), len(grid.class_weight), len(grid.C), len(z), -1)

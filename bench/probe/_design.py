@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from bench.errors import BadArray
+from bench.probe._kernel import Kernel
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,15 @@ class Design:
         return of_axes if self._rows is None else of_axes @ self._rows
 
 
+def suited(z: np.ndarray) -> type[Design] | type[Kernel]:
+    """The kind of design on which fits on standardised features (N, D) take least time."""
+    return Kernel if Kernel.serves(*z.shape) else Design
+
+
 class Designs:
     """Designs of rows (N, D), each made once: several seeds, tasks and protocols refit on the same rows. And the latest
-    path solved on them, for tasks that differ in nothing but the metric that chooses from it.
+    path solved on them, for tasks that differ in nothing but the metric that chooses from it; folds are drawn by seed
+    and labels, so that their own designs serve no other path.
 
     Both are known by the content of the arrays; designs least recently used go first where all hold more than
     ``max_bytes``. With 0, the default, nothing is kept. ``threads``: folds fitted side by side at most, as many as
@@ -136,15 +143,16 @@ class Designs:
         self._path: tuple[str, np.ndarray] | None = None
         self.made = self.solved = 0
 
-    def of(self, x: np.ndarray, kind: type = Design) -> tuple[Any, Scaler]:
-        """The design of features (N, D), of ``kind``, and the scaler that standardised them."""
-        key = f"{kind.__name__} {_digest(x)}" if self.max_bytes else ""
+    def of(self, x: np.ndarray, principal: bool = True, keep: bool = True) -> tuple[Any, Scaler]:
+        """The design of features (N, D), in principal axes or else of the kind that is ``suited``, and the scaler that
+        standardised them. ``keep``: for others that ask for the same rows."""
+        key = f"{principal} {_digest(x)}" if keep and self.max_bytes else ""
         with self._lock:
             if key and key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
         z, scaler = standardise(x)
-        found = kind.of(z, self.device), scaler
+        found = (Design if principal else suited(z)).of(z, self.device), scaler
         with self._lock:
             self.made += 1
             if key:
@@ -156,15 +164,19 @@ class Designs:
     def path(self, problem: tuple, solve: Callable[[], np.ndarray]) -> np.ndarray:
         """What ``solve`` gives, read-only; not solved again where ``problem``, of arrays and what has a ``repr``, is
         that of the call before."""
-        key = " ".join(_digest(each) if isinstance(each, np.ndarray) else repr(each) for each in problem)
-        if self._path is None or self._path[0] != key:
-            self._path, self.solved = None, self.solved + 1  # the one before is freed first
-            found = solve()
-            found.flags.writeable = False
-            if not self.max_bytes:
-                return found
+        key = ""
+        if self.max_bytes:
+            key = " ".join(_digest(each) if isinstance(each, np.ndarray) else repr(each) for each in problem)
+            if (known := self._path) and known[0] == key:
+                return known[1]
+        self._path = None  # the one before is freed first
+        found = solve()
+        found.flags.writeable = False
+        with self._lock:
+            self.solved += 1
+        if self.max_bytes:
             self._path = key, found
-        return self._path[1]
+        return found
 
 
 def _digest(x: np.ndarray) -> str:

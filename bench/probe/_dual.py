@@ -18,11 +18,12 @@ from bench.probe._solver import FAR, LOOSE, NEGLIGIBLE, TINY, Problems, balanced
 from bench.probe._stiff import Name
 
 _PATIENCE = 300  # products of a problem before factors are made
-_TIGHT = 0.1  # relative residual of a step near the optimum, in the norm of a preconditioner that says little of α
+_TIGHT = 0.1  # residual of a step near the optimum, to what it has gained, in the preconditioner's norm
+_SURE = 0.5  # share of what such a step has gained that may be left at most
 _WORTH_LESS = 0.1  # of the rows, from which it is worth to leave out those that do not curve
 _FLAT = 0.05  # curvature times squared norm, summed over the rows that a step by factors takes for flat
 _LEFT_OUT = 3.0  # the same, summed over the rows that a class's factor does without
-_TOLERANCE, _STEPS = 1e-2, 200  # relative residual of such a step, and products after which it is taken as it is
+_TOLERANCE, _STEPS = 1e-2, 200  # the same of a step by factors, and products after which it is taken as it is
 _STALE, _NEIGHBOUR = 15, 2  # products after which factors are made anew; positions of C over which they may serve
 _BYTES = 400_000_000  # of factors, beyond which the oldest go
 _RIDGE = 1e-12  # of the intercept's curvature, which no penalty keeps from 0
@@ -99,19 +100,25 @@ class _DualStep:
         scaled = balanced(left / diagonal)
         direction, image = scaled, self._metric(scaled)
         norm = (left * image).sum((1, 2))
-        share = 2 * torch.where(norm > FAR * value, LOOSE, _TIGHT) ** 2
+        near = norm <= FAR * value
+        share = 2 * torch.where(near, _TIGHT, LOOSE) ** 2
         found, step = torch.zeros_like(left), torch.zeros_like(left)
         index, used, turn = torch.arange(len(left), device=left.device), torch.zeros_like(limit), 0
         while True:
             spoilt = ~(norm >= 0)  # by rounding: the metric has no negative length
-            done = (norm <= (share * gain if turn else 0.0)) | (limit <= turn) | spoilt
+            enough = norm <= (share * gain if turn else 0.0)
+            if turn and len(told := torch.nonzero(enough & near)[:, 0]):
+                unsure = told[self._bound(left[told], diagonal[told]) > _SURE * gain[told]]
+                enough[unsure] = False
+                share[unsure] /= 4
+            done = enough | (limit <= turn) | spoilt
             if done.any():
                 found[index[done]], used[index[done]] = step[done], torch.where(spoilt, limit, turn)[done]
                 kept = ~done
                 if not kept.any():
                     return self._of_all(found.double(), gradient), used
-                index, p, cost, diagonal, share, limit = (
-                    each[kept] for each in (index, p, cost, diagonal, share, limit)
+                index, p, cost, diagonal, near, share, limit = (
+                    each[kept] for each in (index, p, cost, diagonal, near, share, limit)
                 )
                 step, left, direction, image, norm, gain = (
                     each[kept] for each in (step, left, direction, image, norm, gain)
@@ -131,6 +138,11 @@ class _DualStep:
     def _metric(self, v: torch.Tensor) -> torch.Tensor:
         n = len(self.rest)
         return torch.cat([_times(v[..., :n], self.rest), v[..., n:]], 2)
+
+    def _bound(self, left: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
+        """(P,) no less than twice what the quadratic model has left to fall: the Hessian is at least the metric."""
+        metric = self._metric(left[..., :-1])
+        return (left[..., :-1] * metric).sum((1, 2)) + (left[..., -1].square() / diagonal[..., -1]).sum(1)
 
     def _product(
         self, direction: torch.Tensor, image: torch.Tensor, p: torch.Tensor, cost: torch.Tensor
@@ -215,12 +227,13 @@ class DualFactors:
             if torch.isin(curving, self._known[key].rows).all():
                 return self._known[key]
         rows = curving.sort().values
+        room = _BYTES - (1 + len(curvature)) * 8 * len(rows) ** 2
+        self._known.pop(name, None)
+        while self._known and sum(each.nbytes for each in self._known.values()) > room:
+            del self._known[next(iter(self._known))]
         axes = self._design.axes[rows]
         made = _Blocks(rows, self._design.rest[rows][:, rows] + axes @ axes.T, curvature[:, rows])
-        self._known.pop(name, None)
         self._known[name] = made
-        while sum(each.nbytes for each in self._known.values()) > _BYTES and len(self._known) > 1:
-            del self._known[next(iter(self._known))]
         return made
 
 

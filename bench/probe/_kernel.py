@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-ROWS = 1500  # below which all principal axes are found in less time than it takes to do without
+ROWS = 2000  # below which all principal axes are found in less time than it takes to do without
 _AXES, _ROUNDS = 384, 2
 _SHORT = 1e-6  # of the largest eigenvalue
 
@@ -24,7 +24,7 @@ class Kernel:
     axes V, and ``rest`` X̃X̃ᵀ (N, N) of the rows X̃ = X − XVVᵀ; float64, and in float32 as ``axes32`` and ``rest32``.
 
     ``squares`` (N, k) of the axes, ``norms`` (N,) the squared row norms with the intercept's 1, ``level`` the mean
-    squared length of the axes that were left. ``_back`` (N, k) combines rows to V.
+    squared length of the axes that were left, ``rows`` (N, D) the features. ``_back`` (N, k) combines rows to V.
     """
 
     rest: torch.Tensor
@@ -35,11 +35,11 @@ class Kernel:
     norms: torch.Tensor
     level: float
     _back: torch.Tensor
-    _rows: torch.Tensor
+    rows: torch.Tensor
 
     @staticmethod
     def serves(rows: int, features: int) -> bool:
-        """Whether it takes less time than ``Design``."""
+        """Whether it takes less time than ``Design``; ``features`` counts those that vary."""
         return ROWS <= rows < features
 
     @classmethod
@@ -71,7 +71,7 @@ class Kernel:
     @property
     def bytes(self) -> int:
         """What it holds in memory."""
-        held = (self.rest, self.axes, self.rest32, self.axes32, self.squares, self._back, self._rows)
+        held = (self.rest, self.axes, self.rest32, self.axes32, self.squares, self._back, self.rows)
         return sum(each.nbytes for each in held)
 
     def of_rows(self, w: torch.Tensor) -> torch.Tensor:
@@ -81,7 +81,7 @@ class Kernel:
 
     def coefficients(self, w: torch.Tensor) -> torch.Tensor:
         """(..., D) coefficients of the standardised features from coordinates (..., N + k)."""
-        return self.of_rows(w) @ self._rows
+        return self.of_rows(w) @ self.rows
 
 
 def _longest(gram: torch.Tensor, k: int) -> torch.Tensor:

@@ -27,15 +27,16 @@ _PATIENCE, _LEAST_PATIENCE = 0.25, 30  # products of a problem, by the number of
 _ARMIJO, _SMALLEST_STEP = 1e-4, 1e-6
 NEGLIGIBLE, TINY, _ROUNDING = 0.05, 1e-30, 1e-13
 _ROUNDED = 1e-12  # gap below which one that no longer shrinks is as small as it gets
+_WRONG = 1e-3  # gap below 0 by which a step is no descent, whatever the rounding
 _ENOUGH = 1e-8  # gap with which a tolerance that rounding forbids is given up
 _PARABOLIC, _FINE = 0.1, 1e-9  # share of a step's expected fall that it may miss; of the objective, below which it may
 _LEVEL, _TRIALS = 0.1, 12  # of the slope at the start of a step; most points tried along it
-FAR, LOOSE, TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
+FAR, LOOSE, _TIGHT = 2e-3, 0.3, 0.1  # relative residual of a step far from the optimum, and near it
 
 
 @dataclass(frozen=True)
 class Fits:
-    """Solutions of P problems: ``w`` (P, M, r) in the design's axes and intercepts ``b`` (P, M), M = 1 for two
+    """Solutions of P problems: ``w`` (P, M, r) in the design's coordinates and intercepts ``b`` (P, M), M = 1 for two
     classes, else K; ``objective`` (P,).
 
     ``gap`` (P,) estimates how far above the optimum the objective was before the last step, relative to the penalty
@@ -148,13 +149,13 @@ class Problems:
             before, objective[left] = gap[left], value
             gap[left] = now = decrease / torch.maximum(penalty, _ROUNDING * value)
             # of the point before this step, which took out most of it unless rounding is all that is left
-            going = (now > self.TAKEN * tolerance) & ((now > _ROUNDED) | (now < before / 4))
+            going = ~(now > -_WRONG) | (now > self.TAKEN * tolerance) & ((now > _ROUNDED) | (now < before / 4))
             if not going.any():
                 return Fits(w, b, objective, gap, products, stiff)
             if not going.all():
                 left, here = left[going], here[going]
                 logits, metric_w, value, total = logits[going], metric_w[going], value[going], total[going]
-        if (gap <= max(self.TAKEN * tolerance, _ENOUGH)).all():
+        if (gap.abs() <= max(self.TAKEN * tolerance, _ENOUGH)).all():
             return Fits(w, b, objective, gap, products, stiff)
         raise BadInput(
             "linear probe",
@@ -275,7 +276,7 @@ class _NewtonStep:
         found, left = torch.zeros_like(gradient), -gradient
         scaled = balanced(left / self.diagonal)
         direction, norm = scaled, (left * scaled).sum((1, 2))
-        target = norm * torch.where(norm > FAR * value, LOOSE, TIGHT) ** 2
+        target = norm * torch.where(norm > FAR * value, LOOSE, _TIGHT) ** 2
         step, index = torch.zeros_like(gradient), torch.arange(len(gradient), device=gradient.device)
         used, p, cost, diagonal = torch.zeros_like(limit), self.p, self.cost, self.diagonal
         turn = 0

@@ -81,7 +81,6 @@ def need(jobs: Sequence[Job], rates: Rates, max_bytes: int, threads: int = 1) ->
     d = width(jobs[0])
     known: set[tuple] = set()
     fits = other = 0.0
-    designs_made = 0
     n = 0
     for job in jobs:
         n, tested = job.source.counts
@@ -99,12 +98,11 @@ def need(jobs: Sequence[Job], rates: Rates, max_bytes: int, threads: int = 1) ->
         if job.source.rows not in known:
             made += 1
         known |= {folds, job.source.rows}
-        designs_made += made
         fits += groups * made * rates.design * max(in_fold, d) * min(in_fold, d) ** 2
         if solved:
             cells = in_fold * min(in_fold, d) * CANDIDATES * _logits(job)
             fits += groups * protocols.FOLDS * (rates.start + rates.solve * cells)
-    return Need(fits + other, fits, _memory_mb(n, d, min(designs_made, protocols.FOLDS + 1), max_bytes, threads, jobs))
+    return Need(fits + other, fits, _memory_mb(n, d, max_bytes, threads, jobs))
 
 
 def _logits(job: Job) -> int:
@@ -113,12 +111,12 @@ def _logits(job: Job) -> int:
     return 1 if job.source.card.kind == "multiclass" and classes == 2 else classes
 
 
-def _memory_mb(n: int, d: int, designs: int, max_bytes: int, threads: int, jobs: Sequence[Job]) -> float:
+def _memory_mb(n: int, d: int, max_bytes: int, threads: int, jobs: Sequence[Job]) -> float:
     rank, features = min(n, d), len(jobs[0].source.prepared.rows) * d * 4
     design = 16 * n * rank + 8 * rank * (n if n < d else d) + (8 * n * d if n < d else 0)
-    held = min(max(max_bytes, design), designs * design)
+    held = design if max_bytes else 0
     problems = max(_logits(job) for job in jobs) * CANDIDATES // 2
-    fold = 2 * 8 * n * d + 3 * 8 * rank**2 + _ARRAYS * 8 * min(_CELLS, problems * n)
+    fold = design + 2 * 8 * n * d + 3 * 8 * rank**2 + _ARRAYS * 8 * min(_CELLS, problems * n)
     return (features * 2 + held + threads * fold) / 1e6
 
 

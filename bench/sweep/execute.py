@@ -20,7 +20,7 @@ from bench.provenance import peak_memory_mb
 from bench.sweep.cost import Need, Rates, cores, need
 from bench.sweep.plan import Job
 
-MAX_BYTES = 700_000_000  # of factorisations that one process keeps
+MAX_BYTES = 300_000_000  # of factorisations that one process keeps
 _SHARE = 2  # a unit that would keep a process busy for longer than a share of 1/2 is split by seed
 
 

@@ -16,9 +16,9 @@ from bench import metrics, records, run
 from bench.errors import BadInput
 from bench.manifest import TRAIN
 from bench.metrics import MATCHED, Roles
-from bench.probe._crossfit import log_probabilities, sample_weights, suited
+from bench.probe._crossfit import TO_PREDICT, coefficients, log_probabilities, sample_weights
 from bench.probe._design import Designs
-from bench.probe._path import fit_path, one_hot
+from bench.probe._path import one_hot
 from bench.probe._threads import workers
 from bench.probe.linear import HALF_DECADES, WEIGHTS
 from bench.progress import Progress, silent
@@ -113,13 +113,12 @@ def candidates(job: Job, test: str) -> dict[tuple[float, str | None], float]:
     x, labels = job.source.store.gather(job.want), rows["label"].to_numpy()
     train, tested = rows["split"].isin(TRAIN).to_numpy(), rows["split"].isin(card.tests[test]).to_numpy()
     present, y = np.unique(labels[train], return_inverse=True)
-    seen = x[train]
     with workers(1) as pool:
-        design, scaler = pool.submit(Designs().of, seen, suited(seen)).result()
+        design, scaler = pool.submit(Designs().of, x[train], principal=False).result()
         targets = np.stack([one_hot(y)] * len(WEIGHTS))
         weights = np.stack([sample_weights(y, weight) for weight in WEIGHTS])
-        fits = pool.submit(fit_path, design, targets, weights, HALF_DECADES).result()
-    coef, intercept = (each.cpu().numpy() for each in fits.coefficients(design))
+        found = pool.submit(coefficients, design, targets, weights, HALF_DECADES, TO_PREDICT).result()
+    coef, intercept = (each.cpu().numpy() for each in found)
     z, out = scaler(x[tested]), {}
     for i, (w, b) in enumerate(zip(coef, intercept, strict=True)):
         scores = records.as_stored(log_probabilities((z @ w.T + b)[None], present, len(card.classes))[0])

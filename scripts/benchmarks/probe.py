@@ -34,8 +34,8 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from threadpoolctl import threadpool_limits
 
 from bench.probe import LogisticPathCV
-from bench.probe._crossfit import TO_COMPARE, assign_folds, suited
-from bench.probe._design import standardise
+from bench.probe._crossfit import TO_COMPARE, assign_folds
+from bench.probe._design import standardise, suited
 from bench.probe._path import fit_path, one_hot
 from bench.probe.linear import HALF_DECADES
 
@@ -104,7 +104,9 @@ def baseline(x: np.ndarray, y: np.ndarray, folds: np.ndarray) -> dict:
         model.fit(z, y)
     iterations = int(model.n_iter_.sum())
     read = iterations * 2 * z.nbytes * (FOLDS - 1) / FOLDS  # for logits and gradient
-    note = f"{iterations} iterations, {read / 1e9:.0f} GB of features read at {read / 1e9 / cost['seconds']:.0f} GB/s"
+    note = (
+        f"{iterations} iterations: over {read / 1e9:.0f} GB of features read, {read / 1e9 / cost['seconds']:.0f} GB/s"
+    )
     if part:
         cost["seconds"] *= FOLDS
         note = f"extrapolated from one fold: {note}"
@@ -115,20 +117,20 @@ def profile(x: np.ndarray, y: np.ndarray, folds: np.ndarray) -> str:
     """Where the time of a fold goes."""
     seen, parts = folds != 0, []
 
-    def timed(name: str, call: Callable) -> object:
+    def done(name: str, call: Callable) -> object:
         began = time.perf_counter()
         found = call()
         parts.append(f"{name} {time.perf_counter() - began:.2f} s")
         return found
 
-    z = timed("standardising", lambda: standardise(x[seen])[0])
-    timed("products of all pairs of rows or features", lambda: z @ z.T if len(z) < z.shape[1] else z.T @ z)
+    z = done("standardising", lambda: standardise(x[seen])[0])
+    done("products of all pairs of rows or features", lambda: z @ z.T if len(z) < z.shape[1] else z.T @ z)
     kind = suited(z)
-    design = timed(f"all of {kind.__name__}", lambda: kind.of(z))
-    fits = timed(
+    design = done(f"all of {kind.__name__}", lambda: kind.of(z))
+    fits = done(
         "path", lambda: fit_path(design, one_hot(y[seen])[None], np.ones((1, len(z))), HALF_DECADES, TO_COMPARE)
     )
-    timed("coefficients", lambda: fits.coefficients(design))
+    done("coefficients", lambda: fits.coefficients(design))
     return f"one fold: {', '.join(parts)}; {fits.products} Hessian products, {int(fits.stiff.sum())} stiff"
 
 

@@ -19,7 +19,7 @@ from bench.probe._stiff import Name
 
 _PATIENCE = 300  # products of a problem before factors are made
 _TIGHT = 0.1  # residual of a step near the optimum, to what it has gained, in the preconditioner's norm
-_SURE = 0.5  # share of what such a step has gained that may be left at most
+_SURE = 0.5  # twice what may be left after such a step, to what it has gained
 _WORTH_LESS = 0.1  # of the rows, from which it is worth to leave out those that do not curve
 _FLAT = 0.05  # curvature times squared norm, summed over the rows that a step by factors takes for flat
 _LEFT_OUT = 3.0  # the same, summed over the rows that a class's factor does without

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 
 from bench.probe._kernel import Kernel
-from bench.probe._solver import FAR, LOOSE, NEGLIGIBLE, TINY, Problems, balanced
+from bench.probe._solver import FAR, LOOSE, Problems, balanced
 from bench.probe._stiff import Name
 
 _PATIENCE = 300  # products of a problem before factors are made
@@ -73,11 +73,7 @@ class _DualStep:
 
     def __init__(self, problems: DualProblems, p: torch.Tensor):
         design, n = problems.design, p.shape[2]
-        curvature = p * (1 - p) * problems.cost[:, None]  # (P, M, N)
-        of_intercept = curvature.sum(2, keepdim=True).clamp(min=TINY)
-        curves = (curvature.sum(1) * design.norms + (curvature / of_intercept).amax(1)).amax(0)
-        weight, order = torch.sort(curves)
-        flat = int(torch.searchsorted(weight.cumsum(0), NEGLIGIBLE))
+        curvature, of_intercept, order, flat = problems.curvature(p)
         self.p, self.cost = p.float(), problems.cost.float()[:, None]
         self.all, self.rest, self.axes, squares = design.rest32, design.rest32, design.axes32, design.squares
         self.rows = self.flat = None

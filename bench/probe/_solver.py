@@ -25,7 +25,7 @@ from bench.probe._stiff import BlockSteps, Name
 _NEWTON_STEPS = 200
 _PATIENCE, _LEAST_PATIENCE = 0.25, 30  # products of a problem, by the number of axes, before factors are made
 _ARMIJO, _SMALLEST_STEP = 1e-4, 1e-6
-NEGLIGIBLE, TINY, _ROUNDING = 0.05, 1e-30, 1e-13
+_NEGLIGIBLE, _TINY, _ROUNDING = 0.05, 1e-30, 1e-13
 _ROUNDED = 1e-12  # gap below which one that no longer shrinks is as small as it gets
 _WRONG = 1e-3  # gap below 0 by which a step is no descent, whatever the rounding
 _ENOUGH = 1e-8  # gap with which a tolerance that rounding forbids is given up
@@ -163,6 +163,17 @@ class Problems:
             "lower the largest C",
         )
 
+    def curvature(self, p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+        """((P, M, N) curvature of each row at probabilities ``p``, (P, M, 1) that of the intercepts, (N,) the rows by
+        how much they curve the objectives, how many of them hardly curve any): the summed trace of those is below
+        ``_NEGLIGIBLE``, while the penalty alone contributes 1 to every eigenvalue, and so is their share of any
+        intercept's curvature."""
+        curvature = p * (1 - p) * self.cost[:, None]
+        of_intercept = curvature.sum(2, keepdim=True).clamp(min=_TINY)
+        curves = (curvature.sum(1) * self.design.norms + (curvature / of_intercept).amax(1)).amax(0)
+        weight, order = torch.sort(curves)
+        return curvature, of_intercept, order, int(torch.searchsorted(weight.cumsum(0), _NEGLIGIBLE))
+
     def patience(self) -> int:
         """Products that are spent on a problem before factors are made."""
         return max(_LEAST_PATIENCE, int(_PATIENCE * self.design.width))
@@ -248,18 +259,12 @@ class _Line:
 class _NewtonStep:
     """(P, M, r + 1) solutions of H·step = −gradient by conjugate gradients with a diagonal preconditioner.
 
-    Rows that hardly curve any of the objectives are left out of H: their summed trace is below ``NEGLIGIBLE``, while
-    the penalty alone contributes 1 to every eigenvalue, and so is their share of any intercept's curvature.
-    """
+    Rows that hardly curve any of the objectives are left out of H."""
 
     def __init__(self, problems: Problems, p: torch.Tensor):
         design = problems.design
         x, squares = design.x32, design.squares
-        curvature = p * (1 - p) * problems.cost[:, None]  # (P, M, N)
-        of_intercept = curvature.sum(2, keepdim=True).clamp(min=TINY)
-        curves = (curvature.sum(1) * design.norms + (curvature / of_intercept).amax(1)).amax(0)
-        weight, order = torch.sort(curves)
-        flat = int(torch.searchsorted(weight.cumsum(0), NEGLIGIBLE))
+        curvature, of_intercept, order, flat = problems.curvature(p)
         self.p, self.cost = p.float(), problems.cost.float()[:, None]
         if flat > 0.3 * len(order):
             rows = order[flat:].sort().values

@@ -149,7 +149,7 @@ def coefficients(
     tolerance = usual if design.width > FEW else TO_TELL_TIES
     try:
         return fit_path(design, targets, weights, path, tolerance).coefficients(design)
-    except BadInput:
+    except (BadInput, torch.linalg.LinAlgError):
         if isinstance(design, Design):
             raise
     whole = Design.of(design.rows.cpu().numpy(), str(design.device))

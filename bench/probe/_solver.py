@@ -6,7 +6,7 @@ product of a truncated Newton method (Nocedal & Wright 2006, algorithm 7.1, prec
 principal axes is most of the Hessian). Gradients and objectives are float64; only the products that shape a Newton
 step are float32, which changes the path to the optimum but not the optimum. Where a problem takes more products
 than factorising its Hessian would cost, it goes on with ``bench.probe._stiff``; one with few unknowns is solved by
-``bench.probe._small`` from the start.
+``bench.probe._small`` from the start, and many rows of more features still by ``bench.probe._dual``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Problems:
     STRIDE: ClassVar[int] = 2  # of solutions that are found roughly first, in values of C on a path
     ROUGH_TOGETHER: ClassVar[int] = 1  # values of C found roughly at once
     TOGETHER: ClassVar[int] = 6  # values of C solved at once: rows that are flat for all of them need no product
-    TAKEN: ClassVar[float] = 10.0  # times the tolerance, the gap that a last step is sure to close
+    TAKEN: ClassVar[float] = 10.0  # times the tolerance, the gap that a last step is trusted to close
 
     design: Design
     target: torch.Tensor

@@ -66,7 +66,7 @@ class Problems:
     STRIDE: ClassVar[int] = 2  # of solutions that are found roughly first, in values of C on a path
     ROUGH_TOGETHER: ClassVar[int] = 1  # values of C found roughly at once
     TOGETHER: ClassVar[int] = 6  # values of C solved at once: rows that are flat for all of them need no product
-    TAKEN: ClassVar[float] = 10.0  # times the tolerance, the gap that a last step is trusted to close
+    TAKEN: ClassVar[float] = 1.0  # times the tolerance, the gap that a last step is trusted to close
 
     design: Design
     target: torch.Tensor

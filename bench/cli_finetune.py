@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="default: 0 1 2 3 4")
     parser.add_argument("--out", type=Path, help="results folder (records, finetune/)")
     parser.add_argument("--estimate", action="store_true", help="time a few steps, say what the runs will cost, stop")
+    parser.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     parser.add_argument("--precision", choices=PRECISIONS, help="in place of the recipe's")
     parser.add_argument("--keep-weights", action="store_true", help="leave checkpoints in OUT/training")
 
@@ -45,12 +46,12 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
     from bench.encoders import load_encoder, require_device
     from bench.finetune import call, cost, report
     from bench.finetune.outcome import HONEST
-    from bench.finetune.recipe import load_recipe, with_precision
+    from bench.finetune.recipe import changed, load_recipe
     from bench.progress import terminal
 
     if not arguments.out and not arguments.estimate:
         raise NothingAsked("give --out, the folder of the records, or --estimate")
-    recipes = [with_precision(load_recipe(name), arguments.precision) for name in arguments.recipe]
+    recipes = [changed(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
     asked = [suite.EncoderChoice.parse(text) for text in arguments.encoder]
     seeds = arguments.seeds or list(protocols.get(HONEST).seeds)
     agree(asked, arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -213,10 +213,8 @@ def load_recipe(name: str | Path) -> Recipe:
     return recipe_of({"name": path.stem, **data}, str(path))
 
 
-def with_precision(recipe: Recipe, precision: str | None) -> Recipe:
-    """The recipe in another arithmetic; itself for None. Raises ``UnknownId``."""
-    if precision is None:
-        return recipe
-    if precision not in PRECISIONS:
-        raise UnknownId("precision", precision, PRECISIONS)
-    return replace(recipe, precision=precision)
+def changed(recipe: Recipe, epochs: int | None = None, precision: str | None = None) -> Recipe:
+    """The recipe with other epochs or in another arithmetic; None leaves either as it is. Raises ``BadInput`` for a
+    value that recipes may not have, fewer epochs than those of warm-up among them."""
+    given = {"epochs": epochs, "precision": precision}
+    return recipe_of(plain(recipe) | {name: value for name, value in given.items() if value is not None}, recipe.name)

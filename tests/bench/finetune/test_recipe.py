@@ -5,7 +5,7 @@ import pytest
 
 from bench.errors import BadInput, UnknownId
 from bench.finetune._fields import plain
-from bench.finetune.recipe import FOLDER, load_recipe, recipe_of, with_precision
+from bench.finetune.recipe import FOLDER, changed, load_recipe, recipe_of
 
 SHIPPED = {"patchmix-cl", "scl-cnn6", "sg-scl-like", "qlung-like", "sprsound-scratch"}
 SHIPPED |= {"ce", "ce-weighted", "quality-margin", "supcon"}
@@ -93,12 +93,17 @@ def test_a_file_is_named_after_itself_and_labels_are_no_numbers(tmp_path):
     assert recipe_of(plain(recipe)) == recipe
 
 
-def test_another_precision_is_another_recipe():
-    recipe = recipe_of({"name": "x"})
-    assert with_precision(recipe, None) is recipe
-    assert with_precision(recipe, "bfloat16").numbers()["precision"] == "bfloat16"
-    with pytest.raises(UnknownId, match="bfloat16"):
-        with_precision(recipe, "bf16")
+def test_other_epochs_and_another_precision_are_another_recipe():
+    recipe = recipe_of({"name": "x", "about": "y", "schedule": {"warmup_epochs": 2}})
+    assert changed(recipe) == recipe
+    assert changed(recipe, precision="bfloat16") == recipe_of(plain(recipe) | {"precision": "bfloat16"})
+    assert changed(recipe, 3).epochs == 3 and changed(recipe, 3).about == "y"
+    with pytest.raises(BadInput, match="x: precision: 'bf16' is not one of float32"):
+        changed(recipe, precision="bf16")
+    with pytest.raises(BadInput, match="2 epochs of warm-up leave none of 2"):
+        changed(recipe, 2)
+    with pytest.raises(BadInput, match="x: epochs: 0 is not at least 1"):
+        changed(recipe, 0)
 
 
 def test_the_package_and_its_recipes_are_importable_without_torch():

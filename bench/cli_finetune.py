@@ -58,7 +58,7 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
     require_device(arguments.device)
     outcome = suite.Outcome()
     say = lambda line: print(line, file=sys.stderr)  # noqa: E731
-    asked = suite.encoders_at_hand(asked, False, outcome, say)
+    asked = suite.encoders_at_hand(asked, False, outcome, say, to_train=True)
     data = suite.tasks_at_hand(arguments.task, (), arguments.root, arguments.on_bad_clip, outcome, terminal, say)
     for choice in asked:
         encoder = load_encoder(choice.id, choice.weights, arguments.device)

@@ -188,16 +188,21 @@ def tasks_at_hand(
 
 
 def encoders_at_hand(
-    encoders: Sequence[EncoderChoice], skip_absent: bool, outcome: Outcome, say: Callable[[str], None]
+    encoders: Sequence[EncoderChoice],
+    skip_absent: bool,
+    outcome: Outcome,
+    say: Callable[[str], None],
+    to_train: bool = False,
 ) -> list[EncoderChoice]:
     """The encoders whose weights are there; the others are noted in ``outcome``, or raise ``MissingWeights``. Raises
-    ``BadInput`` for one that is trained from scratch."""
+    ``BadInput`` for one that is trained from scratch, unless they are here ``to_train``."""
     from model_zoo._checkpoint import find
 
     out = []
     for asked in encoders:
         card = registry.encoder_card(asked.id)
-        require_trained(card)
+        if not to_train:
+            require_trained(card)
         try:
             if card.weights:
                 find(card, asked.weights)

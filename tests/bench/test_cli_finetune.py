@@ -38,6 +38,19 @@ def test_finetune_estimates_runs_reports_and_verifies(root, quick, tmp_path, cap
     assert "every number holds" in capsys.readouterr().out
 
 
+def test_a_network_without_pretraining_is_trained_and_nothing_else_scores_it(root, tmp_path, capsys):
+    asked = ["--encoder", "scratch.inception", "--task", "icbhi.cycles2", "--root", str(root), "--out", str(tmp_path)]
+    assert cli.main(["finetune", "--recipe", "sprsound-scratch", *asked, "--seeds", "0", "--epochs", "2"]) == 0
+    assert "scratch.inception" in capsys.readouterr().out
+    (honest,) = (r for r in records.load_all(tmp_path) if r.spec["protocol"] == "finetune")
+    assert honest.spec["encoder"] == "scratch.inception" and honest.selection["chosen"]["epoch"] in (1, 2)
+    assert cli.main(["leaderboard", str(tmp_path)]) == 0
+    assert cli.main(["verify", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert cli.main(["run", *asked]) == 1
+    assert "use `respbench finetune --encoder scratch.inception`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words, hint",
     [

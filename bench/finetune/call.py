@@ -87,8 +87,10 @@ def fit_prepared(
     built = build(encoder, card, prepared, recipe, seed, progress)
     found = [_stored(out, identity) for identity in built.specs]
     folder = Path(out) / FOLDER / records.key(built.specs[0]) if out else None
-    if all(found) and not (keep and folder and not (folder / CHOSEN).exists()):
-        return Fit(tuple(found), _kept(built, folder))
+    if all(found):
+        kept = _kept(built, folder)
+        if kept is not None or not (keep and folder):
+            return Fit(tuple(found), kept)
     with _workplace(folder) as path:
         training = built.training(Folder(path, records.key(built.specs[0])))
         title = f"{recipe.name} {encoder.card.id} on {card.id}, seed {seed}"
@@ -224,10 +226,12 @@ def _stored(out: Path | None, identity: dict) -> Record | None:
 
 
 def _kept(built: Built, folder: Path | None) -> Encoder | None:
-    """The trained encoder of a run whose chosen weights were kept."""
+    """The trained encoder of a run whose chosen weights were kept; None where the run in the folder did not end, whose
+    weights are those of the best epoch so far."""
     if folder is None or not (folder / CHOSEN).exists():
         return None
-    return _trained(built.training(Folder(folder, folder.name)))
+    training = built.training(Folder(folder, folder.name))
+    return _trained(training) if training.resume() else None
 
 
 def _trained(training: Training) -> Encoder:

@@ -82,16 +82,19 @@ class Training:
 
     def run(self, tick: Tick = lambda n: None) -> None:
         """Trains from wherever the folder says the run is to its last epoch; ``tick`` counts steps."""
-        self._resume()
+        self.resume()
         tick(len(self.history) * self.steps_per_epoch)
         with _own_chance(self.device):
-            while len(self.history) < self.recipe.epochs and not self._exhausted():
+            while not self._ended():
                 self._epoch(len(self.history), tick)
 
     def best(self) -> int | None:
         """The epoch (from 0) of the best validation score, the first of equals; None where none is defined."""
         defined = [epoch.score for epoch in self.history if epoch.score is not None]
         return [epoch.score for epoch in self.history].index(max(defined)) if defined else None
+
+    def _ended(self) -> bool:
+        return len(self.history) >= self.recipe.epochs or self._exhausted()
 
     def _exhausted(self) -> bool:
         best = self.best()
@@ -205,16 +208,17 @@ class Training:
             "averaging": self.averager.state(),
         }
 
-    def _resume(self) -> None:
+    def resume(self) -> bool:
+        """Takes the run to wherever the folder says it is; whether it has ended there."""
         held = self.folder.load(STATE, self.device)
-        if held is None:
-            return
-        self.model.load_state_dict(held["model"])
-        self.method.load_state_dict(held["method"])
-        self.optimiser.load_state_dict(held["optimiser"])
-        self.scaler.load_state_dict(held["scaler"])
-        self.averager.restore(held["averaging"])
-        self.history = [Epoch(**epoch) for epoch in held["history"]]
+        if held is not None:
+            self.model.load_state_dict(held["model"])
+            self.method.load_state_dict(held["method"])
+            self.optimiser.load_state_dict(held["optimiser"])
+            self.scaler.load_state_dict(held["scaler"])
+            self.averager.restore(held["averaging"])
+            self.history = [Epoch(**epoch) for epoch in held["history"]]
+        return self._ended()
 
     def take_chosen(self) -> None:
         """Puts the weights of the best epoch into the model."""

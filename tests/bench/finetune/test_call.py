@@ -129,6 +129,16 @@ def test_a_run_that_is_done_is_not_made_again(whole, task, tmp_path):
     assert same(weights(again), weights(kept)) and same(weights(kept), weights(found))
 
 
+def test_weights_are_kept_of_whole_runs_alone(whole, task, tmp_path):
+    fit(tiny(), task, recipe(), 1, out=tmp_path)
+    with pytest.raises(Killed):
+        fit(tiny(), task, recipe(), 1, out=tmp_path, keep=True, progress=stopping(6))
+    assert any((tmp_path / FOLDER).glob("*/chosen.pt")) and any((tmp_path / FOLDER).glob("*/state.pt"))
+    assert fit(tiny(), task, recipe(), 1, out=tmp_path, progress=stopping(0)).encoder is None
+    again = fit(tiny(), task, recipe(), 1, out=tmp_path, keep=True)
+    assert same(weights(again), weights(whole[0])) and stored(tmp_path) == stored(whole[1])
+
+
 def test_test_labels_change_neither_weights_nor_the_chosen_epoch(whole, task):
     shuffled = task.manifest.copy()
     test = shuffled["split"] != "train"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from bench.types import Record
 ROW = ["encoder", "pooling", "layer", "protocol"]
 DATA = ("task_version", "manifest", "state", "excluded")
 VARIANT = ("weights", "parameters", "encoder_version", "protocol_version", "clip", "resampler", "dtype")
+TOLD = 3  # settings of a recipe that are told one by one where they differ
 CONTROL_FAMILIES = ("control", "random", "meta")
 
 
@@ -50,20 +51,70 @@ def require_one_data(records: Iterable[Record], *specs: Mapping) -> None:
 
 
 def row_names(records: Sequence[Record]) -> dict[str, str]:
-    """{record key: its encoder as tables name it}: the id, with the recipe of a fine-tuned one, and where rows would
-    otherwise be confused, the weights and versions too."""
+    """{record key: its encoder as tables name it}: the id, with the recipe of a fine-tuned one (``recipe_labels``), and
+    where rows of frozen ones would otherwise be confused, the weights and versions too."""
     variants: dict[tuple, set[tuple]] = {}
     for record in records:
         variants.setdefault(_row(record), set()).add(_variant(record))
-    names = {}
+    labels, names = recipe_labels(records), {}
     for record in records:
         spec = record.spec
         mark = f" [weights {spec['weights'][:8]}/{spec['parameters'][:8]}, versions {spec['encoder_version']}/"
-        mark += f"{spec['protocol_version']}, clip {spec['clip']}"
-        mark += f", recipe {recipe_digest(spec)}, {spec['device']}]" if "recipe" in spec else "]"
-        recipe = f" · {recipe_name(record)}" if "recipe" in spec else ""
-        names[record.key] = spec["encoder"] + recipe + (mark if len(variants[_row(record)]) > 1 else "")
+        mark += f"{spec['protocol_version']}, clip {spec['clip']}]"
+        frozen = mark if len(variants[_row(record)]) > 1 else ""
+        names[record.key] = spec["encoder"] + (f" · {labels[record.key]}" if "recipe" in spec else frozen)
     return names
+
+
+def recipe_labels(records: Iterable[Record]) -> dict[str, str]:
+    """{key of a fine-tuned record: the name of its recipe}, and in brackets what tells it from others of that name: the
+    settings, or a digest of them where many differ; from others on the same encoder also weights, versions and device.
+    All tasks, seeds and protocols of a run by one recipe are labelled alike; the pooling is told apart from it."""
+    tuned = [record for record in records if "recipe" in record.spec]
+    settings = _differing((recipe_name(record), _settings(record.spec["recipe"])) for record in tuned)
+    facts = _differing(((recipe_name(record), record.spec["encoder"]), _facts(record.spec)) for record in tuned)
+    labels = {}
+    for record in tuned:
+        name, spec = recipe_name(record), record.spec
+        differing = settings[name]
+        told = [f"{what} {value}" for what, value in _settings(spec["recipe"]).items() if what in differing]
+        if len(differing) > TOLD:
+            told = [f"settings {recipe_digest(spec)}"]
+        told += [value for what, value in _facts(spec).items() if what in facts[name, spec["encoder"]]]
+        labels[record.key] = f"{name} [{', '.join(told)}]" if told else name
+    return labels
+
+
+def _differing(found: Iterable[tuple[Hashable, Mapping[str, str]]]) -> dict[Hashable, set[str]]:
+    """{group: the names that have more than one value in it} of pairs of a group and {name: value}."""
+    values: dict[Hashable, dict[str, set[str]]] = {}
+    for group, each in found:
+        known = values.setdefault(group, {})
+        for name, value in each.items():
+            known.setdefault(name, set()).add(value)
+    return {group: {name for name, seen in known.items() if len(seen) > 1} for group, known in values.items()}
+
+
+def _settings(recipe: Mapping, under: str = "") -> dict[str, str]:
+    """{setting of a recipe's numbers, as ``table.name``: its value}, without the pooling."""
+    out: dict[str, str] = {}
+    for name, value in recipe.items():
+        out |= _settings(value, f"{under}{name}.") if isinstance(value, Mapping) else {under + name: str(value)}
+    return {name: value for name, value in out.items() if name != "head.pooling"}
+
+
+def _facts(spec: Mapping) -> dict[str, str]:
+    """{what else may differ between runs: how it is told}. Of an encoder that is trained from scratch every seed has
+    parameters of its own, so they are compared within a seed."""
+    weights = spec["weights"][:8]
+    return {
+        "weights": f"weights {weights}",
+        f"parameters of {weights}, seed {spec['seed']}": f"parameters {spec['parameters'][:8]}",
+        "encoder version": f"encoder version {spec['encoder_version']}",
+        f"version of {spec['protocol']}": f"protocol version {spec['protocol_version']}",
+        "resampler": spec["resampler"],
+        "device": spec["device"],
+    }
 
 
 def recipe_name(record: Record) -> str:
@@ -79,12 +130,11 @@ def recipe_digest(spec: Mapping) -> str:
 
 
 def _row(record: Record) -> tuple:
-    return (recipe_name(record), *(record.spec[name] for name in (*ROW, "task", "seed")))
+    return tuple(record.spec[name] for name in (*ROW, "task", "seed"))
 
 
 def _variant(record: Record) -> tuple:
-    spec = record.spec
-    return (*(spec[name] for name in VARIANT), recipe_digest(spec), spec.get("device", ""))
+    return tuple(record.spec[name] for name in VARIANT)
 
 
 def main_metric(task: Mapping) -> str:

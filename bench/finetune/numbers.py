@@ -10,13 +10,13 @@ import numpy as np
 from bench import metrics, run, stats
 from bench.protocol import BEST_TEST as PEEKING
 from bench.protocol import FINETUNE as HONEST
-from bench.ranking import row_names
+from bench.ranking import recipe_labels
 from bench.stats import Difference
 from bench.types import Record, Score
 
 BASE = "ce"  # the method that others are compared with
 FROZEN = "linear"  # the probe shown beside
-SAME = ("task", "manifest", "encoder", "encoder_version", "clip", "dtype", "device")
+SAME = ("task", "manifest", "encoder", "encoder_version", "weights", "clip", "dtype", "device")
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Row:
-    """All runs of one recipe with one encoder on one task, scored on one test. ``gap`` is the difference of the
+    """All runs of one recipe with one encoder and pooling on one task, scored on one test. ``recipe`` is its label
+    (``bench.ranking.recipe_labels``); ``spec`` that of the first seed's honest record. ``gap`` is the difference of the
     best-test-epoch protocol to the honest one; ``cost`` sums seconds and device-hours over the seeds."""
 
     task: str
     test: str
     metric: str
     encoder: str
+    pooling: str
     recipe: str
     method: str
     honest: Column
@@ -59,23 +61,24 @@ class Row:
     compared: Comparison | None
     epochs: tuple[int, ...]
     cost: Mapping[str, float]
+    spec: Mapping
 
 
 def rows(found: Sequence[Record]) -> list[Row]:
-    """Rows of the fine-tuned among the records, in order of task, test (the headline first), encoder and score."""
-    names = row_names(found)
+    """Rows of the fine-tuned among the records, in order of task, encoder and test (the headline first)."""
+    labels = recipe_labels(found)
     groups: dict[tuple, dict[str, list[Record]]] = {}
     for record in sorted(found, key=lambda r: r.spec["seed"]):
         if record.spec["protocol"] in (HONEST, PEEKING):
-            parts = groups.setdefault((record.spec["task"], names[record.key]), {HONEST: [], PEEKING: []})
-            parts[record.spec["protocol"]].append(record)
+            run_of = *(record.spec[name] for name in ("task", "encoder", "layer", "pooling")), labels[record.key]
+            groups.setdefault(run_of, {HONEST: [], PEEKING: []})[record.spec["protocol"]].append(record)
     out = []
-    for (task, _), parts in groups.items():
+    for (task, *_), parts in groups.items():
         if not parts[HONEST]:
             continue
-        bases = [other[HONEST] for (its, _), other in groups.items() if its == task and other[HONEST]]
+        bases = [other[HONEST] for (its, *_), other in groups.items() if its == task and other[HONEST]]
         facts = parts[HONEST][0].data["task"]
-        out += [_row(test, parts, bases) for test in _tests(facts) if test in parts[HONEST][0].scores]
+        out += [_row(test, parts, bases, labels) for test in _tests(facts) if test in parts[HONEST][0].scores]
     return sorted(out, key=lambda row: (row.task, row.encoder))
 
 
@@ -84,7 +87,7 @@ def _tests(task: Mapping) -> list[str]:
     return [first, *(test for test in task["tests"] if test != first)]
 
 
-def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Record]]) -> Row:
+def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Record]], labels: Mapping[str, str]) -> Row:
     honest, peeking = parts[HONEST], parts[PEEKING]
     first = honest[0]
     base, alike = _base(honest, bases)
@@ -93,17 +96,19 @@ def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Reco
         test=test,
         metric=first.data["task"]["main_metric"],
         encoder=first.spec["encoder"],
-        recipe=first.data["recipe"]["name"],
+        pooling=first.spec["pooling"],
+        recipe=labels[first.key],
         method=first.spec["recipe"]["method"]["name"],
         honest=column(honest, test),
         peeking=column(peeking, test) if peeking else None,
         gap=compared(peeking, honest, test, HONEST, True) if peeking else None,
-        compared=compared(honest, base, test, base[0].data["recipe"]["name"], alike) if base else None,
+        compared=compared(honest, base, test, labels[base[0].key], alike) if base else None,
         epochs=tuple(record.selection["chosen"]["epoch"] for record in honest),
         cost={
             name: float(sum(record.run.get(name, np.nan) for record in honest)) for name in ("wall_s", "device_hours")
         }
         | {"memory_mb": max(_memory(record) for record in honest)},
+        spec=first.spec,
     )
 
 
@@ -177,14 +182,20 @@ def compared(ours: Sequence[Record], theirs: Sequence[Record], test: str, base: 
     return Comparison(difference, _sd(own), tuple(a.spec["seed"] for a, _ in pairs), base, alike)
 
 
-def frozen(found: Sequence[Record], row: Row) -> Score | None:
-    """The score of the frozen encoder under the linear probe with the same test, where the records hold one; of
-    several poolings the encoder's own, told first."""
-    for record in found:
-        spec = record.spec
-        if (spec["protocol"], spec["encoder"], spec["task"], spec["seed"]) == (FROZEN, row.encoder, row.task, 0):
-            return stats.mean_score([part(record, row.test)], row.metric, **arguments(record))
-    return None
+def frozen(found: Sequence[Record], row: Row) -> Record | None:
+    """The linear probe of the frozen encoder that the row started from, where the records hold one; of several, one
+    with the row's clip policy, pooling and layer if it is there."""
+    same = ("task", "encoder", "encoder_version", "weights")
+    probes = [
+        record
+        for record in found
+        if record.spec["protocol"] == FROZEN
+        and record.spec["seed"] == 0
+        and row.test in record.scores
+        and all(record.spec[name] == row.spec[name] for name in same)
+    ]
+    nearest = ("clip", "pooling", "layer")
+    return min(probes, key=lambda r: ([r.spec[name] != row.spec[name] for name in nearest], r.key), default=None)
 
 
 def unit_of(row: Row) -> str:

@@ -17,7 +17,7 @@ from bench.finetune.numbers import Column, Comparison, Row
 from bench.overview import remarks
 from bench.protocol import BEST_TEST as PEEKING
 from bench.protocol import FINETUNE as HONEST
-from bench.ranking import require_one_data
+from bench.ranking import recipe_labels, require_one_data
 from bench.tables import BLANK, DISCLAIMER, amount, markdown, missing, signed
 from bench.types import Record, Score
 
@@ -94,21 +94,26 @@ def _markdown(made: Sequence[Row], found: Sequence[Record], context: Context) ->
 def _table(rows: Sequence[Row], found: Sequence[Record]) -> str:
     first = rows[0]
     header = [
-        *("encoder", "recipe", "method", "seeds", HONEST, PEEKING, "gap", "against ce", "p"),
+        *("encoder", "pooling", "recipe", "method", "seeds", HONEST, PEEKING, "gap", "against ce", "p"),
         *("epochs chosen", "time", "device-hours", "peak memory"),
     ]
     lines = []
     for encoder in dict.fromkeys(row.encoder for row in rows):
         own = [row for row in rows if row.encoder == encoder]
-        if beside := numbers.frozen(found, own[0]):
-            unit = numbers.unit_of(own[0])
-            lines.append(
-                [encoder, "frozen", f"{numbers.FROZEN} probe", "1", amount(asdict(beside), unit), *[BLANK] * 8]
-            )
+        probes = {probe.key: probe for row in own if (probe := numbers.frozen(found, row))}
+        lines += [_frozen(probe, own[0]) for probe in probes.values()]
         lines += [_line(row) for row in sorted(own, key=lambda row: -_sortable(row))]
     score = first.honest.score
     caption = f"{metrics.get(first.metric).title}: {score.n} clips, {score.groups} patients. Interval: {score.method}."
-    return caption + "\n\n" + markdown(header, lines, right=range(3, len(header)))
+    return caption + "\n\n" + markdown(header, lines, right=range(4, len(header)))
+
+
+def _frozen(probe: Record, row: Row) -> list[str]:
+    """The line of a frozen encoder on the row's test."""
+    score = asdict(numbers.column([probe], row.test).score)
+    clip = "" if probe.spec["clip"] == row.spec["clip"] else f", clip {probe.spec['clip']}"
+    named = [row.encoder, probe.spec["pooling"], "frozen", f"{numbers.FROZEN} probe{clip}", "1"]
+    return [*named, amount(score, numbers.unit_of(row)), *[BLANK] * 8]
 
 
 def _sortable(row: Row) -> float:
@@ -121,6 +126,7 @@ def _line(row: Row) -> list[str]:
     unit, against = numbers.unit_of(row), row.compared
     return [
         row.encoder,
+        row.pooling,
         row.recipe,
         row.method,
         str(len(row.honest.seeds)),
@@ -153,27 +159,29 @@ def _spread(sd: float, unit: str) -> str:
 
 
 def _recipes(found: Sequence[Record]) -> str:
-    told = {}
+    """A line per label: what the recipe says of itself, its method, and the epochs that were asked for."""
+    labels, told = recipe_labels(found), {}
     for record in found:
         if record.spec["protocol"] == HONEST:
-            recipe = record.data["recipe"]
-            method = record.spec["recipe"]["method"]
+            recipe, numbers_of = record.data["recipe"], record.spec["recipe"]
+            method = numbers_of["method"]
             options = ", ".join(f"{name} {value}" for name, value in method["options"].items())
             text = f"{recipe['about']} " if recipe["about"] else ""
             source = f" Source: {recipe['source']}." if recipe["source"] else ""
-            told[recipe["name"]] = (
-                f"- **{recipe['name']}**: {text}{method['name']} ({options or 'no options'}).{source}"
+            told[labels[record.key]] = (
+                f"- **{labels[record.key]}**: {text}{method['name']} ({options or 'no options'}). "
+                f"Run for at most {numbers_of['epochs']} epochs.{source}"
             )
-    return "\n".join(told[name] for name in sorted(told))
+    return "\n".join(told[label] for label in sorted(told))
 
 
 def _csv(made: Sequence[Row]) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    head = ("task", "test", "metric", "encoder", "recipe", "method", "what", "against", "seeds")
+    head = ("task", "test", "metric", "encoder", "pooling", "recipe", "method", "what", "against", "seeds")
     out.writerow([*head, "value", "low", "high", "seed_sd", "p", "n", "groups", "interval"])
     for row in made:
-        named = [row.task, row.test, row.metric, row.encoder, row.recipe, row.method]
+        named = [row.task, row.test, row.metric, row.encoder, row.pooling, row.recipe, row.method]
         for what, column in ((HONEST, row.honest), (PEEKING, row.peeking)):
             if column:
                 seeds = " ".join(map(str, column.seeds))

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 
@@ -8,8 +9,10 @@ import pytest
 import bench
 from bench import records, run, stats
 from bench.errors import BadInput
-from bench.finetune import fit, report
+from bench.finetune import fit, numbers, report
 from bench.finetune.numbers import arguments, part, rows
+from bench.finetune.outcome import PROTOCOLS
+from bench.ranking import cells
 from bench.verify import verify
 from toy_finetune import recipe, tiny
 
@@ -96,6 +99,76 @@ def test_verify_holds_the_report_against_records_and_costs(folder):
     stale = report.stale(folder)
     cost.write_text(told)
     assert len(stale) == 2 and report.stale(folder) == []
+
+
+def varied(record, recipe=(), **spec):
+    """The record as another run would have left it."""
+    spec = record.spec | spec | {"recipe": record.spec["recipe"] | dict(recipe)}
+    return dataclasses.replace(record, spec=spec, key=records.key(spec))
+
+
+def told_of(found):
+    return [(row.recipe, row.pooling, row.honest.seeds) for row in rows(found) if row.test == "corrected"]
+
+
+def ce(folder):
+    found = records.load_all(folder)
+    return [record for protocol in PROTOCOLS for record in of(found, "ce", protocol)]
+
+
+def test_poolings_and_settings_of_one_recipe_have_rows_of_their_own(folder):
+    long = ce(folder)
+    short = [varied(r, {"epochs": 1}) for r in long]
+    pooled = [varied(r, {"head": r.spec["recipe"]["head"] | {"pooling": "max"}}, pooling="max") for r in long]
+    assert told_of(long) == [("ce", "mean", SEEDS)]
+    assert told_of([*long, *pooled]) == [("ce", "mean", SEEDS), ("ce", "max", SEEDS)]
+    assert told_of([*long, *short]) == [("ce [epochs 2]", "mean", SEEDS), ("ce [epochs 1]", "mean", SEEDS)]
+    apart = [r for r in long if r.spec["seed"] == 0] + [r for r in short if r.spec["seed"] == 1]
+    assert told_of(apart) == [("ce [epochs 2]", "mean", (0,)), ("ce [epochs 1]", "mean", (1,))]
+    assert all(row.gap is not None for row in rows(apart))
+    named = cells(apart).query("test == 'corrected' and protocol == 'finetune'")
+    assert sorted(named["encoder"]) == ["test.tiny · ce [epochs 1]", "test.tiny · ce [epochs 2]"]
+    assert list(named["seeds"]) == [1, 1]
+
+
+def test_seeds_of_a_network_from_scratch_are_one_row_though_each_starts_from_its_own_parameters(folder):
+    long = [varied(r, weights="none", parameters=f"{r.spec['seed']}" * 64) for r in ce(folder)]
+    short = [varied(r, {"epochs": 1}) for r in long]
+    assert told_of([*long, *short]) == [("ce [epochs 2]", "mean", SEEDS), ("ce [epochs 1]", "mean", SEEDS)]
+    assert set(cells([*long, *short])["seeds"]) == {2}
+    other = [varied(r, parameters="f" * 64) for r in long if r.spec["seed"] == 0]
+    assert sorted(seeds for *_, seeds in told_of([*long, *other])) == [(0,), (0,), (1,)]
+
+
+def test_the_same_recipe_on_another_checkpoint_is_no_base(folder):
+    found = records.load_all(folder)
+    focal = [varied(r, weights="b" * 64) for r in of(found, "focal", "finetune")]
+    assert all(row.compared is None for row in rows([*ce(folder), *focal]))
+    both = [*ce(folder), *(varied(r, weights="b" * 64) for r in ce(folder)), *focal]
+    (row,) = (row for row in rows(both) if row.test == "corrected" and row.recipe == "focal")
+    assert row.compared.base == "ce [weights bbbbbbbb]" and row.compared.alike
+
+
+def test_the_probe_beside_is_of_the_same_weights_and_if_it_is_there_the_same_pooling(folder):
+    found = records.load_all(folder)
+    row = next(row for row in rows(found) if row.recipe == "ce")
+    (probe,) = (r for r in found if r.spec["protocol"] == "linear")
+    changes = [{}, {"pooling": "max"}, {"pooling": "a"}, {"clip": "tile8"}, {"weights": "b" * 64}]
+    several = [dataclasses.replace(probe, spec=probe.spec | change, key=f"{9 - i}") for i, change in enumerate(changes)]
+    assert numbers.frozen(several, row).key == "9"
+    assert numbers.frozen(several[1:], row).key == "7" and numbers.frozen(several[3:], row).key == "6"
+    assert numbers.frozen(several[4:], row) is None
+
+
+def test_the_report_tells_epochs_and_settings_apart(folder, tmp_path):
+    long = ce(folder)
+    for record in [*long, *(varied(r, {"epochs": 1}) for r in long)]:
+        records.write(record, tmp_path)
+    text = report.write(tmp_path)[0].read_text()
+    assert "| ce [epochs 1] " in text and "| ce [epochs 2] " in text
+    assert "- **ce [epochs 1]**: ce (no options). Run for at most 1 epochs." in text
+    table = list(csv.DictReader(io.StringIO((tmp_path / "finetune" / "finetune.csv").read_text())))
+    assert {(row["recipe"], row["pooling"]) for row in table} == {("ce [epochs 1]", "mean"), ("ce [epochs 2]", "mean")}
 
 
 def test_a_folder_without_fine_tuning_has_no_report(task, tmp_path):

@@ -45,6 +45,7 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
     from bench import protocol as protocols
     from bench.encoders import load_encoder, require_device
     from bench.finetune import call, cost, report
+    from bench.finetune.data import sides
     from bench.finetune.outcome import HONEST
     from bench.finetune.recipe import changed, load_recipe
     from bench.progress import terminal
@@ -60,6 +61,11 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
     say = lambda line: print(line, file=sys.stderr)  # noqa: E731
     asked = suite.encoders_at_hand(asked, False, outcome, say, to_train=True)
     data = suite.tasks_at_hand(arguments.task, (), arguments.root, arguments.on_bad_clip, outcome, terminal, say)
+    for card, prepared in data:  # before hours are spent on the first
+        for seed in seeds:
+            sides(card, prepared, seed)
+    if not arguments.estimate:
+        suite.require_same_data(data, arguments.out)
     for choice in asked:
         encoder = load_encoder(choice.id, choice.weights, arguments.device)
         for card, prepared in data:

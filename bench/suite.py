@@ -98,9 +98,7 @@ def run_suite(
         if asked.weights is None and all(card.dims.values()):  # of some, sizes are known once they are built
             _wanted(asked, card, named, True, say)
     data = tasks_at_hand(tasks, optional, root, on_bad_clip, outcome, progress, say)
-    there = records.load_all(out) if any(records.paths(out)) else []
-    for card, prepared in data:
-        require_one_data([r for r in there if r.spec["task"] == card.id], identity.task_spec(card, prepared))
+    require_same_data(data, out)
     keep_floors(data, out, outcome, say)
     for asked in with_controls(at_hand) if controls else at_hand:
         encoder = load_encoder(asked.id, asked.weights, device, precision)
@@ -141,6 +139,13 @@ def formless(
                 out.add((each.name, card.id))
                 say(f"{task}: without {each.name}: {error}")
     return out
+
+
+def require_same_data(data: Sequence[tuple[TaskCard, Prepared]], out: Path) -> None:
+    """Raises ``BadInput`` where ``out`` holds records of a task on other data."""
+    there = records.load_all(out) if any(records.paths(out)) else []
+    for card, prepared in data:
+        require_one_data([r for r in there if r.spec["task"] == card.id], identity.task_spec(card, prepared))
 
 
 def keep_floors(

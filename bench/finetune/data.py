@@ -39,9 +39,11 @@ def sides(card: TaskCard, prepared: Prepared, seed: int) -> Sides:
     """The task's own validation rows where it has some whose patients are not trained on; otherwise one of five folds
     by patient of all training rows, drawn by the seed and stratified by class.
 
-    Raises ``BadInput`` where training or validation is left with fewer than two classes, and for a task that is not
-    multiclass or leaves one group out.
+    Raises ``BadInput`` where training or validation is left with fewer than two classes, for a task that is not
+    multiclass or leaves one group out, and for a seed that is not from 0 to 2^32 - 1.
     """
+    if not 0 <= seed < 2**32:
+        raise BadInput(f"seed {seed}", "is out of range", "take a whole number from 0 to 4294967295")
     if card.kind != "multiclass" or card.leave_one_out:
         what = "leaves one group out" if card.leave_one_out else f"is {card.kind}"
         raise BadInput(card.id, f"{what}, and fine-tuning takes multiclass tasks", "take `respbench run`")

@@ -2,7 +2,9 @@
 
 import pytest
 
-from bench import cli, records, simulate
+import bench
+from bench import cli, records, run, simulate
+from bench.manifest import prepare
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +77,16 @@ def test_wrong_words_are_refused_in_one_line(words, hint, root, capsys):
     assert cli.main(["finetune", *words, "--root", str(root)]) in (1, 2)
     error = capsys.readouterr().err.strip()
     assert hint in error and error.startswith("respbench:") and "\n" not in error
+
+
+def test_what_cannot_be_trained_or_told_together_is_refused_before_anything_is_trained(root, quick, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["finetune", "--recipe", quick, *ASKED, "--seeds", "0", "--out", str(out), "--root", str(root)]
+    assert cli.main([*command, "--task", "icbhi.cycles2", "icbhi.bits"]) == 1
+    assert "fine-tuning takes multiclass tasks" in capsys.readouterr().err and not out.exists()
+    assert cli.main([*command, "--seeds", "-1"]) == 1 and "seed -1: is out of range" in capsys.readouterr().err
+    simulate.icbhi(tmp_path / "other" / simulate.ICBHI, patients=20, clips=40, cycle_s=0.5, seed=1)
+    task = bench.load_task("icbhi.cycles2", tmp_path / "other")
+    records.write(run.control("control.chance", task.card, prepare(task)), out)
+    assert cli.main(command) == 1 and "made on different data" in capsys.readouterr().err
+    assert not (out / "training").exists() and len(records.load_all(out)) == 1

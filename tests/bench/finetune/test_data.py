@@ -52,6 +52,9 @@ def test_tasks_that_cannot_be_trained_on_are_refused(prepared, task):
     for changes in ({"kind": "multilabel"}, {"leave_one_out": True}):
         with pytest.raises(BadInput, match="fine-tuning takes multiclass"):
             sides(dataclasses.replace(task.card, **changes), prepared, 0)
+    for seed in (-1, 2**32):
+        with pytest.raises(BadInput, match=f"seed {seed}: is out of range"):
+            sides(task.card, prepared, seed)
     rows = prepared.rows.copy()
     one = rows[rows["split"] == "train"]["group"].iloc[0]
     rows["label"] = (rows["group"] == one).astype(int)

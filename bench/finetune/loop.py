@@ -33,7 +33,7 @@ from bench.progress import Tick
 
 
 class TrainingDiverged(RespBenchError):
-    """A loss or gradient that is not finite; the text names the file that holds the batch."""
+    """A loss or gradient that is not finite, the text names the file that holds the batch; or such a prediction."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,7 @@ class Training:
         loss = self._train(epoch, tick)
         trained = time.monotonic()
         with self.averager.lent():
-            told = [from_logits(self.model.scores(self.method, self.material.waves, rows))
-                    for rows in (self.sides.validation, self.sides.test)]  # fmt: skip
+            told = [self._predicted(rows) for rows in (self.sides.validation, self.sides.test)]
             self.folder.save_scores(epoch, *told)
             score = self.value(told[0])
             score = None if math.isnan(score) else round(score, records.DECIMALS)
@@ -115,6 +114,17 @@ class Training:
             if self.best() == epoch:
                 self.folder.save(CHOSEN, {"model": self.model.state_dict(), "method": self.method.state_dict()})
         self.folder.save(STATE, self.state())
+
+    def _predicted(self, rows: np.ndarray) -> np.ndarray:
+        """Log probabilities (N, K) of clips."""
+        logits = self.model.scores(self.method, self.material.waves, rows)
+        if len(lost := rows[~np.isfinite(logits).all(axis=1)]):  # whose highest class would be the first one
+            raise TrainingDiverged(
+                f"{self.recipe.name}: the predictions of {len(lost)} clips after epoch {len(self.history) + 1} are not "
+                f"finite, those of {self.material.clip_id[lost[0]]} first; lower the learning rate, or take another "
+                "--precision"
+            )
+        return from_logits(logits)
 
     def _train(self, epoch: int, tick: Tick) -> float:
         """Mean loss of one epoch of steps."""

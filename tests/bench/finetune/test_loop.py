@@ -64,6 +64,19 @@ def test_a_diverged_batch_outlives_a_run_without_a_folder(task, monkeypatch):
     assert torch.load(path, weights_only=True)["micro_batch"] == 3
 
 
+class Overflowing(CrossEntropy):
+    """Finite in training, not at prediction."""
+
+    def scores(self, model, features):
+        return super().scores(model, features) / torch.where(torch.arange(len(features)) == 0, 0.0, 1.0)[:, None]
+
+
+def test_predictions_that_are_not_finite_stop_the_run_and_are_no_class(task, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "ce", Overflowing)
+    with pytest.raises(TrainingDiverged, match=r"predictions of \d+ clips after epoch 1 are not finite, those of \d+_"):
+        fit(tiny(), task, recipe(), 0, out=tmp_path)
+
+
 def test_patience_ends_a_run_and_ties_go_to_the_earlier(task, tmp_path):
     training = started(task, tmp_path, patience=2, epochs=9)
     training.history = [Epoch(0.0, score, 0.0, 0.0) for score in (None, 0.5, 0.7, 0.7)]

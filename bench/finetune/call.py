@@ -26,7 +26,7 @@ from bench.finetune.loop import Training, TrainingDiverged
 from bench.finetune.methods import defaults, method
 from bench.finetune.methods._base import Method
 from bench.finetune.model import FineTuned, require_tap
-from bench.finetune.parts import freeze
+from bench.finetune.parts import freeze, require_measured
 from bench.finetune.quality import Loudness, sound
 from bench.finetune.recipe import Recipe, load_recipe
 from bench.finetune.waves import Waves
@@ -136,6 +136,7 @@ def build(
 
     encoder = copy.deepcopy(encoder)
     if encoder.card.from_scratch:
+        require_measured(encoder, recipe.encoder, encoder.card.id)
         encoder.reset(seed)
     device = next((t.device for t in [*encoder.parameters(), *encoder.buffers()]), torch.device("cpu"))
     part = sides(card, prepared, seed)

@@ -21,6 +21,21 @@ def blocks(encoder: nn.Module) -> list[nn.Module]:
     return encoder.blocks() if hasattr(encoder, "blocks") else longest(encoder)
 
 
+def require_measured(encoder: nn.Module, parts: Parts, where: str) -> None:
+    """Raises ``BadInput`` where BatchNorm of a network without pretraining would keep statistics that nothing has
+    measured."""
+    if parts.norm == "frozen" and any(True for _ in _norms(encoder)):
+        problem = (
+            "is trained from scratch, and the recipe keeps the statistics of its BatchNorm, which measured nothing"
+        )
+        remedy = 'say norm = "train" below [encoder], as sprsound-scratch does, or take that recipe'
+        raise BadInput(where, problem, remedy)
+
+
+def _norms(encoder: nn.Module) -> Iterator[nn.Module]:
+    return (module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+
+
 def freeze(encoder: nn.Module, parts: Parts, lora: Lora, where: str) -> None:
     """Leaves gradients to what is trained, adding low-rank adapters if those are. Raises ``BadInput`` where there are
     fewer blocks than asked for, no linear layer to adapt, or no ``peft``."""
@@ -62,9 +77,8 @@ def train_mode(encoder: nn.Module, heads: Sequence[nn.Module], parts: Parts) -> 
         for block in blocks(encoder)[-parts.last :]:
             block.train()
     if parts.norm == "frozen":
-        for module in encoder.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        for module in _norms(encoder):
+            module.eval()
     for head in heads:
         head.train()
 

@@ -56,6 +56,7 @@ def test_a_network_without_pretraining_is_trained_and_nothing_else_scores_it(roo
 @pytest.mark.parametrize(
     "words, hint",
     [
+        (["--recipe", "ce", "--encoder", "scratch.cnn6", "--task", "icbhi.cycles2", "--estimate"], "sprsound-scratch"),
         (["--recipe", "cee", *ASKED, "--estimate"], "'ce'"),
         (["--recipe", "ce", *ASKED], "--out"),
         (["--recipe", "ce", "--encoder", "ast.bas", "--task", "icbhi.cycles2", "--estimate"], "ast.base"),

@@ -132,8 +132,8 @@ def _line(row: Row) -> list[str]:
         str(len(row.honest.seeds)),
         _told(row.honest, unit),
         _told(row.peeking, unit) if row.peeking else BLANK,
-        _change(row.gap, unit),
-        _change(against, unit),
+        _change(row.gap, row, unit),
+        _change(against, row, unit),
         f"{against.difference.p:.3f}" if against and not missing(against.difference.p) else BLANK,
         ", ".join(map(str, row.epochs)),
         BLANK if missing(row.cost["wall_s"]) else f"{row.cost['wall_s'] / 60:.1f} min",
@@ -146,11 +146,14 @@ def _told(column: Column, unit: str) -> str:
     return amount(asdict(column.score), unit) + _spread(column.seed_sd, unit)
 
 
-def _change(comparison: Comparison | None, unit: str) -> str:
+def _change(comparison: Comparison | None, row: Row, unit: str) -> str:
+    """A change, and its seeds where they are not all of the row's."""
     if comparison is None:
         return BLANK
     change = comparison.difference
     mark = "" if comparison.alike else " †"
+    if comparison.seeds != row.honest.seeds:
+        mark += f" (seeds {', '.join(map(str, comparison.seeds))})"
     return signed(change.value, change.low, change.high, unit) + _spread(comparison.seed_sd, unit) + mark
 
 

@@ -171,6 +171,14 @@ def test_the_report_tells_epochs_and_settings_apart(folder, tmp_path):
     assert {(row["recipe"], row["pooling"]) for row in table} == {("ce [epochs 1]", "mean"), ("ce [epochs 2]", "mean")}
 
 
+def test_a_comparison_over_some_of_the_seeds_says_over_which(folder, tmp_path):
+    found = records.load_all(folder)
+    for record in [*of(found, "focal", "finetune"), *(r for r in ce(folder) if r.spec["seed"] == 1)]:
+        records.write(record, tmp_path)
+    lines = [line for line in report.write(tmp_path)[0].read_text().splitlines() if "| focal " in line]
+    assert lines and all("(seeds 1) |" in line for line in lines)
+
+
 def test_a_folder_without_fine_tuning_has_no_report(task, tmp_path):
     records.write(run.evaluate(tiny(), task)[0], tmp_path)
     with pytest.raises(BadInput, match="no fine-tuned record"):

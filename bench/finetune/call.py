@@ -88,7 +88,7 @@ def fit_prepared(
     found = [_stored(out, identity) for identity in built.specs]
     folder = Path(out) / FOLDER / records.key(built.specs[0]) if out else None
     if all(found):
-        kept = _kept(built, folder)
+        kept = _kept(built, folder, card)
         if kept is not None or not (keep and folder):
             return Fit(tuple(found), kept)
     with _workplace(folder) as path:
@@ -100,7 +100,7 @@ def fit_prepared(
         stamp = _stamp(training)
         told = partial(outcome.record, training=training, encoder=encoder.card, card=card, prepared=prepared)
         made = tuple(told(identity, stamp=stamp) for identity in built.specs)
-        trained = _trained(training)
+        trained = _trained(training, card)
         if out is not None:
             for record in made:
                 records.write(record, Path(out))
@@ -226,24 +226,25 @@ def _stored(out: Path | None, identity: dict) -> Record | None:
         return None  # whatever is wrong with it, it is not done
 
 
-def _kept(built: Built, folder: Path | None) -> Encoder | None:
+def _kept(built: Built, folder: Path | None, card: TaskCard) -> Encoder | None:
     """The trained encoder of a run whose chosen weights were kept; None where the run in the folder did not end, whose
     weights are those of the best epoch so far."""
     if folder is None or not (folder / CHOSEN).exists():
         return None
     training = built.training(Folder(folder, folder.name))
-    return _trained(training) if training.resume() else None
+    return _trained(training, card) if training.resume() else None
 
 
-def _trained(training: Training) -> Encoder:
-    """The encoder at the chosen epoch, in prediction mode; its weights digest is that of its parameters, and one that
-    was trained from scratch has been trained now."""
+def _trained(training: Training, card: TaskCard) -> Encoder:
+    """The encoder at the chosen epoch, in prediction mode; its weights digest is that of its parameters, it was trained
+    on the task's corpora too, and from scratch no more."""
     from model_zoo._checkpoint import parameter_digest
 
     training.take_chosen()
     encoder = training.model.encoder.eval()
     encoder.weights_digest = parameter_digest(encoder)
-    encoder.card = replace(encoder.card, from_scratch=False)
+    seen = tuple(dict.fromkeys([*encoder.card.trained_on, *card.corpora]))
+    encoder.card = replace(encoder.card, from_scratch=False, trained_on=seen)
     return encoder
 
 

@@ -198,6 +198,7 @@ def test_a_trained_encoder_is_an_encoder(whole, task):
     encoder = whole[0].encoder
     assert not any(module.training for module in encoder.modules()) and encoder.taps == {}
     before, after = (bench.evaluate(e, task)[0] for e in (tiny(), encoder))
+    assert before.data["marks"] == [] and after.data["marks"] == ["icbhi seen in pretraining"]
     assert before.key != after.key and encoder.weights_digest == after.spec["weights"] != tiny().weights_digest
 
 

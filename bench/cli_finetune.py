@@ -46,6 +46,7 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
     from bench.encoders import load_encoder, require_device
     from bench.finetune import call, cost, report
     from bench.finetune.data import sides
+    from bench.finetune.model import require_served
     from bench.finetune.outcome import HONEST
     from bench.finetune.recipe import changed, load_recipe
     from bench.progress import terminal
@@ -61,9 +62,13 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
     say = lambda line: print(line, file=sys.stderr)  # noqa: E731
     asked = suite.encoders_at_hand(asked, False, outcome, say, to_train=True)
     data = suite.tasks_at_hand(arguments.task, (), arguments.root, arguments.on_bad_clip, outcome, terminal, say)
-    for card, prepared in data:  # before hours are spent on the first
+    for card, prepared in data:  # whatever must be refused is, before hours are spent on the first
         for seed in seeds:
             sides(card, prepared, seed)
+    for choice in asked:  # one at a time, as training holds them
+        encoder = load_encoder(choice.id, choice.weights)
+        for recipe in recipes:
+            require_served(encoder, pooled(recipe, choice))
     if not arguments.estimate:
         suite.require_same_data(data, arguments.out)
     for choice in asked:

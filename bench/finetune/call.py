@@ -25,8 +25,8 @@ from bench.finetune.data import Material, Sides, sides
 from bench.finetune.loop import Training, TrainingDiverged
 from bench.finetune.methods import defaults, method
 from bench.finetune.methods._base import Method
-from bench.finetune.model import FineTuned, require_tap
-from bench.finetune.parts import freeze, require_measured
+from bench.finetune.model import FineTuned, require_served
+from bench.finetune.parts import freeze
 from bench.finetune.quality import Loudness, sound
 from bench.finetune.recipe import Recipe, load_recipe
 from bench.finetune.waves import Waves
@@ -135,8 +135,8 @@ def build(
     from model_zoo._checkpoint import parameter_digest
 
     encoder = copy.deepcopy(encoder)
+    require_served(encoder, recipe)
     if encoder.card.from_scratch:
-        require_measured(encoder, recipe.encoder, encoder.card.id)
         encoder.reset(seed)
     device = next((t.device for t in [*encoder.parameters(), *encoder.buffers()]), torch.device("cpu"))
     part = sides(card, prepared, seed)
@@ -156,8 +156,6 @@ def build(
         made = method(
             recipe.method.name, material.facts(len(card.classes), model.readout.width), **recipe.method.options
         ).to(device)
-    if "patches" in made.needs:
-        require_tap(encoder, "patches", f"the method {made.name} mixes patches")
     if "quality" in made.needs:
         native = waves if clip == "native" else Waves(prepared, rate, "native", progress)
         material = replace(material, quality=qualities(native, rate, part.fit, card.id.partition(".")[0]))

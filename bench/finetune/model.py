@@ -14,7 +14,9 @@ from bench.errors import BadInput
 from bench.finetune.augment import augmented_waves, masked
 from bench.finetune.chance import torch_generator
 from bench.finetune.heads import classifier, readout
+from bench.finetune.methods import METHODS
 from bench.finetune.methods._base import Batch, Method
+from bench.finetune.parts import require_measured
 from bench.finetune.recipe import Recipe
 from bench.finetune.waves import Waves
 from bench.types import PRECISIONS, Encoder
@@ -25,7 +27,6 @@ class FineTuned(nn.Module):
 
     The encoder runs in the recipe's precision, head and loss in float32. ``place`` (epoch, micro-batch) is set by the
     loop: with the seed and the view it decides every augmentation, so a view asked for twice is the same view.
-    Raises ``BadInput`` where the encoder does not offer what the recipe's augmentation is applied to.
     """
 
     def __init__(self, encoder: Encoder, classes: int, recipe: Recipe, seed: int):
@@ -34,8 +35,6 @@ class FineTuned(nn.Module):
         self.readout = readout(recipe.head, encoder.card)
         self.classifier = classifier(recipe.head, self.readout.width, classes)
         self.recipe, self.seed, self.place = recipe, seed, (0, 0)
-        if recipe.spectrogram.used:
-            require_tap(encoder, "spectrogram", "the recipe masks the spectrogram")
 
     @property
     def heads(self) -> list[nn.Module]:
@@ -78,6 +77,17 @@ class FineTuned(nn.Module):
                 out = np.empty((len(rows), found.shape[1]))
             out[batch] = found
         return np.empty((0, 0)) if out is None else out
+
+
+def require_served(encoder: Encoder, recipe: Recipe) -> None:
+    """Raises ``BadInput`` where the encoder has no tap for what the recipe augments or its method mixes, or has no
+    pretraining and the recipe keeps its BatchNorm unmeasured."""
+    if encoder.card.from_scratch:
+        require_measured(encoder, recipe.encoder, encoder.card.id)
+    if recipe.spectrogram.used:
+        require_tap(encoder, "spectrogram", "the recipe masks the spectrogram")
+    if "patches" in METHODS[recipe.method.name].needs:
+        require_tap(encoder, "patches", f"the method {recipe.method.name} mixes patches")
 
 
 def require_tap(encoder: Encoder, name: str, why: str) -> None:

@@ -85,6 +85,8 @@ def test_what_cannot_be_trained_or_told_together_is_refused_before_anything_is_t
     command = ["finetune", "--recipe", quick, *ASKED, "--seeds", "0", "--out", str(out), "--root", str(root)]
     assert cli.main([*command, "--task", "icbhi.cycles2", "icbhi.bits"]) == 1
     assert "fine-tuning takes multiclass tasks" in capsys.readouterr().err and not out.exists()
+    assert cli.main([*command, "--encoder", "random.efficientat.mn04", "scratch.inception"]) == 1
+    assert "BatchNorm" in capsys.readouterr().err and not out.exists()
     assert cli.main([*command, "--seeds", "-1"]) == 1 and "seed -1: is out of range" in capsys.readouterr().err
     simulate.icbhi(tmp_path / "other" / simulate.ICBHI, patients=20, clips=40, cycle_s=0.5, seed=1)
     task = bench.load_task("icbhi.cycles2", tmp_path / "other")

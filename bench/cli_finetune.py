@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +46,7 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
     from bench.encoders import load_encoder, require_device
     from bench.finetune import call, cost, report
     from bench.finetune.data import sides
+    from bench.finetune.loop import TrainingDiverged
     from bench.finetune.model import require_served
     from bench.finetune.outcome import HONEST
     from bench.finetune.recipe import changed, load_recipe
@@ -71,36 +72,39 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
             require_served(encoder, pooled(recipe, choice))
     if not arguments.estimate:
         suite.require_same_data(data, arguments.out)
-    for choice in asked:
-        encoder = load_encoder(choice.id, choice.weights, arguments.device)
-        for card, prepared in data:
-            for recipe in recipes:
-                named = pooled(recipe, choice)
-                title = f"{card.id}  {choice.id}  {recipe.name}"
-                if arguments.estimate:
-                    found = cost.estimate_prepared(encoder, card, prepared, named, seeds[0], terminal)
-                    print(f"{title}\n{found.text(len(seeds))}")
-                    continue
-                for seed in seeds:
-                    done = call.fit_prepared(
-                        encoder,
-                        card,
-                        prepared,
-                        named,
-                        seed,
-                        out=arguments.out,
-                        keep=arguments.keep_weights,
-                        progress=terminal,
-                    )
-                    say(f"{title}  seed {seed}: {report.in_words(done.records)}")
+
+    def runs() -> Iterator[tuple]:
+        """(title, encoder, card, clips, recipe) of what is asked for, one encoder held at a time."""
+        for choice in asked:
+            encoder = load_encoder(choice.id, choice.weights, arguments.device)
+            for card, prepared in data:
+                for recipe in recipes:
+                    yield f"{card.id}  {choice.id}  {recipe.name}", encoder, card, prepared, pooled(recipe, choice)
+
     if arguments.estimate:
+        for title, *what in runs():
+            print(f"{title}\n{cost.estimate_prepared(*what, seeds[0], terminal).text(len(seeds))}")
         return 0
-    suite.keep_floors(data, arguments.out, outcome, say)
-    board.update_context(arguments.out, suite.command_line())
-    written = report.write(arguments.out)
-    print(written[0].read_text())
-    print("\n".join(map(str, written)))
-    return 0
+    made, diverged = 0, 0
+    for title, *what in runs():
+        for seed in seeds:
+            options = {"out": arguments.out, "keep": arguments.keep_weights, "progress": terminal}
+            try:
+                told = report.in_words(call.fit_prepared(*what, seed, **options).records)
+                made += 1
+            except TrainingDiverged as error:  # the other runs are worth no less
+                told = str(error)
+                diverged += 1
+            say(f"{title}  seed {seed}: {told}")
+    if made:
+        suite.keep_floors(data, arguments.out, outcome, say)
+        board.update_context(arguments.out, suite.command_line())
+        written = report.write(arguments.out)
+        print(written[0].read_text())
+        print("\n".join(map(str, written)))
+    if diverged:
+        say(f"respbench: {diverged} of {made + diverged} runs diverged, see above; the report is without them")
+    return 1 if diverged else 0
 
 
 def pooled(recipe: Recipe, choice: EncoderChoice) -> Recipe:

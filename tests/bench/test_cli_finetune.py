@@ -4,6 +4,8 @@ import pytest
 
 import bench
 from bench import cli, records, run, simulate
+from bench.finetune import call
+from bench.finetune.loop import TrainingDiverged
 from bench.manifest import prepare
 
 
@@ -93,3 +95,21 @@ def test_what_cannot_be_trained_or_told_together_is_refused_before_anything_is_t
     records.write(run.control("control.chance", task.card, prepare(task)), out)
     assert cli.main(command) == 1 and "made on different data" in capsys.readouterr().err
     assert not (out / "training").exists() and len(records.load_all(out)) == 1
+
+
+def test_a_run_that_diverges_leaves_the_others_and_their_report(root, quick, tmp_path, capsys, monkeypatch):
+    command = ["finetune", "--recipe", quick, *ASKED, "--out", str(tmp_path / "out"), "--root", str(root)]
+    fit = call.fit_prepared
+
+    def diverging(*what, **options):
+        if what[-1] == 0:
+            raise TrainingDiverged("quick: the loss is nan in epoch 1")
+        return fit(*what, **options)
+
+    monkeypatch.setattr(call, "fit_prepared", diverging)
+    assert cli.main([*command, "--seeds", "0"]) == 1
+    assert "seed 0: quick: the loss is nan" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert cli.main([*command, "--seeds", "0", "1"]) == 1
+    said = capsys.readouterr()
+    assert "1 of 2 runs diverged" in said.err and "seed 1: finetune icbhi.Score" in said.err
+    assert "finetune.md" in said.out and cli.main(["verify", str(tmp_path / "out")]) == 0

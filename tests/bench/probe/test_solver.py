@@ -181,3 +181,19 @@ def test_features_that_are_not_finite_are_refused():
         standardise(x)
     with pytest.raises(BadInput, match="matrix"):
         standardise(x[0])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_candidates_are_within_their_tolerance_where_separable_rows_are_hardly_penalised(seed):
+    rng = np.random.default_rng(seed)
+    n, d, k = 160, 400, 6
+    y = rng.choice(k, n, p=2.0 ** -np.arange(1, k + 1) / (1 - 2.0**-k))
+    y[:k] = range(k)
+    latent = rng.normal(size=(n, d)) * np.arange(1, d + 1) ** -0.5
+    latent += 0.5 * rng.normal(size=(k, d))[y] * (rng.random(d) < 0.1)
+    design = Design.of(standardise((latent @ rng.normal(size=(d, d))).astype(np.float32))[0])
+    target = np.stack([one_hot(y)] * 2)
+    weights = np.stack([sample_weights(y, name) for name in (None, "balanced")])
+    path = 10 ** np.arange(-6, 5.5, 0.5)
+    found, tight = (fit_path(design, target, weights, list(path), gap).objective for gap in (1e-6, 1e-11))
+    assert ((found - tight) / tight).max() <= 1e-6

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bench import metrics, run, stats
 from bench.errors import BadInput
+from bench.records import score_json
 from bench.types import Record
 
 ROW = ["encoder", "pooling", "layer", "protocol"]
@@ -146,8 +147,8 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
     """One row per (encoder, pooling, layer, protocol, task, test) that has it: of each task the metric ``chosen``, as a
     fraction.
 
-    Over several seeds ``value`` is their mean and ``seed_sd`` their standard deviation (population), while ``low``
-    and ``high`` are the group interval of the lowest seed: the two are never merged.
+    Over several seeds ``value`` is their mean, ``low`` and ``high`` the interval of that mean by bootstrap of groups
+    and ``seed_sd`` the seeds' standard deviation (population): the two are never merged.
     """
     if not records:
         raise BadInput("leaderboard", "there are no records", "make some with bench.evaluate or `respbench run`")
@@ -179,12 +180,15 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows).astype({"value": float, "low": float, "high": float})
-    merged = []
+    merged, by_key = [], {record.key: record for record in records}
     for _, part in table.groupby([*ROW, "task", "test"], sort=False, dropna=False):
         part = part.sort_values("seed")
-        first = part.iloc[0].to_dict()
-        first |= {"value": part["value"].mean(), "seeds": len(part)}
-        first["seed_sd"] = part["value"].std(ddof=0) if len(part) > 1 else np.nan
+        first = part.iloc[0].to_dict() | {"seeds": len(part), "seed_sd": np.nan}
+        if len(part) > 1:
+            found = [by_key[key] for key in part["key"]]
+            score = score_json(run.mean_over_seeds(found, first["test"], first["metric"]))
+            first |= {"value": part["value"].mean(), "seed_sd": part["value"].std(ddof=0)}
+            first |= {name: np.nan if score[name] is None else score[name] for name in ("low", "high")}
         merged.append(first)
     return pd.DataFrame(merged).drop(columns="seed")
 

@@ -27,7 +27,7 @@ from bench.inputs import choice, features, sources
 from bench.manifest import TRAIN, Prepared, prepare
 from bench.metrics import MATCHED, Roles
 from bench.progress import Progress, Tick, silent
-from bench.types import Encoder, EncoderCard, Protocol, Record, Task, TaskCard
+from bench.types import Encoder, EncoderCard, Protocol, Record, Score, Task, TaskCard
 
 if TYPE_CHECKING:
     from bench.probe._design import Designs
@@ -316,6 +316,22 @@ def metric_arguments(task: Mapping) -> dict:
         "roles": Roles(task["normal"], tuple(task["adventitious"])),
         "kind": task.get("kind", "multiclass"),
     }
+
+
+def seeds_arguments(record: Record) -> dict:
+    """The arguments of the functions of ``bench.stats`` that compare runs or average them over seeds."""
+    told = metric_arguments(record.data["task"])
+    return {name: told[name] for name in ("classes", "roles", "kind")} | {"unit": record.data["task"]["group"]}
+
+
+def tested(record: Record, test: str) -> pd.DataFrame:
+    """The predictions of one test."""
+    return record.predictions[record.predictions["split"].isin(record.data["task"]["tests"][test])]
+
+
+def mean_over_seeds(found: Sequence[Record], test: str, metric: str) -> Score:
+    """A metric's mean over the records of several seeds, with the interval of that mean by bootstrap of groups."""
+    return stats.mean_score([tested(record, test) for record in found], metric, **seeds_arguments(found[0]))
 
 
 def encoder_facts(encoder: EncoderCard, task: TaskCard) -> dict:

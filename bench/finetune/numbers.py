@@ -141,22 +141,10 @@ def _rest(spec: Mapping) -> dict:
     return {name: value for name, value in spec["recipe"].items() if name != "method"}
 
 
-def arguments(record: Record) -> dict:
-    """What functions of ``bench.stats`` must know of a record's task."""
-    told = run.metric_arguments(record.data["task"])
-    return {name: told[name] for name in ("classes", "roles", "kind")} | {"unit": record.data["task"]["group"]}
-
-
-def part(record: Record, test: str) -> object:
-    """The predictions of one test."""
-    return record.predictions[record.predictions["split"].isin(record.data["task"]["tests"][test])]
-
-
 def column(found: Sequence[Record], test: str) -> Column:
     """The main metric on a test over the records of several seeds."""
     metric = found[0].data["task"]["main_metric"]
-    tables = [part(record, test) for record in found]
-    score = stats.mean_score(tables, metric, **arguments(found[0]))
+    score = run.mean_over_seeds(found, test, metric)
     values = tuple(_value(record, test) for record in found)
     return Column(score, _sd(values), tuple(record.spec["seed"] for record in found), values)
 
@@ -176,8 +164,8 @@ def compared(ours: Sequence[Record], theirs: Sequence[Record], test: str, base: 
     if not pairs:
         return None
     metric = ours[0].data["task"]["main_metric"]
-    sides = [[part(record, test) for record in side] for side in zip(*pairs)]
-    difference = stats.mean_difference(*sides, metric, **arguments(ours[0]))
+    sides = [[run.tested(record, test) for record in side] for side in zip(*pairs)]
+    difference = stats.mean_difference(*sides, metric, **run.seeds_arguments(ours[0]))
     own = [_value(a, test) - _value(b, test) for a, b in pairs]
     return Comparison(difference, _sd(own), tuple(a.spec["seed"] for a, _ in pairs), base, alike)
 

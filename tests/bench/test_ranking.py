@@ -81,6 +81,11 @@ def test_seed_spread_and_patient_interval_stay_apart(made):
     assert both["value"] == pytest.approx(score["value"] - 0.01)
     assert both["seed_sd"] == pytest.approx(0.01)
     assert (both["low"], both["high"], both["seeds"]) == (score["low"], score["high"], 2)
+    turned = shifted.predictions.assign(y_pred=shifted.predictions["y_true"])
+    both = cells([record, dataclasses.replace(shifted, predictions=turned)]).set_index("test").loc["corrected"]
+    whole = run.mean_over_seeds([record], "corrected", record.data["task"]["main_metric"])
+    perfect = run.mean_over_seeds([dataclasses.replace(shifted, predictions=turned)], "corrected", "icbhi.Score")
+    assert perfect.value == perfect.low == 1 and both["low"] == pytest.approx((1 + whole.low) / 2, abs=1e-6)
 
 
 def test_the_difference_to_the_twin_is_paired_with_the_same_settings_only(made):

@@ -10,7 +10,7 @@ import bench
 from bench import records, run, stats
 from bench.errors import BadInput
 from bench.finetune import fit, numbers, report
-from bench.finetune.numbers import arguments, part, rows
+from bench.finetune.numbers import rows
 from bench.finetune.outcome import PROTOCOLS
 from bench.ranking import cells
 from bench.verify import verify
@@ -50,7 +50,7 @@ def test_a_row_is_the_mean_over_seeds_with_two_separate_uncertainties(folder, ma
     honest = made["focal", "corrected"].honest
     assert honest.seeds == SEEDS and honest.score.value == pytest.approx(np.mean(values), abs=1e-6)
     assert honest.seed_sd == pytest.approx(np.std(values, ddof=1), abs=1e-6)
-    one = stats.mean_score([part(ours[0], "corrected")], "icbhi.Score", **arguments(ours[0]))
+    one = stats.mean_score([run.tested(ours[0], "corrected")], "icbhi.Score", **run.seeds_arguments(ours[0]))
     assert records.score_json(one) == ours[0].scores["corrected"]["icbhi.Score"]
 
 
@@ -59,7 +59,9 @@ def test_the_comparison_is_paired_by_seed_and_says_when_more_differs(folder, mad
     ours, base = (of(found, name, "finetune") for name in ("focal", "ce"))
     told = made["focal", "corrected"].compared
     gaps = [
-        stats.paired_difference(part(a, "corrected"), part(b, "corrected"), "icbhi.Score", **arguments(a)).value
+        stats.paired_difference(
+            run.tested(a, "corrected"), run.tested(b, "corrected"), "icbhi.Score", **run.seeds_arguments(a)
+        ).value
         for a, b in zip(ours, base, strict=True)
     ]
     assert told.difference.value == pytest.approx(np.mean(gaps)) and told.seed_sd == pytest.approx(np.std(gaps, ddof=1))

@@ -13,7 +13,7 @@ from finetune_claims_quality import CLEAN, EQUAL
 from scipy.stats import t
 
 from bench import stats
-from bench.finetune.numbers import arguments, part
+from bench.run import seeds_arguments, tested
 from bench.tables import BLANK
 from bench.types import Record
 
@@ -77,7 +77,7 @@ def value(run: Run, measure: str) -> float:
     if measure == GAP:
         return value(run, "UAR in-domain") - value(run, "UAR out of domain")
     test, metric, _ = MEASURES[run.corpus][measure]
-    return stats.mean_score([_predictions(run, test)], metric, resamples=1, **arguments(_record(run, test))).value
+    return stats.mean_score([_predictions(run, test)], metric, resamples=1, **seeds_arguments(_record(run, test))).value
 
 
 def _record(run: Run, test: str) -> Record:
@@ -85,13 +85,13 @@ def _record(run: Run, test: str) -> Record:
 
 
 def _predictions(run: Run, test: str) -> pd.DataFrame:
-    return part(_record(run, test), "test" if test == PROBE else test)
+    return tested(_record(run, test), "test" if test == PROBE else test)
 
 
 def _patients(ours: Sequence[Run], theirs: Sequence[Run], test: str, metric: str) -> stats.Difference:
     """The difference of means over seeds, with its interval of patients."""
     sides = ([_predictions(run, test) for run in side] for side in (ours, theirs))
-    return stats.mean_difference(*sides, metric, **arguments(_record(ours[0], test)))
+    return stats.mean_difference(*sides, metric, **seeds_arguments(_record(ours[0], test)))
 
 
 def comparisons(runs: Sequence[Run], claimed: bool = True) -> pd.DataFrame:

@@ -105,10 +105,6 @@ def _marks(record: Record) -> str:
     return "; ".join(record.data["marks"])
 
 
-def _part(record: Record, test: str) -> pd.DataFrame:
-    return record.predictions[record.predictions["split"].isin(record.data["task"]["tests"][test])]
-
-
 def _arguments(record: Record) -> dict[str, Any]:
     arguments = run.metric_arguments(record.data["task"])
     del arguments["metrics"]
@@ -122,7 +118,7 @@ def _own(plan: Transfer, record: Record, each: Shown) -> Iterator[dict]:
         yield _number(what, test, record.scores[test].get(each.key), record)
     if not {plan.own, plan.test} <= set(record.scores):
         return
-    own, target = (_part(record, test) for test in (plan.own, plan.test))
+    own, target = (run.tested(record, test) for test in (plan.own, plan.test))
     better, worse = (target, own) if each.lower else (own, target)  # positive: worse out of domain
     yield _number(DROP, plan.test, unpaired_difference(better, worse, each.metric, **_arguments(record)), record)
     for what, test, part in ((IN, plan.own, own), (OUT, plan.test, target)):
@@ -163,7 +159,7 @@ def _target(plan: Transfer, record: Record, probe: Record | None, each: Shown) -
     if probe is None or plan.probed not in probe.scores or plan.test not in record.scores:
         return
     yield _number(PROBE, plan.test, probe.scores[plan.probed].get(each.key), probe)
-    ours, theirs = _part(probe, plan.probed), _part(record, plan.test)
+    ours, theirs = run.tested(probe, plan.probed), run.tested(record, plan.test)
     for number in _matched(PROBE, plan.probed, ours, probe, each):
         yield number | {"test": plan.test}
     better, worse = (theirs, ours) if each.lower else (ours, theirs)

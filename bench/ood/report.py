@@ -14,6 +14,7 @@ from bench.ood.numbers import IN, OUT, Shown, shown, table
 from bench.ranking import require_one_data
 from bench.records import load_all
 from bench.registry import task_card
+from bench.run import tested
 from bench.stats import FEW_GROUPS
 from bench.tables import DISCLAIMER
 from bench.types import Record
@@ -139,7 +140,7 @@ def _sizes(plan: Transfer, first: Record) -> str:
     clips, groups = (sum(split[what] for split in train) for what in ("clips", "patients"))
     lines = [f"{clips} training clips of {groups} {noun}s"]
     for what, test in ((IN, plan.own), (OUT, plan.test)):
-        part = first.predictions[first.predictions["split"].isin(data["task"]["tests"][test])]
+        part = tested(first, test)
         n = part["group"].nunique()
         shared = data["groups_in_train"].get(test, 0)
         told = f"{what} test `{test}`: {len(part)} clips of {n} {noun}s"

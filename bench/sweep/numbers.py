@@ -133,7 +133,7 @@ def pooling_differences(found: Sequence[Record]) -> pd.DataFrame:
 def _difference(ours: Record, theirs: Record) -> dict:
     task = ours.data["task"]
     test = run.headline(task)
-    tables = [r.predictions[r.predictions["split"].isin(task["tests"][test])] for r in (ours, theirs)]
+    tables = [run.tested(record, test) for record in (ours, theirs)]
     arguments = {name: value for name, value in run.metric_arguments(task).items() if name != "metrics"}
     made = stats.paired_difference(*tables, task["main_metric"], **arguments)
     numbers = {name: round(getattr(made, name), 6) for name in ("value", "low", "high", "p")}

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from bench.errors import BadInput
+from bench.finetune.lora import adapt
 from bench.finetune.recipe import Lora, Optimiser, Parts, Recipe
 
 
@@ -38,7 +39,7 @@ def _norms(encoder: nn.Module) -> Iterator[nn.Module]:
 
 def freeze(encoder: nn.Module, parts: Parts, lora: Lora, where: str) -> None:
     """Leaves gradients to what is trained, adding low-rank adapters if those are. Raises ``BadInput`` where there are
-    fewer blocks than asked for, no linear layer to adapt, or no ``peft``."""
+    fewer blocks than asked for, and as ``bench.finetune.lora.adapt``."""
     encoder.requires_grad_(parts.train == "all")
     if parts.train == "last":
         found = blocks(encoder)
@@ -48,26 +49,7 @@ def freeze(encoder: nn.Module, parts: Parts, lora: Lora, where: str) -> None:
         for block in found[-parts.last :]:
             block.requires_grad_(True)
     if parts.train == "lora":
-        _adapt(encoder, lora, where)
-
-
-def _adapt(encoder: nn.Module, lora: Lora, where: str) -> None:
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise BadInput("recipe: lora", "needs the package peft", "pip install 'respbench[lora]'") from error
-    linear = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)]
-    targets = [name for name in linear if not lora.targets or name.split(".")[-1] in lora.targets]
-    if not targets:
-        named = ", ".join(lora.targets) or "any name"
-        known = ", ".join(sorted({name.split(".")[-1] for name in linear})) or "none"
-        raise BadInput(where, f"has no linear layer of {named}", f"name some of: {known}")
-    config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none"
-    )
-    inject_adapter_in_model(config, encoder)
-    for name, parameter in encoder.named_parameters():
-        parameter.requires_grad_("lora_" in name)
+        adapt(encoder, lora, where)
 
 
 def train_mode(encoder: nn.Module, heads: Sequence[nn.Module], parts: Parts) -> None:

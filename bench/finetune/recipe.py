@@ -57,8 +57,8 @@ class Parts:
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters of the linear layers in the blocks (Hu et al., LoRA, ICLR 2022) whose names end in one of
-    ``targets`` (empty: all)."""
+    """Low-rank adapters (Hu et al., LoRA, ICLR 2022) of the linear layers whose names end in one of ``targets``
+    (empty: of all)."""
 
     rank: int = setting(8, at_least(1))
     alpha: float = setting(16.0, above(0))

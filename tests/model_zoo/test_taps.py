@@ -7,6 +7,8 @@ import torch
 
 from bench.encoders import collate
 from bench.errors import BadInput
+from bench.finetune.lora import adapt
+from bench.finetune.recipe import Lora
 from model_zoo import _cnn14, efficientat, panns
 from model_zoo._blocks import longest
 from parity import build, cases
@@ -115,6 +117,24 @@ def test_training_reaches_every_parameter(encoder):
     step.step()
     step.zero_grad()
     encoder(wave, length).clip.sum().backward()  # a second step finds nothing left over from the first
+
+
+def test_adapters_change_nothing_at_first_and_learn_everywhere(encoder):
+    if not any(isinstance(module, torch.nn.Linear) for module in encoder.modules()):
+        pytest.skip("no linear layers")
+    wave, length = batch(encoder, 1.3, 1.3)
+    wave[1] = 0.5 * wave[1].flip(0)
+    with torch.inference_mode():
+        plain = encoder(wave, length)
+    adapt(encoder, Lora(rank=2), encoder.card.id)
+    with torch.inference_mode():
+        adapted = encoder(wave, length)
+    assert torch.equal(adapted.clip, plain.clip) and torch.equal(adapted.layers[-1].hidden, plain.layers[-1].hidden)
+    tokens = encoder(wave, length)
+    (tokens.clip.square().sum() + tokens.layers[-1].hidden.square().sum()).backward()
+    learning = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
+    assert learning and [name for name, grad in learning.items() if grad is None] == []
+    assert [name for name, grad in learning.items() if "lora_B" in name and not bool(grad.any())] == []
 
 
 def test_patches_of_clips_of_several_lengths_are_refused(tmp_path):

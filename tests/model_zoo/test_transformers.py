@@ -13,6 +13,8 @@ from bench import registry
 from bench.encoder_contract import check_encoder
 from bench.encoders import collate, embed
 from bench.errors import CheckpointError
+from bench.finetune.lora import adapt
+from bench.finetune.recipe import Lora
 from model_zoo import _s3prl, _transformers, data2vec, hubert, s3prl, wav2vec2, wavlm
 from model_zoo._compat import import_torchaudio
 
@@ -92,6 +94,17 @@ def test_fits_the_contract(tiny):
     encoder = tiny.family.build(tiny.card, tiny.folder)
     assert check_encoder(encoder) == []
     assert embed(encoder, [clip(1), clip(16000)], None).shape == (2, 64)
+
+
+def test_low_rank_adapters_learn_wherever_they_are(tiny):
+    """WavLM's attention reads its projections' weights in one fused call, where an adapter would be dead."""
+    encoder = tiny.family.build(tiny.card, tiny.folder)
+    adapt(encoder, Lora(rank=2), tiny.card.id)
+    encoder(*collate(encoder, [clip(16000)])).layers[-1].hidden.square().sum().backward()
+    learning = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
+    assert any("dense" in name for name in learning)
+    assert any("q_proj" in name for name in learning) == (tiny.model != "WavLMModel")
+    assert [name for name, grad in learning.items() if grad is None] == []
 
 
 def test_geometry_from_the_tensors_alone(tiny, tmp_path):

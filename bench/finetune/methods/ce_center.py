@@ -45,5 +45,5 @@ class CrossEntropyCenter(Method):
         loss = cross_entropy(model.logits(features), batch.label)
         loss = loss + self.weight * center_loss(features, batch.label, self.centers)
         if self.training:
-            self.centers = moved_centers(features.detach(), batch.label, self.centers, self.rate)
+            self.centers.copy_(moved_centers(features.detach(), batch.label, self.centers, self.rate))
         return loss

@@ -77,11 +77,20 @@ def test_a_run_that_is_killed_anywhere_goes_on_bit_by_bit(whole, task, tmp_path)
         assert not any((other / FOLDER).glob("*"))
 
 
-@pytest.mark.parametrize("average", ["none", "step"])
-def test_going_on_holds_for_every_way_to_average_and_train(average, task, tmp_path):
-    parts = {"train": "all", "norm": "train", "layer_decay": 0.7} if average == "step" else {"train": "last"}
-    method = {"name": "patchmix-cl" if average == "step" else "scl-hybrid"}
-    chosen = recipe(averaging={"kind": average, "decay": 0.5}, encoder=parts, method=method, epochs=2)
+@pytest.mark.parametrize(
+    ("average", "parts", "method"),
+    [
+        ("step", {"train": "all", "norm": "train", "layer_decay": 0.7}, "patchmix-cl"),
+        ("none", {"train": "last"}, "scl-hybrid"),
+        ("ema", {"train": "lora"}, "ce-center"),
+        ("step", {"train": "none"}, "ce-center"),
+    ],
+)
+def test_going_on_holds_for_every_way_to_average_and_train(average, parts, method, task, tmp_path):
+    lora = {"rank": 2, "dropout": 0.2}
+    chosen = recipe(
+        averaging={"kind": average, "decay": 0.5}, encoder=parts, lora=lora, method={"name": method}, epochs=2
+    )
     straight = fit(tiny(), task, chosen, 0)
     with pytest.raises(Killed):
         fit(tiny(), task, chosen, 0, out=tmp_path, progress=stopping(4))

@@ -1,6 +1,3 @@
-import sys
-import types
-
 import pytest
 import torch
 from torch import nn
@@ -75,30 +72,6 @@ def test_recomputed_activations_give_the_same_gradients_and_leave_no_trace():
         grads.append([p.grad.clone() for p in encoder.parameters()])
         assert "forward" not in vars(encoder.layers[0])
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
-
-
-def test_adapters_say_what_they_lack(monkeypatch):
-    monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(BadInput, match=r"respbench\[lora\]"):
-        freeze(tiny(), Parts("lora"), Lora(), "test.tiny")
-
-
-def test_adapters_go_into_the_layers_named(monkeypatch):
-    asked = {}
-
-    def inject(config, model):
-        asked.update(config)
-        for name in config["target_modules"]:
-            model.get_submodule(name).lora_A = nn.Linear(2, 2)
-
-    fake = types.SimpleNamespace(LoraConfig=lambda **given: given, inject_adapter_in_model=inject)
-    monkeypatch.setitem(sys.modules, "peft", fake)
-    encoder = tiny()
-    freeze(encoder, Parts("lora"), Lora(rank=2, targets=("linear",)), "test.tiny")
-    assert asked["r"] == 2 and asked["target_modules"] == [f"layers.{i}.linear" for i in range(3)]
-    assert trained(encoder) == {f"layers.{i}.linear.lora_A.{what}" for i in range(3) for what in ("weight", "bias")}
-    with pytest.raises(BadInput, match="no linear layer of query"):
-        freeze(tiny(), Parts("lora"), Lora(targets=("query",)), "test.tiny")
 
 
 def test_numbers_trained_are_counted():

@@ -131,6 +131,7 @@ def test_centers_move_as_the_source_says():
 
 def test_centers_move_in_training_alone():
     ours, model = method("ce-center", FACTS), ToyModel()
+    tensor = ours.centers
     ours.eval()
     trained(ours, model, batch([0, 1]))
     assert ours.centers.abs().max() == 0
@@ -139,6 +140,7 @@ def test_centers_move_in_training_alone():
     trained(ours, model, batch([0, 1]))
     torch.testing.assert_close(ours.centers[0], features[0].detach() / 4)
     assert ours.centers[2:].abs().max() == 0 and "centers" in ours.state_dict()
+    assert ours.centers is tensor  # which averages of weights hold on to
 
 
 @pytest.mark.parametrize("name", ["ce", "ce-weighted", "focal", "label-smoothing", "ce-center"])

@@ -12,7 +12,8 @@ from bench.errors import BadInput, UnknownId
 from bench.finetune._fields import above, at_least, between, one_of, plain, read, setting
 from bench.types import PRECISIONS
 
-FOLDER = Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
+INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts them
+FOLDER = INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
 LABELS = ("name", "source", "about")  # of a recipe, that no number depends on
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")  # of a transformers folder, in order of preference
+HEAD = 64  # channels of one attention head
 SHOWN = 5  # tensor names in an error message
 
 
@@ -245,6 +246,15 @@ def load_strict(
             where, "; ".join(told), f"it does not fit {type(module).__name__}; check file and encoder"
         )
     module.load_state_dict({k: tensors[k] for k in own}, strict=True)
+
+
+def heads(width: int, where: object) -> int:
+    """How many attention heads of 64 channels, those of most releases, ``width`` channels make. Raises
+    ``CheckpointError`` where they do not divide it."""
+    if width % HEAD:
+        problem = f"has {width} channels, which heads of {HEAD} do not divide"
+        raise CheckpointError(where, problem, "check that the file belongs to this encoder")
+    return width // HEAD
 
 
 def _few(names: list[str]) -> str:

@@ -172,7 +172,7 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
     try:
         config = network.config_class.from_dict(geometry | OFF | {"dtype": "float32"})
         encoder = Speech(config, settings(weights, "preprocessor_config.json").get("do_normalize", usual))
-    except (StrictDataclassError, ValueError, TypeError) as error:
+    except (StrictDataclassError, ValueError, TypeError, ZeroDivisionError) as error:
         problem = f"config.json and tensors give no {model} ({str(error).strip().splitlines()[-1].strip()})"
         raise CheckpointError(weights, problem, "fetch the folder again") from error
     load_strict(encoder.model, tensors, IGNORED, weights)

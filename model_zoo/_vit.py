@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import CheckpointError
+from model_zoo._checkpoint import HEAD, heads
 
 EPS = 1e-6  # of every layer norm
-HEAD = 64  # channels of one attention head
 
 
 class Geometry(NamedTuple):
@@ -38,9 +38,7 @@ def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
         raise CheckpointError(
             where, f"lacks the tensors of a vision transformer ({error})", "check that the file belongs to this encoder"
         ) from error
-    if width % HEAD:
-        problem = f"has {width} channels, which heads of {HEAD} do not divide"
-        raise CheckpointError(where, problem, "check that the file belongs to this encoder")
+    heads(width, where)
     return Geometry(width, depth, hidden, "blocks.0.attn.qkv.bias" in tensors)
 
 

@@ -121,6 +121,7 @@ def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
     """Geometry as ``ASTConfig`` names it. Raises ``CheckpointError``."""
     from bench.errors import CheckpointError
+    from model_zoo._checkpoint import heads
 
     try:
         width, _, patch, _ = tensors["embeddings.patch_embeddings.projection.weight"].shape
@@ -132,7 +133,7 @@ def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
             "frequency_stride": stride,
             "time_stride": stride,
             "num_hidden_layers": 1 + max(int(k.split(".")[1]) for k in tensors if k.startswith("layers.")),
-            "num_attention_heads": width // 64,
+            "num_attention_heads": heads(width, where),
             "intermediate_size": tensors["layers.0.mlp.fc1.weight"].shape[0],
         }
     except (KeyError, ValueError, StopIteration) as error:

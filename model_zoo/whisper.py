@@ -61,6 +61,7 @@ CARDS = (
 def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
     """Geometry as ``WhisperConfig`` names it, read from encoder tensors. Raises ``CheckpointError``."""
     from bench.errors import CheckpointError
+    from model_zoo._checkpoint import heads
 
     try:
         width, bands, _ = tensors["conv1.weight"].shape
@@ -68,7 +69,7 @@ def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
             "d_model": width,
             "num_mel_bins": bands,
             "encoder_layers": 1 + max(int(k.split(".")[1]) for k in tensors if k.startswith("layers.")),
-            "encoder_attention_heads": width // 64,
+            "encoder_attention_heads": heads(width, where),
             "encoder_ffn_dim": tensors["layers.0.fc1.weight"].shape[0],
             "max_source_positions": tensors["embed_positions.weight"].shape[0],
         }

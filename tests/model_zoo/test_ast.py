@@ -110,3 +110,7 @@ def test_gaps_are_refused(port, tmp_path):
     torch.save({"x": torch.zeros(1)}, tmp_path / "ast.pth")
     with pytest.raises(CheckpointError, match="lacks the tensors of an AST"):
         ast.build(CARD, tmp_path / "ast.pth")
+    narrow = {k: v[..., :48].clone() if "pos_embed" in k else v[:48].clone() for k, v in port.state_dict().items()}
+    torch.save(narrow, tmp_path / "ast.pth")
+    with pytest.raises(CheckpointError, match="has 48 channels, which heads of 64 do not divide"):
+        ast.build(CARD, tmp_path / "ast.pth")

@@ -108,6 +108,9 @@ def test_gaps_are_refused(net, tmp_path):
         whisper.build(CARD, _saved(tmp_path, tensors))
     with pytest.raises(CheckpointError, match="lacks the tensors of a Whisper encoder"):
         whisper.build(CARD, _saved(tmp_path, {"x": torch.zeros(1)}))
+    tensors["model.encoder.conv1.weight"] = torch.zeros(48, 80, 3)
+    with pytest.raises(CheckpointError, match="has 48 channels, which heads of 64 do not divide"):
+        whisper.build(CARD, _saved(tmp_path, tensors))
 
 
 def test_released_weights_fit_the_card(real_data, monkeypatch):

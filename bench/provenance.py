@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = (
-    *("respbench", "torch", "torchaudio", "transformers", "s3prl", "scikit-learn"),
+    *("respbench", "torch", "torchaudio", "transformers", "peft", "s3prl", "scikit-learn"),
     *("numpy", "scipy", "pandas", "soundfile", "soxr", "safetensors"),
 )
 

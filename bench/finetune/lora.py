@@ -32,7 +32,7 @@ def adapt(encoder: Encoder, lora: Lora, where: str) -> None:
     called = _called(encoder, linear)
     known = _leaves(called)
     if missing := [name for name in lora.targets if name not in known]:
-        read = ", whose weights are read without calling it" if set(missing) & set(_leaves(linear)) else ""
+        read = ", whose weights are read without calling it" if missing[0] in _leaves(linear) else ""
         problem = f"has no linear layer {missing[0]} to adapt{read}"
         raise BadInput(where, problem, f"name some of: {', '.join(known) or 'none'}")
     targets = [name for name in called if not lora.targets or _leaf(name) in lora.targets]

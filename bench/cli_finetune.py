@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
     """``finetune``"""
-    from bench import board, memory, suite
+    from bench import board, heap, suite
     from bench import protocol as protocols
     from bench.encoders import load_encoder, require_device
     from bench.finetune import call, cost, report
@@ -54,7 +54,7 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
 
     if not arguments.out and not arguments.estimate:
         raise NothingAsked("give --out, the folder of the records, or --estimate")
-    memory.keep_freed()
+    heap.keep_freed()
     recipes = [changed(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
     asked = [suite.EncoderChoice.parse(text) for text in arguments.encoder]
     seeds = arguments.seeds or list(protocols.get(HONEST).seeds)

@@ -1,39 +1,32 @@
-import platform
+"""Encoding streams: its peak memory does not depend on the number of clips."""
+
+import json
+import os
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
-
-from bench import memory
-
-FAULTS = """
-import resource, torch
-from bench import memory
-{}
-def faults(n):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(n):
-        torch.ones(16 << 20)  # 64 MB in 16,384 pages
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults(40)  # remainders grow together
-print(faults(4))
-"""
+from bench import simulate
 
 
-def faults(first):
-    root = Path(__file__).parents[2]
-    ran = subprocess.run([sys.executable, "-c", FAULTS.format(first)], cwd=root, capture_output=True, text=True)
-    assert not ran.stderr
-    return int(ran.stdout)
+def peak_mb(folder, cache):
+    command = [sys.executable, "-m", "bench.cli", "encode", "icbhi.cycles4", "--encoder", "fbank.stats", "--json"]
+    done = subprocess.run(
+        [*command, "--root", str(folder)],
+        env=os.environ | {"RESPBENCH_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    facts = json.loads(done.stdout)
+    assert facts["encoded"] == facts["clips"]
+    return facts["clips"], facts["peak_memory_mb"]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
-def test_blocks_are_handed_out_again_without_the_kernel():
-    assert faults("assert memory.keep_freed()") < 1000
-    assert faults("") > 10 * 1000
-
-
-def test_other_c_libraries_are_left_alone(monkeypatch):
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
-    assert memory.keep_freed() is False
+def test_ten_times_the_clips_take_no_more_memory(tmp_path):
+    few = simulate.clips(tmp_path / "few", 500)
+    many = simulate.clips(tmp_path / "many", 5000)
+    assert few["corpus"] == many["corpus"]
+    small, large = peak_mb(tmp_path / "few", tmp_path / "a"), peak_mb(tmp_path / "many", tmp_path / "b")
+    assert (small[0], large[0]) == (500, 5000)
+    # the table of clips itself grows by a few hundred bytes a row; features and audio must not
+    assert large[1] < small[1] + 15

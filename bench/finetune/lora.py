@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import nn
@@ -50,7 +52,7 @@ def _leaf(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _leaves(names) -> list[str]:
+def _leaves(names: Iterable[str]) -> list[str]:
     return sorted({_leaf(name) for name in names})
 
 

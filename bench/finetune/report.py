@@ -27,8 +27,9 @@ FILES = ("finetune.md", "finetune.csv")
 _READING = f"""\
 Every run stands under two protocols. **{HONEST}**: the epoch was chosen on validation patients out of train, and the
 test was scored once. **{PEEKING}**: the epoch was chosen on the test itself, as much of the
-literature does; it is no result, and *gap* is what looking was worth. Values are means over seeds. In brackets: 95 %
-interval by bootstrap of patients, for these seeds; after ±: standard deviation over seeds (n − 1), which also draw the
+literature does; it is no result, and *gap* is what looking was worth: on a task of several tests it looks at the first,
+and may lose on the others. Values are means over seeds. In brackets: 95 % interval by bootstrap of patients, for these
+seeds; after ±: standard deviation over seeds (n − 1), which also draw the
 validation patients unless the task has its own. The two speak of different things and are never merged. *Against ce* is
 paired: the same encoder, seeds and clips, one draw of patients for both; † marks a comparison in which more than the
 method differs. p is two-sided and not corrected for the number of comparisons. Time and device-hours are sums over the

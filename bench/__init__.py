@@ -9,13 +9,13 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "load_encoder": "bench.encoders",
-    "embed": "bench.encoders",
-    "load_task": "bench.manifest",
-    "evaluate": "bench.run",
-    "leaderboard": "bench.ranking",
-    "check_encoder": "bench.encoder_contract",
-    "check_task": "bench.task_report",
+    "load_encoder": "bench.encoders.load",
+    "embed": "bench.encoders.batches",
+    "load_task": "bench.data.manifest",
+    "evaluate": "bench.runs.evaluate",
+    "leaderboard": "bench.reports.leaderboard.table",
+    "check_encoder": "bench.encoders.contract",
+    "check_task": "bench.data.check",
 }
 __all__ = [
     "check_encoder",
@@ -25,10 +25,13 @@ __all__ = [
     "leaderboard",
     "load_encoder",
     "load_task",
+    "simulate",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "simulate":
+        return importlib.import_module("bench.data.simulate")
     if name not in _HOME:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

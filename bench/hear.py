@@ -23,10 +23,11 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from bench import registry
-from bench.encoders import bounded_length, load_encoder, padded_length, require_trained
-from bench.errors import BadInput
-from bench.pooling import pool
+from bench.base import registry
+from bench.base.errors import BadInput
+from bench.encoders.batches import bounded_length, padded_length
+from bench.encoders.load import load_encoder, require_trained
+from bench.encoders.pooling import pool
 from bench.types import Encoder, Tokens
 
 RATES = (16000, 22050, 32000, 44100, 48000)  # that HEAR's tasks come in

@@ -26,7 +26,7 @@ class Weights:
 
     ``file`` is the name under which it is looked for; ``sha256`` is empty where the release has no fixed digest;
     ``hub`` is a transformers Hub id, for loaders that take one. ``restricted`` says whether the licence must be agreed
-    to before the first use; None leaves that to the licence's text (``bench.licences``).
+    to before the first use; None leaves that to the licence's text (``bench.encoders.weights.licences``).
     """
 
     file: str
@@ -111,9 +111,9 @@ class Encoder(Protocol):
     zero-padded at the end, and a row's tokens depend on ``wave[i, :length[i]]`` alone. Optional: ``batch_length(n)``,
     the padded length of a clip of n samples (clips of equal padded length share a batch; by default n itself), and
     ``fit_stats(batches)`` for encoders that need statistics of the training clips: an iterable of (wave, length) that
-    may be iterated over again.
-    ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``. What fine-tuning may use besides, ``taps``,
-    ``offers`` and ``blocks()``, is described at ``model_zoo._adapter.Adapter``; an encoder without them has none.
+    may be iterated over again. ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``. What fine-tuning
+    may use besides, ``taps``, ``offers`` and ``blocks()``, is described at ``model_zoo._adapters.adapter.Adapter``; an
+    encoder without them has none.
     """
 
     card: EncoderCard
@@ -154,7 +154,8 @@ class TaskCard:
     ``regression`` (one class, the target's name). With ``leave_one_out`` every clip is a test clip, predicted by a
     probe that saw all groups but its own. A ``demonstration`` enters no mean over tasks. ``access`` is ``open``, or
     where and how to apply for the data. ``spellings`` are labels by names that others write for them beside the
-    classes' own.
+    classes' own. ``probe_settings`` are what a protocol's probe does otherwise on this task than by default:
+    {protocol: {setting: value}}.
     """
 
     id: str
@@ -182,11 +183,45 @@ class TaskCard:
     variant: str = ""
     notes: str = ""
     spellings: Mapping[str, int] = field(default_factory=dict)
+    probe_settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a corpus as its publisher offers it; an archive is unpacked. ``digest`` is ``sha256:…`` or ``md5:…``,
+    empty where none is known. ``optional`` says what is lacking without the file, where a corpus is of use without
+    it."""
+
+    name: str
+    urls: tuple[str, ...] = ()
+    digest: str = ""
+    optional: str = ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where the corpus of the task family ``name`` comes from, and the ``folder`` below the data folder that it goes
+    to. ``inner``: archives inside its archive are unpacked too. ``by_hand`` says how to get what has no address to
+    download from, or where the address fails."""
+
+    name: str
+    folder: str
+    files: tuple[RemoteFile, ...]
+    inner: bool = False
+    by_hand: str = ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named set of tasks: what it is ``about``, and the ids of its ``tasks``."""
+
+    about: str
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task on the user's own copy of the data. ``manifest``: one row per clip, see ``bench.manifest``.
+    """A task on the user's own copy of the data. ``manifest``: one row per clip, see ``bench.data.manifest``.
     ``state`` is ``complete``, ``subset``, ``simulated`` or ``simulated subset``."""
 
     card: TaskCard
@@ -232,7 +267,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Record:
-    """One result: JSON-ready mappings (see ``bench.records`` for the schema) and the predictions behind it."""
+    """One result: JSON-ready mappings (see ``bench.scores.records`` for the schema) and the predictions behind it."""
 
     key: str
     spec: Mapping

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -120,8 +120,8 @@ def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
     """Geometry as ``ASTConfig`` names it. Raises ``CheckpointError``."""
-    from bench.errors import CheckpointError
-    from model_zoo._checkpoint import heads
+    from bench.base.errors import CheckpointError
+    from model_zoo._adapters.checkpoint import heads
 
     try:
         width, _, patch, _ = tensors["embeddings.patch_embeddings.projection.weight"].shape
@@ -169,11 +169,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     import torch
 
+    from bench.base.optional_imports import import_torchaudio
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._compat import import_torchaudio
-    from model_zoo._frontend import KaldiFbank
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import KaldiFbank
 
     import_torchaudio()
     from transformers import ASTConfig, ASTModel

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
 
-    from model_zoo._vit import Geometry
+    from model_zoo._networks.vit import Geometry
 
 RATE, BANDS, FFT, HOP = 16000, 64, 1024, 160
 CHUNK = 1001  # frames
@@ -78,11 +78,11 @@ class Layout(NamedTuple):
 
 def read(tensors: Mapping[str, Tensor], where: object) -> Layout:
     """The layout of an ATST-Frame encoder. Raises ``CheckpointError``."""
-    from bench.errors import CheckpointError
-    from model_zoo import _vit
+    from bench.base.errors import CheckpointError
+    from model_zoo._networks import vit
 
     remedy = "take an ATST-Frame checkpoint of the release"
-    blocks = _vit.read(tensors, where)
+    blocks = vit.read(tensors, where)
     try:
         patch = tensors["patch_embed.patch_embed.weight"].shape[1] // BANDS
         positions = tensors["pos_embed"].shape[1] - 1
@@ -101,11 +101,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo import _vit
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._frontend import MelSpectrogram, decibels
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import MelSpectrogram, decibels
+    from model_zoo._networks import vit
 
     class Teacher(nn.Module):
         """Frames in groups of ``patch``, a linear embedding, learnt positions, blocks, a norm for their outputs."""
@@ -116,8 +117,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             self.patch = layout.patch
             self.pos_embed = nn.Parameter(torch.zeros(1, 1 + layout.positions, width))  # the first is not used
             self.patch_embed = nn.ModuleDict({"patch_embed": nn.Linear(BANDS * layout.patch, width)})
-            self.blocks = _vit.blocks(layout.blocks)
-            self.norm_frame = nn.LayerNorm(width, _vit.EPS)
+            self.blocks = vit.blocks(layout.blocks)
+            self.norm_frame = nn.LayerNorm(width, vit.EPS)
 
         def initialise(self) -> None:
             """Normal matrices and positions of standard deviation 0.02, cut at 2; zero biases."""
@@ -135,7 +136,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def forward(self, x: Tensor) -> list[Tensor]:
             """Every block's output (B, T', D) of patches x (B, T', D), after the norm."""
             x = x + self.pos_embed[:, 1 : 1 + x.shape[1]]
-            return [self.norm_frame(y) for y in _vit.outputs(self.blocks, x)]
+            return [self.norm_frame(y) for y in vit.outputs(self.blocks, x)]
 
     class Atst(Adapter):
         offers = frozenset({"spectrogram", "patches"})
@@ -160,10 +161,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             frames = self.tap("spectrogram", self.fbank(wave, length))
-            (patches,) = _vit.chunked(frames, CHUNK, lambda chunk: [self.teacher.patches(chunk)])
+            (patches,) = vit.chunked(frames, CHUNK, lambda chunk: [self.teacher.patches(chunk)])
             patches = self.tap("patches", patches)
             whole = frames.shape[1] // CHUNK
-            hidden = _vit.chunked(patches, self.positions, self.teacher, whole)  # each (B, T', D)
+            hidden = vit.chunked(patches, self.positions, self.teacher, whole)  # each (B, T', D)
             chunks = -(-frames.shape[1] // CHUNK)
             clip = [self._averaged(y.float()) / chunks for y in hidden]
             count = torch.full_like(length, hidden[0].shape[1])
@@ -177,7 +178,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return sum(chunk.sum(dim=1) / (chunk.shape[1] + 1e-6) for chunk in hidden.split(self.positions, dim=1))
 
     if weights is None:
-        blocks = _vit.Geometry(*BASE)
+        blocks = vit.Geometry(*BASE)
         encoder = Atst(Layout(blocks, 4, CHUNK // 4))
         encoder.teacher.initialise()
         return encoder.eval()

@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
 
-    from model_zoo._vit import Geometry
+    from model_zoo._networks.vit import Geometry
 
 RATE, BANDS, FRAMES, PATCH = 16000, 128, 1024, 16
 GRID = (FRAMES // PATCH, BANDS // PATCH)  # (T', F')
@@ -77,11 +77,11 @@ CARDS = (
 
 def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
     """The geometry of an AudioMAE encoder. Raises ``CheckpointError``."""
-    from bench.errors import CheckpointError
-    from model_zoo import _vit
+    from bench.base.errors import CheckpointError
+    from model_zoo._networks import vit
 
     remedy = "take pretrained.pth of the release"
-    geometry = _vit.read(tensors, where)
+    geometry = vit.read(tensors, where)
     try:
         patch, positions = tensors["patch_embed.proj.weight"].shape[2:], tensors["pos_embed"].shape[1] - 1
     except (KeyError, IndexError) as error:
@@ -99,12 +99,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch.nn.functional import layer_norm, pad
 
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo import _vit
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._frontend import KaldiFbank
-    from model_zoo._opera_audio import trimmed
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import KaldiFbank
+    from model_zoo._adapters.opera_audio import trimmed
+    from model_zoo._networks import vit
 
     opera = card.policy == "opera"
 
@@ -115,7 +116,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             offered = dims(geometry.width, GRID[1], published=geometry.width, cls=True)
             longest = None if opera else card.max_s
             super().__init__(dataclasses.replace(card, dims=offered, layers=geometry.depth, max_s=longest))
-            self.net = _vit.PatchEncoder(geometry, (PATCH, PATCH), GRID)
+            self.net = vit.PatchEncoder(geometry, (PATCH, PATCH), GRID)
             self.net.pos_embed.requires_grad_(False)
             self.frontend = KaldiFbank(RATE, BANDS, window="hanning")
 
@@ -160,7 +161,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                 patches = tapped.transpose(1, 2).unflatten(2, GRID)
             outputs = self.net(patches)  # each (N, 513, D)
             last = outputs[-1]
-            clip = layer_norm(last[:, 1:].float().mean(dim=1), last.shape[2:], eps=_vit.EPS)
+            clip = layer_norm(last[:, 1:].float().mean(dim=1), last.shape[2:], eps=vit.EPS)
             outputs[-1] = self.net.norm(last)
             spoken = samples.gather(1, count[:, None] - 1)[:, 0]  # of the last piece
             filled = (-(-self.frontend.frames(spoken) // PATCH)).clamp_max(GRID[0])
@@ -184,7 +185,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         return out
 
     if weights is None:
-        encoder = AudioMae(_vit.Geometry(*BASE))
+        encoder = AudioMae(vit.Geometry(*BASE))
         encoder.net.initialise()
         return encoder.eval()
     tensors = load_tensors(weights, "model")

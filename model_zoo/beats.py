@@ -33,14 +33,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
 
-    from model_zoo._beats import Geometry
+    from model_zoo._networks.beats import Geometry
 
 RATE, BANDS, PATCH = 16000, 128, 16
 FRAME, HOP = 400, 160  # samples of kaldi's frames
@@ -112,8 +112,8 @@ CARDS = (
 
 def read(checkpoint: Mapping, where: object) -> Geometry:
     """The geometry of a checkpoint ``{cfg, model}``. Raises ``CheckpointError``."""
-    from bench.errors import CheckpointError
-    from model_zoo._beats import Geometry
+    from bench.base.errors import CheckpointError
+    from model_zoo._networks.beats import Geometry
 
     remedy = "take a BEATs_iter*.pt file of the release"
     try:
@@ -144,7 +144,7 @@ def read(checkpoint: Mapping, where: object) -> Geometry:
 
 def require_variant(card: EncoderCard, tensors: Mapping[str, Tensor], where: object) -> None:
     """Raises ``CheckpointError`` where a fine-tuned file is loaded as a self-supervised one or the reverse."""
-    from bench.errors import CheckpointError
+    from bench.base.errors import CheckpointError
 
     tuned = any(key.startswith("predictor.") for key in tensors)
     if tuned != card.id.partition("@")[0].endswith("_ft"):
@@ -159,12 +159,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     import torch
 
+    from bench.encoders.blocks import ordered
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._beats import Beats, Geometry, initialise
-    from model_zoo._blocks import ordered
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._frontend import KaldiFbank
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import KaldiFbank
+    from model_zoo._networks.beats import Beats, Geometry, initialise
 
     class BeatsEncoder(Adapter):
         offers = frozenset({"spectrogram", "patches"})

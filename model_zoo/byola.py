@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -124,7 +124,7 @@ CARDS = (
 
 def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
     """The geometry of the network in ``tensors``. Raises ``CheckpointError``."""
-    from bench.errors import CheckpointError
+    from bench.base.errors import CheckpointError
 
     try:
         features, inside = tensors["fc.0.weight"].shape
@@ -146,12 +146,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
-    from bench.errors import CheckpointError
+    from bench.base.errors import CheckpointError
+    from bench.encoders.blocks import ordered
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._blocks import ordered
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._frontend import MelSpectrogram
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import MelSpectrogram
 
     class Net(nn.Module):
         """Normalised log-mel (B, frames, 64) to the blocks' maps and the tokens (B, T', 1, D)."""

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,17 +169,19 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
-    from bench.errors import CheckpointError
+    from bench.base.errors import CheckpointError
+    from bench.encoders.blocks import ordered
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo import _cnn14, _swin
-    from model_zoo._adapter import full_precision
-    from model_zoo._blocks import ordered
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._windows import Windowed
+    from model_zoo._adapters.adapter import full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.windows import Windowed
+    from model_zoo._networks import cnn14 as cnn14_network
+    from model_zoo._networks import swin
 
     id, rate = card.id.partition("@")[0], card.sample_rate
     variant, laion = VARIANTS[id], id == "clap.laion"
-    trunk = _cnn14 if variant.cnn14 else _swin
+    trunk = cnn14_network if variant.cnn14 else swin
 
     class Microsoft(nn.Module):
         """The projection (B, E) of the trunk's embedding (B, D)."""
@@ -204,9 +206,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return nn.functional.normalize(super().forward(x), dim=1)
 
     class Tower(nn.Module):
-        def __init__(self, geometry: _cnn14.Geometry | _swin.Geometry, projected: int):
+        def __init__(self, geometry: cnn14_network.Geometry | swin.Geometry, projected: int):
             super().__init__()
-            self.base = _cnn14.Cnn14(geometry) if variant.cnn14 else _swin.HTSAT(geometry)
+            self.base = cnn14_network.Cnn14(geometry) if variant.cnn14 else swin.HTSAT(geometry)
             width = geometry.embedding if variant.cnn14 else geometry.widths[-1]
             self.projection = (Laion if laion else Microsoft)(width, projected)
 
@@ -217,12 +219,14 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     class Clap(Windowed):
         offers = frozenset({"spectrogram"} if variant.cnn14 else {"spectrogram", "patches"})
 
-        def __init__(self, geometry: _cnn14.Geometry | _swin.Geometry, projected: int, bank: Tensor | None = None):
+        def __init__(
+            self, geometry: cnn14_network.Geometry | swin.Geometry, projected: int, bank: Tensor | None = None
+        ):
             offered = dims(geometry.widths[-1], 2, published=projected)
             layers = len(geometry.widths)
             super().__init__(dataclasses.replace(card, dims=offered, layers=layers), variant.seconds * rate)
             self.net = Tower(geometry, projected)
-            self.frontend = _cnn14.LogMel(variant.mel_rate, FFT, variant.hop, bank=bank)
+            self.frontend = cnn14_network.LogMel(variant.mel_rate, FFT, variant.hop, bank=bank)
 
         @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
@@ -247,20 +251,20 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             audio = self.size // length * length if laion else torch.full_like(length, self.size)
             layers = []
             for i, y in enumerate(outputs):
-                hop_s = _cnn14.STRIDES[i] * variant.hop / rate if variant.cnn14 else variant.seconds / y.shape[1]
+                hop_s = cnn14_network.STRIDES[i] * variant.hop / rate if variant.cnn14 else variant.seconds / y.shape[1]
                 valid = -(-audio * y.shape[1] // self.size)
                 name = f"{'block' if variant.cnn14 else 'stage'}{i + 1}"
                 layers.append(Grid(y, torch.full_like(length, y.shape[1]), hop_s, name, valid))
             return Tokens(tuple(layers), self.net.projection(self.net.embedding(outputs[-1])))
 
     if weights is None:
-        return Clap(_cnn14.FULL if variant.cnn14 else _swin.TINY, card.dims["published"]).eval()
+        return Clap(cnn14_network.FULL if variant.cnn14 else swin.TINY, card.dims["published"]).eval()
     tensors = renamed(load_tensors(weights, variant.slot), variant)
     base = {key.removeprefix("base."): tensor for key, tensor in tensors.items() if key.startswith("base.")}
     first = "projection.0.weight" if laion else "projection.linear1.weight"
     if first not in tensors:
         raise CheckpointError(weights, f"lacks the audio projection of {id} ({first})", "check file and encoder")
-    bank = _cnn14.stored_bank(base, FFT, weights)
+    bank = cnn14_network.stored_bank(base, FFT, weights)
     encoder = Clap(trunk.read(base, weights), len(tensors[first]), bank)
     load_strict(encoder.net, tensors, (*IGNORED, *(rf"base\.{pattern}" for pattern in trunk.IGNORED)), weights)
     return encoder.eval()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +115,7 @@ def planned(width: float) -> list[dict[str, int]]:
 
 def read(tensors: Mapping[str, Tensor], where: object) -> list[dict[str, int]]:
     """The same, read from a checkpoint's tensors. Raises ``CheckpointError`` when they are not of this family."""
-    from bench.errors import CheckpointError
+    from bench.base.errors import CheckpointError
 
     plan: list[dict[str, int]] = []
     try:
@@ -141,10 +141,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._frontend import kaldi_mel, reflected
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import kaldi_mel, reflected
 
     class Excite(nn.Module):
         """Channel gates from the map's average."""

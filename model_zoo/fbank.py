@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +45,7 @@ CARDS = (
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The weightless encoder; ``weights`` is not used."""
-    from model_zoo._frontend import KaldiFbank
-    from model_zoo._statistics import FrameStatistics
+    from model_zoo._adapters.frontend import KaldiFbank
+    from model_zoo._adapters.statistics import FrameStatistics
 
     return FrameStatistics(card, KaldiFbank(card.sample_rate, BANDS, window="povey", scale=2.0**15)).eval()

@@ -46,10 +46,10 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BadInput
-from bench.paths import weight_folders
+from bench.base.errors import BadInput
+from bench.base.paths import weight_folders
 from bench.types import EncoderCard, Weights
-from model_zoo._foreign import UNKNOWN
+from model_zoo._adapters.foreign import UNKNOWN
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -115,8 +115,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
 
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._foreign import FAULTS, measured
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.foreign import FAULTS, measured
 
     name = card.id.removeprefix(PREFIX)
     if weights is None and card.weights:

@@ -5,7 +5,7 @@ https://github.com/huggingface/transformers, Apache-2.0; each model's paper, lic
 its card cannot tell them. Nothing is downloaded, and code that comes with a model is never run.
 
 A name that starts with ``/``, ``./``, ``../`` or ``~`` is a folder; any other is looked for below the weight folders
-(``bench.paths.weight_folders``), then as a Hub id in the Hub's cache on this machine. A name below a weight folder
+(``bench.base.paths.weight_folders``), then as a Hub id in the Hub's cache on this machine. A name below a weight folder
 keeps paths out of results. ``@`` introduces a policy in every id, so in a path it is written ``%40`` (and ``%`` as
 ``%25``).
 
@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from bench.errors import CheckpointError, MissingWeights
-from bench.paths import weight_folders
+from bench.base.errors import CheckpointError, MissingWeights
+from bench.base.paths import weight_folders
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +92,7 @@ def card(id: str) -> EncoderCard:
 
 
 def _config(place: Path) -> dict:
-    from model_zoo._transformers import settings
+    from model_zoo._adapters.transformers import settings
 
     config = settings(place, "config.json")
     return config.get("audio_config", {}) | config
@@ -100,7 +100,7 @@ def _config(place: Path) -> dict:
 
 def _frontend(place: Path) -> dict:
     """The feature extractor's settings. Raises ``CheckpointError`` where there are none for audio."""
-    from model_zoo._transformers import settings
+    from model_zoo._adapters.transformers import settings
 
     front = settings(place, "preprocessor_config.json")
     front = front or settings(place, "processor_config.json").get("feature_extractor", {})
@@ -117,11 +117,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     import torch
 
+    from bench.base.optional_imports import import_torchaudio
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_tensors
-    from model_zoo._compat import import_torchaudio
-    from model_zoo._foreign import FAULTS, measured
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.foreign import FAULTS, measured
 
     import_torchaudio()
     from huggingface_hub.errors import StrictDataclassError

@@ -30,14 +30,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
 
-    from model_zoo._vit import Geometry
+    from model_zoo._networks.vit import Geometry
 
 BANDS, RATE, LOW_HZ, HOP_S = 80, 16000, 50.0, 0.01
 NORM_STATS = (-7.1, 4.2)  # mean and standard deviation where the file has none
@@ -155,11 +155,11 @@ class Layout(NamedTuple):
 
 def read(tensors: Mapping[str, Tensor], where: object) -> Layout:
     """The layout of an M2D encoder whose file is at ``where``. Raises ``CheckpointError``."""
-    from bench.errors import CheckpointError
-    from model_zoo import _vit
+    from bench.base.errors import CheckpointError
+    from model_zoo._networks import vit
 
     remedy = "take a checkpoint of the releases, in the folder that it came in"
-    blocks = _vit.read(tensors, where)
+    blocks = vit.read(tensors, where)
     try:
         _, _, high, wide = tensors["patch_embed.proj.weight"].shape
         positions = tensors["pos_embed"].shape[1] - 1
@@ -190,12 +190,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
-    from bench.errors import CheckpointError
+    from bench.base.errors import CheckpointError
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo import _vit
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._frontend import MelSpectrogram
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import MelSpectrogram
+    from model_zoo._networks import vit
 
     class M2d(Adapter):
         offers = frozenset({"spectrogram", "patches"})
@@ -212,7 +213,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             }
             super().__init__(dataclasses.replace(card, **facts))
             self.patch = layout.patch
-            self.net = _vit.PatchEncoder(layout.blocks, layout.patch, layout.grid)
+            self.net = vit.PatchEncoder(layout.blocks, layout.patch, layout.grid)
             self.net.register_buffer("norm_stats", torch.tensor(NORM_STATS))
             self.frontend = MelSpectrogram(rate, rate // 40, rate // 100, layout.bands, LOW_HZ, rate / 2)
 
@@ -229,9 +230,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             frames = self.tap("spectrogram", self.fbank(wave, length))
             frames = nn.functional.pad(frames, (0, 0, 0, -frames.shape[1] % self.patch[1]))
-            (patches,) = _vit.chunked(frames, self.chunk, self._patches)
+            (patches,) = vit.chunked(frames, self.chunk, self._patches)
             patches = self.tap("patches", patches.flatten(1, 2)).unflatten(1, patches.shape[1:3])
-            outputs = _vit.chunked(patches, self.net.grid[1], self._outputs)
+            outputs = vit.chunked(patches, self.net.grid[1], self._outputs)
             hidden, cls = outputs[: len(outputs) // 2], outputs[len(outputs) // 2 :]
             count = torch.full_like(length, hidden[-1].shape[1])
             layers = tuple(
@@ -254,7 +255,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     if weights is None:
         bands, frames, patch, _ = sizes(card.weights[0].file)
-        layout = Layout(_vit.Geometry(*BASE), bands, patch, (bands // patch[0], frames // patch[1]))
+        layout = Layout(vit.Geometry(*BASE), bands, patch, (bands // patch[0], frames // patch[1]))
         encoder = M2d(layout)
         encoder.net.initialise()
         return encoder.eval()

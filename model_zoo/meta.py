@@ -57,7 +57,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
 
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter
+    from model_zoo._adapters.adapter import Adapter
 
     measure = _MEASURES[card.id.partition(".")[2].partition("@")[0]]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,7 +49,7 @@ CARDS = (
 def transform() -> Tensor:
     """Log-mel bands to liftered cepstra: (BANDS, COEFFICIENTS) float32. The cosines are torchaudio's own, whose single
     precision shows in the fourth decimal of a cepstrum."""
-    from model_zoo._compat import import_torchaudio
+    from bench.base.optional_imports import import_torchaudio
 
     import_torchaudio()
     import torch
@@ -61,8 +61,8 @@ def transform() -> Tensor:
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The weightless encoder; ``weights`` is not used."""
-    from model_zoo._frontend import KaldiFbank
-    from model_zoo._statistics import FrameStatistics
+    from model_zoo._adapters.frontend import KaldiFbank
+    from model_zoo._adapters.statistics import FrameStatistics
 
     class KaldiMfcc(KaldiFbank):
         """(B, T) to (B, frames, COEFFICIENTS)."""

@@ -58,9 +58,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import Tensor
 
-    from bench.errors import BadInput
+    from bench.base.errors import BadInput
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter
+    from model_zoo._adapters.adapter import Adapter
 
     try:
         import opensmile

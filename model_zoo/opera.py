@@ -31,14 +31,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
 
-    from model_zoo import _efficientnet, _swin, _vit
+    from model_zoo._networks import efficientnet, swin, vit
 
 RATE, HOP = 16000, 512
 SIZE, SHORT, CHUNK = 8 * RATE, 2 * RATE, 130_880  # samples that clips are filled up to; CHUNK fills 256 frames
@@ -111,15 +111,13 @@ CARDS = (
 )
 
 
-def read(
-    id: str, tensors: Mapping[str, Tensor], where: object
-) -> _swin.Geometry | _efficientnet.Geometry | _vit.Geometry:
+def read(id: str, tensors: Mapping[str, Tensor], where: object) -> swin.Geometry | efficientnet.Geometry | vit.Geometry:
     """The geometry of the network ``id`` in ``tensors``, whose ``PREFIX`` is stripped. Raises ``CheckpointError``."""
-    from model_zoo import _efficientnet, _swin, _vit
+    from model_zoo._networks import efficientnet, swin, vit
 
     if id == "opera.ce":
-        return _efficientnet.read({k.removeprefix("efficientnet."): t for k, t in tensors.items()}, where)
-    return (_swin if id == "opera.ct" else _vit).read(tensors, where)
+        return efficientnet.read({k.removeprefix("efficientnet."): t for k, t in tensors.items()}, where)
+    return (swin if id == "opera.ct" else vit).read(tensors, where)
 
 
 def positions(width: int) -> Tensor:
@@ -144,12 +142,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
+    from bench.encoders.blocks import ordered
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo import _efficientnet, _swin, _vit
-    from model_zoo._adapter import Adapter
-    from model_zoo._blocks import ordered
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._opera_audio import LogMel, halves, repeated, trimmed, zero_padded
+    from model_zoo._adapters.adapter import Adapter
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.opera_audio import LogMel, halves, repeated, trimmed, zero_padded
+    from model_zoo._networks import efficientnet, swin, vit
 
     class Opera(Adapter):
         """Clips are trimmed before they are sorted by length."""
@@ -198,14 +197,14 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     class Ct(Filled):
         offers = frozenset({"spectrogram", "patches"})
 
-        def __init__(self, geometry: _swin.Geometry):
+        def __init__(self, geometry: swin.Geometry):
             super().__init__(card)
-            self.net = _swin.HTSAT(geometry)
+            self.net = swin.HTSAT(geometry)
             layers, width = len(geometry.widths), geometry.widths[-1]
-            side = _swin.SIZE // _swin.PATCH >> (layers - 1)  # tokens of the last image: time quarters by bands, times
-            bands = side // _swin.QUARTERS
+            side = swin.SIZE // swin.PATCH >> (layers - 1)  # tokens of the last image: time quarters by bands, times
+            bands = side // swin.QUARTERS
             offered = dims(width, bands, published=width)
-            grid = (self.size / RATE / (side * _swin.QUARTERS), bands)
+            grid = (self.size / RATE / (side * swin.QUARTERS), bands)
             self.card = dataclasses.replace(card, dims=offered, grid=grid, layers=layers)
 
         def blocks(self) -> list[nn.Module]:
@@ -222,33 +221,33 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return [(x.unflatten(0, (-1, count)).flatten(1, 2), self.size / RATE / x.shape[1]) for x in stages]
 
     class Ce(Filled):
-        def __init__(self, geometry: _efficientnet.Geometry):
+        def __init__(self, geometry: efficientnet.Geometry):
             width = geometry.head
             super().__init__(dataclasses.replace(card, dims=dims(width, published=width)))
             self.net = nn.Module()
             self.net.cnn1 = nn.Conv2d(1, 3, 3)
-            self.net.efficientnet = _efficientnet.EfficientNet(geometry)
+            self.net.efficientnet = efficientnet.EfficientNet(geometry)
             self.net.to(memory_format=torch.channels_last)
 
         def maps(self, mel: Tensor) -> list[tuple[Tensor, float]]:
             """Every stage's map (B, T', F', D) and the seconds per token."""
             image = mel[:, None].contiguous(memory_format=torch.channels_last)
-            maps = zip(self.net.efficientnet(self.net.cnn1(image)), _efficientnet.MAP_STRIDES, strict=True)
+            maps = zip(self.net.efficientnet(self.net.cnn1(image)), efficientnet.MAP_STRIDES, strict=True)
             return [(x.permute(0, 2, 3, 1), stride * HOP / RATE) for x, stride in maps]
 
     class Gt(Opera):
         offers = frozenset({"spectrogram", "patches"})
 
-        def __init__(self, geometry: _vit.Geometry):
+        def __init__(self, geometry: vit.Geometry):
             width = geometry.width
             offered = dims(width, GRID[1], published=width, cls=True)
             super().__init__(dataclasses.replace(card, dims=offered, layers=geometry.depth))
             self.net = nn.Module()
             self.net.cls_token = nn.Parameter(torch.zeros(1, 1, width))
             self.net.register_buffer("pos_embed", positions(width))
-            self.net.patch_embed = _vit.Patches(width, (PATCH, PATCH))
-            self.net.blocks = _vit.blocks(geometry)
-            self.net.norm = nn.LayerNorm(width, _vit.EPS)
+            self.net.patch_embed = vit.Patches(width, (PATCH, PATCH))
+            self.net.blocks = vit.blocks(geometry)
+            self.net.norm = nn.LayerNorm(width, vit.EPS)
 
         def batch_length(self, n: int) -> int:
             """The most samples that give as many chunks as n."""
@@ -269,7 +268,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             x = net.patch_embed(mel[:, None]).flatten(2).transpose(1, 2)  # (B * chunks, tokens, D), time-major
             x = self.tap("patches", x, len(x) // batch)
             x = torch.cat([net.cls_token.expand(len(x), -1, -1), x], dim=1) + net.pos_embed
-            outputs = list(_vit.outputs(net.blocks, x))
+            outputs = list(vit.outputs(net.blocks, x))
             clip = net.norm(outputs[-1][:, 1:].mean(dim=1))
             outputs[-1] = net.norm(outputs[-1])
             grids = []
@@ -281,15 +280,15 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     id = card.id.partition("@")[0]
     kind, ignored = {
-        "opera.ct": (Ct, _swin.IGNORED + HEADS),
+        "opera.ct": (Ct, swin.IGNORED + HEADS),
         "opera.ce": (Ce, HEADS),
         "opera.gt": (Gt, DECODER),
     }[id]
     if weights is None:
-        full = {Ct: _swin.TINY, Ce: _efficientnet.planned(), Gt: _vit.Geometry(384, 12, 4 * 384)}[kind]
+        full = {Ct: swin.TINY, Ce: efficientnet.planned(), Gt: vit.Geometry(384, 12, 4 * 384)}[kind]
         encoder = kind(full)
         if kind is Gt:
-            _vit.initialise(encoder.net)
+            vit.initialise(encoder.net)
         return encoder.eval()
     content = load_tensors(weights, "state_dict")
     tensors = {key.removeprefix(PREFIX[id]): tensor for key, tensor in content.items()}

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from model_zoo._cnn14 import Geometry
+    from model_zoo._networks.cnn14 import Geometry
 
 FFT_HOP_HIGH = {16000: (512, 160, 8000.0), 32000: (1024, 320, 14000.0)}  # samples, samples, Hz
 RECORD = "https://zenodo.org/record/3987831/files"
@@ -67,11 +67,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     import torch
 
+    from bench.encoders.blocks import ordered
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo import _cnn14
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._blocks import ordered
-    from model_zoo._checkpoint import load_strict, load_tensors
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._networks import cnn14
 
     rate = card.sample_rate
     fft, hop, high_hz = FFT_HOP_HIGH[rate]
@@ -82,8 +83,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def __init__(self, geometry: Geometry, bank: Tensor | None = None):
             offered = dims(geometry.widths[-1], 2, published=geometry.embedding)
             super().__init__(dataclasses.replace(card, dims=offered))
-            self.net = _cnn14.Cnn14(geometry)
-            self.frontend = _cnn14.LogMel(rate, fft, hop, high_hz, bank)
+            self.net = cnn14.Cnn14(geometry)
+            self.frontend = cnn14.LogMel(rate, fft, hop, high_hz, bank)
 
         def batch_length(self, n: int) -> int:
             """The most samples that give as many frames as n."""
@@ -102,13 +103,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             outputs = self.net(self.tap("spectrogram", self.net.normalised(self.fbank(wave, length))))
             layers = tuple(
                 Grid(y, torch.full_like(length, y.shape[1]), stride * hop / rate, f"block{i}")
-                for i, (y, stride) in enumerate(zip(outputs, _cnn14.STRIDES, strict=True), start=1)
+                for i, (y, stride) in enumerate(zip(outputs, cnn14.STRIDES, strict=True), start=1)
             )
             return Tokens(layers, self.net.embedding(outputs[-1]))
 
     if weights is None:
-        return Panns(_cnn14.FULL).eval()
+        return Panns(cnn14.FULL).eval()
     tensors = load_tensors(weights, "model")
-    encoder = Panns(_cnn14.read(tensors, weights), _cnn14.stored_bank(tensors, fft, weights))
-    load_strict(encoder.net, tensors, _cnn14.IGNORED, weights)
+    encoder = Panns(cnn14.read(tensors, weights), cnn14.stored_bank(tensors, fft, weights))
+    load_strict(encoder.net, tensors, cnn14.IGNORED, weights)
     return encoder.eval()

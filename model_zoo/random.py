@@ -16,8 +16,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import registry
-from bench.errors import UnknownId
+from bench.base import registry
+from bench.base.errors import UnknownId
 from bench.types import EncoderCard
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import Tensor, nn
 
+    from bench.encoders.blocks import longest
+    from bench.encoders.weights.find import parameter_digest
     from bench.types import Tokens
-    from model_zoo._blocks import longest
-    from model_zoo._checkpoint import parameter_digest
 
     class Twin(nn.Module):
         """Delegates to the untrained encoder."""

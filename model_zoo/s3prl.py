@@ -27,9 +27,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BadInput, CheckpointError
+from bench.base.errors import BadInput, CheckpointError
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -166,7 +166,7 @@ def entries() -> dict[str, str]:
 def card(id: str) -> EncoderCard:
     """The card of any entry; sizes of an entry that is not in ``CARDS`` are known once it is built. Raises
     ``KeyError`` for what is no entry."""
-    from model_zoo._foreign import UNKNOWN
+    from model_zoo._adapters.foreign import UNKNOWN
 
     name = id.removeprefix(PREFIX)
     family = entries()[name]
@@ -200,9 +200,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
 
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._foreign import FAULTS, measured
-    from model_zoo._s3prl import checkpoint, legacy_torchaudio, offline, untrained
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.foreign import FAULTS, measured
+    from model_zoo._adapters.s3prl import checkpoint, legacy_torchaudio, offline, untrained
 
     name = card.id.removeprefix(PREFIX)
     entry = ALIASES.get(name, name)

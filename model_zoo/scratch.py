@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,9 +82,9 @@ CARDS = (
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The network at the initialisation of seed 0; ``reset(seed)`` gives another one."""
-    from model_zoo._cnn import Cnn
-    from model_zoo._inception import Inception
-    from model_zoo._resnet import Resnet
+    from model_zoo._networks.cnn import Cnn
+    from model_zoo._networks.inception import Inception
+    from model_zoo._networks.resnet import Resnet
 
     kind = {"scratch.resnet18": Resnet, "scratch.inception": Inception}.get(card.id, Cnn)
     return kind(card).eval()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ FULL = Geometry((64, 128, 256, 256, 512, 512), (4096, 4096, 128))
 
 def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
     """The geometry of the network in ``tensors``. Raises ``CheckpointError``."""
-    from bench.errors import CheckpointError
+    from bench.base.errors import CheckpointError
 
     try:
         return Geometry(
@@ -100,10 +100,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
+    from bench.base.optional_imports import import_torchaudio
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._compat import import_torchaudio
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
 
     import_torchaudio()
     from transformers.audio_utils import mel_filter_bank

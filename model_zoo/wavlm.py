@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,6 +56,6 @@ CARDS = (
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The encoder with the released weights, or at transformers' own initialisation and base geometry."""
-    from model_zoo import _transformers
+    from model_zoo._adapters import transformers
 
-    return _transformers.build(card, weights, "WavLMModel", normalised=False)
+    return transformers.build(card, weights, "WavLMModel", normalised=False)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
-from model_zoo._cards import dims
+from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +60,8 @@ CARDS = (
 
 def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
     """Geometry as ``WhisperConfig`` names it, read from encoder tensors. Raises ``CheckpointError``."""
-    from bench.errors import CheckpointError
-    from model_zoo._checkpoint import heads
+    from bench.base.errors import CheckpointError
+    from model_zoo._adapters.checkpoint import heads
 
     try:
         width, bands, _ = tensors["conv1.weight"].shape
@@ -85,10 +85,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
+    from bench.base.optional_imports import import_torchaudio
+    from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
-    from model_zoo._adapter import Adapter, full_precision
-    from model_zoo._checkpoint import load_strict, load_tensors
-    from model_zoo._compat import import_torchaudio
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
 
     import_torchaudio()
     from transformers import WhisperConfig

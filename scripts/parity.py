@@ -21,8 +21,9 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the packages before the tests' folders of the same names
 
-from bench.encoders import PRECISIONS, embed, load_encoder  # noqa: E402
-from bench.tables import markdown  # noqa: E402
+from bench.encoders.batches import embed  # noqa: E402
+from bench.encoders.load import PRECISIONS, load_encoder  # noqa: E402
+from bench.reports.tables import markdown  # noqa: E402
 from parity import GATES, Case, build, cases, differences  # noqa: E402
 from parity.golden import COMPACT, Golden  # noqa: E402
 

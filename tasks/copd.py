@@ -15,8 +15,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.types import Finding, TaskCard
-from tasks import _layout, _table
+from bench.types import Corpus, Finding, RemoteFile, TaskCard
+from tasks._shared import layout, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,28 +33,36 @@ CARDS = (
         version=1,
         classes=_CLASSES,
         main_metric="auroc",
-        metrics=_table.METRICS,
+        metrics=table.METRICS,
         tests={"test": ("test",)},
         url="https://data.mendeley.com/datasets/p9z4h98s6j/1",
         licence="CC BY 4.0",
-        citation=f"Altan et al., Natural and Engineering Sciences 2(3):59-72, 2017; {_table.OPERA}",
+        citation=f"Altan et al., Natural and Engineering Sciences 2(3):59-72, 2017; {table.OPERA}",
         domain="chest position",
         adventitious=(1, 2, 3, 4),
-        counts=_table.counted(
+        counts=table.counted(
             _CLASSES,
             {"train": (48, 36, 60, 48, 120), "val": (12, 12, 12, 12, 36), "test": (12, 12, 12, 24, 48)},
             {"train": 26, "val": 7, "test": 9},
         ),
         corpora=("copd",),
-        variants=(_table.LITERATURE,),
+        variants=(table.LITERATURE,),
+        probe_settings={table.LITERATURE: {"batch": 32}},
         notes="Nine test patients, one each of COPD0, COPD1 and COPD2: one patient decides a class's recall.",
     ),
+)
+
+CORPUS = Corpus(
+    "copd",
+    "COPD",
+    (RemoteFile("copd.zip", ("https://data.mendeley.com/public-api/zip/p9z4h98s6j/download/1",)),),
+    inner=True,
 )
 
 
 def variant(card: TaskCard, name: str) -> TaskCard:
     """The card of ``literature/opera``, which is the headline split."""
-    return _table.as_run(card)
+    return table.as_run(card)
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
@@ -67,10 +75,10 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             "group": row["participant"],
             "domain": row["recording"].partition("_")[2],
         }
-        for row in _table.rows(card)
+        for row in table.rows(card)
     }
     findings += _contradicted(root, clips)
-    return _table.manifest(card, root, findings, clips, _table.audio(root, clips))
+    return table.manifest(card, root, findings, clips, table.audio(root, clips))
 
 
 def _contradicted(root: Path, clips: dict[str, dict]) -> list[Finding]:
@@ -79,12 +87,12 @@ def _contradicted(root: Path, clips: dict[str, dict]) -> list[Finding]:
     for clip in clips.values():
         known.setdefault(clip["group"], []).append(clip)
     findings = []
-    for path in (folder / LABELS for folder, files in _layout.walk(root) if LABELS in files):
+    for path in (folder / LABELS for folder, files in layout.walk(root) if LABELS in files):
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = list(csv.reader(file))
         if not lines or tuple(name.strip() for name in lines[0][:2]) != _HEADER:
             continue  # another corpus's
-        where, remedy = _layout.relative(path, root), f"restore the file from {CARDS[0].url}"
+        where, remedy = layout.relative(path, root), f"restore the file from {CARDS[0].url}"
         for number, line in enumerate(lines[1:], 2):
             patient, severity = [*(field.strip() for field in line), "", ""][:2]
             if not patient and not severity:

@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.types import Finding, TaskCard
-from tasks import _table
+from bench.types import Corpus, Finding, RemoteFile, TaskCard
+from tasks._shared import table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,17 +47,18 @@ def _card(id: str, notes: str) -> TaskCard:
         version=1,
         classes=_CLASSES[id],
         main_metric="auroc",
-        metrics=_table.METRICS,
+        metrics=table.METRICS,
         tests=_TESTS[id],
         url="https://github.com/iiscleap/Coswara-Data",
         licence="CC BY 4.0",
-        citation=f"Sharma et al., Interspeech 2020, doi:10.21437/Interspeech.2020-2768; {_table.OPERA}",
+        citation=f"Sharma et al., Interspeech 2020, doi:10.21437/Interspeech.2020-2768; {table.OPERA}",
         group="participant",
         domain="year of collection",
         adventitious=(1,) if id == "coswara.smoker" else (),
-        counts=_table.counted(_CLASSES[id], _LABELS[id]),
+        counts=table.counted(_CLASSES[id], _LABELS[id]),
         corpora=("coswara",),
-        variants=(_table.LITERATURE, GOOGLE),
+        variants=(table.LITERATURE, GOOGLE),
+        probe_settings={table.LITERATURE: {"batch": 32}},
         notes=notes,
     )
 
@@ -70,12 +71,20 @@ CARDS = (
     _card("coswara.sex", "The date alone reaches a test AUROC of 0.60."),
 )
 
+_COMMIT = "bf300ae9dc47918be4a30de90436fe7563fafb45"  # stands for a checksum: the archive is made anew each time
+CORPUS = Corpus(
+    "coswara",
+    "Coswara",
+    (RemoteFile("coswara.zip", (f"https://github.com/iiscleap/Coswara-Data/archive/{_COMMIT}.zip",)),),
+    inner=True,
+)
+
 
 def variant(card: TaskCard, name: str) -> TaskCard:
     """The card of ``literature/opera`` (one test of all recordings) or of ``google``."""
-    if name == _table.LITERATURE:
-        return _table.as_run(card)
-    return replace(card, counts=_table.counted(card.classes, _GOOGLE_LABELS[card.id.partition("@")[0]]))
+    if name == table.LITERATURE:
+        return table.as_run(card)
+    return replace(card, counts=table.counted(card.classes, _GOOGLE_LABELS[card.id.partition("@")[0]]))
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
@@ -83,7 +92,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     column = "split_google" if card.variant == GOOGLE else "split"
     by_date = any(_SINCE in splits for splits in card.tests.values())
     clips = {}
-    for row in _table.rows(card):
+    for row in table.rows(card):
         date = row["recording"].partition("/")[0]
         apart = by_date and row[column] == "test" and date >= SINCE
         clips[row["recording"]] = {
@@ -94,4 +103,4 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             "domain": date[:4],
             "meta_date": date,
         }
-    return _table.manifest(card, root, findings, clips, _table.audio(root, clips, _table.last_three))
+    return table.manifest(card, root, findings, clips, table.audio(root, clips, table.last_three))

@@ -16,8 +16,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.types import Finding, TaskCard
-from tasks import _table
+from bench.types import Corpus, Finding, RemoteFile, TaskCard
+from tasks._shared import table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,17 +32,17 @@ def _card(target: str, classes: tuple[str, ...], tests: dict, labels: dict[str, 
         version=1,
         classes=classes,
         main_metric="auroc",
-        metrics=_table.METRICS,
+        metrics=table.METRICS,
         tests=tests,
         url="https://zenodo.org/records/4048312",
         licence="CC BY 4.0",
-        citation=f"Orlandic et al., Scientific Data 8:156, 2021; {_table.OPERA}",
+        citation=f"Orlandic et al., Scientific Data 8:156, 2021; {table.OPERA}",
         group="recording",
         domain="container",
         adventitious=(1,) if target == "covid" else (),
-        counts=_table.counted(classes, labels),
+        counts=table.counted(classes, labels),
         corpora=("coughvid",),
-        variants=(_table.LITERATURE,),
+        variants=(table.LITERATURE,),
         notes="No participant ids: intervals resample recordings, and one person may be in train and in test.",
     )
 
@@ -57,17 +57,29 @@ CARDS = (
     _card("sex", _SEX, {"test": ("test",)}, {"train": (2154, 1064), "val": (717, 373), "test": (1924, 1031)}),
 )
 
+CORPUS = Corpus(
+    "coughvid",
+    "coughvid",
+    (
+        RemoteFile(
+            "public_dataset.zip",
+            ("https://zenodo.org/records/4048312/files/public_dataset.zip?download=1",),
+            digest="md5:5c30a8b00c8bb7783a2c15a48cb8ea9e",
+        ),
+    ),
+)
+
 
 def variant(card: TaskCard, name: str) -> TaskCard:
     """The card of ``literature/opera``: one test of all recordings."""
-    return _table.as_run(card)
+    return table.as_run(card)
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per recording of the table."""
     clips = {}
-    for row in _table.rows(card):
-        listed = row.get("in_covid_test_list") == "1" and card.variant != _table.LITERATURE
+    for row in table.rows(card):
+        listed = row.get("in_covid_test_list") == "1" and card.variant != table.LITERATURE
         clips[row["recording"][:_KEY_LENGTH]] = {
             "clip_id": row["recording"],
             "label": int(row["label"]),
@@ -75,7 +87,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             "group": row["recording"],
             "domain": row["container"],
         }
-    return _table.manifest(card, root, findings, clips, _table.audio(root, clips, _key))
+    return table.manifest(card, root, findings, clips, table.audio(root, clips, _key))
 
 
 def _key(path: Path) -> str | None:

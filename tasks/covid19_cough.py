@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import Finding, TaskCard
-from tasks import _layout, _table
+from tasks._shared import layout, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def _card(channel: str, labels: dict[str, tuple[int, int]]) -> TaskCard:
         version=2,
         classes=_CLASSES,
         main_metric="auroc",
-        metrics=_table.METRICS,
+        metrics=table.METRICS,
         tests={"demonstration": ("test",)},
         url="https://github.com/covid19-cough/dataset",
         licence="CC0 1.0",
@@ -45,7 +45,7 @@ def _card(channel: str, labels: dict[str, tuple[int, int]]) -> TaskCard:
         group="recording",
         domain="channel",
         adventitious=(1,),
-        counts=_table.counted(_CLASSES, labels),
+        counts=table.counted(_CLASSES, labels),
         corpora=("covid19_cough",),
         demonstration=True,
         notes="A demonstration, never a headline: no person ids, 345 recordings, labels partly by word of mouth. "
@@ -61,7 +61,7 @@ CARDS = (
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per recording of the card's channel."""
-    rows = {row["recording"]: row for row in _layout.shipped(TABLE)}
+    rows = {row["recording"]: row for row in layout.shipped(TABLE)}
     channel = card.id.partition(".")[2]
     clips = {
         name: {
@@ -74,20 +74,20 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         for name, row in rows.items()
         if row["channel"] == channel and row["split"]
     }
-    sounds = _with_mp3(_table.audio(root, rows))
+    sounds = _with_mp3(table.audio(root, rows))
     findings += _notes(card, rows, channel)
     findings += _contradicted(root, clips, sounds)
-    return _table.manifest(card, root, findings, clips, _of(sounds, clips))
+    return table.manifest(card, root, findings, clips, _of(sounds, clips))
 
 
-def _with_mp3(sounds: _table.Audio) -> _table.Audio:
+def _with_mp3(sounds: table.Audio) -> table.Audio:
     """The same with .mp3 among the formats that are read: libsndfile decodes it."""
     readable = {key: path for key, path in sounds.foreign.items() if path.suffix.lower() == ".mp3"}
     foreign = {key: path for key, path in sounds.foreign.items() if key not in readable}
     return replace(sounds, files={**readable, **sounds.files}, foreign=foreign)
 
 
-def _of(sounds: _table.Audio, clips: dict[str, dict]) -> _table.Audio:
+def _of(sounds: table.Audio, clips: dict[str, dict]) -> table.Audio:
     """The part that belongs to ``clips``; recordings of the other channel lie in the same folder."""
     return replace(
         sounds,
@@ -113,13 +113,13 @@ def _notes(card: TaskCard, rows: dict[str, dict[str, str]], channel: str) -> lis
     ]
 
 
-def _contradicted(root: Path, clips: dict[str, dict], sounds: _table.Audio) -> list[Finding]:
+def _contradicted(root: Path, clips: dict[str, dict], sounds: table.Audio) -> list[Finding]:
     """An error for recordings whose label in the copy's own metadata is not the table's."""
-    places = {folder for path in sounds.files.values() for folder in _layout.up_to(path.parent, root)}
+    places = {folder for path in sounds.files.values() for folder in layout.up_to(path.parent, root)}
     path = next((folder / METADATA for folder in sorted(places) if (folder / METADATA).is_file()), None)
     if path is None:
         return []
-    where, remedy = _layout.relative(path, root), "get the release of 420 recordings"
+    where, remedy = layout.relative(path, root), "get the release of 420 recordings"
     try:
         told = {Path(entry["filename"]).stem: int(entry["covid19"]) for entry in json.loads(path.read_text("utf-8"))}
     except (ValueError, KeyError, TypeError) as error:

@@ -14,9 +14,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BadInput
+from bench.base.errors import BadInput
 from bench.types import Finding, TaskCard
-from tasks import _layout, _table
+from tasks._shared import layout, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,17 +36,17 @@ def _card(sound: str) -> TaskCard:
         version=1,
         classes=("no symptoms", "symptoms"),
         main_metric="auroc",
-        metrics=_table.METRICS,
+        metrics=table.METRICS,
         tests={"test": ("test",)},
         url="https://covid-19-sounds.org/blog/neurips_dataset",
         licence="its own data transfer agreement, for academic research",
-        citation=f"Xia et al., NeurIPS Datasets and Benchmarks 2021; {_table.OPERA}",
+        citation=f"Xia et al., NeurIPS Datasets and Benchmarks 2021; {table.OPERA}",
         access="on application at https://covid-19-sounds.org/blog/neurips_dataset, with a data transfer agreement",
         group="participant",
         domain="platform",
         adventitious=(1,),
         corpora=("covid19_sounds",),
-        variants=(_table.LITERATURE,),
+        variants=(table.LITERATURE,),
         notes=f"Training keeps every fifth row. A participant of the web form is one submission to {_WEB_FOLDER}.",
     )
 
@@ -62,8 +62,8 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per recording of the delivered table. Raises ``BadInput`` where that is absent, there twice, or without
     a column."""
-    tables = [folder / TABLE for folder, files in _layout.walk(root) if TABLE in files]
-    path = _table.on_application(card, root, tables, _EXPECTED)
+    tables = [folder / TABLE for folder, files in layout.walk(root) if TABLE in files]
+    path = table.on_application(card, root, tables, _EXPECTED)
     column = f"{card.id.partition('@')[0].partition('.')[2].capitalize()} filename"
     needed = ("Uid", "Folder Name", column, "split", "label")
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -73,7 +73,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             raise BadInput(path, f"lacks the columns {', '.join(missing)}", remedy)
         delivered = [tuple((row[name] or "").strip() for name in needed) for row in reader]
 
-    where, clips, seen_in_training, left_out = _layout.relative(path, root), {}, 0, 0
+    where, clips, seen_in_training, left_out = layout.relative(path, root), {}, 0, 0
     for number, (participant, folder, name, split, label) in enumerate(delivered, 2):
         if split not in _SPLITS or label not in ("0", "1") or not (participant and folder and name):
             problem = f"row {number} lacks a participant, folder, {column}, split 0 … 2 or label 0 … 1"
@@ -100,4 +100,4 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     if left_out:
         problem = f"{left_out} of {seen_in_training} training recordings are not used"
         findings.append(Finding("note", "every-fifth", where, problem, "as in OPERA, every fifth is kept"))
-    return _table.manifest(card, root, findings, clips, _table.audio(root, clips, _table.last_three))
+    return table.manifest(card, root, findings, clips, table.audio(root, clips, table.last_three))

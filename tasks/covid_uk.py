@@ -18,8 +18,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.types import Finding, TaskCard
-from tasks import _layout, _table
+from bench.types import Corpus, Finding, RemoteFile, TaskCard
+from tasks._shared import layout, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,17 +38,17 @@ def _card(sound: str, by_prefix: str, by_number: str, labels: dict[str, tuple[in
         version=1,
         classes=_CLASSES,
         main_metric="auroc",
-        metrics=_table.METRICS,
+        metrics=table.METRICS,
         tests={"all": ("test", "test_integer"), "integer_named": ("test_integer",)},
         url="https://zenodo.org/records/10043978",
         licence="OGL 3.0 (attribution required)",
-        citation=f"Budd et al., Scientific Data 11, 2024, doi:10.1038/s41597-024-03492-w; {_table.OPERA}",
+        citation=f"Budd et al., Scientific Data 11, 2024, doi:10.1038/s41597-024-03492-w; {table.OPERA}",
         group="participant",
         domain="recruitment channel",
         adventitious=(1,),
-        counts=_table.counted(_CLASSES, labels),
+        counts=table.counted(_CLASSES, labels),
         corpora=("covid_uk",),
-        variants=(_table.LITERATURE,),
+        variants=(table.LITERATURE,),
         notes="The prefix of the file name, which is the channel of recruitment, alone reaches an AUROC of "
         f"{by_prefix} on the test all. integer_named holds it constant and is not free of recruitment: the number in "
         f"those names alone reaches {by_number} there. A score on either may tell how people were recruited.",
@@ -70,19 +70,27 @@ CARDS = (
     ),
 )
 
+CORPUS = Corpus(
+    "covid_uk",
+    "covid_uk",
+    (RemoteFile("covid_data.zip"),),
+    by_hand="the archive at https://zenodo.org/records/10043978 is cut into parts (covid_data.zip, covid_data.z01, "
+    "…): download them all and join them by `zip -s 0 covid_data.zip --out whole.zip`",
+)
+
 
 def variant(card: TaskCard, name: str) -> TaskCard:
     """The card of ``literature/opera``: one test of all recordings."""
-    return _table.as_run(card)
+    return table.as_run(card)
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per recording of the table."""
     clips = {}
-    for row in _table.rows(card):
+    for row in table.rows(card):
         channel = row["recording"].partition("-")[0]
         channel = channel if channel in _CHANNELS else "integer"
-        apart = row["split"] == "test" and channel == "integer" and card.variant != _table.LITERATURE
+        apart = row["split"] == "test" and channel == "integer" and card.variant != table.LITERATURE
         clips[row["recording"]] = {
             "clip_id": row["recording"],
             "label": int(row["label"]),
@@ -92,15 +100,15 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             "meta_prefix": channel,
         }
     findings += _contradicted(card, root, clips)
-    return _table.manifest(card, root, findings, clips, _table.audio(root, clips))
+    return table.manifest(card, root, findings, clips, table.audio(root, clips))
 
 
 def _contradicted(card: TaskCard, root: Path, clips: dict[str, dict]) -> list[Finding]:
     """Errors for participants with several recordings by the copy's own metadata."""
-    path = next((folder / METADATA for folder, files in _layout.walk(root) if METADATA in files), None)
+    path = next((folder / METADATA for folder, files in layout.walk(root) if METADATA in files), None)
     if path is None:
         return []
-    where, column = _layout.relative(path, root), f"{card.id.partition('@')[0].partition('.')[2]}_file_name"
+    where, column = layout.relative(path, root), f"{card.id.partition('@')[0].partition('.')[2]}_file_name"
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if not {"participant_identifier", column} <= set(rows.fieldnames or ()):

@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from bench import paths
-from bench.errors import BadInput
+from bench.base import paths
+from bench.base.errors import BadInput
 from bench.types import Finding, TaskCard
-from tasks import _layout
+from tasks._shared import layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,12 +131,12 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
 
 
 def describe(path: Path, root: Path | None = None) -> dict:
-    """What the table is as a task: its ``id``, and ``report`` (``bench.task_report``).
+    """What the table is as a task: its ``id``, and ``report`` (``bench.data.check``).
 
     Raises ``BadInput`` for a file that is not there or no such table.
     """
-    from bench.manifest import load_task
-    from bench.task_report import check_task
+    from bench.data.check import check_task
+    from bench.data.manifest import load_task
 
     path = path.expanduser().resolve()
     below = [path.relative_to(place).as_posix() for place in _places() if path.is_relative_to(place)]
@@ -227,7 +227,7 @@ def _clip(header: Sequence[str], line: Sequence[str], meta: dict[str, str]) -> d
     path = given["path"].replace("\\", "/").removeprefix("./")
     if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in path.split("/"):
         raise _Fault(f"the path {path!r} leads out of the table's folder", "give it relative to the table's folder")
-    if not _layout.is_audio(path):
+    if not layout.is_audio(path):
         raise _Fault(f"{path!r} is not a sound file that can be read", "convert it to .wav or .flac")
     if "split" in given and not _SPLIT.fullmatch(given["split"]):
         raise _Fault(f"unknown split {given['split']!r}", "use train, val, test or test_<name>")

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.types import Finding, TaskCard
-from tasks import _layout
+from bench.types import Corpus, Finding, RemoteFile, TaskCard
+from tasks._shared import layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,18 +78,30 @@ class _Copy:
     sounds: Mapping[str, Path]
 
 
+CORPUS = Corpus(
+    "hf_lung",
+    "HF_Lung_V1",
+    (
+        RemoteFile(
+            "hf_lung.zip", ("https://gitlab.com/techsupportHF/HF_Lung_V1/-/archive/master/HF_Lung_V1-master.zip",)
+        ),
+    ),
+    inner=True,
+)
+
+
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per recording. Raises ``BadInput`` where there is no copy below ``root``, or several."""
     import pandas as pd
 
     copy = _found(card, root, findings)
-    where = _layout.relative(copy.folder, root)
-    simulated = _layout.simulated(copy.folder, root)
+    where = layout.relative(copy.folder, root)
+    simulated = layout.simulated(copy.folder, root)
     findings += [simulated] if simulated else []
     alone = sorted(set(copy.sounds) - set(copy.annotated))
-    findings += [_layout.without_annotation(card, copy.sounds[name], root) for name in alone]
+    findings += [layout.without_annotation(card, copy.sounds[name], root) for name in alone]
     if absent := sorted(set(copy.annotated) - set(copy.sounds)):
-        findings.append(_layout.missing_audio(card, where, absent, len(copy.annotated)))
+        findings.append(layout.missing_audio(card, where, absent, len(copy.annotated)))
     if len(copy.annotated) != RECORDINGS and not simulated:
         problem = f"{len(copy.annotated)} annotated recordings, the paper tells of {RECORDINGS}"
         remedy = f"the whole corpus is at {card.url}"
@@ -99,7 +111,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         try:
             rows.append(_row(card, root, name, path, copy.sounds.get(name)))
         except ValueError as error:
-            findings.append(_layout.bad_annotation(card, path, root, str(error)))
+            findings.append(layout.bad_annotation(card, path, root, str(error)))
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available", "meta_channel"]
     frame = pd.DataFrame(rows, columns=columns)
     findings += _shared_dates(where, frame)
@@ -108,25 +120,25 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
 
 def _found(card: TaskCard, root: Path, findings: list[Finding]) -> _Copy:
     corpora, annotated, sounds = set(), {}, []
-    for folder, names in _layout.walk(root):
+    for folder, names in layout.walk(root):
         if folder.name.lower() not in _SPLITS:
             continue
         for name in names:
             recording = name.removesuffix(_SUFFIX) if name.endswith(_SUFFIX) else Path(name).stem
             if not recording.startswith(("steth_", "trunc_")):
                 continue
-            place = next(p for p in _layout.up_to(folder, root) if p.name.lower() not in _SPLITS or p == root)
+            place = next(p for p in layout.up_to(folder, root) if p.name.lower() not in _SPLITS or p == root)
             if name.endswith(_SUFFIX):
                 corpora.add(place)
                 if other := annotated.get(recording):
-                    problem = f"the recording is annotated in {_layout.relative(other, root)} too, which is used"
-                    where = _layout.relative(folder / name, root)
+                    problem = f"the recording is annotated in {layout.relative(other, root)} too, which is used"
+                    where = layout.relative(folder / name, root)
                     findings.append(Finding("error", "annotated-twice", where, problem, "remove one of the two"))
                 annotated.setdefault(recording, folder / name)
-            elif _layout.is_audio(name):
+            elif layout.is_audio(name):
                 sounds.append((recording, folder / name))
-    corpus = _layout.only(card, root, sorted(corpora), _EXPECTED)
-    return _Copy(corpus, annotated, _layout.index_audio(iter(sounds), root, findings))
+    corpus = layout.only(card, root, sorted(corpora), _EXPECTED)
+    return _Copy(corpus, annotated, layout.index_audio(iter(sounds), root, findings))
 
 
 def _row(card: TaskCard, root: Path, name: str, annotation: Path, sound: Path | None) -> dict:
@@ -138,7 +150,7 @@ def _row(card: TaskCard, root: Path, name: str, annotation: Path, sound: Path | 
     label = sum(1 << k for k, sounds in enumerate(_CLASSES[card.id].values()) if words & set(sounds))
     return {
         "clip_id": name,
-        "path": _layout.relative(sound or annotation.with_name(f"{name}.wav"), root),
+        "path": layout.relative(sound or annotation.with_name(f"{name}.wav"), root),
         "start_s": 0.0,
         "end_s": float("nan"),
         "label": label,

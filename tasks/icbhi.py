@@ -8,7 +8,7 @@ own, a line per patient; nothing of a patient is shipped with this package.
 The unit is the cycle (``cycles4``, ``cycles2``, ``bits``) or the recording (``disease2``, ``disease3``). Patients 156
 and 218 are in both halves of the official split: their 120 test cycles are the split ``test_overlap``, so that the
 test ``corrected`` (2,636 cycles) is free of known patients and ``official`` is the literature's (2,756). Other splits
-of the cycles are variants (``icbhi.cycles4@fold0``, see ``tasks/_icbhi_splits.py``).
+of the cycles are variants (``icbhi.cycles4@fold0``, see ``tasks/_shared/icbhi_splits.py``).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.types import Finding, TaskCard
-from tasks import _icbhi_copy, _icbhi_splits, _layout
-from tasks._icbhi_copy import SPLIT_FILE, Copy, Recording
-from tasks._icbhi_splits import DEVICES, FOLDS
-from tasks._labels import (
+from bench.types import Corpus, Finding, RemoteFile, TaskCard
+from tasks._shared import icbhi_copy, icbhi_splits, layout
+from tasks._shared.icbhi_copy import SPLIT_FILE, Copy, Recording
+from tasks._shared.icbhi_splits import DEVICES, FOLDS
+from tasks._shared.labels import (
     BINARY,
     BITS,
     DISEASE2,
@@ -34,8 +34,8 @@ from tasks._labels import (
     LabelMap,
     spellings,
 )
-from tasks._table import LITERATURE
-from tasks._table import METRICS as OPERA_METRICS
+from tasks._shared.table import LITERATURE
+from tasks._shared.table import METRICS as OPERA_METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def _card(id: str, classes: tuple[str, ...], metrics: tuple[str, ...], notes: st
         url="https://bhichallenge.med.auth.gr",
         licence="free for research",
         citation="Rocha et al., Physiological Measurement 40(3):035001, 2019",
-        counts=_icbhi_splits.counts(id, classes),
+        counts=icbhi_splits.counts(id, classes),
         known_overlap=("156", "218"),
         corpora=("icbhi",),
         notes=notes,
@@ -93,6 +93,7 @@ CARDS = (
         "One clip per recording; other diagnoses are left out. The test has 17 recordings of 14 healthy patients. "
         "Diagnoses are read from the copy's own file.",
         variants=(LITERATURE,),
+        probe_settings={LITERATURE: {"batch": 32}},
     ),
     _card(
         "icbhi.disease3",
@@ -104,11 +105,34 @@ CARDS = (
     ),
 )
 
+_PUBLISHED = "https://bhichallenge.med.auth.gr/sites/default/files/ICBHI_final_database"
+CORPUS = Corpus(
+    "icbhi",
+    "ICBHI",
+    (
+        RemoteFile(
+            "ICBHI_final_database.zip",
+            (f"{_PUBLISHED}/ICBHI_final_database.zip",),
+            digest="md5:f6a5d0ea40bbcd25e17754f9d5ddae48",
+        ),
+        *(
+            RemoteFile(name, (f"{_PUBLISHED}/{name}",), optional=lacking)
+            for name, lacking in (
+                ("ICBHI_challenge_train_test.txt", "the split is taken from the shipped table"),
+                ("ICBHI_Challenge_diagnosis.txt", "icbhi.disease2 and icbhi.disease3 cannot be run"),
+                ("ICBHI_Challenge_demographic_information.txt", "sex and age group stay unknown"),
+            )
+        ),
+    ),
+    by_hand="download ICBHI_final_database.zip in a browser from https://bhichallenge.med.auth.gr, or from its "
+    "copy at https://doi.org/10.7910/DVN/HT6PKI",
+)
+
 
 def variant(card: TaskCard, name: str) -> TaskCard:
     """The card of another split of the corpus; its one test is ``test``."""
     base = card.id.partition("@")[0]
-    card = replace(card, tests={"test": ("test",)}, counts=_icbhi_splits.counts(base, card.classes, name))
+    card = replace(card, tests={"test": ("test",)}, counts=icbhi_splits.counts(base, card.classes, name))
     if name == LITERATURE:
         notes = "As OPERA runs it, with 156 and 218 on both sides: to be compared with published numbers alone."
         return replace(card, notes=notes)
@@ -124,8 +148,8 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     several, and where the copy lacks the diagnoses that the task is about."""
     import pandas as pd
 
-    copy = _icbhi_copy.found(card, root, findings)
-    split = _icbhi_splits.assigned(card, copy, findings)
+    copy = icbhi_copy.found(card, root, findings)
+    split = icbhi_splits.assigned(card, copy, findings)
     labels = _labels_of_patients(card, copy, findings)
     persons = copy.persons(findings)
     rows = []
@@ -135,9 +159,9 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         try:
             clips = _cycles(card, copy, recording) if labels is None else _whole(recording, labels)
         except ValueError as error:
-            findings.append(_layout.bad_annotation(card, root / recording.annotation_path, root, str(error)))
+            findings.append(layout.bad_annotation(card, root / recording.annotation_path, root, str(error)))
             continue
-        sex, age_group = persons.get(recording.patient, (_icbhi_copy.UNKNOWN, _icbhi_copy.UNKNOWN))
+        sex, age_group = persons.get(recording.patient, (icbhi_copy.UNKNOWN, icbhi_copy.UNKNOWN))
         shared = {
             "path": recording.path,
             "split": split[recording.key],
@@ -153,7 +177,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available"]
     frame = pd.DataFrame(rows, columns=[*columns, "meta_location", "meta_mode", "meta_sex", "meta_age_group"])
     if card.variant in DEVICES:
-        findings += _icbhi_splits.too_little(card, frame)
+        findings += icbhi_splits.too_little(card, frame)
     return frame
 
 
@@ -186,5 +210,5 @@ def _labels_of_patients(card: TaskCard, copy: Copy, findings: list[Finding]) -> 
     if others:
         out = sum(r.patient in diagnoses and r.patient not in labels for r in copy.recordings)
         problem = f"{out} recordings of patients with another diagnosis ({', '.join(others)}) are left out"
-        findings.append(Finding("note", "left-out", _layout.relative(copy.folder, copy.root), problem))
+        findings.append(Finding("note", "left-out", layout.relative(copy.folder, copy.root), problem))
     return labels

@@ -19,8 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.types import Finding, TaskCard
-from tasks import _layout, _table
+from bench.types import Corpus, Finding, RemoteFile, TaskCard
+from tasks._shared import layout
+from tasks._shared import table as tabular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,20 +38,28 @@ CARDS = (
         version=1,
         classes=_CLASSES,
         main_metric="auroc",
-        metrics=_table.METRICS,
+        metrics=tabular.METRICS,
         tests={"test": ("test",)},
         url="https://data.mendeley.com/datasets/jwyy9np4gv/3",
         licence="CC BY 4.0",
-        citation=f"Fraiwan et al., Data in Brief 35:106913, 2021; {_table.OPERA}",
+        citation=f"Fraiwan et al., Data in Brief 35:106913, 2021; {tabular.OPERA}",
         domain="stethoscope filter",
         adventitious=(1,),
-        counts=_table.counted(
+        counts=tabular.counted(
             _CLASSES, {"train": (57, 81), "val": (6, 12), "test": (42, 36)}, {"train": 46, "val": 6, "test": 26}
         ),
         corpora=("kauh",),
-        variants=(_table.LITERATURE,),
+        variants=(tabular.LITERATURE,),
+        probe_settings={tabular.LITERATURE: {"batch": 32, "epochs": 50, "keep": 5}},
         notes="Three recordings a patient, one per filter: they are not independent.",
     ),
+)
+
+CORPUS = Corpus(
+    "kauh",
+    "KAUH",
+    (RemoteFile("kauh.zip", ("https://data.mendeley.com/public-api/zip/jwyy9np4gv/download/3",)),),
+    inner=True,
 )
 
 
@@ -59,7 +68,7 @@ def variant(card: TaskCard, name: str) -> TaskCard:
     labels, patients = {"train": (67, 78), "val": (8, 9), "test": (30, 42)}, {"train": 75, "val": 15, "test": 52}
     return replace(
         card,
-        counts=_table.counted(_CLASSES, labels, patients),
+        counts=tabular.counted(_CLASSES, labels, patients),
         within_patient=("test",),
         notes="49 of 78 patients are in train and in test: to be compared with published numbers alone.",
     )
@@ -67,9 +76,9 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per recording of the table; what file names alone tell is in ``meta_*``, empty without the file."""
-    column = "split_opera" if card.variant == _table.LITERATURE else "split"
-    table = {row["recording"]: row for row in _table.rows(card)}
-    sounds = _table.audio(root, table, _recording)
+    column = "split_opera" if card.variant == tabular.LITERATURE else "split"
+    table = {row["recording"]: row for row in tabular.rows(card)}
+    sounds = tabular.audio(root, table, _recording)
     told = {name: _told(path) for name, path in sounds.files.items()}
     clips = {
         name: {
@@ -83,7 +92,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         for name, row in table.items()
     }
     findings += [*_contradicted(clips, sounds, root), *_lower_case(card, sounds, root)]
-    return _table.manifest(card, root, findings, clips, sounds)
+    return tabular.manifest(card, root, findings, clips, sounds)
 
 
 def _recording(path: Path) -> str | None:
@@ -98,7 +107,7 @@ def _told(path: Path) -> dict[str, str]:
     return dict(zip(_FIELDS, map(str.strip, f"{name['diagnosis']}{name['fields']}".split(",")))) if name else {}
 
 
-def _contradicted(clips: dict[str, dict], sounds: _table.Audio, root: Path) -> list[Finding]:
+def _contradicted(clips: dict[str, dict], sounds: tabular.Audio, root: Path) -> list[Finding]:
     """Errors for files whose name tells another diagnosis than the table."""
     findings = []
     for name, path in sounds.files.items():
@@ -107,14 +116,14 @@ def _contradicted(clips: dict[str, dict], sounds: _table.Audio, root: Path) -> l
         if label != clips[name]["label"]:
             problem = f"the diagnosis {told!r} of its name is not {_CLASSES[clips[name]['label']]}, as published"
             remedy = "restore the name that the recording has in version 3 of the corpus"
-            findings.append(Finding("error", "label", _layout.relative(path, root), problem, remedy, (name,)))
+            findings.append(Finding("error", "label", layout.relative(path, root), problem, remedy, (name,)))
     return findings
 
 
-def _lower_case(card: TaskCard, sounds: _table.Audio, root: Path) -> list[Finding]:
+def _lower_case(card: TaskCard, sounds: tabular.Audio, root: Path) -> list[Finding]:
     """A note on recordings left out for the way in which their diagnosis is written."""
     passed = [path for path in sounds.others if "copd" in _told(path).get("diagnosis", "")]
     if not passed:
         return []
     problem = f"{len(passed)} recordings whose diagnosis is written copd, in lower case, are not part of {card.id}"
-    return [Finding("note", "lower-case", _layout.relative(passed[0], root), problem, "they have no published split")]
+    return [Finding("note", "lower-case", layout.relative(passed[0], root), problem, "they have no published split")]

@@ -13,9 +13,10 @@ import math
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from bench.errors import BadInput
+from bench.base.errors import BadInput
 from bench.types import Finding, TaskCard
-from tasks import _layout, _table
+from tasks._shared import layout
+from tasks._shared import table as tabular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def _card(sound: str, target: str) -> TaskCard:
         tests={"test": ("test",)},
         url="https://github.com/MohammedMosuily/mmlung",
         licence="its own agreement, for research",
-        citation=f"Mosuily et al., Interspeech 2023; {_table.OPERA}",
+        citation=f"Mosuily et al., Interspeech 2023; {tabular.OPERA}",
         kind="regression",
         leave_one_out=True,
         access="on request to the address in https://github.com/evelyn0414/OPERA/tree/main/datasets/mmlung",
@@ -45,7 +46,8 @@ def _card(sound: str, target: str) -> TaskCard:
         domain="device",
         counts={"test": {"recordings": 40, "patients": 40}},
         corpora=("mmlung",),
-        variants=(_table.LITERATURE,),
+        variants=(tabular.LITERATURE,),
+        probe_settings={tabular.LITERATURE: {"keep": 3, "patience": 5, "delta": 0.001, "validation_folds": 9}},
         notes="Forty subjects, one recording each; the target is in the unit of the spirometry files.",
     )
 
@@ -63,12 +65,12 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     times, without a column, or in a format that cannot be read here."""
     sound, target = card.id.partition("@")[0].partition(".")[2].split("_")
     files, value = _SOUNDS[sound], _TARGETS[target]
-    path = _table.on_application(card, root, _tables(root), _EXPECTED)
+    path = tabular.on_application(card, root, _tables(root), _EXPECTED)
     table = _read(path)
     if missing := [name for name in (files, value) if name not in table]:
         raise BadInput(path, f"lacks the columns {', '.join(missing)}", "make it anew with OPERA's extract_mmlung.py")
 
-    where, clips, without = _layout.relative(path, root), {}, 0
+    where, clips, without = layout.relative(path, root), {}, 0
     for number, (file, measured) in enumerate(zip(table[files], table[value]), 2):
         if not isinstance(file, str) or not file.strip():
             without += 1
@@ -83,12 +85,12 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     if without:
         problem = f"{without} subjects have spirometry and no {sound} recording"
         findings.append(Finding("warning", "no-recording", where, problem, "they are left out"))
-    return _table.manifest(card, root, findings, clips, _table.audio(root, clips))
+    return tabular.manifest(card, root, findings, clips, tabular.audio(root, clips))
 
 
 def _tables(root: Path) -> list[Path]:
     """The delivered table of every folder that holds one, the .csv where it is there in both formats."""
-    held = [(folder, [name for name in TABLES if name in files]) for folder, files in _layout.walk(root)]
+    held = [(folder, [name for name in TABLES if name in files]) for folder, files in layout.walk(root)]
     return [folder / names[0] for folder, names in held if names]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import Finding, TaskCard
-from tasks import _layout, _table
+from tasks._shared import layout, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ CARDS = (
         group="subject",
         domain="device",
         corpora=("nosemic",),
-        variants=(_table.LITERATURE,),
+        variants=(table.LITERATURE,),
         notes="Sixteen subjects. OPERA trains on any further subject of the folder; here they are left out.",
     ),
 )
@@ -51,16 +51,16 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per recording of the sixteen subjects. Raises ``BadInput`` where there is no copy, or several."""
-    held = {folder: [folder / name for name in files if _is_sound(name)] for folder, files in _layout.walk(root)}
+    held = {folder: [folder / name for name in files if _is_sound(name)] for folder, files in layout.walk(root)}
     folders = [folder for folder, paths in held.items() if any(_NAME.fullmatch(path.stem) for path in paths)]
-    folder = _table.on_application(card, root, folders, _EXPECTED)
+    folder = table.on_application(card, root, folders, _EXPECTED)
 
-    subjects = {row["participant"] for row in _table.rows(card)}
+    subjects = {row["participant"] for row in table.rows(card)}
     clips, further = {}, []
     for path in held[folder]:
         name = _NAME.fullmatch(path.stem)
         if name is None or float(name["rate"]) == 0:
-            findings.append(_table.unreadable_name(path, root, "subject_x_x_rate, the rate above 0"))
+            findings.append(table.unreadable_name(path, root, "subject_x_x_rate, the rate above 0"))
         elif name["subject"] not in subjects:
             further.append(name["subject"])
         else:
@@ -73,15 +73,15 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
                 "meta_second": name["second"],
                 "meta_third": name["third"],
             }
-    where = _layout.relative(folder, root)
+    where = layout.relative(folder, root)
     if further:
         problem = f"{len(further)} recordings of subjects {', '.join(sorted(set(further)))} are not used"
         findings.append(Finding("warning", "further-subjects", where, problem, "OPERA never holds these subjects out"))
     if absent := sorted(subjects - {clip["group"] for clip in clips.values()}, key=int):
         problem = f"no recording of subjects {', '.join(absent)}"
         findings.append(Finding("error", "missing-subjects", where, problem, f"complete the copy from {card.url}"))
-    return _table.manifest(card, root, findings, clips, _table.audio(folder, clips))
+    return table.manifest(card, root, findings, clips, table.audio(folder, clips))
 
 
 def _is_sound(name: str) -> bool:
-    return name.lower().endswith(_table.READABLE) and not name.startswith(".")
+    return name.lower().endswith(table.READABLE) and not name.startswith(".")

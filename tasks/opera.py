@@ -29,14 +29,3 @@ ALIASES = {
     "opera.T19": "nosemic.rate",
 }
 CARDS = ()
-
-_LUNG_FUNCTION = {"keep": 3, "patience": 5, "delta": 0.001, "validation_folds": 9}
-# What OPERA's own probe (the protocol literature/opera) does otherwise than by default.
-PROBES = {
-    "icbhi.disease2": {"batch": 32},
-    "coswara.smoker": {"batch": 32},
-    "coswara.sex": {"batch": 32},
-    "kauh.obstructive": {"batch": 32, "epochs": 50, "keep": 5},
-    "copd.severity": {"batch": 32},
-    "ssbpr.position": {"epochs": 32, "keep": 3},
-} | {id: _LUNG_FUNCTION for id in ALIASES.values() if id.startswith("mmlung.")}

@@ -26,10 +26,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BadInput
-from bench.types import Finding, TaskCard
-from tasks import _completeness, _layout
-from tasks._labels import ALIASES, EVENTS2, EVENTS7, RECORDS3, RECORDS5, recount
+from bench.base.errors import BadInput
+from bench.types import Corpus, Finding, RemoteFile, TaskCard
+from tasks._shared import completeness, layout
+from tasks._shared.labels import ALIASES, EVENTS2, EVENTS7, RECORDS3, RECORDS5, recount
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +109,13 @@ CARDS = (
     _card("sprsound.records5", RECORDS5, (2, 3, 4), _RECORD_COUNTS),
 )
 
+_COMMIT = "174500e401f4ebf54061414c2fe082c7dccfb9d2"  # stands for a checksum: the archive is made anew each time
+CORPUS = Corpus(
+    "sprsound",
+    "SPRSound",
+    (RemoteFile("sprsound.zip", (f"https://github.com/SJTU-YONGFU-RESEARCH-GRP/SPRSound/archive/{_COMMIT}.zip",)),),
+)
+
 
 def variant(card: TaskCard, name: str) -> TaskCard:
     """The card with the test of 2023 as its headline; how many clips that has is not published."""
@@ -125,19 +132,19 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     annotated, sounds, ignored = _files(root, card.variant)
     year = {folder: _year(folder, root) for folder in {path.parent for path in annotated}}
     corpora = sorted({_corpus(folder, root) for folder in year})
-    corpus = _layout.only(card, root, corpora, _EXPECTED)
-    simulated = _layout.simulated(corpus, root)
-    where = _layout.relative(corpus, root)
+    corpus = layout.only(card, root, corpora, _EXPECTED)
+    simulated = layout.simulated(corpus, root)
+    where = layout.relative(corpus, root)
     findings += [*([simulated] if simulated else []), *_other_years(card, where, ignored)]
     annotations = _unique(annotated, root)
-    audio = _layout.index_audio(((path.stem, path) for path in sounds), root, findings)
-    findings += [_layout.without_annotation(card, audio[name], root) for name in sorted(set(audio) - set(annotations))]
+    audio = layout.index_audio(((path.stem, path) for path in sounds), root, findings)
+    findings += [layout.without_annotation(card, audio[name], root) for name in sorted(set(audio) - set(annotations))]
     absent = sorted(set(annotations) - set(audio))
     if absent:
-        findings.append(_layout.missing_audio(card, where, absent, len(annotations)))
+        findings.append(layout.missing_audio(card, where, absent, len(annotations)))
 
-    table = {} if simulated else {row["recording"]: row["split"] for row in _layout.shipped("sprsound2022.csv")}
-    findings += _completeness.missing_annotations(card, where, table, annotations)
+    table = {} if simulated else {row["recording"]: row["split"] for row in layout.shipped("sprsound2022.csv")}
+    findings += completeness.missing_annotations(card, where, table, annotations)
     if card.variant:
         findings += _later(card, where, sum(year[path.parent] == _LATER for path in annotations.values()))
     rows, unlabelled, unsorted = [], [], []
@@ -148,14 +155,14 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             label, events = _annotation(path)
             clips = _clips(card, name, label, sorted(events))
         except ValueError as error:
-            findings.append(_layout.bad_annotation(card, path, root, str(error)))
+            findings.append(layout.bad_annotation(card, path, root, str(error)))
             continue
         if clips is None:
             unlabelled.append(path)
             continue
         fields = _NAME.fullmatch(name)
         shared = {
-            "path": _layout.relative(audio.get(name, path.with_suffix(".wav")), root),
+            "path": layout.relative(audio.get(name, path.with_suffix(".wav")), root),
             "split": split,
             "group": fields["patient"] or name,
             "domain": DEVICE,
@@ -168,11 +175,11 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     if unlabelled:
         problem = f"has no record_annotation, like {len(unlabelled) - 1} more files"
         remedy = "use the release of 2022, or an event task"
-        findings.append(Finding("error", "annotation", _layout.relative(unlabelled[0], root), problem, remedy))
+        findings.append(Finding("error", "annotation", layout.relative(unlabelled[0], root), problem, remedy))
     if unsorted:
         problem = f"{len(unsorted)} of {len(annotations)} files list their events in another order than that of time"
         remedy = "clips are numbered by their start"
-        first = _layout.relative(unsorted[0], root)
+        first = layout.relative(unsorted[0], root)
         findings.append(Finding("note", "unsorted", first, problem, remedy))
     findings += _nameless(where, annotations)
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available"]
@@ -220,8 +227,8 @@ def _apart(card: TaskCard, frame: pd.DataFrame) -> pd.DataFrame:
 def _files(root: Path, variant: str) -> tuple[list[Path], list[Path], Counter]:
     """Annotation files, sound files, and the number of annotation files of every year that is not used."""
     annotated, sounds, ignored = [], [], Counter()
-    for folder, names in _layout.walk(root):
-        if _OTHER_TRACKS.search(_layout.relative(folder, root)):
+    for folder, names in layout.walk(root):
+        if _OTHER_TRACKS.search(layout.relative(folder, root)):
             continue
         ours = [folder / name for name in names if _NAME.fullmatch(Path(name).stem)]
         jsons = [path for path in ours if path.suffix.lower() == ".json"]
@@ -230,7 +237,7 @@ def _files(root: Path, variant: str) -> tuple[list[Path], list[Path], Counter]:
             ignored[year] += len(jsons)
         if year in (_FIRST, variant):
             annotated += jsons
-            sounds += [path for path in ours if _layout.is_audio(path.name)]
+            sounds += [path for path in ours if layout.is_audio(path.name)]
     return annotated, sounds, ignored
 
 
@@ -242,7 +249,7 @@ def _year(folder: Path, root: Path) -> str:
 
 def _corpus(folder: Path, root: Path) -> Path:
     """The folder that the release was unpacked into: the nearest one above whose name is not the release's own."""
-    return next((place for place in _layout.up_to(folder, root) if not _STRUCTURE.match(place.name)), root)
+    return next((place for place in layout.up_to(folder, root) if not _STRUCTURE.match(place.name)), root)
 
 
 def _unique(paths: list[Path], root: Path) -> dict[str, Path]:
@@ -251,8 +258,8 @@ def _unique(paths: list[Path], root: Path) -> dict[str, Path]:
     for path in paths:
         other = index.setdefault(path.stem, path)
         if other is not path:
-            problem = f"annotates the same recording as {_layout.relative(other, root)}"
-            raise BadInput(_layout.relative(path, root), problem, "keep one copy of the release, or name one of them")
+            problem = f"annotates the same recording as {layout.relative(other, root)}"
+            raise BadInput(layout.relative(path, root), problem, "keep one copy of the release, or name one of them")
     return index
 
 

@@ -19,9 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BadInput
+from bench.base.errors import BadInput
 from bench.types import Finding, TaskCard
-from tasks import _layout, _table
+from tasks._shared import layout, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,16 +41,17 @@ CARDS = (
         version=1,
         classes=("supine", "supine (head left)", "supine (head right)", "left side", "right side"),
         main_metric="auroc",
-        metrics=_table.METRICS,
+        metrics=table.METRICS,
         tests={"test": ("test",)},
         url="https://github.com/xiaoli1996/SSBPR",
         licence="CC BY 4.0 by OPERA's table",
-        citation=f"Xiao et al., Interspeech 2023, arXiv:2307.13346; {_table.OPERA}",
+        citation=f"Xiao et al., Interspeech 2023, arXiv:2307.13346; {table.OPERA}",
         access="on request to the address in https://github.com/xiaoli1996/SSBPR",
         domain="sex",
         adventitious=(),
         corpora=("ssbpr",),
-        variants=(_table.LITERATURE,),
+        variants=(table.LITERATURE,),
+        probe_settings={table.LITERATURE: {"epochs": 32, "keep": 3}},
         notes="The split is RespBench's own: patients are kept apart, as no published split does.",
     ),
 )
@@ -66,18 +67,18 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     """One row per recording that is not prone. Raises ``BadInput`` where there is no copy, or several, or too few
     recordings to split."""
     by_corpus: dict[Path, list[Path]] = {}
-    for folder, files in _layout.walk(root):
+    for folder, files in layout.walk(root):
         corpus = _corpus(folder, root)
         if corpus is not None:
             by_corpus.setdefault(corpus, []).extend(folder / name for name in files if _is_sound(name))
     corpora = [corpus for corpus, paths in by_corpus.items() if any(_NAME.fullmatch(path.stem) for path in paths)]
-    corpus = _table.on_application(card, root, corpora, _EXPECTED)
+    corpus = table.on_application(card, root, corpora, _EXPECTED)
 
     clips, prone, total = {}, 0, set()
     for path in by_corpus[corpus]:
         name = _NAME.fullmatch(path.stem)
         if name is None:
-            findings.append(_table.unreadable_name(path, root, "A-B-C, C from 0 to 5"))
+            findings.append(table.unreadable_name(path, root, "A-B-C, C from 0 to 5"))
             continue
         key = _key(path, corpus)
         if key in total:
@@ -93,7 +94,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             "group": f"{sex}/{name['patient']}",
             "domain": sex,
         }
-    where = _layout.relative(corpus, root)
+    where = layout.relative(corpus, root)
     if prone:
         problem = f"{prone} prone recordings are not part of {card.id}"
         findings.append(Finding("note", "prone", where, problem))
@@ -103,17 +104,17 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     ordered = {key: clips[key] for key in sorted(clips)}
     for clip, split in zip(ordered.values(), _splits(card, corpus, list(ordered.values()))):
         clip["split"] = split
-    sounds = _table.audio(corpus, ordered, lambda path: _key(path, corpus))
-    return _table.manifest(card, root, findings, ordered, sounds)
+    sounds = table.audio(corpus, ordered, lambda path: _key(path, corpus))
+    return table.manifest(card, root, findings, ordered, sounds)
 
 
 def _is_sound(name: str) -> bool:
-    return name.lower().endswith(_table.READABLE) and not name.startswith(".")
+    return name.lower().endswith(table.READABLE) and not name.startswith(".")
 
 
 def _corpus(folder: Path, root: Path) -> Path | None:
     """The folder above the ``female`` or ``male`` that ``folder`` is or lies in."""
-    chain = _layout.up_to(folder, root)
+    chain = layout.up_to(folder, root)
     return next((place.parent for place in chain if place.name.lower() in _SEXES and place != root), None)
 
 
@@ -130,7 +131,7 @@ def _splits(card: TaskCard, corpus: Path, clips: list[dict]) -> list[str]:
     labels = np.array([clip["label"] for clip in clips])
     groups = np.array([clip["group"] for clip in clips])
     split = np.full(len(clips), "train", dtype=object)
-    if card.variant == _table.LITERATURE:
+    if card.variant == table.LITERATURE:
         try:
             rest, test = train_test_split(np.arange(len(clips)), test_size=0.2, random_state=SEED, stratify=labels)
             _, val = train_test_split(rest, test_size=0.25, random_state=SEED, stratify=labels[rest])

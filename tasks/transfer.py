@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import registry
-from bench.errors import BadInput
+from bench.base import registry
+from bench.base.errors import BadInput
 from bench.types import Finding, TaskCard
-from tasks._labels import LabelMap, relabel, spellings
-from tasks._transfer_spaces import LUNG_SOUNDS, NORMAL, Space, counts_in, rule, shared
+from tasks._shared.labels import LabelMap, relabel, spellings
+from tasks._shared.transfer_spaces import LUNG_SOUNDS, NORMAL, Space, counts_in, rule, shared
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,10 @@ import soundfile
 import bench
 import model_zoo
 import tasks
-from bench import cli, listing, registry, simulate
+from bench import simulate
+from bench.base import registry
+from bench.cli import texts
+from bench.cli.main import build_parser, main
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -49,13 +52,13 @@ def recordings(tmp_path):
 
 
 def test_an_encoder_and_a_task_are_one_file_each(added, recordings, tmp_path, capsys):
-    assert cli.main(["ls"]) == 0
+    assert main(["ls"]) == 0
     listed = capsys.readouterr().out
     assert "toy.bands" in listed and "toy.wheeze" in listed
-    assert cli.main(["check", "toy.wheeze", "--root", str(recordings)]) == 0
+    assert main(["check", "toy.wheeze", "--root", str(recordings)]) == 0
     command = ["run", "--task", "toy.wheeze", "--encoder", "toy.bands:mean,max", "--root", str(recordings)]
-    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
-    assert cli.main(["verify", str(tmp_path / "out")]) == 0
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert main(["verify", str(tmp_path / "out")]) == 0
     assert bench.check_encoder(bench.load_encoder("toy.bands")) == []
     record = bench.evaluate(bench.load_encoder("toy.bands"), bench.load_task("toy.wheeze", recordings))[0]
     assert record.scores["test"]["auroc"]["value"] == 1.0
@@ -94,8 +97,8 @@ def test_every_command_in_the_readme_parses():
     lines = re.findall(r"^ {4}(?:RESPBENCH_DATA=\S+ )?respbench (.*?)(?: +#.*)?$", README, flags=re.MULTILINE)
     assert len(lines) > 10
     for line in lines:
-        cli.build_parser().parse_args(line.split())
+        build_parser().parse_args(line.split())
 
 
 def test_the_table_of_encoders_is_the_one_that_is_registered():
-    assert listing.encoder_table(listing.encoders(), present=False) in README
+    assert texts.encoder_table(texts.encoders(), present=False) in README

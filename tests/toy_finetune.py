@@ -5,7 +5,7 @@ from torch import nn
 
 from bench.finetune.recipe import recipe_of
 from bench.types import EncoderCard, Grid, Tokens
-from model_zoo._adapter import Adapter
+from model_zoo._adapters.adapter import Adapter
 
 RATE, FRAME, WIDTH = 4000, 200, 8
 

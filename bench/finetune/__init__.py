@@ -9,14 +9,14 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "Fit": "bench.finetune.call",
-    "fit": "bench.finetune.call",
+    "Fit": "bench.finetune.fitting",
+    "fit": "bench.finetune.fitting",
     "Estimate": "bench.finetune.cost",
     "estimate": "bench.finetune.cost",
     "Recipe": "bench.finetune.recipe",
     "load_recipe": "bench.finetune.recipe",
     "recipe_of": "bench.finetune.recipe",
-    "TrainingDiverged": "bench.finetune.loop",
+    "TrainingDiverged": "bench.finetune.training.loop",
 }
 __all__ = ["Estimate", "Fit", "Recipe", "TrainingDiverged", "estimate", "fit", "load_recipe", "recipe_of"]
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import provenance
-from bench.encoders import BATCH_S, padded_length, plan_batches
-from bench.finetune.call import Built, build
-from bench.finetune.checkpoints import Folder
-from bench.finetune.data import epoch_batches
-from bench.finetune.loop import Training
-from bench.finetune.parts import trained_parameters
+from bench.base import provenance
+from bench.base.progress import Progress, silent
+from bench.data.manifest import Prepared, prepare
+from bench.encoders.batches import BATCH_S, padded_length, plan_batches
+from bench.finetune.data.sides import epoch_batches
+from bench.finetune.fitting import Built, build
+from bench.finetune.model.parts import trained_parameters
 from bench.finetune.recipe import Recipe, load_recipe
-from bench.manifest import Prepared, prepare
-from bench.progress import Progress, silent
+from bench.finetune.training.checkpoints import Folder
+from bench.finetune.training.loop import Training
 from bench.types import Encoder, Task, TaskCard
 
 QUANTILES = (0.1, 0.5, 0.9, 1.0)  # of the batches' lengths that are timed; the longest shows the memory
@@ -73,8 +73,8 @@ def estimate(
     on_bad_clip: str = "error",
     progress: Progress = silent,
 ) -> Estimate:
-    """What ``bench.finetune.fit`` with these arguments will take; it trains a few steps of a copy and keeps nothing.
-    Raises as ``fit``."""
+    """What ``bench.finetune.fitting`` with these arguments will take; it trains a few steps of a copy and keeps
+    nothing. Raises as ``fit``."""
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     return estimate_prepared(encoder, task.card, prepare(task, on_bad_clip, progress), recipe, seed, progress)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BadInput, UnknownId
-from bench.finetune._fields import above, at_least, between, one_of, plain, read, setting
+from bench.base.errors import BadInput, UnknownId
+from bench.base.settings import above, at_least, between, one_of, plain, read, setting
 from bench.types import PRECISIONS
 
 INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts them
@@ -84,7 +84,7 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate over time: see ``bench.finetune.schedule.factor``."""
+    """Learning rate over time: see ``bench.finetune.training.schedule.factor``."""
 
     kind: str = setting("cosine", one_of("constant", "cosine", "cycle"))
     unit: str = setting("step", one_of("step", "epoch"))
@@ -173,9 +173,9 @@ class Recipe:
 def recipe_of(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """The recipe that plain data says. Raises ``BadInput`` that names the key, ``UnknownId`` for a pooling, a clip
     policy, a method or one of its options that does not exist."""
-    from bench.clips import clip_policy
+    from bench.data.clips import clip_policy
+    from bench.encoders.pooling import POOLINGS
     from bench.finetune.methods import defaults
-    from bench.pooling import POOLINGS
 
     recipe = read(Recipe, data, where)
     if recipe.head.pooling and recipe.head.pooling not in POOLINGS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOME = {"LogisticPathCV": "bench.probe.linear", "RidgePathCV": "bench.probe.ridge"}
+_HOME = {"LogisticPathCV": "bench.probe.linear.logistic", "RidgePathCV": "bench.probe.linear.ridge"}
 __all__ = ["LogisticPathCV", "RidgePathCV"]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from bench.errors import BadInput
-from bench.kinds import KINDS
+from bench.base.errors import BadInput
+from bench.scores.label_kinds import KINDS
 
 EACH = 2  # groups that every class is drawn from, where it has them: fitted on one fold, it is scored on another
 _ATTEMPTS = 100

@@ -6,8 +6,9 @@ those of a real record do (``coverage_model``). The truth is each metric's value
 model. Reads model.json, which ``--fit PREDICTIONS`` writes from a record's prediction file; writes coverage.csv (every
 number), coverage.md and coverage.png. Needs the annotations of ICBHI, not its audio.
 
-The draws are ``bench.stats.bootstrap_weights``, the metrics ``bench.metrics``, the intervals ``bench.stats._interval``;
-at every size, one corpus is scored by ``score_table`` as a whole and must give the same interval.
+The draws are ``bench.scores.intervals.bootstrap_weights``, the metrics ``bench.scores.metrics``, the intervals
+``bench.scores.intervals._interval``; at every size, one corpus is scored by ``score_table`` as a whole and must give
+the same interval.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from coverage_pages import METHODS, figure, report
 from scipy.special import expit, logit
 from scipy.stats import norm, t
 
-from bench import records, stats
-from bench.manifest import load_task
+from bench.data.manifest import load_task
+from bench.scores import records
+from bench.scores.intervals import _interval, bootstrap_weights, effective_groups, score_table
 
 TASK = "icbhi.cycles4"
 SIZES, OTHER_SIZES = (20, 33, 47, 126, 400), (20, 47, 126)
@@ -36,7 +38,7 @@ TAILS, CLIP_DRAWS = (0.025, 0.975), 500
 def intervals(corpus: Corpus, draws: int, seed: int) -> np.ndarray:
     """(METRICS, METHODS, 2) low and high, NaN where the metric is undefined."""
     groups = len(corpus.cells)
-    drawn = corpus.drawn(stats.bootstrap_weights(np.arange(groups), draws, seed)[0])
+    drawn = corpus.drawn(bootstrap_weights(np.arange(groups), draws, seed)[0])
     clips = corpus.drawn_clips(np.random.default_rng([2, seed]), CLIP_DRAWS)
     found = corpus.drawn(np.ones((1, groups)))[0]
     without = corpus.drawn(1 - np.eye(groups))
@@ -46,14 +48,14 @@ def intervals(corpus: Corpus, draws: int, seed: int) -> np.ndarray:
         holders = int((sizes > 0).sum())
         if np.isnan(value) or holders < 2:
             continue
-        effective = stats.effective_groups(sizes)
+        effective = effective_groups(sizes)
         defined = drawn[~np.isnan(drawn[:, m]), m]
         left = np.where(np.isnan(without[:, m]), value, without[:, m])
         out[m] = (
-            stats._interval(clips[:, m], int(sizes.sum()), "clip")[:2],
+            _interval(clips[:, m], int(sizes.sum()), "clip")[:2],
             np.quantile(defined, TAILS),
-            stats._interval(defined, holders, "patient")[:2],
-            stats._interval(defined, holders, "patient", effective)[:2],
+            _interval(defined, holders, "patient")[:2],
+            _interval(defined, holders, "patient", effective)[:2],
             _bca(defined, value, left),
             _logit_t(value, left, effective),
         )
@@ -91,7 +93,7 @@ def study(name: str, generator: Generator, sizes: tuple[int, ...], corpora: int,
 
 def _agree(corpus: Corpus, found: np.ndarray, draws: int) -> None:
     """Raises ``AssertionError`` where ``score_table`` has another interval for this corpus."""
-    scores = stats.score_table(corpus.frame(), METRICS, CLASSES, ROLES, draws, seed=0)
+    scores = score_table(corpus.frame(), METRICS, CLASSES, ROLES, draws, seed=0)
     scores |= {f"recall.{k}": scores[f"recall.{name}"] for k, name in enumerate(CLASSES)}
     theirs = [(scores[name].low, scores[name].high) for name in METRICS]
     np.testing.assert_allclose(found[:, list(METHODS).index("effective")], theirs, rtol=1e-9)

@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from bench import metrics
-from bench.metrics import Roles
+from bench.scores import metrics
+from bench.scores.metrics import Roles
 
 CLASSES, ROLES, LEVELS = ("normal", "crackle", "wheeze", "both"), Roles(0, (1, 2, 3)), 128
 AUROC = "auroc.normal"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench import metrics
-from bench.tables import markdown
+from bench.reports.tables import markdown
+from bench.scores import metrics
 
 METHODS = {
     "clips": "clip bootstrap",

@@ -10,7 +10,8 @@ import time
 import numpy as np
 import torch
 
-from bench.encoders import collate, embed, load_encoder
+from bench.encoders.batches import collate, embed
+from bench.encoders.load import load_encoder
 
 CLIPS, SECONDS, REPEATS, ALLOWED = 2, 8, 5, 0.10
 ENCODERS = ("audiomae.base", "ast.base")

@@ -11,13 +11,13 @@ from finetune_claims_encoder import Frames
 from finetune_claims_numbers import BASE, Run
 
 import bench
+from bench.data.manifest import prepare
+from bench.encoders.weights.find import parameter_digest
 from bench.finetune import Recipe
-from bench.finetune.call import build
-from bench.finetune.checkpoints import Folder
-from bench.manifest import prepare
-from bench.run import assemble, encoder_facts
+from bench.finetune.fitting import build
+from bench.finetune.training.checkpoints import Folder
+from bench.runs.evaluate import assemble, encoder_facts
 from bench.types import Task
-from model_zoo._checkpoint import parameter_digest
 
 OPTIONS: Mapping[str, float] = {"gamma": 0.5}  # of log-margin: quality-margin's own share
 

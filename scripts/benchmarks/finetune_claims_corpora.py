@@ -19,8 +19,8 @@ import numpy as np
 import soundfile
 from scipy.stats import norm
 
-from bench._cohort import classes as class_sequence
-from bench._cohort import generator
+from bench.data.simulate.patients import classes as class_sequence
+from bench.data.simulate.patients import generator
 
 RATE, CLIP_S = 4000, 0.64
 CLIPS = 12  # of a patient

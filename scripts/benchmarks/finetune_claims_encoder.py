@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.types import EncoderCard, Grid, Tokens
-from model_zoo._scratch import Scratch
+from model_zoo._networks.on_log_mel import Scratch
 
 RATE, FRAME, HOP = 4000, 256, 128  # Hz, samples, samples
 BANDS, LOW_HZ, HIGH_HZ = 48, 60.0, 1900.0

@@ -12,9 +12,9 @@ from finetune_claims_corpora import LONG_TAIL, SHORTCUT
 from finetune_claims_quality import CLEAN, EQUAL
 from scipy.stats import t
 
-from bench import stats
-from bench.run import seeds_arguments, tested
-from bench.tables import BLANK
+from bench.scores import intervals
+from bench.scores.per_test import seeds_arguments, tested
+from bench.scores.printed import BLANK
 from bench.types import Record
 
 LEVEL = 0.95
@@ -77,7 +77,9 @@ def value(run: Run, measure: str) -> float:
     if measure == GAP:
         return value(run, "UAR in-domain") - value(run, "UAR out of domain")
     test, metric, _ = MEASURES[run.corpus][measure]
-    return stats.mean_score([_predictions(run, test)], metric, resamples=1, **seeds_arguments(_record(run, test))).value
+    return intervals.mean_score(
+        [_predictions(run, test)], metric, resamples=1, **seeds_arguments(_record(run, test))
+    ).value
 
 
 def _record(run: Run, test: str) -> Record:
@@ -88,10 +90,10 @@ def _predictions(run: Run, test: str) -> pd.DataFrame:
     return tested(_record(run, test), "test" if test == PROBE else test)
 
 
-def _patients(ours: Sequence[Run], theirs: Sequence[Run], test: str, metric: str) -> stats.Difference:
+def _patients(ours: Sequence[Run], theirs: Sequence[Run], test: str, metric: str) -> intervals.Difference:
     """The difference of means over seeds, with its interval of patients."""
     sides = ([_predictions(run, test) for run in side] for side in (ours, theirs))
-    return stats.mean_difference(*sides, metric, **seeds_arguments(_record(ours[0], test)))
+    return intervals.mean_difference(*sides, metric, **seeds_arguments(_record(ours[0], test)))
 
 
 def comparisons(runs: Sequence[Run], claimed: bool = True) -> pd.DataFrame:
@@ -161,5 +163,5 @@ def qualities(quality: pd.DataFrame) -> pd.DataFrame:
 def _by_patient(rows: pd.DataFrame) -> tuple[float, float]:
     """95 % interval of the mean change by bootstrap of patients, who have as many clips each, for these seeds."""
     means = rows.groupby("group")["change"].mean().to_numpy()
-    counts, _ = stats.bootstrap_weights(np.arange(len(means)))
-    return stats._interval(counts @ means / len(means), len(means), "patient")[:2]
+    counts, _ = intervals.bootstrap_weights(np.arange(len(means)))
+    return intervals._interval(counts @ means / len(means), len(means), "patient")[:2]

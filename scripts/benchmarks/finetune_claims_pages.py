@@ -12,7 +12,8 @@ from finetune_claims_numbers import AGAINST, BASE, GAP, HALF_EVEN, LEVEL, MEASUR
 from finetune_claims_quality import SILENCES
 from scipy.stats import f
 
-from bench.tables import BLANK, DISCLAIMER, markdown
+from bench.reports.tables import DISCLAIMER, markdown
+from bench.scores.printed import BLANK
 
 CLAIMS = (
     ("log-scaled margins raise the rare class's recall", LONG_TAIL, RARE, "log-margin"),

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from bench.finetune.data import sides
+from bench.data.manifest import prepare
+from bench.finetune.data.quality import STRUCTURE, Loudness, Sound, sound
+from bench.finetune.data.sides import sides
+from bench.finetune.data.waves import Waves
 from bench.finetune.methods.quality_margin import quality_margins
-from bench.finetune.quality import STRUCTURE, Loudness, Sound, sound
-from bench.finetune.waves import Waves
-from bench.manifest import prepare
 from bench.types import Task
 
 SNR_DB, QUIETER_DB = (20.0, 10.0, 0.0, -10.0), (10.0, 40.0)

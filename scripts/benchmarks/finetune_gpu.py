@@ -22,14 +22,15 @@ from safetensors.torch import save_file
 
 import bench
 from bench import simulate
-from bench.errors import RespBenchError
-from bench.finetune.call import Built, build, fit_prepared
-from bench.finetune.checkpoints import Folder
+from bench.base.errors import RespBenchError
+from bench.base.optional_imports import import_torchaudio
+from bench.data.manifest import prepare
+from bench.finetune.fitting import Built, build, fit_prepared
 from bench.finetune.recipe import Recipe, load_recipe
-from bench.manifest import prepare
-from bench.tables import BLANK, markdown
+from bench.finetune.training.checkpoints import Folder
+from bench.reports.tables import markdown
+from bench.scores.printed import BLANK
 from bench.types import Encoder, Task
-from model_zoo._compat import import_torchaudio
 from model_zoo.ast import BANDS, FRAMES
 
 NOMINAL = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12}  # dense bfloat16 FLOP/s, data sheets

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from model_zoo._compat import import_torchaudio
-from model_zoo._frontend import KaldiFbank
+from bench.base.optional_imports import import_torchaudio
+from model_zoo._adapters.frontend import KaldiFbank
 
 CLIPS, SECONDS, RATE, THREADS, REPEATS = 32, 8, 16000, 2, 9
 GATE, WANTED = 2e-4, 2.0

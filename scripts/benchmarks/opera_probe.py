@@ -16,12 +16,12 @@ import torch
 from scipy.stats import ttest_rel
 from sklearn.metrics import roc_auc_score
 
-from bench import protocol
-from bench.encoders import load_encoder
-from bench.features import FeatureStore
-from bench.manifest import TRAIN, load_task, prepare
+from bench.data.manifest import TRAIN, load_task, prepare
+from bench.encoders.features import FeatureStore
+from bench.encoders.load import load_encoder
+from bench.probe import protocols
 from bench.probe.literature._probe import fitted_together
-from bench.tables import markdown
+from bench.reports.tables import markdown
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", nargs="+", default=["efficientat.mn04"])
     parser.add_argument("--task", nargs="+", default=["icbhi.disease2", "sprsound.events2"])
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(protocol.get("literature/opera").seeds))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(protocols.get("literature/opera").seeds))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for encoder in arguments.encoder:
@@ -49,8 +49,8 @@ def compared(encoder_id: str, task_id: str, seeds: list[int]) -> str:
     train = rows["split"].isin(TRAIN).to_numpy()
     test = rows["split"].isin(next(iter(task.card.tests.values()))).to_numpy()
 
-    named = protocol.get("literature/opera")
-    probes = [protocol.probe(named, task.card, seed) for seed in seeds]
+    named = protocols.get("literature/opera")
+    probes = [protocols.probe(named, task.card, seed) for seed in seeds]
     own = (rows["split"] == "val").to_numpy()[train]
     fitted_together(probes, features[train], labels[train], groups[train], own)
     held = own if own.any() else probes[0].folds_ == 0

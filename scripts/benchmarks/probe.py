@@ -34,10 +34,11 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from threadpoolctl import threadpool_limits
 
 from bench.probe import LogisticPathCV
-from bench.probe._crossfit import TO_COMPARE, assign_folds
-from bench.probe._design import standardise, suited
-from bench.probe._path import fit_path, one_hot
-from bench.probe.linear import HALF_DECADES
+from bench.probe.goal import assign_folds
+from bench.probe.linear.crossfit import TO_COMPARE
+from bench.probe.linear.design import standardise, suited
+from bench.probe.linear.logistic import HALF_DECADES
+from bench.probe.linear.solver.path import fit_path, one_hot
 
 CLIPS, PATIENTS, SHARES, FOLDS = 4142, 126, (0.50, 0.29, 0.12, 0.09), 5
 TARGETS = {768: 1.0, 3840: 10.0, 9216: 20.0}

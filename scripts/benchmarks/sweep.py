@@ -22,17 +22,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bench.features import FeatureStore
-from bench.manifest import Prepared
-from bench.metrics import Roles
-from bench.preflight import Recording
+from bench.base.provenance import peak_memory_mb
+from bench.data.manifest import Prepared
+from bench.data.recordings import Recording
+from bench.encoders.features import FeatureStore
 from bench.probe import LogisticPathCV
-from bench.provenance import peak_memory_mb
-from bench.suite import EncoderChoice
-from bench.sweep import Grid
-from bench.sweep.cost import Rates, cores, together
-from bench.sweep.execute import execute, units
-from bench.sweep.plan import Job, Source, jobs_of
+from bench.runs.choices import EncoderChoice
+from bench.runs.sweep.cost import Rates, cores, together
+from bench.runs.sweep.execute import execute, units
+from bench.runs.sweep.grid import Grid
+from bench.runs.sweep.plan import Job, Source, jobs_of
+from bench.scores.metrics import Roles
 from bench.types import EncoderCard, TaskCard
 
 TRAIN, TEST, PATIENTS, TESTED, SHARES = 4142, 2756, 79, 49, (0.53, 0.27, 0.13, 0.07)

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from bench import hear
-from bench.encoders import collate, embed, load_encoder
-from bench.errors import BadInput, UnknownId
+from bench.base.errors import BadInput, UnknownId
+from bench.encoders.batches import collate, embed
+from bench.encoders.load import load_encoder
 from bench.types import EncoderCard, Grid, Tokens
-from model_zoo._adapter import Adapter
+from model_zoo._adapters.adapter import Adapter
 
 CARD = EncoderCard(
     id="toy.windows", version=1, sample_rate=16000, dims={"mean": 3, "cls": 3, "freq": 6}, frontend="", citation="",

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate, embed
-from bench.errors import CheckpointError
+from bench.base import registry
+from bench.base.errors import CheckpointError
+from bench.base.optional_imports import import_torchaudio
+from bench.encoders.batches import collate, embed
+from bench.encoders.contract import check_encoder
 from model_zoo import ast
-from model_zoo._compat import import_torchaudio
 
 CARD, EVAR = ast.CARDS[0], registry.encoder_card("ast.base@evar")
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed
-from bench.errors import CheckpointError
+from bench.base import registry
+from bench.base.errors import CheckpointError
+from bench.base.optional_imports import import_torchaudio
+from bench.encoders.batches import embed
+from bench.encoders.contract import check_encoder
 from model_zoo import beats
-from model_zoo._beats import Beats, Geometry, buckets, initialise
-from model_zoo._compat import import_torchaudio
+from model_zoo._networks.beats import Beats, Geometry, buckets, initialise
 from parity.golden import Golden
 
 SMALL = Geometry(layers=2, width=32, hidden=48, heads=2, embed=16, kernel=8, groups=4)

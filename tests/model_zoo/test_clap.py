@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate, embed
-from bench.errors import CheckpointError
-from model_zoo import _cnn14, _swin, clap
+from bench.base import registry
+from bench.base.errors import CheckpointError
+from bench.encoders.batches import collate, embed
+from bench.encoders.contract import check_encoder
+from model_zoo import clap
+from model_zoo._networks import cnn14, swin
 
 IDS = [card.id for card in clap.CARDS]
 TEXT = {
@@ -24,9 +25,9 @@ TEXT = {
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Trunks of a few channels."""
-    monkeypatch.setattr(_cnn14, "FULL", _cnn14.Geometry((2, 3, 4, 5, 6, 8), 12))
+    monkeypatch.setattr(cnn14, "FULL", cnn14.Geometry((2, 3, 4, 5, 6, 8), 12))
     shifted = ((False,), (False,), (False, True), (False,))
-    monkeypatch.setattr(_swin, "TINY", _swin.Geometry((8, 16, 32, 64), (1, 1, 2, 4), shifted))
+    monkeypatch.setattr(swin, "TINY", swin.Geometry((8, 16, 32, 64), (1, 1, 2, 4), shifted))
     torch.manual_seed(0)
 
 
@@ -37,7 +38,7 @@ def saved(tmp_path):
     def save(encoder, **changes):
         variant, id = clap.VARIANTS[encoder.card.id], encoder.card.id
         tensors = {k: v.clone() for k, v in encoder.net.state_dict().items()} | {
-            f"base.{_cnn14.BANK}": encoder.frontend.mel,
+            f"base.{cnn14.BANK}": encoder.frontend.mel,
             "base.spectrogram_extractor.stft.conv_imag.weight": torch.zeros(1),
         }
         if not variant.cnn14:
@@ -124,7 +125,7 @@ def test_windows_cover_what_upstream_crops():
 
 
 def test_the_mel_matrix_of_2023_is_that_of_32_khz():
-    from model_zoo._frontend import mel_bank
+    from model_zoo._adapters.frontend import mel_bank
 
     bank = _untrained("clap.ms2023").frontend.mel
     torch.testing.assert_close(bank, mel_bank(32000, 1024, 64, 50.0, 14000.0))
@@ -135,7 +136,7 @@ def test_unfitting_files_are_refused(saved):
     with pytest.raises(CheckpointError, match=r"lacks the audio projection of clap\.laion"):
         clap.build(card, saved(encoder, **{"module.audio_projection.0.weight": None}))
     with pytest.raises(CheckpointError, match=r"mel matrix logmel_extractor\.melW is missing"):
-        clap.build(card, saved(encoder, **{f"module.audio_branch.{_cnn14.BANK}": None}))
+        clap.build(card, saved(encoder, **{f"module.audio_branch.{cnn14.BANK}": None}))
     with pytest.raises(CheckpointError, match=r"missing: base\.norm\.bias"):
         clap.build(card, saved(encoder, **{"module.audio_branch.norm.bias": None}))
     with pytest.raises(CheckpointError, match=r"neither used nor declared ignored: base\.mel_conv2d\.weight"):

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed, load_encoder
-from bench.errors import CheckpointError
+from bench.base.errors import CheckpointError
+from bench.encoders.batches import embed
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
 from model_zoo import efficientat
 
 CARD = efficientat.CARDS[0]

@@ -4,8 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed, load_encoder
+from bench.encoders.batches import embed
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate, embed, load_encoder
-from bench.errors import BadInput, UnknownId
-from bench.pooling import pool
+from bench.base import registry
+from bench.base.errors import BadInput, UnknownId
+from bench.encoders.batches import collate, embed
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
+from bench.encoders.pooling import pool
 from model_zoo import hear
 
 TOY = """

@@ -5,12 +5,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate, embed, load_encoder
-from bench.errors import CheckpointError, MissingWeights, UnknownId
+from bench.base import registry
+from bench.base.errors import CheckpointError, MissingWeights, UnknownId
+from bench.base.optional_imports import import_torchaudio
+from bench.encoders.batches import collate, embed
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
 from model_zoo import hf, wav2vec2
-from model_zoo._compat import import_torchaudio
 
 BLOCKS = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 96}
 SPEECH = BLOCKS | {"hidden_size": 64, "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 4}

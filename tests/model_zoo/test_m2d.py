@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate
-from bench.errors import CheckpointError
-from bench.pooling import pool
+from bench.base.errors import CheckpointError
+from bench.encoders.batches import collate
+from bench.encoders.contract import check_encoder
+from bench.encoders.pooling import pool
 from model_zoo import m2d
 from parity.golden import Golden, synthetic_signal
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from bench import audio
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed, load_encoder
+from bench.data import audio
+from bench.encoders.batches import embed
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
 from model_zoo import meta
 
 

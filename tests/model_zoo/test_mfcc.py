@@ -4,10 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed, load_encoder
-from model_zoo._compat import import_torchaudio
-from model_zoo._statistics import PERCENTILES, STATISTICS
+from bench.base.optional_imports import import_torchaudio
+from bench.encoders.batches import embed
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
+from model_zoo._adapters.statistics import PERCENTILES, STATISTICS
 from model_zoo.mfcc import COEFFICIENTS
 from model_zoo.mfcc import STATISTICS as STATED
 

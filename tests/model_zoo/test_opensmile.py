@@ -4,9 +4,9 @@ import warnings
 import numpy as np
 import pytest
 
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed
-from bench.errors import BadInput
+from bench.base.errors import BadInput
+from bench.encoders.batches import embed
+from bench.encoders.contract import check_encoder
 from model_zoo import opensmile as family
 
 each_card = pytest.mark.parametrize("card", family.CARDS, ids=lambda card: card.id)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate, embed
-from bench.errors import CheckpointError
-from bench.pooling import pool
+from bench.base import registry
+from bench.base.errors import CheckpointError
+from bench.encoders.batches import collate, embed
+from bench.encoders.contract import check_encoder
+from bench.encoders.pooling import pool
 from model_zoo import opera
 from parity.golden import Golden
 

@@ -2,20 +2,21 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed
-from bench.errors import CheckpointError
-from model_zoo import _cnn14, panns
-from model_zoo._frontend import mel_bank
+from bench.base import registry
+from bench.base.errors import CheckpointError
+from bench.encoders.batches import embed
+from bench.encoders.contract import check_encoder
+from model_zoo import panns
+from model_zoo._adapters.frontend import mel_bank
+from model_zoo._networks import cnn14
 
-SMALL = _cnn14.Geometry((4, 6, 8, 10, 12, 14), 16)
+SMALL = cnn14.Geometry((4, 6, 8, 10, 12, 14), 16)
 IDS = [card.id for card in panns.CARDS]
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(_cnn14, "FULL", SMALL)
+    monkeypatch.setattr(cnn14, "FULL", SMALL)
     torch.manual_seed(0)
 
 
@@ -25,7 +26,7 @@ def saved(tmp_path):
 
     def save(encoder, **changes):
         own = {k: v.clone() for k, v in encoder.net.state_dict().items()}
-        constants = {_cnn14.BANK: encoder.frontend.mel, "spectrogram_extractor.stft.conv_real.weight": torch.zeros(1)}
+        constants = {cnn14.BANK: encoder.frontend.mel, "spectrogram_extractor.stft.conv_real.weight": torch.zeros(1)}
         tensors = own | constants | {"fc_audioset.bias": torch.zeros(527)} | changes
         content = {"iteration": 1, "model": {k: v for k, v in tensors.items() if v is not None}}
         torch.save(content, tmp_path / "cnn14.pth")
@@ -79,7 +80,7 @@ def test_geometry_and_mel_matrix_come_from_the_file(saved):
     assert (loaded.card.dims["published"], loaded.card.dims["mean"], loaded.card.dims["freq"]) == (16, 14, 28)
     clips = _clips(32000, 0.5)
     np.testing.assert_array_equal(embed(loaded, clips, None), embed(encoder, clips, None))
-    other = panns.build(panns.CARDS[1], saved(encoder, **{_cnn14.BANK: 2 * encoder.frontend.mel}))
+    other = panns.build(panns.CARDS[1], saved(encoder, **{cnn14.BANK: 2 * encoder.frontend.mel}))
     wave, length = torch.from_numpy(clips[0])[None], torch.tensor([len(clips[0])])
     torch.testing.assert_close(other.fbank(wave, length), encoder.fbank(wave, length) + 10 * np.log10(2))
 
@@ -97,7 +98,7 @@ def test_unfitting_files_are_refused(saved, tmp_path):
     with pytest.raises(CheckpointError, match=r"melW is \(257, 64\), not \(513, 64\)"):
         panns.build(panns.CARDS[1], saved(encoder))
     with pytest.raises(CheckpointError, match="melW is missing"):
-        panns.build(card, saved(encoder, **{_cnn14.BANK: None}))
+        panns.build(card, saved(encoder, **{cnn14.BANK: None}))
     with pytest.raises(CheckpointError, match=r"missing: conv_block3\.bn1\.bias"):
         panns.build(card, saved(encoder, **{"conv_block3.bn1.bias": None}))
     with pytest.raises(CheckpointError, match=r"misshapen: conv_block2\.conv1\.weight"):

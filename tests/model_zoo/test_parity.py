@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import registry
+from bench.base import registry
 from parity import build, cases, differences
 from parity.golden import COMPACT, Golden
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate, embed, load_encoder, plan_batches
-from bench.errors import BadInput, UnknownId
+from bench.base import registry
+from bench.base.errors import BadInput, UnknownId
+from bench.encoders.batches import collate, embed, plan_batches
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
 from model_zoo import efficientat
 
 ID = "random.efficientat.mn04"

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate, embed, load_encoder
-from bench.errors import BadInput, CheckpointError, UnknownId
-from bench.pooling import pool
-from model_zoo import _s3prl, s3prl
+from bench.base import registry
+from bench.base.errors import BadInput, CheckpointError, UnknownId
+from bench.encoders.batches import collate, embed
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
+from bench.encoders.pooling import pool
+from model_zoo import s3prl
+from model_zoo._adapters import s3prl as s3prl_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore:::s3prl", "ignore:::torch")
 PLAN = "[(16,10,5)] + [(16,3,2)] * 4 + [(16,2,2)] * 2"
@@ -26,12 +28,12 @@ def checkpoints(tmp_path_factory):
     """{entry: random checkpoint in s3prl's own format, or None}."""
     folder = tmp_path_factory.mktemp("s3prl")
     found = dict.fromkeys(ALL)
-    for name in _s3prl.UNTRAINED:
-        with _s3prl.legacy_torchaudio():
+    for name in s3prl_adapter.UNTRAINED:
+        with s3prl_adapter.legacy_torchaudio():
             sizes = {} if name == "byol_s" else SIZES
             torch.manual_seed(0)
             found[name] = folder / f"{name}.pt"
-            torch.save(_s3prl.UNTRAINED[name](**sizes), found[name])
+            torch.save(s3prl_adapter.UNTRAINED[name](**sizes), found[name])
     return found
 
 
@@ -49,7 +51,7 @@ def clip(n, seed=0):
 
 def expert(name, path):
     """s3prl's own object, made by its own entry for local files where there is one."""
-    with _s3prl.legacy_torchaudio():
+    with s3prl_adapter.legacy_torchaudio():
         import s3prl.upstream.baseline.hubconf as baseline
         import s3prl.upstream.byol_s.expert as byol_s
         import s3prl.upstream.hubert.hubconf as hubert
@@ -126,15 +128,15 @@ def test_other_entries_take_their_sizes_from_what_is_built(checkpoints):
 
 @pytest.mark.parametrize("name", ["hubert", "wav2vec2", "wavlm"])
 def test_the_last_layer_of_pre_norm_models_is_normed(name, tmp_path):
-    with _s3prl.legacy_torchaudio():
-        torch.save(_s3prl.UNTRAINED[name](**SIZES | {"layer_norm_first": True}), tmp_path / "x.pt")
+    with s3prl_adapter.legacy_torchaudio():
+        torch.save(s3prl_adapter.UNTRAINED[name](**SIZES | {"layer_norm_first": True}), tmp_path / "x.pt")
     encoder = s3prl.build(CARDS[name], tmp_path / "x.pt")
     last = encoder(*collate(encoder, [clip(6000)])).layers[-1].hidden
     torch.testing.assert_close(last.mean(-1), torch.zeros(last.shape[:-1]), atol=1e-5, rtol=0)
 
 
 def test_untrained_forms(monkeypatch):
-    monkeypatch.setitem(_s3prl.UNTRAINED, "hubert", lambda make=_s3prl.UNTRAINED["hubert"]: make(**SIZES))
+    monkeypatch.setitem(s3prl_adapter.UNTRAINED, "hubert", lambda make=s3prl_adapter.UNTRAINED["hubert"]: make(**SIZES))
     twin = load_encoder("random.s3prl.hubert")
     assert embed(twin, [clip(3000)]).shape == (1, 32)
     with pytest.raises(UnknownId):

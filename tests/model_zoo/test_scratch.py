@@ -4,13 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from bench import features, hear, listing, registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import collate, load_encoder
-from bench.errors import BadInput, UnknownId
-from bench.ood.runs import ood
-from bench.suite import EncoderChoice, run_suite
-from bench.sweep import grid, plan
+from bench import hear
+from bench.base import registry
+from bench.base.errors import BadInput, UnknownId
+from bench.cli import texts
+from bench.encoders import features
+from bench.encoders.batches import collate
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
+from bench.runs.choices import EncoderChoice
+from bench.runs.out_of_domain import run_transfers
+from bench.runs.suite import run_suite
+from bench.runs.sweep import grid, plan
 from model_zoo import scratch
 
 IDS = [card.id for card in scratch.CARDS]
@@ -156,7 +161,7 @@ def test_nothing_scores_them_untrained(tmp_path):
 
 def test_out_of_domain_reports_refuse_them_too(simulated, tmp_path):
     with pytest.raises(BadInput, match=r"scratch\.cnn6: is trained from scratch"):
-        ood(["transfer.icbhi-sprsound"], [EncoderChoice("scratch.cnn6")], tmp_path, root=simulated)
+        run_transfers(["transfer.icbhi-sprsound"], [EncoderChoice("scratch.cnn6")], tmp_path, root=simulated)
 
 
 def test_they_have_no_twin_and_are_listed_as_what_they_are():
@@ -164,10 +169,8 @@ def test_they_have_no_twin_and_are_listed_as_what_they_are():
         registry.encoder_card("random.scratch.cnn6")
     with pytest.raises(BadInput, match="takes no weights"):
         load_encoder("scratch.cnn6", "file.pt")
-    rows = {row["id"]: row for row in listing.encoders()}
+    rows = {row["id"]: row for row in texts.encoders()}
     assert rows["scratch.cnn6"]["weights_present"] == "trained from scratch"
     assert rows["fbank.stats"]["weights_present"] == "none needed"
-    line = next(
-        x for x in listing.encoder_table(list(rows.values()), present=False).splitlines() if "scratch.cnn6" in x
-    )
+    line = next(x for x in texts.encoder_table(list(rows.values()), present=False).splitlines() if "scratch.cnn6" in x)
     assert "trained from scratch" in line

@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 
-from bench.encoders import collate
-from bench.errors import BadInput
-from bench.finetune.lora import adapt
+from bench.base.errors import BadInput
+from bench.encoders.batches import collate
+from bench.encoders.blocks import longest
+from bench.finetune.model.lora import adapt
 from bench.finetune.recipe import Lora
-from model_zoo import _cnn14, efficientat, panns
-from model_zoo._blocks import longest
+from model_zoo import efficientat, panns
+from model_zoo._networks import cnn14
 from parity import build, cases
 from parity.golden import COMPACT, Golden, synthetic_signal
 
@@ -151,9 +152,9 @@ def test_patches_of_clips_of_several_lengths_are_refused(tmp_path):
 
 
 def test_a_twin_passes_them_through(monkeypatch):
-    from bench.encoders import load_encoder
+    from bench.encoders.load import load_encoder
 
-    monkeypatch.setattr(_cnn14, "FULL", _cnn14.Geometry((4, 6, 8, 10, 12, 14), 16))
+    monkeypatch.setattr(cnn14, "FULL", cnn14.Geometry((4, 6, 8, 10, 12, 14), 16))
     twin = load_encoder("random.panns.cnn14_16k")
     assert twin.offers == {"spectrogram"}
     assert twin.blocks()[1:-1] == twin.encoder.net.stages()

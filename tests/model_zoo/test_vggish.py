@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed
-from bench.errors import CheckpointError
+from bench.base import registry
+from bench.base.errors import CheckpointError
+from bench.encoders.batches import embed
+from bench.encoders.contract import check_encoder
 from model_zoo import vggish
 
 SMALL = vggish.Geometry((4, 4, 6, 6, 8, 8), (32, 32, 16))

@@ -5,11 +5,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.encoder_contract import check_encoder
-from bench.encoders import embed, encode_batch, load_encoder
-from bench.errors import CheckpointError
+from bench.base.errors import CheckpointError
+from bench.base.optional_imports import import_torchaudio
+from bench.encoders.batches import embed, encode_batch
+from bench.encoders.contract import check_encoder
+from bench.encoders.load import load_encoder
 from model_zoo import whisper
-from model_zoo._compat import import_torchaudio
 
 CARD = whisper.CARDS[0]
 SHORT = dataclasses.replace(CARD, policy="short")

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import registry
-from bench.encoders import collate
-from bench.pooling import pool
+from bench.base import registry
+from bench.encoders.batches import collate
+from bench.encoders.pooling import pool
+from bench.encoders.weights.find import find
 from bench.types import Encoder, Tokens
-from model_zoo._checkpoint import find
 from parity.golden import Golden
 
 # absolute and relative part of what two computations of the same thing may differ by

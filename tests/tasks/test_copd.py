@@ -1,7 +1,7 @@
 import pytest
 
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
 from tasks import copd
 from tests.tasks import _tables
 

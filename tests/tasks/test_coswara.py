@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from bench.manifest import load_task, prepare
-from bench.metrics import weighted_auroc
-from tasks import _table, coswara
+from bench.data.manifest import load_task, prepare
+from bench.scores.metrics import weighted_auroc
+from tasks import coswara
+from tasks._shared import table
 from tests.tasks import _tables
 
 UNREADABLE = ("9hftEYixyhP1Neeq3fB7ZwITQC53", "C7Km0KttQRMMM6UoyocajfgZAOB3", "kgjTguvo3vZJTO7F1qO9GxEicbA3")
@@ -41,7 +42,7 @@ def test_the_other_shipped_split(tmp_path, id, train, val, test):
 
 
 def test_as_opera_runs_it_there_is_one_test(tmp_path):
-    assert load_task(f"coswara.smoker@{_table.LITERATURE}", tmp_path).card.tests == {"test": ("test",)}
+    assert load_task(f"coswara.smoker@{table.LITERATURE}", tmp_path).card.tests == {"test": ("test",)}
 
 
 def test_recordings_are_found_by_date_and_participant(tmp_path):

@@ -1,9 +1,9 @@
 import pytest
 import soundfile
 
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
-from tasks import _table
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
+from tasks._shared import table
 from tests.tasks import _tables
 
 
@@ -17,7 +17,7 @@ def test_the_test_list_that_opera_never_uses(tmp_path):
     task = load_task("coughvid.covid", tmp_path)
     assert task.card.tests == {"all": ("test", "test_covid_list"), "covid_list": ("test_covid_list",)}
     assert task.manifest["split"].value_counts().loc[["test", "test_covid_list"]].to_list() == [98, 2409]
-    as_run = load_task(f"coughvid.covid@{_table.LITERATURE}", tmp_path)
+    as_run = load_task(f"coughvid.covid@{table.LITERATURE}", tmp_path)
     assert (as_run.manifest["split"] == "test").sum() == 2507 and list(as_run.card.tests) == ["test"]
 
 
@@ -29,7 +29,7 @@ def test_a_recording_is_its_own_group(tmp_path):
 
 def test_both_tasks_split_a_recording_alike(tmp_path):
     covid, sex = (
-        load_task(f"coughvid.{id}@{_table.LITERATURE}", tmp_path).manifest.set_index("clip_id")["split"]
+        load_task(f"coughvid.{id}@{table.LITERATURE}", tmp_path).manifest.set_index("clip_id")["split"]
         for id in ("covid", "sex")
     )
     shared = covid.index.intersection(sex.index)

@@ -4,9 +4,9 @@ from collections import defaultdict
 
 import pytest
 
-from bench.manifest import load_task, prepare
-from bench.registry import task_card
-from tasks import _layout
+from bench.base.registry import task_card
+from bench.data.manifest import load_task, prepare
+from tasks._shared import layout
 from tests.tasks import _tables
 
 TASKS = ("covid19_cough.call_centre", "covid19_cough.messaging_app")
@@ -14,7 +14,7 @@ TASKS = ("covid19_cough.call_centre", "covid19_cough.messaging_app")
 
 @pytest.fixture
 def table():
-    return _layout.shipped("covid19_cough.csv")
+    return layout.shipped("covid19_cough.csv")
 
 
 def of(table, channel, split=None):

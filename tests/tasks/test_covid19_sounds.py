@@ -1,8 +1,9 @@
 import pytest
 
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
-from tasks import _table, covid19_sounds
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
+from tasks import covid19_sounds
+from tasks._shared import table
 from tests.tasks import _tables
 
 COLUMNS = ("Uid", "Age", "Folder Name", "Voice filename", "Cough filename", "Breath filename", "split", "label")
@@ -78,5 +79,5 @@ def test_a_participant_on_both_sides_is_refused(tmp_path):
 
 def test_as_opera_runs_it_is_the_headline(tmp_path):
     root = delivered(tmp_path)
-    headline, as_run = (load_task(f"covid19_sounds.cough{v}", root) for v in ("", f"@{_table.LITERATURE}"))
+    headline, as_run = (load_task(f"covid19_sounds.cough{v}", root) for v in ("", f"@{table.LITERATURE}"))
     assert headline.manifest.equals(as_run.manifest)

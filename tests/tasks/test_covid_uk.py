@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from bench.manifest import load_task
-from bench.metrics import weighted_auroc
-from tasks import _table, covid_uk
+from bench.data.manifest import load_task
+from bench.scores.metrics import weighted_auroc
+from tasks import covid_uk
+from tasks._shared import table
 from tests.tasks import _tables
 
 METADATA = "participant_identifier,exhalation_file_name,cough_file_name\n"
@@ -30,7 +31,7 @@ def test_integer_named_recordings_are_a_test_of_their_own(tmp_path, id, prefixed
 
 
 def test_as_opera_runs_it_there_is_one_test(tmp_path):
-    task = load_task(f"covid_uk.cough@{_table.LITERATURE}", tmp_path)
+    task = load_task(f"covid_uk.cough@{table.LITERATURE}", tmp_path)
     assert task.card.tests == {"test": ("test",)} and (task.manifest["split"] == "test").sum() == 1000
 
 

@@ -1,8 +1,9 @@
 import pytest
 
-from bench import cli, registry
-from bench.errors import BadInput, UnknownId
-from bench.manifest import load_task, prepare
+from bench.base import registry
+from bench.base.errors import BadInput, UnknownId
+from bench.cli.main import main
+from bench.data.manifest import load_task, prepare
 from tasks import csv as from_csv
 from tests.tasks import _corpora, _tables
 
@@ -192,5 +193,5 @@ def test_a_table_is_run_from_its_own_folder_by_the_command_line(data, tmp_path_f
     monkeypatch.delenv("RESPBENCH_DATA")
     monkeypatch.chdir(data / "hospital")
     command = ["run", "--task", "csv.table.csv", "--encoder", "meta.duration", "--no-controls"]
-    assert cli.main([*command, "--out", str(tmp_path_factory.mktemp("out"))]) == 0
+    assert main([*command, "--out", str(tmp_path_factory.mktemp("out"))]) == 0
     assert "csv.table.csv" in capsys.readouterr().out

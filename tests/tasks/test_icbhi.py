@@ -1,11 +1,12 @@
 import pytest
 import soundfile
 
-from bench import kinds
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
+from bench.scores import label_kinds
 from bench.types import Finding
-from tasks import _icbhi_copy, _icbhi_splits, _layout, icbhi
+from tasks import icbhi
+from tasks._shared import icbhi_copy, icbhi_splits, layout
 from tests.tasks import _corpora
 
 
@@ -18,7 +19,12 @@ def test_labels_are_the_two_flags(tmp_path):
     ids = ("icbhi.cycles4", "icbhi.cycles2", "icbhi.bits")
     four, two, bits = (load_task(id, tmp_path).manifest for id in ids)
     assert list(four["label"][:4]) == [0, 1, 2, 3] and list(two["label"][:4]) == [0, 1, 1, 1]
-    assert kinds.bits(bits["label"][:4], 2).tolist() == [[False, False], [True, False], [False, True], [True, True]]
+    assert label_kinds.bits(bits["label"][:4], 2).tolist() == [
+        [False, False],
+        [True, False],
+        [False, True],
+        [True, True],
+    ]
     assert four["clip_id"][0] == "101_1b1_Al_sc#c000" and four["end_s"][3] == 2.0
 
 
@@ -190,7 +196,7 @@ def test_sex_and_age_group_are_the_copys_own(tmp_path):
         "107": ("M", "adult"),
         "156": ("unknown", "unknown"),
     }
-    assert set(_layout.shipped("icbhi.csv")[0]) == {"recording", "patient", "split", "fold", "split_opera"}
+    assert set(layout.shipped("icbhi.csv")[0]) == {"recording", "patient", "split", "fold", "split_opera"}
 
 
 def test_sex_and_age_group_are_no_part_of_the_datas_identity(tmp_path):
@@ -203,7 +209,7 @@ def test_sex_and_age_group_are_no_part_of_the_datas_identity(tmp_path):
 DIAGNOSES = "101\tURTI\n107\tCOPD\n156\tCOPD\n158\tHealthy\n"
 
 
-@pytest.mark.parametrize("name", _icbhi_copy.DIAGNOSES)
+@pytest.mark.parametrize("name", icbhi_copy.DIAGNOSES)
 def test_diseases_are_read_from_the_copys_own_file(tmp_path, name):
     folder = _corpora.icbhi(tmp_path)
     text = DIAGNOSES.replace("\t", ",") if name.endswith("csv") else DIAGNOSES
@@ -279,7 +285,7 @@ def test_a_device_left_out_is_judged_by_the_audio_at_hand(real_data):
     task = load_task("icbhi.cycles2@lodo-LittC2SE", real_data)
     test = task.manifest[task.manifest["available"] & (task.manifest["split"] == "test")]
     refused = any(finding.code == "counts" for finding in task.findings)
-    assert refused == (test["group"].nunique() < _icbhi_splits.FEWEST_PATIENTS)
+    assert refused == (test["group"].nunique() < icbhi_splits.FEWEST_PATIENTS)
 
 
 def test_cards_describe_the_scores():

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import metrics
-from bench.manifest import load_task, statistics
-from tasks._icbhi_splits import DEVICES, FOLDS
-from tasks._labels import ICBHI4
-from tasks._table import LITERATURE
+from bench.data.manifest import load_task, statistics
+from bench.scores import metrics
+from tasks._shared.icbhi_splits import DEVICES, FOLDS
+from tasks._shared.labels import ICBHI4
+from tasks._shared.table import LITERATURE
 from tests.tasks import _tables
 
 

@@ -1,8 +1,9 @@
 import pytest
 
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
-from tasks import _table, kauh
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
+from tasks import kauh
+from tasks._shared import table
 from tests.tasks import _tables
 
 FILES = {
@@ -29,8 +30,8 @@ def test_names_with_commas_and_blanks_are_read(tmp_path):
 
 def test_the_shipped_table_tells_nothing_of_a_person_but_the_label():
     card = kauh.CARDS[0]
-    assert set(_table.rows(card)[0]) == {"recording", "participant", "label", "split", "split_opera"}
-    assert all(kauh._NAME.fullmatch(f"{row['recording']}_N") for row in _table.rows(card))
+    assert set(table.rows(card)[0]) == {"recording", "participant", "label", "split", "split_opera"}
+    assert all(kauh._NAME.fullmatch(f"{row['recording']}_N") for row in table.rows(card))
 
 
 def test_every_patient_has_one_recording_per_filter(tmp_path):
@@ -41,7 +42,7 @@ def test_every_patient_has_one_recording_per_filter(tmp_path):
 
 def test_what_opera_runs_shares_patients_and_says_so(tmp_path):
     _tables.copy(tmp_path / "KAUH", FILES)
-    task = load_task(f"kauh.obstructive@{_table.LITERATURE}", tmp_path)
+    task = load_task(f"kauh.obstructive@{table.LITERATURE}", tmp_path)
     shared = _tables.found(task, "warning")["known-overlap"]
     assert "49 patients of test are in train" in shared.problem and "63 of its 72" in shared.problem
     assert _tables.found(task, "error") == {} and len(prepare(task).rows) == 4
@@ -49,7 +50,7 @@ def test_what_opera_runs_shares_patients_and_says_so(tmp_path):
 
 
 def test_what_opera_runs_is_the_published_array(real_data):
-    splits = load_task(f"kauh.obstructive@{_table.LITERATURE}", real_data).manifest.set_index("clip_id")["split"]
+    splits = load_task(f"kauh.obstructive@{table.LITERATURE}", real_data).manifest.set_index("clip_id")["split"]
     for row in _tables.published(real_data, "t10"):
         assert splits[row["recording"].partition("_")[0]] == row["split_opera_legacy"]
 

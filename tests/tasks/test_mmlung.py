@@ -1,9 +1,10 @@
 import pandas as pd
 import pytest
 
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
-from tasks import _table, mmlung
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
+from tasks import mmlung
+from tasks._shared import table
 from tests.tasks import _tables
 
 HEADER = ",Spirometry_file,O_Single_file,Deep_Breath_file,FVC,FEV1,FEV1/FVC"
@@ -93,5 +94,5 @@ def test_a_spreadsheet_that_cannot_be_read_asks_for_csv(tmp_path, monkeypatch):
 
 def test_as_opera_runs_it_is_the_headline(tmp_path):
     root = delivered(tmp_path)
-    headline, as_run = (load_task(f"mmlung.vowel_fvc{v}", root) for v in ("", f"@{_table.LITERATURE}"))
+    headline, as_run = (load_task(f"mmlung.vowel_fvc{v}", root) for v in ("", f"@{table.LITERATURE}"))
     assert headline.manifest.equals(as_run.manifest)

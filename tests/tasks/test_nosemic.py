@@ -1,8 +1,9 @@
 import pytest
 
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
-from tasks import _table, nosemic
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
+from tasks import nosemic
+from tasks._shared import table
 from tests.tasks import _tables
 
 SUBJECTS = ("4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "17", "18", "19", "20", "21")
@@ -11,7 +12,7 @@ NAMES = [f"{subject}_a_{k}_{12 + k}.5" for subject in SUBJECTS for k in range(2)
 
 def test_subjects_are_the_published_ones(real_data):
     published = [row["participant"] for row in _tables.published(real_data, "t19")]
-    assert published == [row["participant"] for row in _table.rows(nosemic.CARDS[0])] == list(SUBJECTS)
+    assert published == [row["participant"] for row in table.rows(nosemic.CARDS[0])] == list(SUBJECTS)
     assert published == _tables.counts(real_data)["T19"]["uids"]
 
 

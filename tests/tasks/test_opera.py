@@ -1,8 +1,9 @@
 import importlib
 
-from bench import registry
-from bench.manifest import load_task
-from tasks import _table, opera
+from bench.base import registry
+from bench.data.manifest import load_task
+from tasks import opera
+from tasks._shared import table
 
 NOT_OPEN = {3, 4, *range(12, 20)}
 
@@ -23,7 +24,7 @@ def test_every_number_has_a_task():
 def test_aliases_and_their_variants_resolve():
     for alias, id in opera.ALIASES.items():
         assert registry.task_card(alias).id == id
-        assert registry.task_card(f"{alias}@{_table.LITERATURE}").id == f"{id}@{_table.LITERATURE}"
+        assert registry.task_card(f"{alias}@{table.LITERATURE}").id == f"{id}@{table.LITERATURE}"
 
 
 def test_cards_say_whether_the_data_is_open():
@@ -31,7 +32,7 @@ def test_cards_say_whether_the_data_is_open():
         card = cards[id]
         assert (card.access != "open") == (number in NOT_OPEN), id
         assert (card.kind == "regression") == (number > 12) == card.leave_one_out
-        assert _table.LITERATURE in card.variants
+        assert table.LITERATURE in card.variants
 
 
 def test_an_alias_loads_its_task(tmp_path):

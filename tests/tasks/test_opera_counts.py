@@ -5,10 +5,10 @@ from functools import cache, partial
 
 import pytest
 
-from bench import registry
-from bench.manifest import load_task
+from bench.base import registry
+from bench.data.manifest import load_task
 from tasks import sprsound
-from tasks._table import LITERATURE
+from tasks._shared.table import LITERATURE
 from tests.tasks import _tables
 
 # {key in the published counts: task that a table alone makes}

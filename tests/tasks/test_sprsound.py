@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
 from tasks import sprsound
 from tests.tasks import _corpora
 

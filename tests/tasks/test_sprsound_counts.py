@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from bench import metrics
-from bench.manifest import load_task
-from tasks._labels import BINARY, CAS_TO_WHEEZE, EVENTS7, ICBHI4, RECORDS5, SHARED4, TO_BINARY, LabelMap, relabel
+from bench.data.manifest import load_task
+from bench.scores import metrics
+from tasks._shared.labels import BINARY, CAS_TO_WHEEZE, EVENTS7, ICBHI4, RECORDS5, SHARED4, TO_BINARY, LabelMap, relabel
 from tests.tasks import _tables
 
 SPLITS = {"train": "train", "inter": "test_inter", "intra": "test_intra"}

@@ -1,8 +1,8 @@
 import pytest
 
-from bench.errors import BadInput
-from bench.manifest import load_task, prepare
-from tasks import _table
+from bench.base.errors import BadInput
+from bench.data.manifest import load_task, prepare
+from tasks._shared import table
 from tests.tasks import _tables
 
 
@@ -40,7 +40,7 @@ def test_the_headline_keeps_patients_apart(tmp_path):
 
 
 def test_as_opera_runs_it_patients_are_on_both_sides(tmp_path):
-    task = load_task(f"ssbpr.position@{_table.LITERATURE}", corpus(tmp_path))
+    task = load_task(f"ssbpr.position@{table.LITERATURE}", corpus(tmp_path))
     assert task.manifest["split"].value_counts().to_dict() == {"train": 30, "val": 10, "test": 10}
     assert task.manifest.groupby("split")["label"].value_counts().loc["test"].eq(2).all()
     assert shared(task) and "are in train" in _tables.found(task, "warning")["known-overlap"].problem
@@ -75,4 +75,4 @@ def test_no_copy_several_copies_and_too_few_patients_are_refused(tmp_path):
         load_task("ssbpr.position", tmp_path)
     _tables.copy(tmp_path / "three" / "male", ["1-1-1", "1-2-2"])
     with pytest.raises(BadInput, match="too few recordings to split"):
-        load_task(f"ssbpr.position@{_table.LITERATURE}", tmp_path / "three")
+        load_task(f"ssbpr.position@{table.LITERATURE}", tmp_path / "three")

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from bench.errors import BadInput, UnknownId
-from bench.manifest import load_task, prepare
-from bench.registry import task_card
+from bench.base.errors import BadInput, UnknownId
+from bench.base.registry import task_card
+from bench.data.manifest import load_task, prepare
 from tasks import transfer
 from tests.tasks import _corpora, _tables
 

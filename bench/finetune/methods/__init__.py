@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from bench.errors import UnknownId
+from bench.base.errors import UnknownId
 from bench.finetune.methods._base import LABEL, Batch, Facts, Method, Model
 from bench.finetune.methods.aam import AAM
 from bench.finetune.methods.am_softmax import AMSoftmax

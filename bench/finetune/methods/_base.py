@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from bench.errors import BadInput, UnknownId
+from bench.base.errors import BadInput, UnknownId
 from bench.finetune.methods._limits import Limit, checked
 
 LABEL = "label"  # where a column of metadata may be named, the class instead

@@ -8,7 +8,7 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bench.errors import BadInput
+from bench.base.errors import BadInput
 
 
 class Limit(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.errors import BadInput
+from bench.base.errors import BadInput
 from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import Limit, limits, number
 from bench.finetune.methods.ce import cross_entropy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.errors import BadInput
+from bench.base.errors import BadInput
 from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._chance import partners, shares
 from bench.finetune.methods._limits import limits, number

@@ -26,7 +26,7 @@ class QualityMargin(MarginMethod):
     name = "quality-margin"
     formula = (
         "ArcFace with m = gamma m_q + (1 - gamma) m_c(y);  m_q = m_t (1 + kappa (2q - 1)), "
-        "m_c(k) = m_t log(N/n_k) / max_j log(N/n_j), q by bench.finetune.quality"
+        "m_c(k) = m_t log(N/n_k) / max_j log(N/n_j), q by bench.finetune.data.quality"
     )
     source = "after QLung (arXiv:2606.11915), whose hyper-parameters it takes"
     ours = "the whole definition, of the margins as of the quality"

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from bench.errors import BadInput
-from bench.metrics import Roles
-from bench.probe._design import check_features
-from bench.probe._threads import workers
+from bench.base.errors import BadInput
+from bench.base.threads import workers
+from bench.probe.linear.design import check_features
 from bench.probe.literature._rows import Rows, drawn
 from bench.probe.literature._stack import Stack
 from bench.probe.literature._training import Criterion, Progress
+from bench.scores.metrics import Roles
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class LiteratureProbe(BaseEstimator):
         return fitted_together([self], X, y, groups, validation)[0]
 
     def predict_scores(self, X: np.ndarray) -> np.ndarray:
-        """(N, K) scores as the task's kind has them (``bench.kinds``)."""
+        """(N, K) scores as the task's kind has them (``bench.scores.label_kinds``)."""
         x = self._input(check_features(X))
         outputs = _alone(lambda: _outputs(self.network_, torch.as_tensor(x, device=self.device)))
         return Criterion(self.kind, self.metric).scores(outputs)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from bench.errors import BadInput
-from bench.kinds import bits
+from bench.base.errors import BadInput
+from bench.scores.label_kinds import bits
 
 _DRAW = 0  # seed of the draw: the validation rows do not depend on the probe's own seed
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench import kinds, metrics
-from bench.errors import BadInput
-from bench.metrics import Roles
-from bench.probe._scores import from_logits
+from bench.base.errors import BadInput
 from bench.probe.literature._rows import Rows
 from bench.probe.literature._stack import Adam, Momentum, Stack, clipped
+from bench.probe.log_probabilities import from_logits
+from bench.scores import label_kinds, metrics
+from bench.scores.metrics import Roles
 
 Progress = Callable[[float], None]  # of the share of the work that is done
 Batches = Callable[[int], Sequence[Tensor]]  # epoch → row indices (R, B), or (B,) for all replicas alike
@@ -25,8 +25,8 @@ Batches = Callable[[int], Sequence[Tensor]]  # epoch → row indices (R, B), or 
 
 @dataclass(frozen=True)
 class Criterion:
-    """What is minimised on batches, and by what validation is judged: ``metric`` (with ``roles``) of ``bench.metrics``.
-    ``scale`` multiplies the loss."""
+    """What is minimised on batches, and by what validation is judged: ``metric`` (with ``roles``) of
+    ``bench.scores.metrics``. ``scale`` multiplies the loss."""
 
     kind: str
     metric: str
@@ -53,7 +53,7 @@ class Criterion:
     def judged(self, labels: np.ndarray, logits: np.ndarray) -> float:
         """The metric of outputs (N, K), turned so that higher is better; NaN where it is undefined."""
         scores = self.scores(logits)
-        value = metrics.evaluate(self.metric, labels, kinds.KINDS[self.kind].decided(scores), scores, self.roles)
+        value = metrics.evaluate(self.metric, labels, label_kinds.KINDS[self.kind].decided(scores), scores, self.roles)
         return value if metrics.get(self.metric).direction == "higher" else -value
 
 

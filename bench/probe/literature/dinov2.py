@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from bench.metrics import Roles
 from bench.probe.literature._probe import LiteratureProbe, Outcome
 from bench.probe.literature._rows import Rows
 from bench.probe.literature._stack import LinearStack, Momentum, normal
 from bench.probe.literature._training import Criterion, Progress, Recipe, cosine, generator, trained
+from bench.scores.metrics import Roles
 
 RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
 BATCH, EPOCHS, EPOCH_STEPS = 128, 10, 1250

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from bench.metrics import Roles
 from bench.probe.literature._probe import LiteratureProbe, Outcome
 from bench.probe.literature._rows import Rows
 from bench.probe.literature._stack import Adam, LinearStack, uniform
 from bench.probe.literature._training import Criterion, Progress, Recipe, generator, shuffled, trained
+from bench.scores.metrics import Roles
 
 BATCH, EPOCHS, PATIENCE, DECAY = 200, 200, 20, 1e-8
 

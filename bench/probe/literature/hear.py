@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.metrics import Roles
-from bench.probe._threads import workers
+from bench.base.threads import workers
 from bench.probe.literature._probe import LiteratureProbe, Outcome
 from bench.probe.literature._rows import Rows
 from bench.probe.literature._stack import Adam, Stack
 from bench.probe.literature._training import Best, Criterion, Progress, Recipe, generator, trained
+from bench.scores.metrics import Roles
 
 GRID = {
     "hidden_layers": (1, 2),

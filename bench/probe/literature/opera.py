@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.metrics import Roles
 from bench.probe.literature._probe import LiteratureProbe, Outcome
 from bench.probe.literature._rows import Rows
 from bench.probe.literature._stack import Adam, LinearStack, normal
 from bench.probe.literature._training import Criterion, Progress, Recipe, at_end, generator, shuffled, trained
+from bench.scores.metrics import Roles
 
 RATE, DECAY, CLIP = 1e-4, 0.97, 1.0
 PENALTY = {"multiclass": 1e-5, "regression": 1e-1}

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from bench.errors import BadInput, UnknownId
-from bench.finetune._fields import plain
+from bench.base.errors import BadInput, UnknownId
+from bench.base.settings import plain
 from bench.finetune.recipe import FOLDER, changed, load_recipe, recipe_of
 
 SHIPPED = {"patchmix-cl", "scl-cnn6", "sg-scl-like", "qlung-like", "sprsound-scratch"}
@@ -107,5 +107,5 @@ def test_other_epochs_and_another_precision_are_another_recipe():
 
 
 def test_the_package_and_its_recipes_are_importable_without_torch():
-    code = "import sys, bench.finetune, bench.finetune.recipe, bench.cli_finetune; assert 'torch' not in sys.modules"
+    code = "import sys, bench.finetune, bench.finetune.recipe, bench.cli.finetune; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], cwd=FOLDER.parents[2]).returncode == 0

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from bench import metrics, protocol
-from bench.errors import BadInput
-from bench.metrics import Roles
+from bench.base.errors import BadInput
+from bench.base.registry import task_card
+from bench.probe import protocols
 from bench.probe.fewshot import EACH, drawn, presence
-from bench.registry import task_card
+from bench.scores import metrics
+from bench.scores.metrics import Roles
 
 CARD = task_card("icbhi.cycles2")
 
@@ -23,7 +24,7 @@ def cohort(patients=80, clips=10, seed=0):
 
 def auroc(name, train, test, seed=0, labels=None):
     X, y, groups = train
-    probe = protocol.probe(protocol.get(name), CARD, seed).fit(X, y if labels is None else labels, groups)
+    probe = protocols.probe(protocols.get(name), CARD, seed).fit(X, y if labels is None else labels, groups)
     scores = probe.predict_scores(test[0])
     return metrics.evaluate("auroc", test[1], scores.argmax(axis=1), scores, Roles(0, (1,)))
 
@@ -71,12 +72,12 @@ def test_what_cannot_be_drawn_is_refused(shots, problem):
 
 def test_nothing_but_the_drawn_groups_counts():
     X, y, groups = cohort()
-    probe = protocol.probe(protocol.get("fewshot-10"), CARD, 1).fit(X, y, groups)
+    probe = protocols.probe(protocols.get("fewshot-10"), CARD, 1).fit(X, y, groups)
     out = probe.folds_ < 0
     assert len(set(groups[~out])) == 10 and set(probe.folds_[~out]) == set(range(probe.probe.folds))
     other = X.copy()
     other[out] = 1e3
-    again = protocol.probe(protocol.get("fewshot-10"), CARD, 1).fit(other, y, groups)
+    again = protocols.probe(protocols.get("fewshot-10"), CARD, 1).fit(other, y, groups)
     assert (again.predict_scores(X[:20]) == probe.predict_scores(X[:20])).all()
     assert again.path_ == probe.path_ and len(probe.path_) == 46
 
@@ -84,7 +85,7 @@ def test_nothing_but_the_drawn_groups_counts():
 def test_folds_are_no_more_than_groups_of_the_rarest_class():
     X, y, groups = cohort()
     y = np.where(np.isin(groups, ["p001", "p003"]), y, 0)
-    probe = protocol.probe(protocol.get("fewshot-10"), CARD, 0).fit(X, y, groups)
+    probe = protocols.probe(protocols.get("fewshot-10"), CARD, 0).fit(X, y, groups)
     assert probe.probe.folds == 2 and set(probe.folds_) == {-1, 0, 1}
 
 

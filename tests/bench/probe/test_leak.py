@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from bench.probe import LogisticPathCV, RidgePathCV
-from bench.probe.multilabel import MultilabelPathCV
+from bench.probe.linear.multilabel import MultilabelPathCV
 
 PATIENTS, CLIPS, WIDTH = 24, 4, 16
 

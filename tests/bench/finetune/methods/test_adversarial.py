@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bench.errors import BadInput, UnknownId
+from bench.base.errors import BadInput, UnknownId
 from bench.finetune.methods import method
 from bench.finetune.methods.ce import cross_entropy
 from bench.finetune.methods.dat import domain_loss, reversal_strength, reversed_gradient

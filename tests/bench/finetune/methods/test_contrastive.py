@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bench.errors import BadInput, UnknownId
+from bench.base.errors import BadInput, UnknownId
 from bench.finetune.methods import method
 from bench.finetune.methods._vectors import cosines, unit
 from bench.finetune.methods.ce import cross_entropy

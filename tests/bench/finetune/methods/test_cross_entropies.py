@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bench.errors import BadInput
+from bench.base.errors import BadInput
 from bench.finetune.methods import method
 from bench.finetune.methods.ce import cross_entropy, mixed_cross_entropy
 from bench.finetune.methods.ce_center import center_loss, moved_centers

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import BadInput
+from bench.base.errors import BadInput
 from bench.finetune.methods import method
 from bench.finetune.methods._chance import partners, shares
 from bench.finetune.methods._waves import overlay, pairs

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bench.errors import BadInput, UnknownId
+from bench.base.errors import BadInput, UnknownId
 from bench.finetune.methods import METHODS, defaults, describe, method
 from toy_methods import FACTS, ToyModel, batch, trained
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from bench import protocol
-from bench.errors import BadInput
-from bench.probe.literature import PROTOCOLS
+from bench.base.errors import BadInput
+from bench.base.registry import task_card
+from bench.probe import protocols
 from bench.probe.literature._probe import fitted_together
 from bench.probe.literature._rows import drawn
 from bench.probe.literature.opera import OperaProbe
-from bench.registry import task_card
-from bench.verify import _chosen_is_best
+from bench.probe.literature.protocols import PROTOCOLS
+from bench.reports.verify import _chosen_is_best
 
 CARDS = {"multiclass": task_card("icbhi.cycles4"), "multilabel": task_card("icbhi.bits")}
 CARDS["regression"] = task_card("nosemic.rate")
@@ -28,7 +28,7 @@ def data(kind="multiclass", n=240, seed=0):
 
 
 def probe(name, kind="multiclass", seed=0, ticks=None):
-    made = protocol.probe(protocol.get(name), CARDS[kind], seed, (lambda n: None) if ticks is None else ticks.append)
+    made = protocols.probe(protocols.get(name), CARDS[kind], seed, (lambda n: None) if ticks is None else ticks.append)
     return made.set_params(**SMALL.get(name.partition("/")[2], {}))
 
 
@@ -43,7 +43,7 @@ def test_every_form_that_was_published_keeps_the_interface_and_the_others_are_re
     fitted = probe(name, kind, ticks=ticks).fit(X, y, groups)
     scores = fitted.predict_scores(X)
     assert scores.shape == (len(X), {"multiclass": 4, "multilabel": 2, "regression": 1}[kind])
-    assert ticks == [1] * protocol.FOLDS
+    assert ticks == [1] * protocols.FOLDS
     if kind == "multiclass":
         np.testing.assert_allclose(np.exp(scores).sum(1), 1, atol=1e-6)
     assert _chosen_is_best({"path": fitted.path_, "chosen": fitted.best_params_})
@@ -98,11 +98,11 @@ def test_validation_rows_of_one_class_are_refused():
 
 
 def test_operas_own_settings_go_with_its_tasks():
-    named = protocol.get("literature/opera")
-    assert named.seeds == (0, 1, 2, 3, 4) and protocol.get("literature/evar").seeds == (42, 43, 44)
-    made = {id: protocol.probe(named, task_card(id), 0) for id in ("opera.T1", "opera.T7", "opera.T10", "opera.T12")}
+    named = protocols.get("literature/opera")
+    assert named.seeds == (0, 1, 2, 3, 4) and protocols.get("literature/evar").seeds == (42, 43, 44)
+    made = {id: protocols.probe(named, task_card(id), 0) for id in ("opera.T1", "opera.T7", "opera.T10", "opera.T12")}
     assert [(p.batch, p.epochs, p.keep) for p in made.values()] == [(64, 64, 1), (32, 64, 1), (32, 50, 5), (64, 32, 3)]
-    lung = protocol.probe(named, task_card("mmlung.vowel_fvc@literature/opera"), 0)
+    lung = protocols.probe(named, task_card("mmlung.vowel_fvc@literature/opera"), 0)
     assert (lung.keep, lung.patience, lung.delta, lung.validation_folds) == (3, 5, 0.001, 9)
     assert OperaProbe(**made["opera.T1"].get_params()).batch == 64
 

@@ -7,13 +7,13 @@ from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_sco
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from bench.kinds import bits
 from bench.probe.literature._stack import normal, uniform
 from bench.probe.literature._training import generator, shuffled
 from bench.probe.literature.dinov2 import DinoV2Probe, _stream
 from bench.probe.literature.evar import EvarProbe
 from bench.probe.literature.opera import OperaProbe
 from bench.probe.literature.xares import XaresProbe
+from bench.scores.label_kinds import bits
 
 D = 8
 

@@ -1,0 +1,1 @@
+"""What every other room stands on: errors, the registry, paths, the cache, progress, provenance, settings."""

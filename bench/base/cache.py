@@ -1,0 +1,56 @@
+"""Small JSON tables in the cache folder: what was pinned, what was agreed to. Replaced whole, under a lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+from bench.base.errors import BadInput
+from bench.base.paths import cache_root
+
+LOCK_S = 60.0  # longest wait for another process
+
+
+class CacheTable:
+    """The table ``name`` in the cache: {key: JSON value}, shared by every process of this user."""
+
+    def __init__(self, name: str):
+        self.path = cache_root() / name
+
+    def read(self) -> dict:
+        """The whole table; empty where there is none. Raises ``BadInput`` for a file that is not such a table."""
+        try:
+            table = json.loads(self.path.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except ValueError as error:
+            raise BadInput(self.path, f"is damaged ({error})", "delete it; what it held is asked for anew") from error
+        if not isinstance(table, dict):
+            raise BadInput(self.path, "is not a table", "delete it; what it held is asked for anew")
+        return table
+
+    def put(self, key: str, value: object) -> None:
+        """Sets one entry. A cache that cannot be written gives a warning: the work at hand can go on without it."""
+        from filelock import FileLock, Timeout
+
+        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.path}.lock", timeout=LOCK_S):
+                table = self.read() | {key: value}
+                beside.write_text(json.dumps(table, indent=1, sort_keys=True, ensure_ascii=False))
+                beside.replace(self.path)
+        except (OSError, Timeout) as error:
+            warnings.warn(f"{self.path} cannot be written ({error}), so {key!r} is not remembered", stacklevel=2)
+
+
+def folder(*parts: str) -> Path:
+    """A folder of the cache, made where it is not there. Raises ``BadInput`` where the cache cannot be written."""
+    path = cache_root().joinpath(*parts)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(path, f"cannot be made ({error})", "set RESPBENCH_CACHE to a folder of yours") from error
+    return path

@@ -1,0 +1,76 @@
+"""Where recordings, weights and caches lie, and how files get there: whole or not at all.
+
+Environment variables come first, then fixed places; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.base.errors import BadInput
+
+
+def data_root() -> Path | None:
+    """``$RESPBENCH_DATA``, else ``./data`` where it exists, else None."""
+    if named := os.environ.get("RESPBENCH_DATA"):
+        if not Path(named).is_dir():
+            raise BadInput(named, "RESPBENCH_DATA is not a folder", "set it to the folder that holds the corpora")
+        return Path(named)
+    return Path("data") if Path("data").is_dir() else None
+
+
+def cache_root() -> Path:
+    """``$RESPBENCH_CACHE``, else ``respbench`` in the user's cache folder. Safe to delete: features are computed again;
+    fetched weights, digests pinned on first use and licences agreed to are asked for again."""
+    if named := os.environ.get("RESPBENCH_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "respbench"
+
+
+def weight_folders() -> list[Path]:
+    """Folders searched for weights under their released names, in order: ``$RESPBENCH_WEIGHTS``, ``<data>/weights``,
+    the cache's ``weights``. Absolute, so that what is found there can be named anywhere. What was fetched lies apart,
+    by digest (``bench.encoders.weights.verified``)."""
+    named = os.environ.get("RESPBENCH_WEIGHTS")
+    data = data_root()
+    folders = ([Path(named)] if named else []) + ([data / "weights"] if data else []) + [cache_root() / "weights"]
+    return [folder.absolute() for folder in folders]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file beside ``path``, which takes its place when the block ends well and is gone when it does not.
+
+    Whoever reads ``path`` sees the old content or the new, never a part; the file beside it has a name of its own, so
+    several processes may write the same path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file as UTF-8, or leaves it as it was."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a whole file, or leaves it as it was."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hexadecimal digest of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()

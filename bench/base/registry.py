@@ -1,0 +1,127 @@
+"""Finds encoders and tasks by file name: ``model_zoo/<family>.py`` and ``tasks/<family>.py``.
+
+A family module holds ``CARDS`` (a tuple of cards), imports nothing heavy at top level, and has
+``build(card, weights) -> Encoder`` (encoders) or ``manifest(card, root, findings) -> DataFrame`` (tasks).
+An encoder family some of whose encoders have no untrained form says which in ``has_untrained(card) -> bool``; one
+without weight files of its own that still takes a path sets ``TAKES_WEIGHTS``.
+A family whose ids are open-ended also has ``card(id) -> Card``, which raises ``KeyError`` for an id it does not know.
+A task family whose corpus can be fetched has ``CORPUS``.
+A task family whose data may lie outside the data folder has ``root(card, root) -> Path``, which says where.
+A task family whose other splits differ in more than their name has ``variant(card, name) -> TaskCard``; one that gives
+tasks of other families a second name has ``ALIASES`` ({id: canonical id}).
+Files that start with ``_`` are not registered. Outside packages register a family module through the entry-point
+groups ``respbench.encoders`` and ``respbench.tasks``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.metadata
+import pkgutil
+from functools import cache
+from types import ModuleType
+
+from bench.base import registry
+from bench.base.errors import BadInput, UnknownId
+from bench.types import EncoderCard, Suite, TaskCard
+
+ENCODERS, TASKS = "model_zoo", "tasks"
+_ENTRY_POINTS = {ENCODERS: "respbench.encoders", TASKS: "respbench.tasks"}
+_NOUN = {ENCODERS: "encoder", TASKS: "task"}
+
+
+@cache
+def families(package: str) -> dict[str, str]:
+    """{family: importable module name} of the package's files and of installed entry points."""
+    found = {
+        info.name: f"{package}.{info.name}"
+        for info in pkgutil.iter_modules(importlib.import_module(package).__path__)
+        if not info.name.startswith("_")
+    }
+    for point in importlib.metadata.entry_points(group=_ENTRY_POINTS[package]):
+        if point.name in found:
+            problem = f"{point.name!r} is a family of {found[point.name]} already"
+            raise BadInput(f"entry point {point.value}", problem, "give it another name")
+        found[point.name] = point.value
+    return dict(sorted(found.items()))
+
+
+def family(package: str, id: str) -> ModuleType:
+    """The module that owns ``id``. Raises ``UnknownId``."""
+    name = id.partition(".")[0]
+    if name not in families(package):
+        raise UnknownId(_NOUN[package], id, ids(package))
+    return importlib.import_module(families(package)[name])
+
+
+def ids(package: str) -> list[str]:
+    """Every id that can be named in advance, in family order; a family of open-ended ids lists them by ``ids()``."""
+    modules = [importlib.import_module(name) for name in families(package).values()]
+    return [card.id for card in cards(package)] + [id for m in modules if hasattr(m, "ids") for id in m.ids()]
+
+
+def cards(package: str) -> list[EncoderCard] | list[TaskCard]:
+    """The cards of every listed id."""
+    return [card for name in families(package).values() for card in getattr(importlib.import_module(name), "CARDS", ())]
+
+
+def encoder_card(id: str) -> EncoderCard:
+    """The card of an encoder; ``id@policy`` gives the card under that input policy. Raises ``UnknownId``."""
+    base, _, policy = id.partition("@")
+    card = _card(ENCODERS, base)
+    if not policy:
+        return card
+    if policy not in card.policies:
+        raise UnknownId(f"policy of {base}", policy, card.policies)
+    if policy == card.policies[0]:
+        return card
+    parity = card.policy_parity.get(policy, "self-consistent")
+    return dataclasses.replace(card, id=id, policy=policy, parity=parity)
+
+
+def task_card(id: str) -> TaskCard:
+    """The card of a task, under its canonical id; ``id@variant`` gives another split of the same corpus. Raises
+    ``UnknownId``."""
+    base, _, variant = id.partition("@")
+    base = getattr(family(TASKS, base), "ALIASES", {}).get(base, base)
+    card = _card(TASKS, base)
+    if not variant:
+        return card
+    if variant not in card.variants:
+        raise UnknownId(f"variant of {base}", variant, card.variants)
+    card = dataclasses.replace(card, id=f"{base}@{variant}", variant=variant)
+    module = family(TASKS, base)
+    return module.variant(card, variant) if hasattr(module, "variant") else card
+
+
+def suites() -> dict[str, Suite]:
+    """{name: suite}: those of ``tasks.SUITES``, and ``all`` with every listed task."""
+    every = Suite("everything, data on application included", tuple(ids(TASKS)))
+    return {**importlib.import_module(TASKS).SUITES, "all": every}
+
+
+def suite(name: str) -> Suite:
+    """The suite of that name. Raises ``UnknownId``."""
+    if name not in (listed := suites()):
+        raise UnknownId("suite", name, listed)
+    return listed[name]
+
+
+def _card(package: str, id: str) -> EncoderCard | TaskCard:
+    module = family(package, id)
+    for card in getattr(module, "CARDS", ()):
+        if card.id == id:
+            return card
+    if hasattr(module, "card"):
+        try:
+            return module.card(id)
+        except KeyError:
+            pass
+    raise UnknownId(_NOUN[package], id, ids(package))
+
+
+def open_ended(package: str = registry.ENCODERS) -> list[str]:
+    """What the package's families with open-ended ids offer, one line each."""
+    modules = map(importlib.import_module, registry.families(package).values())
+    return [module.OPEN for module in modules if hasattr(module, "OPEN")]

@@ -1,0 +1,94 @@
+"""What is installed and at hand: packages, torchaudio's native part, devices, recordings, weights."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.base import paths, provenance, registry
+from bench.base.errors import RespBenchError
+from bench.cli.options import print_json
+
+
+def report() -> dict:
+    """JSON-ready: ``versions``, ``torchaudio`` (``native`` or ``python-only``), ``devices``, ``data`` ({task: what is
+    at hand, or why it cannot be used}), ``weights`` ({encoder id: where its weights lie, or why not}), ``cache``."""
+    import torch
+
+    from bench.base import optional_imports
+
+    devices = ["cpu"]
+    devices += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return {
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+        "torchaudio": optional_imports.import_torchaudio()[1],
+        "threads": torch.get_num_threads(),
+        "devices": devices,
+        "data_root": _data_root(),
+        "data": _data(),
+        "weights": _weights(),
+        "cache": str(paths.cache_root()),
+    }
+
+
+def _data_root() -> str:
+    try:
+        return str(paths.data_root() or "none: set RESPBENCH_DATA or make ./data")
+    except RespBenchError as error:
+        return str(error)
+
+
+def _data() -> dict[str, str]:
+    """{task: state and clips at hand, or why it cannot be used}."""
+    from bench.data.manifest import load_task
+
+    out = {}
+    for card in registry.cards(registry.TASKS):
+        try:
+            task = load_task(card.id)
+        except RespBenchError as error:
+            out[card.id] = str(error)
+        else:
+            at_hand = int(task.manifest["available"].sum())
+            out[card.id] = f"{task.state}: {at_hand} of {len(task.manifest)} clips at hand"
+    return out
+
+
+def _weights() -> dict[str, str]:
+    """{encoder: where its weights lie and by what its digest is known, or that they are not at hand}. Not verified:
+    `check`, `fetch` and every run do that."""
+    from bench.encoders.weights import find, licences, verified
+
+    out = {}
+    for card in registry.cards(registry.ENCODERS):
+        if not card.weights:
+            continue
+        try:
+            there = find.at_hand(card)
+        except RespBenchError as error:
+            out[card.id] = str(error)
+            continue
+        if there is None:
+            out[card.id] = f"not at hand: respbench fetch {card.id}"
+            continue
+        wanted, path = there
+        pin = verified.pin(card, wanted)
+        known = "digest on the card" if wanted.sha256 else f"digest pinned {pin.date}" if pin else "not used yet"
+        agreed = "" if licences.agreed(card) else ", licence not agreed to (--accept-licence)"
+        out[card.id] = f"{path} ({known}{agreed})"
+    return out
+
+
+def diagnose(arguments: argparse.Namespace) -> int:
+    """``doctor``"""
+    from bench.cli import doctor
+    from bench.cli.texts import doctor_text
+
+    report = doctor.report()
+    if arguments.json:
+        print_json(report)
+    else:
+        print(doctor_text(report))
+    return 0

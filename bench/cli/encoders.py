@@ -1,0 +1,120 @@
+"""The verbs about encoders and their weights: ``check`` (which serves tasks too), ``fetch``, and licences for all."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from bench.base.errors import NothingAsked, UnknownId
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """``check``: a task's data or an encoder's contract; exit status 1 where something is wrong."""
+    if arguments.all == bool(arguments.id):
+        raise NothingAsked("give the id of a task or an encoder, or --all for every encoder")
+    if arguments.all:
+        return _check_encoders(arguments)
+    return _check_task(arguments) if _is_task(arguments.id) else _check_encoder(arguments)
+
+
+def _is_task(id: str) -> bool:
+    """Whether an id is a task's rather than an encoder's. Raises ``UnknownId``, which suggests one of either."""
+    from bench.base import registry
+
+    name = id.partition("=")[0]
+    if name.partition(".")[0] in registry.families(registry.TASKS):
+        return True
+    if name.partition(".")[0] in registry.families(registry.ENCODERS):
+        return False
+    raise UnknownId("task or encoder", name, registry.ids(registry.TASKS) + registry.ids(registry.ENCODERS))
+
+
+def _check_task(arguments: argparse.Namespace) -> int:
+    from bench.base.progress import terminal
+    from bench.cli.texts import check_text, json_text
+    from bench.data.check import check_task
+    from bench.data.manifest import load_task
+
+    report = check_task(load_task(arguments.id, arguments.root), progress=terminal)
+    if arguments.json:
+        print(json_text(report))
+    else:
+        print(check_text(report))
+    return 0 if report["ok"] else 1
+
+
+def _check_encoder(arguments: argparse.Namespace) -> int:
+    from bench.cli.texts import examined_text, json_text
+    from bench.encoders.check import BROKEN, check_registered
+
+    id, _, weights = arguments.id.partition("=")
+    if arguments.accept_licence and not weights:
+        agree([id], True)
+    row = check_registered(id, weights or None, arguments.device)
+    ok = row["verdict"] != BROKEN
+    if arguments.json:
+        print(json_text(row | {"ok": ok}))
+    else:
+        print(examined_text([row]))
+    return 0 if ok else 1
+
+
+def _check_encoders(arguments: argparse.Namespace) -> int:
+    from bench.base import registry
+    from bench.base.progress import terminal
+    from bench.cli.texts import examined_text, json_text
+    from bench.encoders.check import BROKEN, check_encoders
+
+    if arguments.accept_licence:
+        agree((card.id for card in registry.cards(registry.ENCODERS)), True)
+    rows = check_encoders(arguments.device, terminal)
+    ok = all(row["verdict"] != BROKEN for row in rows)
+    if arguments.json:
+        print(json_text({"ok": ok, "encoders": rows}))
+    else:
+        print(examined_text(rows))
+    return 0 if ok else 1
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """``fetch``: prints where the weights or the corpus lie; licence and digest go to standard error."""
+    from bench.base import registry
+    from bench.base.progress import terminal
+    from bench.cli import tasks
+    from bench.encoders.weights import licences
+    from bench.encoders.weights.fetch import fetch as fetch_weights
+
+    if "." not in arguments.what:  # an encoder's id has a dot
+        return tasks.fetch(arguments)
+    card = registry.encoder_card(arguments.what)
+    if card.weights:
+        licences.require(card, arguments.accept_licence)
+        say(f"{card.id}: licence of the weights: {card.weights[0].licence or 'unstated'}; cite {card.citation}")
+    done = fetch_weights(card, next(iter(arguments.source), None), repin=arguments.repin, progress=terminal)
+    trust = {
+        "card": "as the release's card has it",
+        "pinned": "as pinned on first use",
+        "first use": "not known before: trusted on this first use and pinned from now on",
+    }
+    say(f"SHA-256 {done.sha256}, {trust[done.trust]}")
+    print(done.path)
+    return 0
+
+
+def agree(ids: Iterable[str], accept: bool) -> None:
+    """Shows each licence that is being agreed to, once, before any work. Raises ``LicenceNotAccepted`` for weights at
+    hand whose restrictive licence nobody has agreed to."""
+    from bench.base import registry
+    from bench.encoders.weights import licences
+    from bench.encoders.weights.find import at_hand
+
+    for id in ids:
+        card = registry.encoder_card(id)
+        used = accept or not card.weights or at_hand(card) is not None
+        if used and (text := licences.require(card, accept)):
+            say(f"{card.id}: agreed to the licence: {text}")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,85 @@
+"""The verb ``finetune``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.base.errors import NothingAsked
+from bench.types import PRECISIONS
+
+EPILOG = """examples:
+  respbench finetune --recipe ce supcon --encoder efficientat.mn04 --task sprsound.events2 --estimate
+  respbench finetune --recipe ce supcon --encoder efficientat.mn04 --task sprsound.events2 --out runs/finetune
+
+A recipe is a name in scripts/recipes/finetune, or a TOML file. Every run gives two records: `finetune`, whose epoch
+validation patients chose, and `literature/best-test-epoch`, whose epoch the test chose. A run that was interrupted goes
+on from its last epoch; one that is done is not made again. The report is OUT/finetune/finetune.md."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``finetune`` takes beside the common options."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    parser.add_argument("--recipe", nargs="+", required=True, metavar="NAME | FILE.toml")
+    parser.add_argument("--encoder", nargs="+", required=True, metavar="ID[:POOLING][=CHECKPOINT]")
+    parser.add_argument("--task", nargs="+", required=True, metavar="ID")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="default: 0 1 2 3 4")
+    parser.add_argument("--out", type=Path, help="results folder (records, finetune/)")
+    parser.add_argument("--estimate", action="store_true", help="time a few steps, say what the runs will cost, stop")
+    parser.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
+    parser.add_argument("--precision", choices=PRECISIONS, help="in place of the recipe's")
+    parser.add_argument("--keep-weights", action="store_true", help="leave checkpoints in OUT/training")
+
+
+def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
+    """``finetune``: exit status 1 where a run diverged."""
+    from bench.base.progress import terminal
+    from bench.cli.options import command_line
+    from bench.finetune import suite
+    from bench.finetune.recipe import changed, load_recipe
+    from bench.reports.finetune import report
+    from bench.runs.choices import EncoderChoice
+
+    if not arguments.out and not arguments.estimate:
+        raise NothingAsked("give --out, the folder of the records, or --estimate")
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    recipes = [changed(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
+    chosen = [EncoderChoice.parse(text) for text in arguments.encoder]
+    agree(chosen, arguments)
+    planned = suite.plan(
+        recipes,
+        chosen,
+        arguments.task,
+        arguments.seeds,
+        root=arguments.root,
+        device=arguments.device,
+        on_bad_clip=arguments.on_bad_clip,
+        progress=terminal,
+        say=say,
+    )
+    if arguments.estimate:
+        for title, estimate in suite.estimate_plan(planned, terminal):
+            print(f"{title}\n{estimate.text(len(planned.seeds))}")
+        return 0
+    outcome = suite.run_plan(
+        planned,
+        arguments.out,
+        keep_weights=arguments.keep_weights,
+        command=command_line(),
+        progress=terminal,
+        say=say,
+        done=lambda name, trained: say(f"{name}: {report.in_words(trained.records)}"),
+    )
+    if outcome.made:
+        written = report.write(arguments.out)
+        print(written[0].read_text())
+        print("\n".join(map(str, written)))
+    if outcome.diverged:
+        total = outcome.made + len(outcome.diverged)
+        say(f"respbench: {len(outcome.diverged)} of {total} runs diverged, see above; the report is without them")
+    return 1 if outcome.diverged else 0

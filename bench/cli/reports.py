@@ -1,0 +1,133 @@
+"""The verbs that report on data, on transfer and on anyone's predictions: ``audit``, ``ood``, ``score``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.base import registry
+from bench.base.errors import RespBenchError
+from bench.cli.options import print_json
+
+SHOTS, DRAWS = (10, 50, 200), 5
+
+
+def audit_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``audit`` takes beside the common options."""
+    parser.add_argument("task", nargs="+")
+    parser.add_argument("--encoder", metavar="ID", help="audit its embeddings too")
+    parser.add_argument("--out", type=Path, help="folder for <task>.md and <task>.json; default: print")
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """``audit``"""
+    from bench.base.progress import terminal
+    from bench.cli.texts import json_text
+    from bench.reports.audit.report import render, write
+    from bench.runs.audit.audit import audit as run_audit
+
+    for task in arguments.task:
+        made = run_audit(task, arguments.root, arguments.encoder, progress=terminal)
+        if arguments.out:
+            print("\n".join(map(str, write(arguments.out, made))))
+        else:
+            print(json_text(made.facts) if arguments.json else render(made))
+    return 0
+
+
+def ood_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``ood`` takes beside the common options."""
+    parser.add_argument("--task", nargs="+", required=True, metavar="ID", help="transfers, or tasks with lodo-* splits")
+    parser.add_argument("--encoder", nargs="+", required=True, metavar="ID[:POOLING,…][=CHECKPOINT]")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the records and the report")
+    parser.add_argument("--shots", type=int, nargs="*", default=SHOTS, metavar="K", help="patients of the target")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="draws of each number of shots")
+    parser.add_argument("--skip-absent", action="store_true", help="list encoders whose weights are not at hand")
+    parser.add_argument("--no-controls", action="store_true", help="without untrained twins")
+    parser.add_argument("--title", help="title of the report")
+    parser.add_argument("--note", action="append", default=[], help="a remark for the report (repeatable)")
+
+
+def ood(arguments: argparse.Namespace, agree: Callable) -> int:
+    """``ood``"""
+    from bench.base.progress import terminal
+    from bench.cli.options import command_line
+    from bench.reports.out_of_domain import report
+    from bench.runs.choices import EncoderChoice
+    from bench.runs.out_of_domain import run_transfers
+
+    asked = [EncoderChoice.parse(text) for text in arguments.encoder]
+    agree(asked, arguments)
+    run_transfers(
+        arguments.task,
+        asked,
+        arguments.out,
+        root=arguments.root,
+        shots=arguments.shots,
+        draws=arguments.draws,
+        device=arguments.device,
+        precision=arguments.precision,
+        on_bad_clip=arguments.on_bad_clip,
+        skip_absent=arguments.skip_absent,
+        controls=not arguments.no_controls,
+        title=arguments.title,
+        notes=arguments.note,
+        command=command_line(),
+        progress=terminal,
+        say=print,
+    )
+    print("\n".join(map(str, report.write(arguments.out))))
+    return 0
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """``score``"""
+    from bench.cli.texts import json_text, score_text
+    from bench.data.manifest import load_task
+    from bench.scores.submitted import score_file
+
+    card, manifest, absent = registry.task_card(arguments.task), None, ""
+    try:
+        manifest = load_task(arguments.task, arguments.root).manifest
+    except RespBenchError as error:
+        absent = str(error)
+    report = score_file(card, arguments.file, manifest, absent)
+    for warning in report["warnings"]:
+        print(f"respbench: warning: {warning}", file=sys.stderr)
+    print(json_text(report) if arguments.json else score_text(report))
+    return 0
+
+
+def leaderboard(arguments: argparse.Namespace) -> int:
+    """``leaderboard``"""
+    from bench.reports.leaderboard import files as board
+    from bench.runs.context import BoardNotes, update_board_notes
+    from bench.scores import records
+
+    if arguments.note:
+        update_board_notes(arguments.folder, notes=arguments.note)
+    found = records.load_all(arguments.folder)
+    written = board.write(found, arguments.folder)
+    if arguments.json:
+        print_json(board.as_json(found, BoardNotes.read(arguments.folder)))
+    else:
+        print(board.console(found))
+        print(f"\nreport: {written[0]}")
+    return 0
+
+
+def verify_folder(arguments: argparse.Namespace) -> int:
+    """``verify``: exit status 1 where anything does not hold."""
+    from bench.base.progress import terminal
+    from bench.reports.verify import verify
+
+    checked, problems = verify(arguments.folder, terminal)
+    if arguments.json:
+        print_json({"records": checked, "problems": problems})
+    else:
+        for problem in problems:
+            print(problem)
+        print(f"{checked} records: " + (f"{len(problems)} problems" if problems else "every number holds"))
+    return 1 if problems else 0

@@ -1,0 +1,172 @@
+"""The verb ``sweep``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.base import registry
+from bench.base.errors import NothingAsked
+from bench.cli.options import agree, command_line, print_json
+from bench.cli.reports import leaderboard
+
+EPILOG = """examples:
+  respbench sweep --suite quick --encoder efficientat.mn04:mean,freq --layers all --seeds 0 1 2 --out runs/sweep
+  respbench sweep scripts/recipes/sweep.toml --estimate
+
+What a flag says goes before what the file says. Records that are there are not made again, so an interrupted
+sweep goes on where it was. The report is OUT/sweep/sweep.md; `leaderboard` and `verify` work on OUT too."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``sweep`` takes beside the common options."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    parser.add_argument("file", nargs="?", type=Path, metavar="GRID.toml", help="see scripts/recipes/sweep.toml")
+    parser.add_argument("--suite", help="a named set of tasks (respbench ls suites); those without data are listed")
+    parser.add_argument("--task", nargs="+", metavar="ID")
+    parser.add_argument("--encoder", nargs="+", metavar="ID[:POOLING,…][=CHECKPOINT]")
+    parser.add_argument("--layers", nargs="+", metavar="L", help="all, or numbers; default: the encoder's own")
+    parser.add_argument("--protocol", nargs="+", metavar="NAME", help="default: linear (respbench ls protocols)")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="default: the protocol's own")
+    parser.add_argument("--out", type=Path, help="results folder (records, sweep/)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: one for each core")
+    parser.add_argument("--estimate", action="store_true", help="say what is to be done, time and memory, and stop")
+    parser.add_argument("--oracle", action="store_true", help="add what choosing on test would give, labelled as such")
+    parser.add_argument("--title", help="title of the report")
+    parser.add_argument("--note", action="append", help="a remark for the report (repeatable)")
+    parser.add_argument("--skip-absent", action="store_true", help="list encoders whose weights are not at hand, go on")
+    parser.add_argument("--no-controls", action="store_true", help="without floors, duration and untrained twins")
+
+
+def sweep(arguments: argparse.Namespace, agree: Callable) -> int:
+    """``sweep``: exit status 1 where a job failed."""
+    from bench.base.progress import terminal
+    from bench.reports.sweep import report
+    from bench.runs.sweep.grid import Grid
+    from bench.runs.sweep.run import sweep as run_sweep
+
+    settings = merged(arguments)
+    grid = Grid.of(settings, str(arguments.file or "sweep"))
+    if not settings.get("out"):
+        raise NothingAsked("give --out, the folder of the records")
+    agree(grid.encoders, arguments)
+    done = run_sweep(
+        grid,
+        Path(settings["out"]),
+        root=arguments.root,
+        workers=settings.get("workers"),
+        estimate_only=arguments.estimate,
+        with_oracle=settings.get("oracle", False),
+        title=settings.get("title"),
+        notes=settings.get("notes", ()),
+        command=command_line(),
+        progress=terminal,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    if arguments.estimate:
+        return 0
+    failed = f", {len(done.failed)} failed" if done.failed else ""
+    print(f"{len(done.made)} records made, {len(done.kept)} were there already{failed}", file=sys.stderr)
+    print("\n".join(map(str, report.write(Path(settings["out"])))))
+    return 1 if done.failed else 0
+
+
+def merged(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the file, if there is one, with what the flags say in their place."""
+    from bench.runs.choices import EncoderChoice
+    from bench.runs.sweep.grid import layers_of, read
+
+    settings = read(arguments.file) if arguments.file else {}
+    given = {
+        "suite": arguments.suite,
+        "tasks": arguments.task,
+        "protocols": arguments.protocol,
+        "seeds": arguments.seeds,
+        "layers": layers_of(arguments.layers) if arguments.layers else None,
+        "out": str(arguments.out) if arguments.out else None,
+        "workers": arguments.workers,
+        "title": arguments.title,
+        "notes": arguments.note,
+        "oracle": arguments.oracle or None,
+        "skip_absent": arguments.skip_absent or None,
+        "controls": False if arguments.no_controls else None,
+    }
+    for name, usual in (("device", "cpu"), ("precision", "float32"), ("clip", "native"), ("on_bad_clip", "error")):
+        value = getattr(arguments, name)
+        given[name] = None if value == usual else value
+    if arguments.encoder:
+        parsed = [EncoderChoice.parse(text) for text in arguments.encoder]
+        given["encoder"] = [
+            {"id": each.id, "poolings": list(each.poolings)} | ({"weights": each.weights} if each.weights else {})
+            for each in parsed
+        ]
+    if arguments.suite or arguments.task:  # what is asked for on the command line takes the place of the file's tasks
+        settings = {name: value for name, value in settings.items() if name not in ("suite", "tasks")}
+    return settings | {name: value for name, value in given.items() if value is not None}
+
+
+def encode_task(arguments: argparse.Namespace) -> int:
+    """``encode``"""
+    from bench.base.progress import terminal
+    from bench.runs.choices import EncoderChoice
+    from bench.runs.encode import encode_task as encode
+
+    asked = EncoderChoice.parse(arguments.encoder, arguments.layers)
+    agree([asked], arguments)
+    done = encode(
+        arguments.task,
+        asked,
+        root=arguments.root,
+        out=arguments.out,
+        device=arguments.device,
+        precision=arguments.precision,
+        clip=arguments.clip,
+        on_bad_clip=arguments.on_bad_clip,
+        progress=terminal,
+    )
+    if arguments.json:
+        print_json(done)
+    else:
+        print(f"{done['clips']} clips, {done['encoded']} encoded now, {done['peak_memory_mb']:.0f} MB at the peak")
+        for path in done["files"]:
+            print(path)
+    return 0
+
+
+def run_suite(arguments: argparse.Namespace) -> int:
+    """``run``"""
+    from bench.base.progress import terminal
+    from bench.runs import choices, suite
+    from bench.runs.context import update_board_notes
+
+    if not arguments.suite and not arguments.task:
+        raise NothingAsked("give --suite or --task (respbench ls suites, respbench ls tasks)")
+    suite_of = registry.suite(arguments.suite).tasks if arguments.suite else ()
+    tasks = list(dict.fromkeys([*suite_of, *arguments.task]))
+    asked = [choices.EncoderChoice.parse(text, arguments.layers) for text in arguments.encoder]
+    agree(asked, arguments)
+    outcome = suite.run_suite(
+        tasks,
+        asked,
+        arguments.out,
+        optional=set(suite_of) - set(arguments.task),
+        root=arguments.root,
+        protocol_names=arguments.protocol,
+        seeds=arguments.seeds,
+        device=arguments.device,
+        precision=arguments.precision,
+        clip=arguments.clip,
+        on_bad_clip=arguments.on_bad_clip,
+        skip_absent=arguments.skip_absent,
+        controls=not arguments.no_controls,
+        progress=terminal,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    told = (outcome.absent, arguments.title, arguments.note, outcome.absent_tasks)
+    update_board_notes(arguments.out, command_line(), *told)
+    print(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already", file=sys.stderr)
+    arguments.folder = arguments.out
+    return leaderboard(arguments)

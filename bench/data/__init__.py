@@ -1,0 +1,1 @@
+"""From recordings on disk to the clips of a task: decoding, inspection, manifests, checks."""

@@ -1,0 +1,243 @@
+"""Corpora onto this machine: downloaded from their official addresses, verified where a checksum is known, unpacked
+beside their place and moved there whole, then checked by the tasks that are about them.
+
+What a licence says, where an application goes and what a corpus must look like are the tasks' own facts, read from
+their cards. Nothing is ever taken over a connection whose certificate does not hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.base.errors import BadInput, CheckpointError
+from bench.base.progress import Progress, silent
+from bench.data.corpora.download import Resumable
+from bench.data.corpora.sources import cards
+from bench.data.corpora.unpack import FULL, DiskFull, full, unpack, unpack_inner
+from bench.types import Corpus, RemoteFile
+
+__all__ = ["Installed", "fetch", "notice", "text"]
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
+@dataclass(frozen=True)
+class Got:
+    """A file that came: from where, its SHA-256, and whether a known checksum vouched for it."""
+
+    name: str
+    source: str
+    sha256: str
+    verified: bool
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Where a corpus lies. ``files`` are those that came now, none where it was there before; ``lacking`` says what
+    did not come; ``reports`` are those of ``bench.data.check``, of its first task with the audio decoded."""
+
+    name: str
+    folder: Path
+    files: tuple[Got, ...]
+    lacking: tuple[str, ...]
+    reports: tuple[dict, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(report["ok"] for report in self.reports)
+
+
+def notice(wanted: Corpus) -> str:
+    """Licence, page and what to cite, to be read before anything is downloaded."""
+    card = cards(wanted)[0]
+    access = "" if card.access == "open" else f"; access: {card.access}"
+    return f"{wanted.name}: licence: {card.licence}; from {card.url}; cite {card.citation}{access}"
+
+
+def fetch(wanted: Corpus, root: Path, sources: Sequence[Path] = (), progress: Progress = silent) -> Installed:
+    """The corpus below the data folder ``root``, from its addresses or from files that were downloaded by hand.
+
+    A corpus that lies there already is checked, not replaced. Raises ``BadInput`` for data that cannot be downloaded,
+    files that are not the known ones, unsafe or damaged archives, a layout that its tasks do not know, and a full
+    disk: in each case nothing is installed, and downloads that may be sound are kept to go on from.
+    """
+    folder = root / wanted.folder
+    if folder.is_dir() and any(folder.iterdir()):
+        return Installed(wanted.name, folder, (), (), _reports(wanted, folder, progress))
+    at_hand = _assigned(wanted, sources)
+    if not all(remote.urls or remote.name in at_hand for remote in wanted.files):
+        remedy = f"put it below {folder}, or give its archive: respbench fetch {wanted.name} --from FILE"
+        raise BadInput(wanted.name, f"cannot be downloaded from here: {wanted.by_hand}", remedy)
+    with _incoming(root, wanted, folder) as incoming:
+        files, lacking = [], []
+        for remote in wanted.files:
+            try:
+                files.append(_obtained(wanted, remote, at_hand.get(remote.name), incoming, progress))
+            except BadInput as error:
+                if not remote.optional or isinstance(error, DiskFull):
+                    raise
+                lacking.append(f"{remote.name}: {error.problem}; without it, {remote.optional}")
+        staged = incoming / "staged"
+        for got, path in files:
+            _stage(wanted, got, path, staged)
+        _recognised(wanted, staged)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.is_dir():
+            folder.rmdir()  # empty, as seen above
+        staged.replace(folder)
+    installed = tuple(got for got, _ in files)
+    return Installed(wanted.name, folder, installed, tuple(lacking), _reports(wanted, folder, progress))
+
+
+def text(installed: Installed) -> str:
+    """What came and how far it can be trusted, a line each."""
+    lines = [] if installed.files else [f"{installed.folder} is there already: it was checked, nothing was downloaded"]
+    for got in installed.files:
+        trust = "its checksum is the known one" if got.verified else "no checksum is known: nothing could verify it"
+        lines.append(f"{got.name} from {got.source}: SHA-256 {got.sha256}, {trust}")
+    return "\n".join([*lines, *(f"not fetched: {line}" for line in installed.lacking)])
+
+
+def _assigned(wanted: Corpus, sources: Sequence[Path]) -> dict[str, Path]:
+    """{file of the corpus: file at hand} by name; a single file of another name is the corpus's first."""
+    names = [remote.name for remote in wanted.files]
+    if len(sources) == 1 and sources[0].name not in names:
+        assigned = {names[0]: sources[0]}
+    else:
+        assigned = {path.name: path for path in sources}
+    for name, path in assigned.items():
+        if not path.is_file():
+            raise BadInput(path, f"no such file for {wanted.name}", "check the path")
+        if name not in names:
+            raise BadInput(path, f"is not a file of {wanted.name}", f"its files are {', '.join(names)}")
+    return assigned
+
+
+@contextmanager
+def _incoming(root: Path, wanted: Corpus, folder: Path) -> Iterator[Path]:
+    """A hidden folder beside the corpus's place, for one process at a time; removed once that has worked."""
+    from filelock import FileLock
+
+    incoming = root / ".fetching" / wanted.name
+    try:
+        incoming.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{incoming}.lock"):
+            if folder.is_dir() and any(folder.iterdir()):
+                raise BadInput(folder, "another process has just installed it", "ask again, and it is checked")
+            incoming.mkdir(exist_ok=True)
+            shutil.rmtree(incoming / "staged", ignore_errors=True)
+            try:
+                yield incoming
+            finally:
+                shutil.rmtree(incoming / "staged", ignore_errors=True)
+            shutil.rmtree(incoming, ignore_errors=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise full(folder) from error
+        raise BadInput(folder, f"cannot be written ({error})", "name another data folder") from error
+
+
+def _obtained(
+    wanted: Corpus, remote: RemoteFile, at_hand: Path | None, incoming: Path, progress: Progress
+) -> tuple[Got, Path]:
+    """A verified file and where it lies. A download that is not the known file is deleted."""
+    if at_hand is not None:
+        return _verified(remote, at_hand, str(at_hand)), at_hand
+    path = incoming / remote.name
+    failures: list[BadInput] = []
+    for url in remote.urls:
+        try:
+            if not path.exists():
+                _downloaded(wanted, url, path, progress)
+            return _verified(remote, path, url), path
+        except BadInput as error:
+            failures.append(error)
+            if path.exists():
+                path.unlink()
+    told = "; ".join(f"{error.where}: {error.problem}" for error in failures)
+    raise BadInput(wanted.name, told, "; ".join(dict.fromkeys(error.remedy for error in failures)))
+
+
+def _downloaded(wanted: Corpus, url: str, path: Path, progress: Progress) -> None:
+    import requests
+
+    try:
+        Resumable(progress)(url, path)
+    except CheckpointError as error:
+        if not isinstance(error.__cause__, requests.exceptions.SSLError):
+            raise
+        by_hand = wanted.by_hand or f"download it in a browser from {cards(wanted)[0].url}"
+        remedy = f"{by_hand}; then `respbench fetch {wanted.name} --from FILE` verifies and installs it"
+        raise BadInput(
+            url, "its TLS certificate does not hold (expired?), so nothing was taken from it", remedy
+        ) from error
+
+
+def _verified(remote: RemoteFile, path: Path, source: str) -> Got:
+    """Raises ``BadInput`` for a file that is not the known one."""
+    kind, _, expected = remote.digest.partition(":")
+    found = {name: _digest(path, name) for name in {"sha256", kind or "sha256"}}
+    if expected and found[kind] != expected:
+        problem = f"its {kind.upper()} is {found[kind]}, the known file has {expected}"
+        raise BadInput(
+            source, problem, "fetch it again; if it stays so, the file was replaced or damaged at its source"
+        )
+    return Got(remote.name, source, found["sha256"], bool(expected))
+
+
+def _digest(path: Path, kind: str) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, kind).hexdigest()
+
+
+def _stage(wanted: Corpus, got: Got, path: Path, staged: Path) -> None:
+    """Unpacks or copies one file. A download that cannot be unpacked is deleted unless the disk was full."""
+    staged.mkdir(parents=True, exist_ok=True)
+    if not got.name.endswith(ARCHIVES) and not path.name.endswith(ARCHIVES):
+        shutil.copyfile(path, staged / got.name)
+        return
+    try:
+        unpack(path, staged)
+        if wanted.inner:
+            unpack_inner(staged)
+    except DiskFull:
+        raise
+    except BadInput as error:
+        if path.is_relative_to(staged.parent):
+            path.unlink()
+        raise BadInput(got.source, error.problem, error.remedy) from error
+
+
+def _recognised(wanted: Corpus, staged: Path) -> None:
+    """Raises ``BadInput`` where none of the tasks finds its corpus."""
+    from bench.data.manifest import load_task
+
+    problems = []
+    for card in cards(wanted):
+        try:
+            load_task(card.id, staged)
+            return
+        except BadInput as error:
+            problems.append(error)
+    problem = f"what came has not the layout of the corpus ({problems[0].problem})"
+    remedy = f"see {cards(wanted)[0].url} for what was changed; downloads are kept in {staged.parent}, to be deleted"
+    raise BadInput(wanted.name, problem, remedy) from problems[0]
+
+
+def _reports(wanted: Corpus, folder: Path, progress: Progress) -> tuple[dict, ...]:
+    """One report per task; a task whose part of the corpus is lacking is reported as such."""
+    from bench.data.check import check_task
+    from bench.data.manifest import load_task
+
+    reports = []
+    for card in cards(wanted):
+        try:
+            reports.append(check_task(load_task(card.id, folder), audio=not reports, progress=progress))
+        except BadInput as error:
+            reports.append({"id": card.id, "ok": False, "problem": str(error)})
+    return tuple(reports)

@@ -1,0 +1,207 @@
+"""Archives into folders, safely: what a stranger packed can write nowhere but below the folder it is unpacked into.
+
+Zip and tar (plain, gzip, bzip2, xz; also cut into parts). Refused, before or while anything is written: names that are
+absolute or lead upwards, links and devices, encrypted members, a member or a total beyond the bounds, an archive that
+breaks off or whose checksums do not hold. What has been written by then is the caller's to delete.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from bench.base.errors import BadInput
+
+PIECE = 1 << 20  # bytes
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError, ValueError)
+_PART = re.compile(r"(?P<whole>.+\.tar\.gz)\.[a-z]{1,2}")
+_SYSTEM = re.compile(r"(^|/)(__MACOSX|\.DS_Store)(/|$)")
+
+
+class DiskFull(BadInput):
+    """No room, which says nothing against the archive."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What an archive may unpack to: bytes of one member, bytes and number of all."""
+
+    member: int = 16 << 30
+    total: int = 100 << 30
+    members: int = 1_000_000
+
+
+class _Budget:
+    """Members and bytes that may still be written."""
+
+    def __init__(self, archive: Path, bounds: Bounds):
+        self.archive, self.bounds = archive, bounds
+        self.total = self.members = 0
+
+    def member(self, name: str, declared: int) -> None:
+        """Raises ``BadInput`` for one member too many, or one that says it is too large."""
+        self.members += 1
+        if self.members > self.bounds.members:
+            raise _refused(self.archive, f"holds more than {self.bounds.members} members")
+        if declared > self.bounds.member or self.total + declared > self.bounds.total:
+            raise _refused(self.archive, f"{name!r} unpacks to more than is allowed ({declared} bytes)")
+
+    def spend(self, name: str, size: int, of_member: int) -> None:
+        """Raises ``BadInput`` once more comes out than is allowed, whatever the archive declares."""
+        self.total += size
+        if of_member > self.bounds.member or self.total > self.bounds.total:
+            raise _refused(self.archive, f"{name!r} unpacks to more than is allowed")
+
+
+def unpack(archive: Path, target: Path, bounds: Bounds = Bounds()) -> None:
+    """Unpacks a zip or tar file into the folder ``target``. Raises ``BadInput`` for one that is damaged or unsafe, and
+    where the disk is full."""
+    with _plain_errors(archive, target):
+        target.mkdir(parents=True, exist_ok=True)
+        if zipfile.is_zipfile(archive):
+            _unzip(archive, target, bounds)
+        else:
+            with archive.open("rb") as stream:
+                _untar(archive, stream, target, bounds)
+
+
+def unpack_inner(folder: Path, bounds: Bounds = Bounds()) -> None:
+    """Unpacks the archives inside ``folder`` where they lie, also tar files cut into parts (``x.tar.gz.aa``, …), and
+    removes them; archives inside those are left alone."""
+    whole = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith((".zip", ".tar.gz", ".tgz")))
+    cut: dict[Path, list[Path]] = {}
+    for path in sorted(folder.rglob("*.tar.gz.*")):
+        if named := _PART.fullmatch(path.name):
+            cut.setdefault(path.with_name(named["whole"]), []).append(path)
+    for archive in whole:
+        unpack(archive, archive.parent, bounds)
+        archive.unlink()
+    for archive, parts in cut.items():
+        with _plain_errors(archive, archive.parent), Joined(parts) as stream:
+            _untar(archive, stream, archive.parent, bounds)
+        for part in parts:
+            part.unlink()
+
+
+class Joined(io.RawIOBase):
+    """Files read one after the other, as one stream."""
+
+    def __init__(self, parts: Sequence[Path]):
+        self._rest = list(parts)
+        self._stream: BinaryIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        while True:
+            if self._stream is None:
+                if not self._rest:
+                    return 0
+                self._stream = self._rest.pop(0).open("rb")
+            if n := self._stream.readinto(buffer):
+                return n
+            self._stream.close()
+            self._stream = None
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        super().close()
+
+
+def _unzip(archive: Path, target: Path, bounds: Bounds) -> None:
+    budget = _Budget(archive, bounds)
+    with zipfile.ZipFile(archive) as packed:
+        members = [info for info in packed.infolist() if not _SYSTEM.search(info.filename)]
+        _room(archive, target, sum(info.file_size for info in members))
+        for info in members:
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _refused(archive, f"{info.filename!r} is a link or a device")
+            if info.flag_bits & 1:
+                raise _refused(archive, f"{info.filename!r} is encrypted")
+            budget.member(info.filename, info.file_size)
+            path = _inside(archive, target, info.filename)
+            if info.is_dir():
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            with packed.open(info) as stream:
+                _write(stream, path, info.filename, budget)
+
+
+def _untar(archive: Path, stream: BinaryIO | io.RawIOBase, target: Path, bounds: Bounds) -> None:
+    budget = _Budget(archive, bounds)
+    with tarfile.open(fileobj=io.BufferedReader(stream, PIECE), mode="r|*") as packed:
+        for info in packed:
+            if _SYSTEM.search(info.name):
+                continue
+            if not (info.isfile() or info.isdir()):
+                raise _refused(archive, f"{info.name!r} is a link or a device")
+            budget.member(info.name, info.size)
+            path = _inside(archive, target, info.name)
+            if info.isdir():
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            _write(packed.extractfile(info), path, info.name, budget)
+
+
+def _write(stream: BinaryIO, path: Path, name: str, budget: _Budget) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with path.open("wb") as file:
+        while piece := stream.read(PIECE):
+            written += len(piece)
+            budget.spend(name, len(piece), written)
+            file.write(piece)
+
+
+def _inside(archive: Path, target: Path, name: str) -> Path:
+    """Where a member goes. Raises ``BadInput`` for a name that leads out of ``target``, on any system."""
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
+        raise _refused(archive, f"{name!r} would be written outside the folder")
+    return target.joinpath(*(part for part in parts if part not in ("", ".")))
+
+
+def _room(archive: Path, target: Path, needed: int) -> None:
+    """Raises ``BadInput`` where the disk cannot hold what the archive declares."""
+    free = shutil.disk_usage(target).free
+    if needed > free:
+        raise full(target, f"{archive.name} needs {needed} bytes unpacked, {free} are free")
+
+
+def full(target: Path, problem: str = "the disk is full") -> DiskFull:
+    """The error for a disk without room."""
+    remedy = "make room, or name a folder on another disk, and ask again; nothing was installed"
+    return DiskFull(target, problem, remedy)
+
+
+@contextmanager
+def _plain_errors(archive: Path, target: Path) -> Iterator[None]:
+    """Turns what the libraries raise into ``BadInput``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise full(target) from error
+        raise BadInput(archive, f"cannot be unpacked ({error})", "fetch it again") from error
+    except _BROKEN as error:
+        problem = f"is cut short, damaged or no archive ({str(error) or type(error).__name__})"
+        raise BadInput(archive, problem, "fetch it again") from error
+
+
+def _refused(archive: Path, problem: str) -> BadInput:
+    return BadInput(archive, f"is not safe to unpack: {problem}", "do not use it; look for the official copy")

@@ -1,0 +1,309 @@
+"""The table of clips: what it must hold, what is wrong with it, its statistics and its identity.
+
+A manifest is a DataFrame with one row per clip, sorted by the unique ``clip_id``:
+
+=============  ========================================================================================== ``clip_id``
+unique name, stable across copies of the corpus ``path``       recording, relative to the task's root, with forward
+slashes ``start_s``    first second of the clip within its recording ``end_s``      last second; NaN: to the end of the
+recording ``label``      what the task's kind says (``bench.scores.label_kinds``): index into the classes, sum of 2^k,
+or target value ``split``      ``train``, ``val``, ``test`` or ``test_<name>`` ``group``      whom the clip is from;
+resampled and kept on one side of a split as a whole ``domain``     device or site ``available``  whether the
+recording's audio is in this copy ``meta_*``     anything else =============
+==========================================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.base import paths, registry
+from bench.base.errors import BadInput, UnknownId
+from bench.base.progress import Progress, silent
+from bench.data import audio
+from bench.data.recordings import Recording, inspect
+from bench.scores import label_kinds
+from bench.types import Finding, Task, TaskCard
+
+OPTIONAL = ("meta_sex", "meta_age_group")  # told by files that a copy may lack: no part of the data's identity
+COLUMNS = ("clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available")
+TRAIN = ("train", "val")
+END_TOLERANCE_S = 0.010  # annotations are rounded: an end this far past the audio is moved to the audio's end
+ON_BAD_CLIP = ("error", "exclude")
+
+_SPLIT = re.compile(r"train|val|test(_\w+)?")
+# What no exclusion of clips can mend.
+_STRUCTURAL = frozenset({"missing-column", "duplicate-clip", "group-leak", "counts", "split-file", "card"})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Clips that can be computed on. ``rows``: the manifest's available, sound rows in its order, every ``end_s``
+    filled in. ``excluded``: the errors whose clips were left out. ``incomplete``: clips of the task are missing,
+    because the copy is a subset or because clips were excluded. ``recordings`` is keyed by ``path``."""
+
+    rows: pd.DataFrame = field(repr=False, compare=False)
+    excluded: tuple[Finding, ...]
+    digest: str
+    statistics: Mapping[str, Mapping[str, int]]
+    recordings: Mapping[str, Recording] = field(repr=False, compare=False)
+    incomplete: bool
+    state: str
+    root: Path
+
+
+def load_task(id: str, root: Path | str | None = None) -> Task:
+    """The task ``id`` on the copy of its data below ``root`` (default: the data folder, unless the task's family knows
+    where its data lie), with every finding.
+
+    No sound file is opened. Raises ``UnknownId``, and ``BadInput`` where the corpus is not there.
+    """
+    card = registry.task_card(id)
+    family = registry.family(registry.TASKS, card.id)
+    root = Path(root) if root is not None else paths.data_root()
+    root = family.root(card, root) if hasattr(family, "root") else root
+    if root is None or not root.is_dir():
+        source = f"{card.id} is at {card.url} ({card.licence})"
+        remedy = f"set RESPBENCH_DATA to the folder that holds the corpora; {source}"
+        raise BadInput(root or "RESPBENCH_DATA", "there is no data folder", remedy)
+    findings: list[Finding] = []
+    frame = family.manifest(card, root, findings)
+    simulated = any(finding.code == "simulated" for finding in findings)
+    if frame.empty:
+        raise BadInput(root, f"holds no recording of {id}", f"it comes from {card.url} ({card.licence})")
+    findings += validate(frame, replace(card, counts={}) if simulated else card)
+    frame = _canonical(frame, label_kinds.of(card).integer)
+    whole = bool(frame["available"].all()) if "available" in frame else True
+    if simulated:
+        state = "simulated" if whole else "simulated subset"
+    else:
+        state = "subset" if _is_subset(frame, card) else "complete"
+    return Task(card, frame, root, tuple(findings), state)
+
+
+def _canonical(frame: pd.DataFrame, integer: bool) -> pd.DataFrame:
+    """The manifest sorted by clip, its ids and names as text, so that a loader may give numbers or None."""
+    if not set(COLUMNS) <= set(frame):
+        return frame
+    text = {name: frame[name].astype(str) for name in ("clip_id", "path", "split", "group")}
+    domain = frame["domain"].astype(object).where(frame["domain"].notna() & (frame["domain"] != ""), "unknown")
+    label = pd.to_numeric(frame["label"], errors="coerce")
+    whole = label.fillna(-1).astype(int) if integer and (label.fillna(-1) % 1 == 0).all() else label
+    frame = frame.assign(**text, domain=domain.astype(str), label=whole, available=frame["available"].astype(bool))
+    return frame.sort_values("clip_id", kind="stable", ignore_index=True)
+
+
+def validate(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
+    """What contradicts the card or the manifest's own rules. Counts are compared for the splits whose recordings are
+    all annotated in this copy."""
+    missing = [name for name in COLUMNS if name not in frame]
+    if missing:
+        problem = f"the manifest lacks the columns {', '.join(missing)}"
+        return [_error("missing-column", card.id, problem, f"its manifest() must return {', '.join(COLUMNS)}")]
+    return [*_bad_card(frame, card), *_bad_rows(frame, card), *_leaks(frame, card), *_wrong_counts(frame, card)]
+
+
+def _bad_card(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
+    """Errors for metrics that do not exist and for tests without a clip, a note for clips that no test scores."""
+    from bench.scores.metrics import METRICS
+
+    findings = []
+    for name in sorted({card.main_metric, *card.metrics} - set(METRICS)):
+        findings.append(_error("card", card.id, f"its card names the metric {name!r}", f"known: {', '.join(METRICS)}"))
+    if card.main_metric not in card.metrics:
+        remedy = "name it among the metrics too"
+        findings.append(_error("card", card.id, f"main metric {card.main_metric} is not among its metrics", remedy))
+    splits = set(frame["split"].astype(str))
+    scored = {split for members in card.tests.values() for split in members}
+    if any(_SPLIT.fullmatch(s) for s in splits - set(TRAIN)) and not splits & scored:
+        listed = ", ".join(sorted(splits))
+        findings.append(_error("card", card.id, f"no clip is in a test; splits: {listed}", "mend the card's tests"))
+    if spare := sorted(s for s in splits - scored - set(TRAIN) if _SPLIT.fullmatch(s)):
+        clips = frame.loc[frame["split"].isin(spare), "clip_id"]
+        problem = f"{len(clips)} clips of {', '.join(spare)} belong to no test"
+        findings.append(Finding("warning", "no-test", card.id, problem, "they are predicted but never scored"))
+    return findings
+
+
+def statistics(frame: pd.DataFrame, card: TaskCard) -> dict[str, dict[str, int]]:
+    """{split: recordings, patients, clips, and the number of clips of each class}."""
+    return {str(split): counts(part, card) for split, part in frame.groupby("split", sort=True)}
+
+
+def counts(part: pd.DataFrame, card: TaskCard) -> dict[str, int]:
+    """Recordings, patients, clips, and clips of each class, of all rows together."""
+    totals = {"recordings": part["path"].nunique(), "patients": part["group"].nunique(), "clips": len(part)}
+    return totals | label_kinds.of(card).counts(part["label"].to_numpy(), card.classes)
+
+
+def digest(frame: pd.DataFrame, recordings: Mapping[str, Recording] | None = None) -> str:
+    """Identity of the data: SHA-256 of the clips' annotations and of the audio behind them.
+
+    It depends neither on where the copy lies nor on the files' format. Without the audio of every clip it covers the
+    annotations alone and starts with ``annotations:``.
+    """
+    audio_digests = [recordings[path].digest if recordings and path in recordings else "" for path in frame["path"]]
+    with_audio = len(frame) > 0 and all(audio_digests)
+    columns = [name for name in COLUMNS if name not in ("path", "available")]
+    columns += sorted(name for name in frame if name not in (*COLUMNS, *OPTIONAL))
+    table = frame.sort_values("clip_id", kind="stable")[columns]
+    if with_audio:
+        table = table.assign(audio=pd.Series(audio_digests, index=frame.index, dtype=object))
+    text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    return ("" if with_audio else "annotations:") + hashlib.sha256(text.encode()).hexdigest()
+
+
+def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent) -> Prepared:
+    """The task's available clips after a look at every recording.
+
+    With ``on_bad_clip="error"`` any error-level finding raises one ``BadInput`` that names the first; with
+    ``"exclude"`` the clips concerned are left out and listed. What excluding cannot mend always raises.
+    """
+    if on_bad_clip not in ON_BAD_CLIP:
+        raise UnknownId("choice for --on-bad-clip", on_bad_clip, ON_BAD_CLIP)
+    errors = [finding for finding in task.findings if finding.level == "error"]
+    structural = [finding for finding in errors if finding.code in _STRUCTURAL]
+    if structural:
+        raise _refusal(task, structural, "")
+    rows, recordings, found = inspect_clips(task, progress)
+    errors += found
+    if errors and on_bad_clip == "error":
+        raise _refusal(task, errors, "; or pass --on-bad-clip=exclude")
+    rows = usable(rows, errors)
+    if rows.empty:
+        remedy = f"get the audio from {task.card.url} ({task.card.licence}) into {task.root}"
+        raise BadInput(task.card.id, "no clip has usable audio in this copy", remedy)
+    return Prepared(
+        rows=rows,
+        excluded=tuple(errors),
+        digest=digest(rows, recordings),
+        statistics=statistics(rows, task.card),
+        recordings={path: recordings[path] for path in rows["path"].unique()},
+        incomplete="subset" in task.state or bool(errors),
+        state=task.state,
+        root=task.root,
+    )
+
+
+def inspect_clips(task: Task, progress: Progress = silent) -> tuple[pd.DataFrame, dict[str, Recording], list[Finding]]:
+    """The available rows with ``end_s`` filled in, the recordings by path, and one error per recording or kind of
+    error that makes clips unusable."""
+    rows = task.manifest[task.manifest["available"].astype(bool)].reset_index(drop=True)
+    recordings = inspect(task.root, sorted(rows["path"].unique()), progress)
+    findings = []
+    ends = rows["end_s"].to_numpy(float, copy=True)
+    for path, index in rows.groupby("path", sort=True).indices.items():
+        recording, ids = recordings[path], rows["clip_id"].to_numpy()[index]
+        if recording.problem:
+            findings.append(Finding("error", "audio", path, recording.problem, recording.remedy or "", tuple(ids)))
+            continue
+        starts, length_s = rows["start_s"].to_numpy(float)[index], recording.duration_s
+        stops = np.where(np.isnan(ends[index]), length_s, ends[index])
+        late = stops > length_s + END_TOLERANCE_S
+        ends[index] = np.where(late, stops, np.minimum(stops, length_s))
+        spans = (audio.span(recording.frames, recording.rate, *pair) for pair in zip(starts, ends[index]))
+        empty = ~late & np.array([stop <= start for start, stop in spans])
+        remedy = "mend the annotation, or replace the recording if it was cut short"
+        if late.any():
+            problem = f"{ids[late][0]} ends at {stops[late][0]:.3f} s, the recording lasts {length_s:.3f} s"
+            findings.append(_error("past-end", path, _more(problem, late.sum()), remedy, ids[late]))
+        if empty.any():
+            problem = f"{ids[empty][0]} encloses no sample: it starts at {starts[empty][0]:.3f} s"
+            findings.append(_error("empty-clip", path, _more(problem, empty.sum()), remedy, ids[empty]))
+    return rows.assign(end_s=ends), recordings, findings
+
+
+def usable(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataFrame:
+    """The rows whose clips no error-level finding names."""
+    bad = {clip for finding in findings if finding.level == "error" for clip in finding.clips}
+    return rows[~rows["clip_id"].isin(bad)].reset_index(drop=True)
+
+
+def _bad_rows(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
+    """One error per rule that single rows break."""
+    label = pd.to_numeric(frame["label"], errors="coerce")
+    start, end = pd.to_numeric(frame["start_s"], errors="coerce"), pd.to_numeric(frame["end_s"], errors="coerce")
+    group = frame["group"].astype("string").fillna("").str.strip()
+    split = frame["split"].astype("string").fillna("")
+    inside = ~frame["path"].astype(str).str.contains(r"^(?:/|[A-Za-z]:)|(?:^|/)\.\.(?:/|$)")
+    classes = f"is {card.kind} with {len(card.classes)} classes: {', '.join(card.classes)}"
+    valid = label_kinds.of(card).valid(label.to_numpy(), card.classes)
+    rules = (
+        ("duplicate-clip", frame["clip_id"].duplicated(), "clip id twice", "clip ids must be unique"),
+        ("unknown-label", pd.Series(~valid), "unknown label", f"{card.id} {classes}"),
+        ("empty-clip", end <= start, "end not after its start", "mend the annotation"),
+        ("bad-path", ~inside, "path outside the data folder", "give it relative to the root"),
+        ("bad-start", ~(start >= 0), "start missing or negative", "mend the annotation"),
+        ("unknown-split", ~split.str.fullmatch(_SPLIT.pattern), "unknown split", "use train, val, test or test_<name>"),
+        ("missing-group", group == "", f"no {card.group}", f"every clip needs its {card.group}"),
+    )
+    findings = []
+    for code, mask, problem, remedy in rules:
+        bad = frame[mask.to_numpy(bool)]
+        if len(bad):
+            first = f"{problem} ({bad['clip_id'].iloc[0]})"
+            findings.append(_error(code, str(bad["path"].iloc[0]), _more(first, len(bad)), remedy, bad["clip_id"]))
+    return findings
+
+
+def _leaks(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
+    """Groups on both sides of a split that the card does not name."""
+    train = set(frame.loc[frame["split"].isin(TRAIN), "group"]) - set(card.known_overlap)
+    findings = []
+    for split in sorted({str(name) for name in frame["split"]} - set(TRAIN) - set(card.within_patient)):
+        part = frame[frame["split"] == split]
+        shared = sorted(train & set(part["group"]))
+        if shared:
+            listed = ", ".join(map(str, shared[:5])) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
+            problem = f"{card.group} {listed} in train and in {split}"
+            remedy = f"keep every {card.group} on one side; " + (
+                f"the official split files of {card.url} do"
+                if card.url.startswith("http")
+                else f"in the table, give all lines of a {card.group} one split, or leave the column split out"
+            )
+            where = str(part.loc[part["group"].isin(shared), "path"].iloc[0])
+            findings.append(_error("group-leak", where, problem, remedy))
+    return findings
+
+
+def _wrong_counts(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
+    findings = []
+    have = statistics(frame, card)
+    for split, expected in card.counts.items():
+        counted = have.get(split, {})
+        if counted.get("recordings", 0) < expected.get("recordings", 0):
+            continue  # a partial copy: the state says so
+        wrong = [f"{name} {counted[name]} instead of {n}" for name, n in expected.items() if counted.get(name) != n]
+        if wrong:
+            problem = f"{split} differs from the published corpus: {', '.join(wrong)}"
+            remedy = f"get the release that {card.id} version {card.version} is defined on from {card.url}"
+            findings.append(_error("counts", card.id, problem, remedy))
+    return findings
+
+
+def _is_subset(frame: pd.DataFrame, card: TaskCard) -> bool:
+    if not {"available", "split", "path"} <= set(frame):
+        return True
+    recordings = frame.groupby("split")["path"].nunique()
+    short = any(recordings.get(split, 0) < n.get("recordings", 0) for split, n in card.counts.items())
+    return short or not frame["available"].all()
+
+
+def _refusal(task: Task, errors: list[Finding], choice: str) -> BadInput:
+    first, others = errors[0], len(errors) - 1
+    more = f"; and {others} more (respbench check {task.card.id} lists them)" if others else ""
+    return BadInput(first.where, first.problem, f"{first.remedy}{more}{choice}")
+
+
+def _error(code: str, where: str, problem: str, remedy: str, clips=()) -> Finding:
+    return Finding("error", code, where, problem, remedy, tuple(map(str, clips)))
+
+
+def _more(problem: str, total: int) -> str:
+    return problem if total == 1 else f"{problem} and {total - 1} more clips"

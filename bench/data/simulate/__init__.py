@@ -1,0 +1,29 @@
+"""Simulated corpora with known answers, in the on-disk layouts of ICBHI 2017 and SPRSound 2022."""
+
+from bench.data.simulate.generate import (
+    FORMATS,
+    ICBHI,
+    KNOBS,
+    MARKER,
+    SIZES,
+    SPRSOUND,
+    VERSION,
+    clips,
+    corpora,
+    icbhi,
+    sprsound,
+)
+
+__all__ = [
+    "FORMATS",
+    "ICBHI",
+    "KNOBS",
+    "MARKER",
+    "SIZES",
+    "SPRSOUND",
+    "VERSION",
+    "clips",
+    "corpora",
+    "icbhi",
+    "sprsound",
+]

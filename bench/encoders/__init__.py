@@ -1,0 +1,1 @@
+"""From clips to features: loading encoders, batching, pooling, the feature store, the contract."""

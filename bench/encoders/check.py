@@ -1,0 +1,120 @@
+"""The encoder contract run on registered encoders: with the released weights where they are at hand, else untrained.
+
+Nothing is left out silently: an encoder that cannot be built here is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.base import registry
+from bench.base.errors import BadInput, CheckpointError, RespBenchError, UnknownId
+from bench.base.paths import weight_folders
+from bench.base.progress import Progress, silent
+from bench.encoders.batches import collate
+from bench.encoders.contract import examine
+from bench.encoders.load import load_encoder
+from bench.encoders.weights.licences import LicenceNotAccepted
+from bench.types import Encoder
+
+HOLDS, BROKEN, UNCHECKED = "holds", "violated", "not checked"
+STATISTICS_S = (1.0, 2.0)  # clips of noise for encoders that take statistics of the training clips
+
+
+def check_encoders(device: str = "cpu", progress: Progress = silent) -> list[dict]:
+    """A row (see ``check_registered``) for every listed encoder under its default policy, and one that says so for
+    every family whose ids are open-ended."""
+    from bench.base.registry import open_ended
+
+    cards = registry.cards(registry.ENCODERS)
+    rows = []
+    with progress("check encoders", len(cards)) as tick:
+        for card in cards:
+            rows.append(check_registered(card.id, device=device))
+            tick(1)
+    for note in open_ended():
+        name, _, what = note.partition(": ")
+        rows.append(_row(name, UNCHECKED, why=f"{what}; name one to check it"))
+    return rows
+
+
+def check_registered(id: str, weights: str | Path | None = None, device: str = "cpu") -> dict:
+    """JSON-ready: ``id``, ``verdict`` (``holds``, ``violated``, ``not checked``), ``weights`` (``released``, ``given``,
+    ``untrained``, ``none needed``) and ``why`` not the released ones or not at all, ``invariance`` (largest difference
+    between a clip alone and in a batch, relative to the largest value), ``problems``, ``wall_s``.
+
+    Raises ``UnknownId``, and ``BadInput`` for a checkpoint that was given and cannot be used.
+    """
+    began = time.monotonic()
+    weight_folders()  # a wrong setting is no encoder's fault
+    try:
+        encoder, used, why = _built(id, weights, device)
+        if getattr(encoder, "needs_stats", False):
+            encoder.fit_stats(_noise(encoder))
+    except RespBenchError as error:
+        if weights is not None or isinstance(error, UnknownId):
+            raise
+        told = str(error).removeprefix(f"{id}: ")
+        if isinstance(error, CheckpointError):
+            return _row(id, BROKEN, "released", problems=[told])
+        return _row(id, UNCHECKED, why=told)
+    except (ImportError, OSError) as error:  # a shared library that does not load is an OSError
+        return _row(id, UNCHECKED, why=str(error))
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        return _row(id, BROKEN, problems=[f"building it raised {type(error).__name__}: {error}"])
+    found = examine(encoder)
+    verdict = BROKEN if found.problems else HOLDS
+    return _row(id, verdict, used, why, found.invariance, list(found.problems), round(time.monotonic() - began, 1))
+
+
+def _row(
+    id: str,
+    verdict: str,
+    weights: str = "",
+    why: str = "",
+    invariance: float | None = None,
+    problems: Sequence[str] = (),
+    wall_s: float = 0.0,
+) -> dict:
+    return {
+        "id": id,
+        "verdict": verdict,
+        "weights": weights,
+        "why": why,
+        "invariance": invariance,
+        "problems": list(problems),
+        "wall_s": wall_s,
+    }
+
+
+def _built(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, str, str]:
+    """The encoder, which weights it has, and why not the released ones. Of an encoder without its weights the
+    untrained twin; ``BadInput`` where there is none."""
+    from bench.encoders.weights.find import at_hand
+
+    card = registry.encoder_card(id)
+    if weights is not None:
+        return load_encoder(id, weights, device), "given", ""
+    if not card.weights:
+        return load_encoder(id, device=device), "none needed", ""
+    why = f"no {card.weights[0].file} at hand"
+    if at_hand(card):
+        try:
+            return load_encoder(id, device=device), "released", ""
+        except LicenceNotAccepted:
+            why = "licence not agreed to (--accept-licence)"
+    try:
+        return load_encoder(f"random.{id}", device=device), "untrained", why
+    except (CheckpointError, UnknownId) as error:  # what is wrong is no file
+        raise BadInput(id, f"{why}, and it has no untrained form here ({error})", "get its weights") from error
+
+
+def _noise(encoder: Encoder) -> Iterator:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for seconds in STATISTICS_S:
+        clip = 0.1 * rng.standard_normal(round(seconds * encoder.card.sample_rate))
+        yield collate(encoder, [clip.clip(-1, 1).astype(np.float32)])

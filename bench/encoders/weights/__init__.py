@@ -1,0 +1,1 @@
+"""Weight files: finding, verifying, fetching, licences, and reading them without running code."""

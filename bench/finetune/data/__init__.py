@@ -1,0 +1,1 @@
+"""What fine-tuning trains on: sides of the split, waveforms, augmentation, quality, randomness."""

@@ -1,0 +1,63 @@
+"""What a run leaves on disk while it trains: the state after its last epoch, the chosen weights, every epoch's
+predictions. Each file is written beside its place and moved there, so a kill leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from bench.base.errors import BadInput
+
+FORMAT = 1
+STATE, CHOSEN = "state.pt", "chosen.pt"
+
+
+class Folder:
+    """The working folder of one run, whose key is ``key``."""
+
+    def __init__(self, path: Path, key: str):
+        self.path, self.key = path, key
+
+    def save(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Tensors, plain containers and numbers as a torch file."""
+        return self._write(name, lambda file: torch.save({"format": FORMAT, "key": self.key, **content}, file))
+
+    def load(self, name: str, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+        """What was saved; None where nothing was. Nothing but tensors and plain containers is built. Raises
+        ``BadInput`` for a file that is damaged or of another run."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            sound = content["format"] == FORMAT and content["key"] == self.key
+        except Exception as error:  # a damaged zip, pickle or tensor: each raises something else
+            raise BadInput(path, f"not a readable checkpoint ({error})", f"delete {self.path} and run again") from error
+        if not sound:
+            raise BadInput(path, "a checkpoint of another run or version", f"delete {self.path} and run again")
+        return content
+
+    def save_scores(self, epoch: int, validation: np.ndarray, test: np.ndarray) -> None:
+        """The scores (N, K) that an epoch gave to both sides."""
+        self._write(f"epoch-{epoch:04d}.npz", lambda file: np.savez(file, validation=validation, test=test))
+
+    def scores(self, epoch: int, side: str) -> np.ndarray:
+        """(N, K) float64 of ``validation`` or ``test``."""
+        with np.load(self.path / f"epoch-{epoch:04d}.npz", allow_pickle=False) as file:
+            return file[side]
+
+    def remove(self) -> None:
+        """Deletes the folder with all that is in it."""
+        shutil.rmtree(self.path)
+
+    def _write(self, name: str, write: Callable[[BinaryIO], None]) -> Path:
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / f"{name}.partial"
+        with partial.open("wb") as file:
+            write(file)
+        return partial.replace(self.path / name)

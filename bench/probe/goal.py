@@ -1,0 +1,128 @@
+"""What a probe's candidates are compared for, whatever the kind of task: labels, targets, folds and the value."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
+
+from bench.base.errors import BadArray, BadInput
+from bench.probe.log_probabilities import FLOOR
+from bench.scores import metrics
+from bench.scores.label_kinds import KINDS, bits
+from bench.scores.metrics import Roles
+from bench.types import TaskCard
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A task's kind (``bench.scores.label_kinds``), classes and the metric by which candidates are compared."""
+
+    classes: tuple[str, ...]
+    metric: str = "uar"
+    kind: str = "multiclass"
+    roles: Roles = field(default_factory=Roles)
+
+    @classmethod
+    def of(cls, card: TaskCard) -> Goal:
+        """The goal that a task card states: its main metric."""
+        return cls(tuple(card.classes), card.main_metric, card.kind, Roles.of(card))
+
+    @property
+    def columns(self) -> int:
+        """Columns of the scores."""
+        return 1 if self.kind == "regression" else len(self.classes)
+
+    def labels(self, y: np.ndarray) -> np.ndarray:
+        """(N,) labels as numbers. Raises ``BadInput`` for class indices out of range or all alike, a label that all or
+        no rows have, and targets that are not finite."""
+        if self.kind == "multiclass":
+            return positions(np.asarray(y), range(len(self.classes)))[1]
+        y = np.asarray(y)
+        if self.kind == "regression":
+            if not np.isfinite(y.astype(float)).all():
+                raise BadInput("targets", "some are not finite", "leave out clips without a target")
+            return y.astype(float)
+        for name, column in zip(self.classes, bits(y, len(self.classes)).T, strict=True):
+            if column.all() or not column.any():
+                share = "every" if column.all() else "no"
+                raise BadInput(f"label {name}", f"{share} training clip has it", "complete the corpus")
+        return y.astype(int)
+
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """(N, columns) float64: one-hot classes, bits, or the target itself."""
+        match self.kind:
+            case "multiclass":
+                return np.eye(len(self.classes))[y]
+            case "multilabel":
+                return bits(y, len(self.classes)).astype(float)
+        return y[:, None].astype(float)
+
+    def folds(self, y: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> tuple[np.ndarray, int]:
+        """((N,) fold of each row, number of folds): no group lies in two folds. Stratified by class or by the set of
+        labels; by group alone for regression. Raises ``BadInput`` for a single group."""
+        if self.kind != "regression":
+            return assign_folds(np.unique(y, return_inverse=True)[1], groups, folds, seed)
+        used = min(folds, len(np.unique(groups)))
+        if used < 2:
+            raise BadInput("training rows", "all belong to one group", "choose a task with at least two in train")
+        assigned = np.empty(len(y), int)
+        for fold, (_, held) in enumerate(GroupKFold(used, shuffle=True, random_state=seed).split(y, y, groups)):
+            assigned[held] = fold
+        return assigned, used
+
+    def value(self, y: np.ndarray, scores: np.ndarray) -> float:
+        """The metric of scores (N, columns), negated where low is better."""
+        sign = -1 if metrics.get(self.metric).direction == "lower" else 1
+        return sign * metrics.evaluate(self.metric, y, KINDS[self.kind].decided(scores), scores, self.roles)
+
+    def best(self, path: Sequence[Mapping]) -> int:
+        """Index of the candidate with the highest ``score``, the first of equals. Raises ``BadInput`` where none is
+        defined."""
+        scores = [candidate["score"] for candidate in path]
+        if np.isnan(scores).all():
+            raise BadInput("probe", f"{self.metric} is undefined on the training rows", "choose another metric")
+        return int(np.nanargmax(scores))
+
+    def blank(self, *shape: int) -> np.ndarray:
+        """(*shape, columns) scores that say nothing of any row."""
+        return np.full((*shape, self.columns), FLOOR if self.kind == "multiclass" else 0.0)
+
+
+def assign_folds(y: np.ndarray, groups: np.ndarray | None, folds: int, seed: int) -> tuple[np.ndarray, int]:
+    """((N,) fold of each row, number of folds): no group lies in two folds; without ``groups`` every row is its own.
+
+    Folds are reduced to the number of groups, or of the most frequent class's rows; a class rarer than that is missing
+    from some folds. Raises ``BadArray`` for a single group.
+    """
+    n_groups = len(y) if groups is None else len(np.unique(groups))
+    if n_groups < 2:
+        raise BadArray(
+            "training rows", f"all belong to {n_groups} group", "choose a task with at least two patients in train"
+        )
+    used = min(folds, n_groups, int(np.bincount(y).max()))
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    assigned = np.empty(len(y), int)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        splits = kind(used, shuffle=True, random_state=seed).split(np.zeros(len(y)), y, groups)
+        for fold, (_, held_out) in enumerate(splits):
+            assigned[held_out] = fold
+    return assigned, used
+
+
+def positions(y: np.ndarray, classes: Sequence | None) -> tuple[np.ndarray, np.ndarray]:
+    """((K,) classes, (N,) each label's position among them). Raises ``BadArray`` for a label that is none of them and
+    for a single class."""
+    known = np.unique(y) if classes is None else np.asarray(classes)
+    order = np.argsort(known)
+    found = order[np.searchsorted(known, y, sorter=order).clip(max=len(known) - 1)]
+    if (known[found] != y).any():
+        stranger = y[known[found] != y][0]
+        raise BadArray("labels", f"{stranger} is none of the {len(known)} classes", "check the task's classes")
+    if found.min() == found.max():
+        raise BadArray("labels", f"every training row has class {y[0]}", "train on rows of at least two classes")
+    return known, found

@@ -1,0 +1,1 @@
+"""Probes trained by gradient descent: MLP, attentive pooling, mixtures of layers."""

@@ -1,0 +1,224 @@
+"""Small torch heads trained side by side: every fold and candidate of one shape is a slice of the same tensors.
+
+Parameters are (F, C, ...): folds, then candidates. A batch (F, B, ...) is drawn and standardised once for all
+candidates of its fold, which also share their first parameters, order of rows and dropout, so that they differ by
+their settings alone. AdamW (Loshchilov & Hutter, Decoupled weight decay regularization, 2019, algorithm 2) is written
+out, because every slice has its own learning rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+BATCHES = 16  # in an epoch, as far as the bounds of a batch allow
+SMALLEST_BATCH, LARGEST_BATCH = 16, 256
+WEIGHT_DECAY = 0.01  # of matrices; vectors are left alone
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+_CHUNK_CELLS = 8_000_000  # numbers of a batch that is only looked at
+_DOUBLE = torch.float64
+
+Parameters = dict[str, Tensor]
+
+
+class Head(Protocol):
+    """What is trained. ``averaged``: the axes of the rows over which features are standardised (0 the rows
+    themselves). ``pace``: {parameter: factor of its learning rate}."""
+
+    averaged: tuple[int, ...]
+    pace: Mapping[str, float]
+
+    def start(self, shape: Sequence[int], columns: int, source: torch.Generator) -> Parameters:
+        """First parameters of one slice for rows of ``shape``."""
+
+    def noise(self, batch: int, source: np.random.Generator) -> Tensor | None:
+        """What one fold's batch draws while training, or None."""
+
+    def outputs(self, p: Parameters, x: Tensor, noise: Tensor | None) -> Tensor:
+        """(F, C, B, columns) of standardised rows (F, B, ...); ``noise`` (F, B, ...) is None outside training."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings that leave the shapes alone. ``class_weight``: None, or ``balanced`` (N / (K · rows of the class); for
+    a label N / (2 · rows with, or without, it))."""
+
+    rate: float
+    class_weight: str | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features (N, ...) and targets (N, K) that folds pick rows from; ``kind`` as in ``bench.scores.label_kinds``."""
+
+    x: Tensor
+    targets: Tensor
+    kind: str
+
+    def size(self) -> int:
+        """Numbers in a row."""
+        return self.x[0].numel()
+
+
+class Stack:
+    """F folds × C candidates of one head. ``kept`` are the rows (indices) of each fold and ``draws`` name its random
+    numbers; rows are met in ``ceil(rows of the largest fold / batch)`` equal batches an epoch."""
+
+    def __init__(
+        self,
+        head: Head,
+        candidates: Sequence[Candidate],
+        rows: Rows,
+        kept: Sequence[np.ndarray],
+        batch: int,
+        draws: Sequence[tuple[int, int]],
+    ):
+        self.head, self.rows, self.kept = head, rows, kept
+        self.batches = max(-(-len(index) // batch) for index in kept)
+        self.draws = [np.random.default_rng(draw) for draw in draws]
+        self.scalers = [moments(rows.x, index, head.averaged) for index in kept]
+        self.spread = [_spread(rows, index) for index in kept]  # of the targets
+        emphasis = [[_emphasis(rows, index, c.class_weight) for c in candidates] for index in kept]
+        self.emphasis = torch.stack([torch.stack(each) for each in emphasis])  # (F, C, 2, K): without it, with it
+        sources = [torch.Generator().manual_seed(int(rng.integers(2**62))) for rng in self.draws]
+        columns = rows.targets.shape[1]
+        first = [head.start(rows.x.shape[1:], columns, source) for source in sources]
+        self.parameters: Parameters = {
+            name: torch.stack([one[name] for one in first])[:, None].repeat(1, len(candidates), *[1] * value.ndim)
+            for name, value in first[0].items()
+        }
+        self.rate = torch.tensor([c.rate for c in candidates])
+        self.moved = {name: (torch.zeros_like(v), torch.zeros_like(v)) for name, v in self.parameters.items()}
+        self.step = 0
+
+    def epoch(self) -> None:
+        """One look at every row of every fold."""
+        parts = [
+            np.array_split(rng.permutation(index), self.batches)
+            for rng, index in zip(self.draws, self.kept, strict=True)
+        ]
+        for number in range(self.batches):
+            self._update([part[number] for part in parts])
+
+    def scores(self, rows: Sequence[np.ndarray]) -> list[Tensor]:
+        """Per fold, (C, rows, K) outputs for the rows (indices) given; a target's in its own unit."""
+        return [self.outputs(fold, self.rows.x, torch.from_numpy(index)) for fold, index in enumerate(rows)]
+
+    @torch.no_grad()
+    def outputs(self, fold: int, x: Tensor, index: Tensor) -> Tensor:
+        """(C, rows, K) of one fold's slices for rows ``index`` of ``x``."""
+        own = {name: value[fold : fold + 1] for name, value in self.parameters.items()}
+        size = max(1, _CHUNK_CELLS // (self.rows.size() * len(self.rate)))
+        mean, spread = self.spread[fold]
+        parts = [self.head.outputs(own, self.scalers[fold](x[i])[None], None)[0] for i in index.split(size)]
+        return torch.cat(parts, dim=1) * spread + mean
+
+    def _update(self, index: Sequence[np.ndarray]) -> None:
+        """One step of AdamW on the batches (row indices) of all folds; shorter ones are filled with weight 0."""
+        longest = max(map(len, index))
+        filled = [torch.from_numpy(np.pad(i, (0, longest - len(i)), mode="edge")) for i in index]
+        counted = torch.stack([(torch.arange(longest) < len(i)) / len(i) for i in index])  # (F, B)
+        x = torch.stack([scaler(self.rows.x[i]) for scaler, i in zip(self.scalers, filled, strict=True)])
+        targets = torch.stack([((self.rows.targets[i] - m) / s) for (m, s), i in zip(self.spread, filled, strict=True)])
+        noise = [self.head.noise(longest, source) for source in self.draws]
+        for value in self.parameters.values():
+            value.requires_grad_(True)
+        outputs = self.head.outputs(self.parameters, x, None if noise[0] is None else torch.stack(noise))
+        losses = _losses(outputs, targets[:, None], self.rows.kind)  # (F, C, B, K)
+        if self.rows.kind != "regression":
+            present = targets[:, None] > 0
+            losses = losses * torch.where(present, self.emphasis[:, :, 1:], self.emphasis[:, :, :1])
+        total = (losses.sum(dim=3) * counted[:, None]).sum()
+        gradients = torch.autograd.grad(total, list(self.parameters.values()))
+        self.step += 1
+        with torch.no_grad():
+            for (name, value), gradient in zip(self.parameters.items(), gradients, strict=True):
+                self._adamw(name, value.requires_grad_(False), gradient)
+
+    def _adamw(self, name: str, value: Tensor, gradient: Tensor) -> None:
+        first, second = self.moved[name]
+        rate = (self.rate * self.head.pace.get(name, 1.0)).reshape(1, -1, *[1] * (value.ndim - 2))
+        first.lerp_(gradient, 1 - BETAS[0])
+        second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        step = (second / (1 - BETAS[1] ** self.step)).sqrt_().add_(EPSILON)
+        torch.div(first, step, out=step).mul_(rate / (1 - BETAS[0] ** self.step))
+        if value.ndim > 3:  # folds, candidates and a matrix
+            value.mul_(1 - rate * WEIGHT_DECAY)
+        value.sub_(step)
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Standardises rows with a mean and the inverse of a spread, 0 for a feature that does not vary."""
+
+    mean: Tensor
+    inverse: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Rows (B, ...), which are moved in place. Rounding the mean shifts a feature by less than its own digits."""
+        return x.sub_(self.mean).mul_(self.inverse)
+
+
+def moments(x: Tensor, index: np.ndarray, averaged: tuple[int, ...]) -> Scaler:
+    """The scaler of rows ``index`` of x (N, ...), over the axes ``averaged``, in float64 without a copy of x."""
+    parts = torch.from_numpy(index).split(max(1, _CHUNK_CELLS // x[0].numel()))
+    counted = len(index) * int(np.prod([x.shape[axis] for axis in averaged if axis]))
+    low = torch.stack([x[i].amin(averaged) for i in parts]).amin(0)
+    high = torch.stack([x[i].amax(averaged) for i in parts]).amax(0)
+    mean = _widened(sum(x[i].to(_DOUBLE).sum(averaged) for i in parts) / counted, averaged)
+    variance = sum((x[i].to(_DOUBLE) - mean).square().sum(averaged) for i in parts) / counted
+    spread = torch.where(high > low, variance, torch.inf).sqrt()
+    return Scaler(mean.float(), _widened(1 / spread, averaged).float())
+
+
+def _widened(value: Tensor, averaged: tuple[int, ...]) -> Tensor:
+    """With an axis of length 1 for every averaged one but the rows', so that it broadcasts over rows."""
+    for axis in sorted(averaged):
+        if axis:
+            value = value.unsqueeze(axis - 1)
+    return value
+
+
+def uniform(shape: Sequence[int], inputs: int, source: torch.Generator) -> Tensor:
+    """First weights of a layer with so many inputs, uniform within 1 / sqrt(inputs)."""
+    return (2 * torch.rand(*shape, generator=source) - 1) / inputs**0.5
+
+
+def batch_size(rows: int) -> int:
+    """Rows of a batch: a sixteenth of all, at least 16 and at most 256."""
+    return min(LARGEST_BATCH, max(SMALLEST_BATCH, rows // BATCHES))
+
+
+def _losses(outputs: Tensor, targets: Tensor, kind: str) -> Tensor:
+    """(F, C, B, K) losses whose sum over K is a row's."""
+    match kind:
+        case "multiclass":
+            return -targets * F.log_softmax(outputs, dim=-1)
+        case "multilabel":
+            return F.binary_cross_entropy_with_logits(outputs, targets.expand_as(outputs), reduction="none")
+    return (outputs - targets).square()
+
+
+def _spread(rows: Rows, index: np.ndarray) -> tuple[float, float]:
+    """(mean, standard deviation) by which targets are standardised; (0, 1) but for regression."""
+    if rows.kind != "regression":
+        return 0.0, 1.0
+    targets = rows.targets[torch.from_numpy(index)].to(_DOUBLE)
+    return float(targets.mean()), float(targets.std(correction=0)) or 1.0
+
+
+def _emphasis(rows: Rows, index: np.ndarray, class_weight: str | None) -> Tensor:
+    """(2, K) weights of a class's loss where it is absent, and where it is present."""
+    columns = rows.targets.shape[1]
+    if class_weight is None:
+        return torch.ones(2, columns)
+    present = rows.targets[torch.from_numpy(index)].sum(dim=0).to(_DOUBLE)
+    counts = torch.stack([len(index) - present, present])
+    parts = 2 if rows.kind == "multilabel" else int((present > 0).sum())
+    return (len(index) / (parts * counts.clamp(min=1))).float()

@@ -1,0 +1,91 @@
+"""Regression probe: ridge on standardised features; every penalty, every group left out, from one eigendecomposition.
+
+A linear smoother ŷ = Hy predicts a group g as it would without having seen it from its residual alone:
+y_g − ŷ_g⁻ᵍ = (I − H_gg)⁻¹ (y − ŷ)_g (Golub, Heath & Wahba 1979 for single rows, 10.1080/00401706.1979.10489751).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from bench.base.errors import BadArray
+from bench.probe.linear.design import Designs, check_features
+
+ALPHAS = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-6, 13))
+
+
+class RidgePathCV(RegressorMixin, BaseEstimator):
+    """Minimises |y − b − Zw|² + alpha |w|² on standardised features Z with a free intercept b.
+
+    Candidates are compared by the mean absolute error of predictions for one group (patient) at a time, left out
+    exactly; only mean and scale of the features are those of all training rows. Ties go to the larger alpha; the
+    winner is refitted on all rows. ``designs`` shares factorisations between fits on the same rows; ``progress`` is
+    called with (1, 1) when all is compared.
+
+    After ``fit``: ``best_params_``, ``path_`` (alpha and score, the negated error, of every candidate), ``at_edge_``,
+    ``folds_`` (N,) each row's group, ``coef_`` (D,) and ``intercept_`` for standardised features.
+    """
+
+    def __init__(
+        self,
+        alphas: Sequence[float] = ALPHAS,
+        device: str = "cpu",
+        designs: Designs | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ):
+        self.alphas = alphas
+        self.device = device
+        self.designs = designs
+        self.progress = progress
+
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> RidgePathCV:
+        """Itself, fitted on features (N, D), targets (N,) and groups (N,); without groups every row is one. Raises
+        ``BadArray`` (a ``ValueError``) for features that are not finite and for a single group."""
+        types = (np.float64, np.float32)
+        X, y = validate_data(self, X, y, dtype=types, ensure_all_finite=False, ensure_min_samples=2, y_numeric=True)
+        check_features(X)
+        y = np.asarray(y, float)
+        self.folds_ = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        if self.folds_.max() == 0:
+            raise BadArray("training rows", "all belong to one group", "choose a task with at least two in train")
+        design, self._scaler = (self.designs or Designs(self.device)).of(X)
+        x, centre = design.x.cpu().numpy(), y.mean()
+        squares = np.einsum("nr,nr->r", x, x)
+        grid = np.array(sorted({float(alpha) for alpha in self.alphas}, reverse=True))
+        shrink = 1 / (squares + grid[:, None])  # (alphas, r)
+        weights = shrink * (x.T @ (y - centre))
+        errors = np.abs(_left_out(x, shrink, y - centre - weights @ x.T, self.folds_)).mean(axis=1)
+        self.path_ = [{"alpha": float(a), "score": -float(e)} for a, e in zip(grid, errors, strict=True)]
+        best = int(np.argmin(errors))
+        self.best_params_ = {"alpha": float(grid[best])}
+        self.at_edge_ = len(grid) > 1 and best in (0, len(grid) - 1)
+        self.coef_ = design.coefficients(design.x.new_tensor(weights[best])).cpu().numpy()
+        self.intercept_ = float(centre)
+        if self.progress:
+            self.progress(1, 1)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """(N,) targets, in their own unit."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite=False, reset=False)
+        return self._scaler(check_features(X)) @ self.coef_ + self.intercept_
+
+    def predict_scores(self, X: np.ndarray) -> np.ndarray:
+        """(N, 1) ``predict``."""
+        return self.predict(X)[:, None]
+
+
+def _left_out(x: np.ndarray, shrink: np.ndarray, residual: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(alphas, N) y minus its prediction without its group, from centred coordinates (N, r), ``shrink`` (alphas, r)
+    and residuals (alphas, N)."""
+    out = np.empty_like(residual)
+    for group in np.unique(groups):
+        own = np.flatnonzero(groups == group)
+        smoother = np.einsum("ir,ar,jr->aij", x[own], shrink, x[own], optimize=True) + 1 / len(x)
+        out[:, own] = np.linalg.solve(np.eye(len(own)) - smoother, residual[:, own, None])[..., 0]
+    return out

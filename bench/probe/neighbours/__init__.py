@@ -1,0 +1,1 @@
+"""Probes without training: nearest neighbours and class prototypes."""

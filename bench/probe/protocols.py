@@ -1,0 +1,226 @@
+"""Named evaluation protocols as data, and the probe that each one stands for.
+
+``version`` is raised whenever a protocol's numbers change; name and version are part of every record's key.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bench.base.errors import BadInput, RespBenchError, UnknownId
+from bench.base.progress import Tick
+from bench.probe.literature import protocols
+from bench.types import Protocol, TaskCard
+
+if TYPE_CHECKING:
+    from bench.probe.linear.design import Designs
+
+FOLDS = 5
+SHOTS = (10, 50, 200)
+
+FINETUNE, BEST_TEST = "finetune", "literature/best-test-epoch"
+DRAWN = (0, 1, 2, 3, 4)  # seeds of protocols in whose fit chance takes part
+SELECTION = "pooled out-of-fold main metric, 5 folds by group inside train, stratified by class or set of labels"
+ADAMW = (
+    "class weight {none, balanced} (regression: none); AdamW, weight decay 0.01 on matrices, batches of a sixteenth of "
+    "the rows (16 to 256); the best epoch and candidate trained anew on all train"
+)
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "linear",
+            2,
+            "frozen",
+            "pooled out-of-fold main metric, StratifiedGroupKFold(5) by group inside train",
+            "standardise on train; L2 logistic regression, C in 10^-6..10^5 by half decades x class weight "
+            "{none, balanced}; ties to the smaller C; refit on all train; argmax. Multilabel: one such probe per "
+            "label, chosen by its AUROC, on folds stratified by the combination of labels. Regression: ridge, alpha in "
+            "10^-3..10^6 by half decades, chosen by the absolute error of groups left out one at a time",
+        ),
+        Protocol(
+            "knn",
+            2,
+            "frozen",
+            SELECTION,
+            "standardise on train; the k training clips of largest cosine similarity vote with exp(similarity / "
+            "temperature); k in {1, 5, 10, 20, 50, 100} x temperature in {0.03, 0.07, 0.2}; ties to the larger k, then "
+            "to the higher temperature. Multilabel: every label by itself, one choice for all. Regression: the "
+            "weighted mean",
+        ),
+        Protocol(
+            "prototype",
+            1,
+            "frozen",
+            SELECTION,
+            "standardise on train; cosine to each class's training mean, of which every feature is moved towards 0 by "
+            "{0, 1, 2, 4, 8, 16} standard errors sqrt(1/n - 1/N); ties to the most; log probabilities of cosine / 0.1. "
+            "Multilabel: presence against absence of every label. No regression",
+        ),
+        Protocol(
+            "mlp",
+            1,
+            "frozen",
+            f"{SELECTION}, after every epoch",
+            "standardise on train; one hidden layer of {256, 1024} rectified units, dropout 0.5; rate in {1e-4, 1e-3}; "
+            f"epochs 1..20; {ADAMW}; ties to the narrower, then to fewer epochs",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            "attentive",
+            1,
+            "frozen",
+            f"{SELECTION}, after every epoch",
+            "the clip's tokens in 8 equal steps of time, frequency bands apart, whatever pooling is asked for; "
+            "standardised by channel on train, each token normalised; {1, 4} learned queries weight them by softmax, "
+            f"their averages are read by a linear layer; rate in {{1e-4, 1e-3, 1e-2}}; epochs 1..20; {ADAMW}; ties to "
+            "the fewer queries, then to fewer epochs",
+            reads="tokens",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            "layer-mix",
+            1,
+            "frozen",
+            f"{SELECTION}, after every epoch",
+            "all layers under one pooling, whatever layer is asked for, each standardised on train; their softmax-"
+            "weighted sum is read by a linear layer; rate in {1e-4, 1e-3, 1e-2}, 10 times that for the weights; "
+            f"epochs 1..20; {ADAMW}; ties to fewer epochs",
+            reads="layers",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            "control",
+            1,
+            "control",
+            "none",
+            "no features: predictions from the training labels alone",
+        ),
+        *(
+            Protocol(
+                f"fewshot-{shots}",
+                2,
+                "fewshot",
+                "as linear, inside the groups drawn, in as many folds (2 to 5) as of them hold the rarest class",
+                f"linear on all clips of {shots} training groups (patients, or recordings where nobody is known), "
+                "drawn by the seed, stratified by the rarest class that a group holds, every class in two or more",
+            )
+            for shots in SHOTS
+        ),
+        Protocol(
+            FINETUNE,
+            1,
+            "finetune",
+            "epoch of the best main metric on validation patients, the first of equals",
+            "encoder, head and method trained by a recipe (respbench finetune); validation patients are the task's own "
+            "or one of five folds of the training rows, drawn by the seed; the test is predicted after every epoch and "
+            "scored at the chosen one alone",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            BEST_TEST,
+            1,
+            "finetune",
+            "epoch of the best main metric on the test itself",
+            "the same run as finetune, at the epoch that does best on the headline test, as much of the literature "
+            "reports; never to be compared with a protocol that does not look",
+            seeds=DRAWN,
+        ),
+        *protocols.PROTOCOLS,
+    )
+}
+
+
+_PROBES = {  # protocol: (module of bench.probe, class), made from the task's goal
+    "knn": ("neighbours.knn", "KnnProbe"),
+    "prototype": ("neighbours.prototype", "PrototypeProbe"),
+    "mlp": ("heads.mlp", "MlpProbe"),
+    "attentive": ("heads.attentive", "AttentiveProbe"),
+    "layer-mix": ("heads.layer_mix", "LayerMixProbe"),
+}
+
+
+def _share(done: int, parts: int) -> int:
+    """How many of ``FOLDS`` units the last of the parts done completes."""
+    return FOLDS * done // parts - FOLDS * (done - 1) // parts
+
+
+def get(name: str, clip: str = "native") -> Protocol:
+    """The protocol of that name under a clip policy of ``bench.data.clips``. Raises ``UnknownId`` for either."""
+    from bench.data.clips import clip_policy
+
+    if name not in PROTOCOLS:
+        raise UnknownId("protocol", name, PROTOCOLS)
+    clip_policy(clip)
+    return replace(PROTOCOLS[name], clip=clip)
+
+
+def probe(
+    protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: None, designs: Designs | None = None
+) -> Any:
+    """An unfitted probe: ``fit(X, y, groups)``, ``predict_scores(X) -> (N, K)`` as the task's kind has them (see
+    ``bench.scores.label_kinds``), ``best_params_``, ``path_``.
+
+    ``tick`` is called with 1 after each of its ``FOLDS`` folds, or parts of the work; ``designs`` shares factorisations
+    between probes on the same rows. Raises ``UnknownId`` for a protocol without a probe, ``BadInput`` for one that has
+    none for the task's kind, ``RespBenchError`` for one that is no probe of frozen features.
+    """
+    if protocol.kind == "finetune":
+        raise RespBenchError(f"protocol {protocol.name} trains the encoder too; use `respbench finetune`")
+    if protocol.name.startswith("literature/"):
+        return protocols.probe(protocol, card, seed, _parts(tick))
+    if protocol.name == "linear" and card.kind == "multilabel":
+        from bench.probe.linear.multilabel import MultilabelPathCV
+
+        return MultilabelPathCV(
+            card.classes, folds=FOLDS, seed=seed, designs=designs, progress=lambda done, folds: tick(1)
+        )
+    if protocol.name == "linear" and card.kind == "regression":
+        from bench.probe.linear.ridge import RidgePathCV
+
+        return RidgePathCV(designs=designs, progress=lambda done, folds: tick(FOLDS))
+    if protocol.name == "linear":
+        from bench.probe.linear.logistic import LogisticPathCV
+        from bench.scores.metrics import Roles
+
+        return LogisticPathCV(
+            folds=FOLDS,
+            seed=seed,
+            metric=card.main_metric,
+            roles=Roles.of(card),
+            classes=range(len(card.classes)),
+            designs=designs,
+            progress=lambda done, folds: tick(1),
+        )
+    if protocol.name in _PROBES:
+        from bench.probe.goal import Goal
+
+        module, name = _PROBES[protocol.name]
+        found = getattr(importlib.import_module(f"bench.probe.{module}"), name)
+        goal = Goal.of(card)
+        if protocol.name == "prototype" and goal.kind == "regression":
+            raise BadInput(card.id, "is a regression, which has no classes to be near to", "take the protocol linear")
+        return found(goal, folds=FOLDS, seed=seed, progress=lambda done, parts: tick(_share(done, parts)))
+    if protocol.name.startswith("fewshot-"):
+        from bench.probe.fewshot import FewShotProbe
+
+        shots = int(protocol.name.partition("-")[2])
+        return FewShotProbe(probe(get("linear"), card, seed, tick, designs), shots, card.kind, len(card.classes), seed)
+    raise UnknownId("probe protocol", protocol.name, [name for name in PROTOCOLS if name != "control"])
+
+
+def _parts(tick: Tick) -> Callable[[float], None]:
+    """A function of the share of the work that is done, which ticks once for each of ``FOLDS`` parts."""
+    told = 0
+
+    def progress(share: float) -> None:
+        nonlocal told
+        while told < int(FOLDS * share + 1e-9):
+            told += 1
+            tick(1)
+
+    return progress

@@ -1,0 +1,1 @@
+"""The pages of an audit, and what other pages show of its findings."""

@@ -1,0 +1,191 @@
+"""The numbers of fine-tuned records: runs of several seeds as one row, with both protocols and what was compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.probe.protocols import BEST_TEST as PEEKING
+from bench.probe.protocols import FINETUNE as HONEST
+from bench.reports.names import recipe_labels
+from bench.scores import intervals, metrics, per_test
+from bench.scores.intervals import Difference
+from bench.types import Record, Score
+
+BASE = "ce"  # the method that others are compared with
+FROZEN = "linear"  # the probe shown beside
+SAME = ("task", "manifest", "encoder", "encoder_version", "weights", "clip", "dtype", "device")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One protocol's scores over seeds: ``score`` is their mean with the interval of patients for these seeds,
+    ``seed_sd`` their standard deviation (n − 1; NaN of one seed). The two are never merged."""
+
+    score: Score
+    seed_sd: float
+    seeds: tuple[int, ...]
+    by_seed: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``difference`` to the base over the seeds that both have, ``seed_sd`` of the seeds' own differences; ``alike``:
+    whether the two recipes differ in the method alone."""
+
+    difference: Difference
+    seed_sd: float
+    seeds: tuple[int, ...]
+    base: str
+    alike: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """All runs of one recipe with one encoder and pooling on one task, scored on one test. ``recipe`` is its label
+    (``bench.reports.names.recipe_labels``); ``spec`` that of the first seed's honest record. ``gap`` is the difference
+    of the best-test-epoch protocol to the honest one; ``cost`` sums seconds and device-hours over the seeds."""
+
+    task: str
+    test: str
+    metric: str
+    encoder: str
+    pooling: str
+    recipe: str
+    method: str
+    honest: Column
+    peeking: Column | None
+    gap: Comparison | None
+    compared: Comparison | None
+    epochs: tuple[int, ...]
+    cost: Mapping[str, float]
+    spec: Mapping
+
+
+def rows(found: Sequence[Record]) -> list[Row]:
+    """Rows of the fine-tuned among the records, in order of task, encoder and test (the headline first)."""
+    labels = recipe_labels(found)
+    groups: dict[tuple, dict[str, list[Record]]] = {}
+    for record in sorted(found, key=lambda r: r.spec["seed"]):
+        if record.spec["protocol"] in (HONEST, PEEKING):
+            run_of = *(record.spec[name] for name in ("task", "encoder", "layer", "pooling")), labels[record.key]
+            groups.setdefault(run_of, {HONEST: [], PEEKING: []})[record.spec["protocol"]].append(record)
+    out = []
+    for (task, *_), parts in groups.items():
+        if not parts[HONEST]:
+            continue
+        bases = [other[HONEST] for (its, *_), other in groups.items() if its == task and other[HONEST]]
+        facts = parts[HONEST][0].data["task"]
+        out += [_row(test, parts, bases, labels) for test in _tests(facts) if test in parts[HONEST][0].scores]
+    return sorted(out, key=lambda row: (row.task, row.encoder))
+
+
+def _tests(task: Mapping) -> list[str]:
+    first = per_test.headline(task)
+    return [first, *(test for test in task["tests"] if test != first)]
+
+
+def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Record]], labels: Mapping[str, str]) -> Row:
+    honest, peeking = parts[HONEST], parts[PEEKING]
+    first = honest[0]
+    base, alike = _base(honest, bases)
+    return Row(
+        task=first.spec["task"],
+        test=test,
+        metric=first.data["task"]["main_metric"],
+        encoder=first.spec["encoder"],
+        pooling=first.spec["pooling"],
+        recipe=labels[first.key],
+        method=first.spec["recipe"]["method"]["name"],
+        honest=column(honest, test),
+        peeking=column(peeking, test) if peeking else None,
+        gap=compared(peeking, honest, test, HONEST, True) if peeking else None,
+        compared=compared(honest, base, test, labels[base[0].key], alike) if base else None,
+        epochs=tuple(record.selection["chosen"]["epoch"] for record in honest),
+        cost={
+            name: float(sum(record.run.get(name, np.nan) for record in honest)) for name in ("wall_s", "device_hours")
+        }
+        | {"memory_mb": max(_memory(record) for record in honest)},
+        spec=first.spec,
+    )
+
+
+def _memory(record: Record) -> float:
+    told = record.run.get("device_memory_mb")
+    return float(told if told is not None else record.run.get("peak_memory_mb", np.nan))
+
+
+def _base(ours: list[Record], bases: Sequence[list[Record]]) -> tuple[list[Record], bool]:
+    """(the runs to compare with, whether they differ in the method alone): those of cross-entropy on the same encoder
+    and data with the same other settings, else those of the recipe named after it; none for cross-entropy itself."""
+    spec = ours[0].spec
+    if spec["recipe"]["method"]["name"] == BASE:
+        return [], True
+    alike, named = [], []
+    for other in bases:
+        theirs = other[0].spec
+        same = all(theirs[name] == spec[name] for name in SAME)
+        if not same or theirs["recipe"]["method"]["name"] != BASE:
+            continue
+        if _rest(theirs) == _rest(spec):
+            alike = alike or other
+        elif other[0].data["recipe"]["name"] == BASE:
+            named = named or other
+    return (alike, True) if alike else (named, False)
+
+
+def _rest(spec: Mapping) -> dict:
+    """A recipe without its method."""
+    return {name: value for name, value in spec["recipe"].items() if name != "method"}
+
+
+def column(found: Sequence[Record], test: str) -> Column:
+    """The main metric on a test over the records of several seeds."""
+    metric = found[0].data["task"]["main_metric"]
+    score = per_test.mean_over_seeds(found, test, metric)
+    values = tuple(_value(record, test) for record in found)
+    return Column(score, _sd(values), tuple(record.spec["seed"] for record in found), values)
+
+
+def _value(record: Record, test: str) -> float:
+    value = record.scores[test][record.data["task"]["main_metric"]]["value"]
+    return np.nan if value is None else value
+
+
+def _sd(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+
+
+def compared(ours: Sequence[Record], theirs: Sequence[Record], test: str, base: str, alike: bool) -> Comparison | None:
+    """``ours`` minus ``theirs`` in the main metric over the seeds that both have; None where they share none."""
+    pairs = [(a, b) for a in ours for b in theirs if a.spec["seed"] == b.spec["seed"]]
+    if not pairs:
+        return None
+    metric = ours[0].data["task"]["main_metric"]
+    sides = [[per_test.tested(record, test) for record in side] for side in zip(*pairs)]
+    difference = intervals.mean_difference(*sides, metric, **per_test.seeds_arguments(ours[0]))
+    own = [_value(a, test) - _value(b, test) for a, b in pairs]
+    return Comparison(difference, _sd(own), tuple(a.spec["seed"] for a, _ in pairs), base, alike)
+
+
+def frozen(found: Sequence[Record], row: Row) -> Record | None:
+    """The linear probe of the frozen encoder that the row started from, where the records hold one; of several, one
+    with the row's clip policy, pooling and layer if it is there."""
+    same = ("task", "encoder", "encoder_version", "weights")
+    probes = [
+        record
+        for record in found
+        if record.spec["protocol"] == FROZEN
+        and record.spec["seed"] == 0
+        and row.test in record.scores
+        and all(record.spec[name] == row.spec[name] for name in same)
+    ]
+    nearest = ("clip", "pooling", "layer")
+    return min(probes, key=lambda r: ([r.spec[name] != row.spec[name] for name in nearest], r.key), default=None)
+
+
+def unit_of(row: Row) -> str:
+    """The unit of the row's metric."""
+    return metrics.get(row.metric).unit

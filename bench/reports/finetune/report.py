@@ -1,0 +1,206 @@
+"""The report of a results folder's fine-tuned records as Markdown and CSV, made from records and their costs alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.base.errors import BadInput
+from bench.probe.protocols import BEST_TEST as PEEKING
+from bench.probe.protocols import FINETUNE as HONEST
+from bench.reports.finetune import numbers
+from bench.reports.finetune.numbers import Column, Comparison, Row
+from bench.reports.leaderboard.overview import remarks
+from bench.reports.names import recipe_labels
+from bench.reports.tables import DISCLAIMER, markdown
+from bench.runs.context import BoardNotes
+from bench.scores import metrics, per_test, records
+from bench.scores.printed import BLANK, amount, missing, signed
+from bench.scores.records import require_one_data
+from bench.types import Record, Score
+
+FOLDER = "finetune"
+FILES = ("finetune.md", "finetune.csv")
+
+_READING = f"""\
+Every run stands under two protocols. **{HONEST}**: the epoch was chosen on validation patients out of train, and the
+test was scored once. **{PEEKING}**: the epoch was chosen on the test itself, as much of the
+literature does; it is no result, and *gap* is what looking was worth: on a task of several tests it looks at the first,
+and may lose on the others. Values are means over seeds. In brackets: 95 % interval by bootstrap of patients, for these
+seeds; after ±: standard deviation over seeds (n − 1), which also draw the
+validation patients unless the task has its own. The two speak of different things and are never merged. *Against ce* is
+paired: the same encoder, seeds and clips, one draw of patients for both; † marks a comparison in which more than the
+method differs. p is two-sided and not corrected for the number of comparisons. Time and device-hours are sums over the
+seeds; memory is the largest, of the GPU where there is one, else of the whole process."""
+
+
+def write(out: Path) -> list[Path]:
+    """Writes the report below ``finetune/`` of a results folder and returns its files, the Markdown first. Raises
+    ``BadInput`` where no fine-tuned record lies there."""
+    (out / FOLDER).mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, text in rendered(out).items():
+        (out / FOLDER / name).write_text(text, encoding="utf-8")
+        files.append(out / FOLDER / name)
+    return files
+
+
+def stale(out: Path) -> list[str]:
+    """What in the report of a results folder is not what its records and their costs give, one line each."""
+    wrong = [
+        name
+        for name, text in rendered(out).items()
+        if not (path := out / FOLDER / name).exists() or path.read_text(encoding="utf-8") != text
+    ]
+    return [f"{out / FOLDER / name}: not what the records give; run `respbench finetune` again" for name in wrong]
+
+
+def rendered(out: Path) -> dict[str, str]:
+    """{file name: text}. Raises ``BadInput`` where no fine-tuned record lies in the folder."""
+    found = records.load_all(out)
+    require_one_data(found)
+    made = numbers.rows(found)
+    if not made:
+        raise BadInput(out, "holds no fine-tuned record", "make some with `respbench finetune`")
+    return dict(zip(FILES, (_markdown(made, found, BoardNotes.read(out)), _csv(made)), strict=True))
+
+
+def in_words(pair: Sequence[Record]) -> str:
+    """What one run came to, in a line."""
+    told = []
+    for record in pair:
+        task = record.data["task"]
+        test, main = per_test.headline(task), task["main_metric"]
+        score = amount(record.scores[test][main], metrics.get(main).unit)
+        told.append(f"{record.spec['protocol']} {main} {score} at epoch {record.selection['chosen']['epoch']}")
+    return "; ".join(told)
+
+
+def _markdown(made: Sequence[Row], found: Sequence[Record], notes: BoardNotes) -> str:
+    tasks = {row.task: [record for record in found if record.spec["task"] == row.task] for row in made}
+    parts = ["# Fine-tuning", f"**{DISCLAIMER}**", "\n\n".join(remarks(tasks))]
+    if notes.commands:
+        parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
+    parts.append(_READING)
+    for task in dict.fromkeys(row.task for row in made):
+        for test in dict.fromkeys(row.test for row in made if row.task == task):
+            chosen = [row for row in made if (row.task, row.test) == (task, test)]
+            parts += [f"## {task}, test {test}", _table(chosen, found)]
+    parts += ["## Recipes", _recipes(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Sequence[Row], found: Sequence[Record]) -> str:
+    first = rows[0]
+    header = [
+        *("encoder", "pooling", "recipe", "method", "seeds", HONEST, PEEKING, "gap", "against ce", "p"),
+        *("epochs chosen", "time", "device-hours", "peak memory"),
+    ]
+    lines = []
+    for encoder in dict.fromkeys(row.encoder for row in rows):
+        own = [row for row in rows if row.encoder == encoder]
+        probes = {probe.key: probe for row in own if (probe := numbers.frozen(found, row))}
+        lines += [_frozen(probe, own[0]) for probe in probes.values()]
+        lines += [_line(row) for row in sorted(own, key=lambda row: -_sortable(row))]
+    score = first.honest.score
+    caption = f"{metrics.get(first.metric).title}: {score.n} clips, {score.groups} patients. Interval: {score.method}."
+    return caption + "\n\n" + markdown(header, lines, right=range(4, len(header)))
+
+
+def _frozen(probe: Record, row: Row) -> list[str]:
+    """The line of a frozen encoder on the row's test."""
+    score = asdict(numbers.column([probe], row.test).score)
+    clip = "" if probe.spec["clip"] == row.spec["clip"] else f", clip {probe.spec['clip']}"
+    named = [row.encoder, probe.spec["pooling"], "frozen", f"{numbers.FROZEN} probe{clip}", "1"]
+    return [*named, amount(score, numbers.unit_of(row)), *[BLANK] * 8]
+
+
+def _sortable(row: Row) -> float:
+    value = row.honest.score.value
+    sign = -1 if metrics.get(row.metric).direction == "lower" else 1
+    return -math.inf if missing(value) else sign * value
+
+
+def _line(row: Row) -> list[str]:
+    unit, against = numbers.unit_of(row), row.compared
+    return [
+        row.encoder,
+        row.pooling,
+        row.recipe,
+        row.method,
+        str(len(row.honest.seeds)),
+        _told(row.honest, unit),
+        _told(row.peeking, unit) if row.peeking else BLANK,
+        _change(row.gap, row, unit),
+        _change(against, row, unit),
+        f"{against.difference.p:.3f}" if against and not missing(against.difference.p) else BLANK,
+        ", ".join(map(str, row.epochs)),
+        BLANK if missing(row.cost["wall_s"]) else f"{row.cost['wall_s'] / 60:.1f} min",
+        BLANK if missing(row.cost["device_hours"]) else f"{row.cost['device_hours']:.3f}",
+        BLANK if missing(row.cost["memory_mb"]) else f"{row.cost['memory_mb']:.0f} MB",
+    ]
+
+
+def _told(column: Column, unit: str) -> str:
+    return amount(asdict(column.score), unit) + _spread(column.seed_sd, unit)
+
+
+def _change(comparison: Comparison | None, row: Row, unit: str) -> str:
+    """A change, and its seeds where they are not all of the row's."""
+    if comparison is None:
+        return BLANK
+    change = comparison.difference
+    mark = "" if comparison.alike else " †"
+    if comparison.seeds != row.honest.seeds:
+        mark += f" (seeds {', '.join(map(str, comparison.seeds))})"
+    return signed(change.value, change.low, change.high, unit) + _spread(comparison.seed_sd, unit) + mark
+
+
+def _spread(sd: float, unit: str) -> str:
+    return "" if missing(sd) else f" ± {100 * sd:.1f}" if unit == "%" else f" ± {sd:.2f}"
+
+
+def _recipes(found: Sequence[Record]) -> str:
+    """A line per label: what the recipe says of itself, its method, and the epochs that were asked for."""
+    labels, told = recipe_labels(found), {}
+    for record in found:
+        if record.spec["protocol"] == HONEST:
+            recipe, numbers_of = record.data["recipe"], record.spec["recipe"]
+            method = numbers_of["method"]
+            options = ", ".join(f"{name} {value}" for name, value in method["options"].items())
+            text = f"{recipe['about']} " if recipe["about"] else ""
+            source = f" Source: {recipe['source']}." if recipe["source"] else ""
+            told[labels[record.key]] = (
+                f"- **{labels[record.key]}**: {text}{method['name']} ({options or 'no options'}). "
+                f"Run for at most {numbers_of['epochs']} epochs.{source}"
+            )
+    return "\n".join(told[label] for label in sorted(told))
+
+
+def _csv(made: Sequence[Row]) -> str:
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    head = ("task", "test", "metric", "encoder", "pooling", "recipe", "method", "what", "against", "seeds")
+    out.writerow([*head, "value", "low", "high", "seed_sd", "p", "n", "groups", "interval"])
+    for row in made:
+        named = [row.task, row.test, row.metric, row.encoder, row.pooling, row.recipe, row.method]
+        for what, column in ((HONEST, row.honest), (PEEKING, row.peeking)):
+            if column:
+                seeds = " ".join(map(str, column.seeds))
+                out.writerow([*named, what, "", seeds, *_values(column.score, column.seed_sd, "")])
+        for what, change in (("gap", row.gap), ("method", row.compared)):
+            if change:
+                seeds, p = " ".join(map(str, change.seeds)), change.difference.p
+                out.writerow([*named, what, change.base, seeds, *_values(change.difference, change.seed_sd, p)])
+        for what, value in row.cost.items():
+            out.writerow([*named, what, "", " ".join(map(str, row.honest.seeds)), value, *[""] * 7])
+    return text.getvalue()
+
+
+def _values(score: Score | object, seed_sd: float, p: float | str) -> list:
+    rounded = ["" if missing(x) else round(x, records.DECIMALS) for x in (score.value, score.low, score.high, seed_sd)]
+    return [*rounded, "" if p == "" or missing(p) else round(p, records.DECIMALS), score.n, score.groups, score.method]

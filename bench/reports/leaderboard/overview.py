@@ -1,0 +1,222 @@
+"""The first page of the leaderboard: what the data is, every headline score with its interval, tasks and encoders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bench.probe.protocols import BEST_TEST
+from bench.reports.audit.findings import Audited
+from bench.reports.leaderboard.table import cells, leaderboard
+from bench.reports.names import page_name, rank_class, row_name
+from bench.reports.tables import DISCLAIMER, markdown
+from bench.scores import label_kinds, metrics
+from bench.scores.intervals import FEW_GROUPS
+from bench.scores.printed import BLANK, amount
+from bench.types import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.runs.context import BoardNotes
+
+PARITY = (
+    "Parity: `golden` rows come from an encoder that equals arrays made with the original implementation; "
+    "`self-consistent` and `unverified` ones are not claimed to be faithful to theirs."
+)
+
+
+def overview_tables(records: Sequence[Record]) -> list[str]:
+    """Tables with intervals: the headline tests with mean and rank, all other tests, and the headline tests' AUROC
+    beside that within duration deciles."""
+    wide, long = leaderboard(records), cells(records)
+    headline = sorted((long["task"] + "/" + long["test"])[long["headline"]].unique())
+    others = [c for c in wide.columns if "/" in c and c not in headline]
+    headlines = _overview_table(wide, long, headline, ranked=True)
+    tables = [headlines] + (["Other tests:", _overview_table(wide, long, others, ranked=False)] if others else [])
+    return tables + _matched_table(wide, records, headline)
+
+
+def _matched_table(wide: pd.DataFrame, records: Sequence[Record], columns: Sequence[str]) -> list[str]:
+    """Caption and table of AUROC and AUROC within duration deciles, of the tests that have both."""
+    plain, within = (
+        cells(records, lambda task: label_kinds.of(task).auroc),
+        cells(records, lambda task: metrics.MATCHED),
+    )
+    known = {row[:5]: row for row in _keyed(within)}
+    shown = [column for column in columns if any(key[4] == column for key in known)]
+    if not shown:
+        return []
+    both = {row[:5]: row for row in _keyed(plain)}, known
+    header = ["encoder", "pooling", "protocol", *(title for c in shown for title in (c, "within deciles"))]
+    rows = []
+    for _, row in wide[~wide["encoder"].str.startswith("control.")].iterrows():
+        identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
+        values = [_cell(found.get((*identity, column))) for column in shown for found in both]
+        rows.append([row_name(row["encoder"], row["layer"]), row["pooling"], row["protocol"], *values])
+    caption = (
+        "AUROC, and AUROC among clips of about the same length (duration deciles of the test). What lives on the "
+        "length of a clip falls to 50 there; `meta.duration` knows nothing else:"
+    )
+    return [caption, markdown(header, rows, right=range(3, len(header)))]
+
+
+def _overview_table(wide: pd.DataFrame, long: pd.DataFrame, columns: Sequence[str], ranked: bool) -> str:
+    intervals = {row[:5]: row for row in _keyed(long)}
+    header = ["encoder", "parity", "pooling", "protocol", *columns]
+    rows = []
+    for _, row in wide.iterrows():
+        identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
+        values = [_cell(intervals.get((*identity, column))) for column in columns]
+        mean = BLANK if math.isnan(row["mean"]) else f"{100 * row['mean']:.1f}"
+        rank = BLANK if row["class"] == "control" or math.isnan(row["rank"]) else f"{row['rank']:.0f}"
+        named = [row_name(row["encoder"], row["layer"]), row["parity"], row["pooling"], row["protocol"]]
+        rows.append([rank, *named, *values, mean] if ranked else [*named, *values])
+    if ranked:
+        return markdown(["rank", *header, "mean"], rows, right=range(5, len(header) + 2))
+    return markdown(header, rows, right=range(4, len(header)))
+
+
+def _keyed(long: pd.DataFrame) -> list[tuple]:
+    return [
+        (
+            r.encoder,
+            r.pooling,
+            r.layer,
+            r.protocol,
+            f"{r.task}/{r.test}",
+            r.value,
+            r.low,
+            r.high,
+            metrics.get(r.metric).unit,
+        )
+        for r in long.itertuples()
+    ]
+
+
+def _cell(found: tuple | None) -> str:
+    return amount(dict(zip(("value", "low", "high"), found[5:8])), found[8]) if found else BLANK
+
+
+def overview(
+    records: Sequence[Record],
+    by_task: Mapping[str, list[Record]],
+    notes: BoardNotes,
+    audits: Mapping[str, Audited],
+) -> str:
+    """Markdown of the overview; ``by_task``: each task's records, best first; ``audits`` by task."""
+    wide = leaderboard(records)
+    parts = [f"# {notes.title}", f"**{DISCLAIMER}**", "\n\n".join(remarks(by_task))]
+    if notes.commands:
+        parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
+    parts += [
+        "Each cell is the task's main metric in percent with its 95 % interval by patient bootstrap. "
+        "The mean is over "
+        + (", ".join(wide.attrs["mean_of"]) or "nothing")
+        + ", and blank where one of them is missing; "
+        "different metrics have different floors, so read it as an order, not as a quantity. Control rows (chance, "
+        "majority class, clip duration, untrained twins) are never ranked. " + PARITY,
+        *overview_tables(records),
+        "## Tasks and data",
+        _task_list(by_task, audits),
+        *([_without_data(notes)] if notes.absent_tasks else []),
+        "## Encoders",
+        _encoder_list(records, notes),
+    ]
+    if notes.notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in notes.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
+    """What a reader must know of the data before the numbers, one sentence each."""
+    data = {task: part[0].data for task, part in by_task.items()}
+    lines = []
+    if simulated := [task for task, d in data.items() if "simulated" in d["state"]]:
+        lines.append(f"**Simulated data** ({', '.join(simulated)}): these numbers say nothing about real recordings.")
+    if subset := [f"{task}: {_share(d)}" for task, d in data.items() if "subset" in d["state"]]:
+        lines.append(f"**Subset of the corpus** ({'; '.join(subset)}): never compare with published scores.")
+    if broken := [task for task, d in data.items() if d["excluded"]]:
+        lines.append(f"**Incomplete**: clips were excluded from {', '.join(broken)}; the task pages list them.")
+    shared = [f"{t}/{test} ({n})" for t, d in data.items() for test, n in d["groups_in_train"].items() if n]
+    if shared:
+        lines.append(f"Tests with patients who are also in train, and how many: {', '.join(shared)}.")
+    if any(record.spec["protocol"] == BEST_TEST for part in by_task.values() for record in part):
+        lines.append(f"**Rows of {BEST_TEST} chose their epoch on the test**: no result, and never ranked with others.")
+    few = [
+        f"{task}/{test} ({score['groups']})"
+        for task, part in by_task.items()
+        for test, table in part[0].scores.items()
+        if (score := table[part[0].data["task"]["main_metric"]])["groups"] < FEW_GROUPS
+    ]
+    if few:
+        lines.append(f"Optimistic intervals, of fewer than {FEW_GROUPS} patients: {', '.join(few)}.")
+    return lines or ["All corpora complete."]
+
+
+def _share(data: Mapping) -> str:
+    """How much of the corpus is at hand."""
+    recordings, clips = (sum(s[what] for s in data["splits"].values()) for what in ("recordings", "clips"))
+    whole = f" of {data['recordings_in_full']}" if data["recordings_in_full"] else ""
+    return f"{recordings}{whole} recordings, {clips} clips"
+
+
+def _task_list(by_task: Mapping[str, list[Record]], audits: Mapping[str, Audited]) -> str:
+    rows = []
+    for task, part in by_task.items():
+        data = part[0].data
+        rows.append(
+            [
+                f"[{task}](tasks/{page_name(task)})",
+                metrics.get(data["task"]["main_metric"]).title,
+                data["state"],
+                *(f"{sum(s[what] for s in data['splits'].values())}" for what in ("recordings", "clips")),
+                data["licence"],
+                part[0].spec["manifest"][:12],
+                _audit_cell(part[0], audits.get(task)),
+            ]
+        )
+    header = ["task", "main metric", "data", "recordings", "clips", "licence", "data digest", "audit"]
+    return markdown(header, rows, right=(3, 4))
+
+
+def _audit_cell(record: Record, audit: Audited | None) -> str:
+    """Link and marks of a task's audit."""
+    if audit is None:
+        return BLANK
+    if why := audit.stale(record):
+        return f"[**stale**]({audit.report}): {why}"
+    marks = {test: audit.of_test(record, test) for test in record.data["task"]["tests"]}
+    told = "; ".join(f"{test}: {', '.join(found)}" for test, found in marks.items() if found)
+    return f"[{told or 'nothing found'}]({audit.report})"
+
+
+def _without_data(notes: BoardNotes) -> str:
+    """The tasks asked for whose data are not at hand, and why."""
+    lines = (f"- {task}: **no data at hand**: {why}" for task, why in sorted(notes.absent_tasks.items()))
+    return "Not in any table, and missing from every mean:\n\n" + "\n".join(lines)
+
+
+def _encoder_list(records: Sequence[Record], notes: BoardNotes) -> str:
+    rows = {}
+    for record in sorted(records, key=lambda r: (rank_class(r.spec) == "control", r.spec["encoder"])):
+        spec, data = record.spec, record.data
+        weights = BLANK if spec["weights"] == "none" else spec["weights"][:12]
+        untrained = spec["encoder"].startswith("random.")
+        what = "untrained" if untrained else "none needed" if weights == BLANK else "at hand"
+        rows[spec["encoder"]] = [
+            spec["encoder"],
+            what,
+            weights,
+            data.get("policy", BLANK),
+            ", ".join(data["trained_on"]) or BLANK,
+            data["weights_licence"] or BLANK,
+            data.get("parity", BLANK),
+        ]
+    for encoder, reason in sorted(notes.absent.items()):
+        rows[encoder] = [encoder, f"**not at hand**: {reason}", *[BLANK] * 5]
+    return markdown(
+        ["encoder", "weights", "weight digest", "input policy", "trained on", "licence of weights", "parity"],
+        list(rows.values()),
+    )

@@ -1,0 +1,133 @@
+"""Records to one table: which encoder, on which task and test, with which interval.
+
+``cells`` is the long form (one row per encoder row, task and test) from which everything that is printed is made;
+``leaderboard`` is the wide form for a notebook. A missing cell stays missing and takes its row out of the mean.
+Controls, frozen and fine-tuned rows, and literature protocols are never ranked together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.base.errors import BadInput
+from bench.reports.names import ROW, rank_class, recipe_digest, row_names
+from bench.scores import intervals, metrics, per_test
+from bench.scores.records import require_one_data, score_json
+from bench.types import Record
+
+
+def main_metric(task: Mapping) -> str:
+    """The metric that a task is ranked by."""
+    return task["main_metric"]
+
+
+def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_metric) -> pd.DataFrame:
+    """One row per (encoder, pooling, layer, protocol, task, test) that has it: of each task the metric ``chosen``, as a
+    fraction.
+
+    Over several seeds ``value`` is their mean, ``low`` and ``high`` the interval of that mean by bootstrap of groups
+    and ``seed_sd`` the seeds' standard deviation (population): the two are never merged.
+    """
+    if not records:
+        raise BadInput("leaderboard", "there are no records", "make some with bench.evaluate or `respbench run`")
+    require_one_data(records)
+    names, rows = row_names(records), []
+    for record in records:
+        task = record.data["task"]
+        for test, table in record.scores.items():
+            score = table.get(chosen(task))
+            if score is None:
+                continue
+            rows.append(
+                {
+                    **{name: record.spec[name] for name in ROW},
+                    "encoder": names[record.key],
+                    "parity": record.data.get("parity", "none"),
+                    "task": record.spec["task"],
+                    "test": test,
+                    "headline": test == per_test.headline(task),
+                    "demonstration": task.get("demonstration", False),
+                    "metric": chosen(task),
+                    "class": rank_class(record.spec),
+                    "seed": record.spec["seed"],
+                    **{name: score[name] for name in ("value", "low", "high", "n", "groups")},
+                    "state": record.data["state"],
+                    "key": record.key,
+                }
+            )
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows).astype({"value": float, "low": float, "high": float})
+    merged, by_key = [], {record.key: record for record in records}
+    for _, part in table.groupby([*ROW, "task", "test"], sort=False, dropna=False):
+        part = part.sort_values("seed")
+        first = part.iloc[0].to_dict() | {"seeds": len(part), "seed_sd": np.nan}
+        if len(part) > 1:
+            found = [by_key[key] for key in part["key"]]
+            score = score_json(per_test.mean_over_seeds(found, first["test"], first["metric"]))
+            first |= {"value": part["value"].mean(), "seed_sd": part["value"].std(ddof=0)}
+            first |= {name: np.nan if score[name] is None else score[name] for name in ("low", "high")}
+        merged.append(first)
+    return pd.DataFrame(merged).drop(columns="seed")
+
+
+def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per encoder, pooling, layer and protocol; a column ``task/test`` per test with the main metric (a
+    fraction), ``mean`` over the headline tests of all tasks present, demonstrations left out, whose metric is a
+    fraction that should be high (NaN where one is missing), and ``rank`` inside the row's class, by that mean (NaN for
+    controls). ``attrs["mean_of"]`` of the table names the tests of the mean. Raises ``BadInput`` for no records, and
+    for records of one task on different data."""
+    long = cells(records)
+    long["column"] = long["task"] + "/" + long["test"]
+    wide = long.pivot(index=[*ROW, "parity", "class"], columns="column", values="value")
+    shares = {name for name in long["metric"] if _is_share(metrics.get(name))}
+    meant = long["headline"] & long["metric"].isin(shares) & ~long["demonstration"]
+    headline = sorted(long.loc[meant, "column"].unique())
+    wide = wide[sorted(wide.columns)]
+    wide["mean"] = wide[headline].mean(axis=1, skipna=False) if headline else np.nan
+    wide["rank"] = wide.groupby(level="class")["mean"].rank(ascending=False, method="min")
+    wide.loc[wide.index.get_level_values("class") == "control", "rank"] = np.nan
+    wide = wide.reset_index().sort_values(["class", "mean"], ascending=[True, False], key=_class_order)
+    wide.columns.name = None
+    wide.attrs["mean_of"] = headline
+    return wide.reset_index(drop=True)
+
+
+def _is_share(metric: metrics.Metric) -> bool:
+    return metric.unit == "%" and metric.direction == "higher"
+
+
+def _class_order(column: pd.Series) -> pd.Series:
+    order = {"frozen": 0, "finetune": 1, "literature": 2, "literature finetune": 3, "control": 4}
+    return column.map(order) if column.name == "class" else column
+
+
+def twin_differences(records: Sequence[Record]) -> dict[tuple[str, str], intervals.Difference]:
+    """{(record key, test): paired difference in the main metric to the untrained twin under the same task, pooling,
+    layer and protocol}, for every record that has one."""
+    twins = {_identity(r, r.spec["encoder"].removeprefix("random.")): r for r in records if _is_twin(r)}
+    out = {}
+    for record in records:
+        twin = None if _is_twin(record) else twins.get(_identity(record, record.spec["encoder"]))
+        if twin is None:
+            continue
+        task = record.data["task"]
+        for test, splits in task["tests"].items():
+            ours, theirs = (r.predictions[r.predictions["split"].isin(splits)] for r in (record, twin))
+            if len(ours):
+                arguments = per_test.metric_arguments(task)
+                del arguments["metrics"]
+                out[record.key, test] = intervals.paired_difference(ours, theirs, task["main_metric"], **arguments)
+    return out
+
+
+def _is_twin(record: Record) -> bool:
+    return record.spec["encoder"].startswith("random.")
+
+
+def _identity(record: Record, encoder: str) -> tuple:
+    names = ("task", "manifest", "pooling", "layer", "protocol", "protocol_version", "seed")
+    return encoder, recipe_digest(record.spec), *(record.spec[name] for name in names)

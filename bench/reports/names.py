@@ -1,0 +1,133 @@
+"""What rows, recipes and files are called in every report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.parse
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+from bench.types import ALL_LAYERS, Record
+
+ROW = ["encoder", "pooling", "layer", "protocol"]
+
+
+VARIANT = ("weights", "parameters", "encoder_version", "protocol_version", "clip", "resampler", "dtype")
+TOLD = 3  # settings of a recipe that are told one by one where they differ
+CONTROL_FAMILIES = ("control", "random", "meta")
+
+
+def rank_class(spec: Mapping) -> str:
+    """Rows are ranked inside this class only: ``control``; ``literature``, of frozen encoders, or ``literature
+    finetune``; else the protocol's kind."""
+    if spec["encoder"].partition(".")[0] in CONTROL_FAMILIES:
+        return "control"
+    if spec["protocol"].startswith("literature/"):
+        return "literature finetune" if spec["kind"] == "finetune" else "literature"
+    return spec["kind"]
+
+
+def row_names(records: Sequence[Record]) -> dict[str, str]:
+    """{record key: its encoder as tables name it}: the id, with the recipe of a fine-tuned one (``recipe_labels``), and
+    where rows of frozen ones would otherwise be confused, the weights and versions too."""
+    variants: dict[tuple, set[tuple]] = {}
+    for record in records:
+        variants.setdefault(_row(record), set()).add(_variant(record))
+    labels, names = recipe_labels(records), {}
+    for record in records:
+        spec = record.spec
+        mark = f" [weights {spec['weights'][:8]}/{spec['parameters'][:8]}, versions {spec['encoder_version']}/"
+        mark += f"{spec['protocol_version']}, clip {spec['clip']}]"
+        frozen = mark if len(variants[_row(record)]) > 1 else ""
+        names[record.key] = spec["encoder"] + (f" · {labels[record.key]}" if "recipe" in spec else frozen)
+    return names
+
+
+def recipe_labels(records: Iterable[Record]) -> dict[str, str]:
+    """{key of a fine-tuned record: the name of its recipe}, and in brackets what tells it from others of that name: the
+    settings, or a digest of them where many differ; from others on the same encoder also weights, versions and device.
+    All tasks, seeds and protocols of a run by one recipe are labelled alike; the pooling is told apart from it."""
+    tuned = [record for record in records if "recipe" in record.spec]
+    settings = _differing((recipe_name(record), _settings(record.spec["recipe"])) for record in tuned)
+    facts = _differing(((recipe_name(record), record.spec["encoder"]), _facts(record.spec)) for record in tuned)
+    labels = {}
+    for record in tuned:
+        name, spec = recipe_name(record), record.spec
+        differing = settings[name]
+        told = [f"{what} {value}" for what, value in _settings(spec["recipe"]).items() if what in differing]
+        if len(differing) > TOLD:
+            told = [f"settings {recipe_digest(spec)}"]
+        told += [value for what, value in _facts(spec).items() if what in facts[name, spec["encoder"]]]
+        labels[record.key] = f"{name} [{', '.join(told)}]" if told else name
+    return labels
+
+
+def _differing(found: Iterable[tuple[Hashable, Mapping[str, str]]]) -> dict[Hashable, set[str]]:
+    """{group: the names that have more than one value in it} of pairs of a group and {name: value}."""
+    values: dict[Hashable, dict[str, set[str]]] = {}
+    for group, each in found:
+        known = values.setdefault(group, {})
+        for name, value in each.items():
+            known.setdefault(name, set()).add(value)
+    return {group: {name for name, seen in known.items() if len(seen) > 1} for group, known in values.items()}
+
+
+def _settings(recipe: Mapping, under: str = "") -> dict[str, str]:
+    """{setting of a recipe's numbers, as ``table.name``: its value}, without the pooling."""
+    out: dict[str, str] = {}
+    for name, value in recipe.items():
+        out |= _settings(value, f"{under}{name}.") if isinstance(value, Mapping) else {under + name: str(value)}
+    return {name: value for name, value in out.items() if name != "head.pooling"}
+
+
+def _facts(spec: Mapping) -> dict[str, str]:
+    """{what else may differ between runs: how it is told}. Of an encoder that is trained from scratch every seed has
+    parameters of its own, so they are compared within a seed."""
+    weights = spec["weights"][:8]
+    return {
+        "weights": f"weights {weights}",
+        f"parameters of {weights}, seed {spec['seed']}": f"parameters {spec['parameters'][:8]}",
+        "encoder version": f"encoder version {spec['encoder_version']}",
+        f"version of {spec['protocol']}": f"protocol version {spec['protocol_version']}",
+        "resampler": spec["resampler"],
+        "device": spec["device"],
+    }
+
+
+def recipe_name(record: Record) -> str:
+    """The name of the recipe that a record was fine-tuned by; empty for a frozen encoder."""
+    return record.data.get("recipe", {}).get("name", "")
+
+
+def recipe_digest(spec: Mapping) -> str:
+    """Eight hex digits that tell a recipe's numbers apart; empty for a frozen encoder."""
+    if "recipe" not in spec:
+        return ""
+    return hashlib.sha256(json.dumps(spec["recipe"], sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _row(record: Record) -> tuple:
+    return tuple(record.spec[name] for name in (*ROW, "task", "seed"))
+
+
+def _variant(record: Record) -> tuple:
+    return tuple(record.spec[name] for name in VARIANT)
+
+
+def page_name(task: str) -> str:
+    """The file name of a task's page; a slash in the id does not nest."""
+    return urllib.parse.quote(task, safe="@") + ".md"
+
+
+def row_name(encoder: str, layer: int) -> str:
+    """An encoder as tables name it; the layer is told where it is not the last.
+
+    Results that every layer has a part in say so."""
+    if layer == ALL_LAYERS:
+        return f"{encoder} all layers"
+    return encoder if layer == -1 else f"{encoder} layer {layer}"
+
+
+def file_name(task: str) -> str:
+    """The name of a task's audit, without suffix; a slash in the id does not nest."""
+    return task.replace("/", "-")

@@ -1,0 +1,149 @@
+"""The tables of an out-of-domain report: one row per encoder, one column per number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from bench.reports.names import CONTROL_FAMILIES, row_name
+from bench.reports.out_of_domain.numbers import DROP, FEW, GAP, IN, MATCHED, OUT, PROBE, TEST, WORST, Shown
+from bench.reports.tables import markdown
+from bench.scores.printed import BLANK, amount, missing, signed
+
+Row = tuple[str, str, int]  # encoder, pooling, layer
+Cell = Callable[[Row], str]
+
+
+class Cells:
+    """The numbers of one task and metric, by encoder and by what they are. ``noun``: what a group is called."""
+
+    def __init__(self, part: pd.DataFrame, each: Shown, noun: str = "patient"):
+        self.each, self.noun = each, noun
+        keys = list(zip(part["encoder"], part["pooling"], part["layer"]))
+        self.cells = {(key, row["what"]): row for key, row in zip(keys, part.to_dict("records"))}
+        self.rows = sorted(dict.fromkeys(keys), key=self._order)
+
+    def _order(self, row: Row) -> tuple:
+        """Best out of domain first, controls last."""
+        family, value = row[0].partition(".")[0], self._value(row, OUT)
+        worst = float("inf") if value is None else value if self.each.lower else -value
+        return CONTROL_FAMILIES.index(family) if family in CONTROL_FAMILIES else -1, worst, row
+
+    # ---------------------------------------------------------------- tables
+
+    def domains(self) -> str:
+        """In and out of domain, and what labels of the target buy."""
+        columns: dict[str, Cell] = {IN: self._of(IN), OUT: self._of(OUT), DROP: self._change(DROP)}
+        few = {what for _, what in self.cells if what.startswith(FEW)}
+        columns |= {what: self._spread(what) for what in sorted(few, key=lambda what: int(what.split()[-1]))}
+        columns |= {PROBE: self._of(PROBE), GAP: self._change(GAP)}
+        if any(self.cells[row, OUT]["marks"] for row in self.rows if (row, OUT) in self.cells):
+            columns["marks"] = lambda row: self.cells.get((row, OUT), {}).get("marks") or BLANK
+        return _table(self.rows, columns)
+
+    def durations(self) -> str:
+        """Each AUROC beside that within duration deciles; empty where there is none."""
+        columns: dict[str, Cell] = {}
+        for what in (IN, OUT, PROBE):
+            if self._has(what + MATCHED):
+                columns |= {what: self._of(what), what + MATCHED: self._of(what + MATCHED)}
+        return _table(self.rows, columns) if columns else ""
+
+    def worst(self) -> str:
+        """The worst domain of the tests that have several; empty where none has."""
+        columns: dict[str, Cell] = {}
+        for what in (IN, OUT):
+            if self._has(what + WORST):
+                columns |= {f"{what}, worst": self._of(what + WORST), f"{what}, which": self._which(what + WORST)}
+        rows = [row for row in self.rows if not row[0].startswith("control.")]
+        return _table(rows, columns) if columns else ""
+
+    def others(self) -> str:
+        """The tests that are no headline; empty where there is none."""
+        listed = dict.fromkeys(what for _, what in self.cells if what.startswith(TEST))
+        return _table(self.rows, {what.removeprefix(TEST): self._of(what) for what in listed}) if listed else ""
+
+    def support(self) -> str:
+        """How many clips of how many groups a label's AUROC rests on; empty for metrics of all clips."""
+        if self.each.bit is None or not self.rows:
+            return ""
+        counts = ((what, self.cells[self.rows[0], what]) for what in (IN, OUT))
+        told = [f"{what} {cell['n']:.0f} clips of {cell['groups']:.0f} {self.noun}s" for what, cell in counts]
+        return f"Clips that have it: {', '.join(told)}."
+
+    def in_out(self, row: Row) -> str:
+        """``in-domain → out-of-domain`` as bare values."""
+        values = [self._value(row, what) for what in (IN, OUT)]
+        return BLANK if None in values else " → ".join(map(self._plain, values))
+
+    # ---------------------------------------------------------------- cells
+
+    def text(self, row: Row, what: str) -> str:
+        """A value with its interval."""
+        return amount(self.cells.get((row, what)), self.each.unit)
+
+    def _of(self, what: str) -> Cell:
+        return lambda row: self.text(row, what)
+
+    def _has(self, what: str) -> bool:
+        return any(key[1] == what for key in self.cells)
+
+    def _value(self, row: Row, what: str) -> float | None:
+        found = self.cells.get((row, what))
+        return None if found is None or missing(found["value"]) else found["value"]
+
+    def _plain(self, value: float) -> str:
+        return f"{100 * value:.1f}" if self.each.unit == "%" else f"{value:.2f}"
+
+    def _change(self, what: str) -> Cell:
+        def cell(row: Row) -> str:
+            found = self.cells.get((row, what))
+            if found is None or missing(found["value"]) or missing(found["low"]):
+                return BLANK
+            return signed(found["value"], found["low"], found["high"], self.each.unit)
+
+        return cell
+
+    def _spread(self, what: str) -> Cell:
+        def cell(row: Row) -> str:
+            found = self.cells.get((row, what))
+            if found is None:
+                return BLANK
+            sd = "" if missing(found["sd"]) else f" ± {self._plain(found['sd'])}"
+            return self._plain(found["value"]) + sd
+
+        return cell
+
+    def _which(self, what: str) -> Cell:
+        def cell(row: Row) -> str:
+            found = self.cells.get((row, what))
+            if found is None:
+                return BLANK
+            return f"{found['domain']} ({found['n']:.0f} clips, {found['groups']:.0f} {self.noun}s)"
+
+        return cell
+
+
+def glance(columns: Mapping[str, Cells]) -> str:
+    """In-domain → out-of-domain of several transfers."""
+    return _table(_rows(columns.values()), {name: cells.in_out for name, cells in columns.items()})
+
+
+def left_out(columns: Mapping[str, Cells]) -> str:
+    """The tests of several domains, each left out of training in turn."""
+    named = {}
+    for name, cells in columns.items():
+        first = cells.cells[cells.rows[0], OUT]
+        header = f"{name} ({first['n']:.0f} clips, {first['groups']:.0f} {cells.noun}s)"
+        named[header] = cells._of(OUT)
+    return _table(_rows(columns.values()), named)
+
+
+def _rows(columns: Sequence[Cells]) -> list[Row]:
+    return list(dict.fromkeys(row for cells in columns for row in cells.rows))
+
+
+def _table(rows: Sequence[Row], columns: Mapping[str, Cell]) -> str:
+    lines = [[row_name(row[0], row[2]), row[1], *(cell(row) for cell in columns.values())] for row in rows]
+    return markdown(["encoder", "pooling", *columns], lines, right=range(2, len(columns) + 2))

@@ -1,0 +1,195 @@
+"""Every number of an out-of-domain report, in one long table made from records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.reports.names import row_names
+from bench.runs.out_of_domain import Transfer
+from bench.scores import intervals, label_kinds, metrics, per_test, records
+from bench.scores.intervals import unpaired_difference
+from bench.scores.label_kinds import bits
+from bench.scores.metrics import Roles
+from bench.types import Record
+
+IN, OUT, DROP = "in-domain", "out-of-domain", "drop"
+MATCHED = " within duration deciles"
+WORST = ", worst domain"
+PROBE, GAP = "target probe", "target probe minus out-of-domain"
+FEW = "few-shot"
+TEST = "test "  # and the name of a test that is no headline
+UNPRINTED = ("control.chance",)  # its floor is that of control.majority, with noise
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A metric of the report: its key in a record's scores, its name among the metrics, and its title. ``bit`` is the
+    label that it is about, of a multilabel task."""
+
+    key: str
+    metric: str
+    title: str
+    bit: int | None = None
+
+    @property
+    def unit(self) -> str:
+        return metrics.get(self.metric).unit
+
+    @property
+    def lower(self) -> bool:
+        return metrics.get(self.metric).direction == "lower"
+
+
+def shown(task: Mapping) -> list[Shown]:
+    """What a report shows of a task: AUROC, then the main score and the challenge's; every label's own AUROC; of more
+    than two classes the main score alone, for a mean over classes rests on the rarest."""
+    kind, classes = task.get("kind", "multiclass"), task["classes"]
+    if kind == "multilabel":
+        return [Shown(f"auroc.bit.{name}", f"auroc.bit.{k}", f"AUROC of {name}", k) for k, name in enumerate(classes)]
+    names = [task["main_metric"]]
+    if kind == "multiclass" and len(classes) == 2:
+        listed = [name for name in ("auroc", "icbhi.Score", "sprsound.Score") if name in task["metrics"]]
+        names = list(dict.fromkeys([*listed, *names]))
+    return [Shown(name, name, metrics.get(name).title) for name in names]
+
+
+def table(found: Sequence[Record], plans: Mapping[str, Transfer | None]) -> pd.DataFrame:
+    """One row per number: task, encoder (as tables name it), pooling, layer, marks, metric, ``what``, test, domain,
+    value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
+
+    ``plans``: {task: the transfer that it is, None for a task whose test is a domain left out}. A number that has no
+    record is not there.
+    """
+    names, rows = row_names(found), []
+    for task, plan in plans.items():
+        probes = {_row(r, names): r for r in _of(found, plan.reverse)} if plan else {}
+        few = _few(found, plan, names) if plan else {}
+        for record in _of(found, task):
+            row = _row(record, names)
+            head = {"task": task, "encoder": row[0], "pooling": row[1], "layer": row[2], "marks": _marks(record)}
+            for each in shown(record.data["task"]):
+                if plan is None:
+                    numbers = [_number(OUT, test, scores[each.key], record) for test, scores in record.scores.items()]
+                else:
+                    numbers = [*_own(plan, record, each), *_target(plan, record, probes.get(row), each)]
+                    numbers += _shots(plan, few.get(row, {}), each)
+                rows += [{**head, "metric": each.key, **number} for number in numbers]
+    return pd.DataFrame(rows)
+
+
+def _row(record: Record, names: Mapping[str, str]) -> tuple[str, str, int]:
+    return names[record.key], record.spec["pooling"], record.spec["layer"]
+
+
+def _of(found: Sequence[Record], task: str) -> list[Record]:
+    """The records of a task that the report prints, but for few shots."""
+    printed = (r for r in found if r.spec["task"] == task and r.spec["encoder"] not in UNPRINTED)
+    return [r for r in printed if r.spec["protocol"] in ("linear", "control") and r.spec["seed"] == 0]
+
+
+def _few(found: Sequence[Record], plan: Transfer, names: Mapping[str, str]) -> dict[tuple, dict[str, list[Record]]]:
+    """{row: {protocol: its draws}}."""
+    out: dict[tuple, dict[str, list[Record]]] = {}
+    for record in found:
+        if record.spec["task"] == plan.reverse and record.spec["kind"] == "fewshot":
+            out.setdefault(_row(record, names), {}).setdefault(record.spec["protocol"], []).append(record)
+    return out
+
+
+def _marks(record: Record) -> str:
+    return "; ".join(record.data["marks"])
+
+
+def _arguments(record: Record) -> dict[str, Any]:
+    arguments = per_test.metric_arguments(record.data["task"])
+    del arguments["metrics"]
+    return arguments
+
+
+def _own(plan: Transfer, record: Record, each: Shown) -> Iterator[dict]:
+    """In and out of domain, the drop, the same within duration deciles, and the worst domains."""
+    for test in record.scores:
+        what = {plan.own: IN, plan.test: OUT}.get(test, TEST + test)
+        yield _number(what, test, record.scores[test].get(each.key), record)
+    if not {plan.own, plan.test} <= set(record.scores):
+        return
+    own, target = (per_test.tested(record, test) for test in (plan.own, plan.test))
+    better, worse = (target, own) if each.lower else (own, target)  # positive: worse out of domain
+    yield _number(DROP, plan.test, unpaired_difference(better, worse, each.metric, **_arguments(record)), record)
+    for what, test, part in ((IN, plan.own, own), (OUT, plan.test, target)):
+        yield from _matched(what, test, part, record, each)
+        if worst := _worst(record.domains[test], each):
+            yield _number(what + WORST, test, record.domains[test][worst][each.key], record, domain=worst)
+
+
+def _matched(what: str, test: str, part: pd.DataFrame, record: Record, each: Shown) -> Iterator[dict]:
+    """The AUROC within duration deciles, where the metric is the task's AUROC or that of a label: the record has the
+    task's own."""
+    task, name = record.data["task"], metrics.MATCHED
+    if each.bit is not None:
+        binary = _binary(part, each.bit, len(task["classes"]))
+        score = intervals.score_table(binary, [name], ("absent", "present"), Roles(), recalls=False)[name]
+        yield _number(what + MATCHED, test, score, record)
+    elif each.metric == label_kinds.of(task).auroc and name in record.scores[test]:
+        yield _number(what + MATCHED, test, record.scores[test][name], record)
+
+
+def _binary(part: pd.DataFrame, bit: int, n_classes: int) -> pd.DataFrame:
+    """A table of two classes, a label's absence and presence, of a multilabel task."""
+    labels = {name: bits(part[name].to_numpy(), n_classes)[:, bit].astype(int) for name in ("y_true", "y_pred")}
+    return part.assign(**labels, s_0=0.0, s_1=part[f"s_{bit}"])
+
+
+def _worst(domains: Mapping, each: Shown) -> str | None:
+    """The domain with the worst value of several; None where fewer than two have one."""
+    values = {name: scores.get(each.key, {}).get("value") for name, scores in domains.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    if len(known) < 2:
+        return None
+    return (max if each.lower else min)(known, key=known.__getitem__)
+
+
+def _target(plan: Transfer, record: Record, probe: Record | None, each: Shown) -> Iterator[dict]:
+    """The target's own probe on the same clips, and what it is better by."""
+    if probe is None or plan.probed not in probe.scores or plan.test not in record.scores:
+        return
+    yield _number(PROBE, plan.test, probe.scores[plan.probed].get(each.key), probe)
+    ours, theirs = per_test.tested(probe, plan.probed), per_test.tested(record, plan.test)
+    for number in _matched(PROBE, plan.probed, ours, probe, each):
+        yield number | {"test": plan.test}
+    better, worse = (theirs, ours) if each.lower else (ours, theirs)
+    yield _number(GAP, plan.test, intervals.paired_difference(better, worse, each.metric, **_arguments(record)), probe)
+
+
+def _shots(plan: Transfer, few: Mapping[str, Sequence[Record]], each: Shown) -> Iterator[dict]:
+    """Mean and spread over the draws, of every number of shots."""
+    for protocol, draws in few.items():
+        scores = [r.scores[plan.probed][each.key] for r in draws if plan.probed in r.scores]
+        values = [score["value"] for score in scores if score["value"] is not None]
+        if values:
+            facts = {"value": float(np.mean(values)), "n": scores[0]["n"], "groups": scores[0]["groups"]}
+            what = f"{FEW} {protocol.partition('-')[2]}"
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            method = "mean over draws of target groups; sd of the draws"
+            number = _number(what, plan.test, facts | {"method": method}, draws[0])
+            yield number | {"draws": len(values), "sd": spread, "record": ""}
+
+
+def _number(what: str, test: str, score: Any, record: Record, domain: str = "") -> dict:
+    """A row of the table from a score or difference, as an object or as a record has it."""
+    if score is None:
+        score = {}
+    elif not isinstance(score, Mapping):
+        score = asdict(score)
+    values = {name: score.get(name) for name in ("value", "low", "high", "p")}
+    known = {name: None if value is None or np.isnan(value) else value for name, value in values.items()}
+    rounded = {name: None if value is None else round(value, records.DECIMALS) for name, value in known.items()}
+    facts = {name: score.get(name) for name in ("n", "groups", "method")}
+    return {"what": what, "test": test, "domain": domain, **rounded, **facts, "draws": 1, "sd": None} | {
+        "record": record.key
+    }

@@ -1,0 +1,174 @@
+"""The out-of-domain report as Markdown and CSV, made from records and notes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.base.errors import BadInput
+from bench.base.registry import task_card
+from bench.reports.out_of_domain.cells import Cells, glance, left_out
+from bench.reports.out_of_domain.numbers import IN, OUT, Shown, shown, table
+from bench.reports.tables import DISCLAIMER
+from bench.runs.context import TransferNotes
+from bench.runs.out_of_domain import Transfer, transfer
+from bench.scores.intervals import FEW_GROUPS
+from bench.scores.per_test import tested
+from bench.scores.records import load_all, require_one_data
+from bench.types import Record
+
+NAME = "ood"
+
+_READING = """\
+One probe per encoder is chosen and fitted on the source's training patients and applied, as it is, to two tests:
+patients of its own corpus (**in-domain**) and of another (**out-of-domain**, zero-shot). Values are in percent, with
+95 % intervals by patient bootstrap. ICBHI Score is (Sp + Se) / 2, which SPRSound calls AS. An AUROC below 50 says that
+what the probe learnt runs the other way on the target.
+
+- **Drop**: in-domain minus out-of-domain; negative where the other corpus goes better. The two are different patients,
+  so the difference is unpaired: each side is resampled by itself. The tests also differ in how hard they are, which is
+  what the target probe is for.
+- **Few-shot k**: a probe of k training patients of the target alone (recordings, where a corpus knows no patients),
+  chosen inside them: mean ± standard deviation over the draws, which is no patient interval. Draws of most of a corpus
+  are nearly the same draw.
+- **Target probe**: the same encoder with a probe of all of the target's training patients, on the same clips: what new
+  labels would buy. Its difference to zero-shot is paired, clip by clip.
+- **Within duration deciles**: AUROC among clips of about the same length. A score that lives on how long a clip is
+  falls to 50 there; the row `meta.duration` knows nothing else.
+- **`control.majority`** calls every clip normal: the floor. It, `meta.duration` and the untrained twins (`random.`) are
+  controls, and stand below the encoders, which are sorted by their value out of domain."""
+
+
+def render(found: Sequence[Record], notes: TransferNotes) -> dict[str, str]:
+    """{file name: text} of the report. Raises ``BadInput`` where one task was run on different data."""
+    require_one_data(found)
+    firsts = {record.spec["task"]: record for record in reversed(found)}
+    listed = {id: transfer(id) for id in notes.tasks if id in firsts and id not in notes.blanks}
+    numbers = table(found, listed)
+    parts = [f"# {notes.title}", f"**{DISCLAIMER}**", *_remarks(list(listed), firsts)]
+    if notes.commands:
+        parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
+    parts += ["## How to read it", _READING]
+    if notes.notes:
+        parts += ["## Findings", "\n".join(f"- {note}" for note in notes.notes)]
+    transfers = {id: plan for id, plan in listed.items() if plan}
+    parts += _glance(numbers, transfers, firsts)
+    for id, plan in transfers.items():
+        parts += _section(plan, numbers[numbers["task"] == id], firsts[id], notes)
+    parts += _left_out(numbers, [id for id, plan in listed.items() if plan is None], firsts)
+    parts += _blank(notes)
+    return {f"{NAME}.md": "\n\n".join(filter(None, parts)) + "\n", f"{NAME}.csv": _csv(numbers)}
+
+
+def write(folder: Path) -> list[Path]:
+    """Writes the report of a results folder into it and returns its files, the Markdown first. Raises ``BadInput``
+    where no report was asked for there."""
+    out = []
+    for name, text in _rendered(folder).items():
+        (folder / name).write_text(text, encoding="utf-8")
+        out.append(folder / name)
+    return out
+
+
+def stale(folder: Path) -> list[str]:
+    """The report's files in a results folder that are not what its records give."""
+    files = {folder / name: text for name, text in _rendered(folder).items()}
+    return [str(path) for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+
+
+def _rendered(folder: Path) -> dict[str, str]:
+    notes = TransferNotes.read(folder)
+    if not notes.tasks:
+        raise BadInput(folder, "no out-of-domain report was made here", "make one with respbench ood")
+    return render(load_all(folder), notes)
+
+
+def _remarks(ids: Sequence[str], firsts: Mapping[str, Record]) -> list[str]:
+    """What a reader must know of the data before the numbers."""
+    data = {id: firsts[id].data for id in ids}
+    lines = []
+    if simulated := [id for id in ids if "simulated" in data[id]["state"]]:
+        lines.append(f"**Simulated data** ({', '.join(simulated)}): these numbers say nothing about real recordings.")
+    if subset := [id for id in ids if "subset" in data[id]["state"]]:
+        lines.append(f"**Subset of a corpus** ({', '.join(subset)}): never compare with published scores.")
+    if broken := [id for id in ids if data[id]["excluded"]]:
+        lines.append(f"**Incomplete**: clips were excluded from {', '.join(broken)}.")
+    return lines
+
+
+def _glance(numbers: pd.DataFrame, transfers: Mapping[str, Transfer], firsts: Mapping[str, Record]) -> list[str]:
+    """The first metric of transfers that have one decision; bare values."""
+    columns = {}
+    for id, plan in transfers.items():
+        task = firsts[id].data["task"]
+        if len(task["classes"]) <= 2 and task.get("kind") != "multilabel":
+            first = shown(task)[0]
+            columns[f"{id.removeprefix('transfer.')} ({plan.test}), {first.title}"] = _cells(numbers, id, first)
+    caption = "In-domain → out-of-domain; intervals and all else are below."
+    return ["## At a glance", caption, glance(columns)] if columns else []
+
+
+def _cells(numbers: pd.DataFrame, task: str, each: Shown, noun: str = "patient") -> Cells:
+    return Cells(numbers[(numbers["task"] == task) & (numbers["metric"] == each.key)], each, noun)
+
+
+def _section(plan: Transfer, part: pd.DataFrame, first: Record, notes: TransferNotes) -> list[str]:
+    """Everything about one transfer."""
+    task = first.data["task"]
+    out = [f"## {plan.id}", f"{task_card(plan.id).notes} {_sizes(plan, first)}"]
+    columns = {each: _cells(part, plan.id, each, task["group"]) for each in shown(task)}
+    for each, cells in columns.items():
+        out += [f"### {each.title}", cells.support(), cells.domains(), cells.durations()]
+    main, cells = next(iter(columns.items()))
+    if worst := cells.worst():
+        out += [f"### {main.title} on the worst {task['domain'].rpartition('/')[2]}", worst]
+    for each, cells in columns.items():
+        if (each is main or each.bit is not None) and (others := cells.others()):
+            out += [f"### {each.title} on the other tests", others]
+    few = {key.removeprefix(f"{plan.id} "): why for key, why in notes.blanks.items() if key.startswith(f"{plan.id} ")}
+    if few:
+        out.append("Left blank: " + "; ".join(f"{name} ({why})" for name, why in few.items()) + ".")
+    return out
+
+
+def _sizes(plan: Transfer, first: Record) -> str:
+    """Clips and groups of training and of the two tests."""
+    data, noun = first.data, first.data["task"]["group"]
+    train = [data["splits"][name] for name in ("train", "val") if name in data["splits"]]
+    clips, groups = (sum(split[what] for split in train) for what in ("clips", "patients"))
+    lines = [f"{clips} training clips of {groups} {noun}s"]
+    for what, test in ((IN, plan.own), (OUT, plan.test)):
+        part = tested(first, test)
+        n = part["group"].nunique()
+        shared = data["groups_in_train"].get(test, 0)
+        told = f"{what} test `{test}`: {len(part)} clips of {n} {noun}s"
+        told += f", {shared} of them in train" if shared else ""
+        lines.append(told + (", too few for an honest interval" if n < FEW_GROUPS else ""))
+    return "; ".join(lines) + "."
+
+
+def _left_out(numbers: pd.DataFrame, ids: Sequence[str], firsts: Mapping[str, Record]) -> list[str]:
+    """One table per task whose domains are left out in turn."""
+    out = []
+    for base in dict.fromkeys(id.partition("@")[0] for id in ids):
+        own = [id for id in ids if id.partition("@")[0] == base]
+        task = firsts[own[0]].data["task"]
+        first = shown(task)[0]
+        columns = {id.partition("@")[2]: _cells(numbers, id, first, task["group"]) for id in own}
+        noun = task["domain"]
+        caption = f"{first.title}. Each column is a probe trained without that {noun} and tested on it alone."
+        out += [f"## {base}, one {noun} left out", caption, left_out(columns)]
+    return out
+
+
+def _blank(notes: TransferNotes) -> list[str]:
+    """What was asked for and is not there."""
+    lines = [f"- {key}: {why}" for key, why in sorted(notes.blanks.items()) if " " not in key]
+    lines += [f"- {encoder}: {why}" for encoder, why in sorted(notes.absent.items())]
+    return ["## Left blank", "\n".join(lines)] if lines else []
+
+
+def _csv(numbers: pd.DataFrame) -> str:
+    return numbers.drop(columns="marks", errors="ignore").to_csv(index=False, lineterminator="\n")

@@ -1,0 +1,1 @@
+"""The report of a sweep: tables, figures and the numbers behind them."""

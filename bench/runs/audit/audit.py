@@ -1,0 +1,167 @@
+"""What is wrong with a task's data, and how far its labels can be predicted without hearing what they are about.
+
+Nothing here knows a corpus by name: leaks, duplicates and shortcuts are found in the manifest and in the audio at hand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from bench.base.errors import BadInput
+from bench.base.progress import Progress, silent
+from bench.data import manifest
+from bench.data.manifest import Prepared
+from bench.encoders.load import load_encoder
+from bench.runs.audit import annotations, duplicates, nuisance, resolution, shortcuts, splits
+from bench.runs.audit.marks import marks
+from bench.runs.audit.sounds import Sound, listen
+from bench.runs.audit.tables import Table, control_tables, name_parts
+from bench.scores import records
+from bench.types import Encoder, Finding, Task
+
+REFERENCE = "fbank.stats"  # needs no weights: shows what any encoder must beat, and what the test can resolve
+ALL, HERE = "all annotated clips", "clips with audio here"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """``facts``: every section as JSON-ready values; ``findings``: the loader's, the audio's and the audit's own,
+    errors first; ``predictions``: {(clips, row's name): prediction table} behind the control rows."""
+
+    task: Task = field(repr=False)
+    facts: Mapping = field(repr=False)
+    findings: tuple[Finding, ...]
+    predictions: Mapping[tuple[str, str], pd.DataFrame] = field(repr=False, compare=False)
+
+
+def audit(
+    task: str,
+    root: Path | str | None = None,
+    encoder: str | Encoder | None = None,
+    *,
+    reference: str | None = REFERENCE,
+    resamples: int = 1000,
+    progress: Progress = silent,
+) -> Audit:
+    """The audit of a task on the copy of its data below ``root``, and of an encoder's embeddings of it where one is
+    named. A copy without audio, or with some of it, is audited as far as it goes. ``reference`` is the encoder that
+    stands beside the control rows and that the resolution is measured with; None leaves both out.
+
+    Raises ``UnknownId``, ``BadInput`` where there is no copy, ``CheckpointError``.
+    """
+    loaded = manifest.load_task(task, root)
+    missing = [name for name in manifest.COLUMNS if name not in loaded.manifest]
+    if missing:
+        raise BadInput(task, f"its manifest lacks the columns {', '.join(missing)}", f"see `respbench check {task}`")
+    card = loaded.card
+    here, found = _here(loaded, progress)
+    sounds = listen(loaded.root, here.recordings, progress)
+    everything = manifest.usable(_with_ends(loaded.manifest, here.rows), [*loaded.findings, *found])
+    beside = [shortcuts.encoder_table(one, here, "encoder", progress) for one in _encoders(here, encoder, reference)]
+
+    odd = annotations.oddities(everything, here.recordings, sounds, [*loaded.findings, *found])
+    twice = duplicates.duplicates(here.rows, card, here.recordings, sounds)
+    controls = _controls(loaded, everything, here, sounds, progress)
+    probed = {
+        clips: shortcuts.probed([*controls[clips], *(beside if clips != ALL else ())], rows, card, resamples, progress)
+        for clips, rows in ((ALL, everything), (HERE, here.rows))
+        if clips in controls
+    }
+    clips, rows = (HERE, here.rows) if HERE in probed else (ALL, everything)
+    resolved = resolution.resolution(probed[clips], rows, card, beside, resamples)
+    revealed = {}
+    if encoder is not None and beside:
+        revealed = {beside[0].name: nuisance.nuisance(beside[0].features, here.rows, card)}
+
+    own = [
+        *splits.findings(everything, card),
+        *duplicates.findings(twice),
+        *annotations.findings(odd, bool(everything["path"].duplicated().any())),
+        *shortcuts.findings([row for rows in probed.values() for row in rows if row["source"] != "encoder"], card),
+        *(finding for id, rows in revealed.items() for finding in nuisance.findings(rows, id)),
+    ]
+    order = {"error": 0, "warning": 1, "note": 2}
+    findings = tuple(sorted([*loaded.findings, *found, *own], key=lambda finding: order[finding.level]))
+    facts = {
+        "task": card.id,
+        "version": card.version,
+        "state": loaded.state,
+        "digest": here.digest if len(here.rows) else manifest.digest(everything),
+        "tests": {name: list(members) for name, members in card.tests.items()},
+        "splits": splits.balance(everything, card),
+        "shared": splits.shared_groups(everything, card),
+        "domains": splits.domains(everything),
+        "annotations": odd,
+        "duplicates": twice,
+        "file_name": name_parts(everything["path"].iloc[0]) if len(everything) else [],
+        "shortcuts": {clips: [_json(row) for row in rows] for clips, rows in probed.items()},
+        "nuisance": revealed,
+        "resolution": resolved,
+        "findings": [dataclasses.asdict(f) | {"clips": len(f.clips)} for f in findings],
+    }
+    facts["marks"] = marks(facts, card)
+    kept = {
+        (clips, row["name"]): row["predictions"]
+        for clips, rows in probed.items()
+        for row in rows
+        if row["predictions"] is not None
+    }
+    return Audit(loaded, facts, findings, kept)
+
+
+def _here(task: Task, progress: Progress) -> tuple[Prepared, list[Finding]]:
+    """The clips with sound audio, and what is wrong with the others. Unlike ``manifest.prepare`` it refuses nothing."""
+    rows, recordings, found = manifest.inspect_clips(task, progress)
+    rows = manifest.usable(rows, [*task.findings, *found])
+    held = {path: recordings[path] for path in rows["path"].unique()}
+    incomplete = len(rows) < len(task.manifest)
+    identity = manifest.digest(rows, held)
+    prepared = Prepared(
+        rows, tuple(found), identity, manifest.statistics(rows, task.card), held, incomplete, task.state, task.root
+    )
+    return prepared, found
+
+
+def _with_ends(rows: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+    """All clips, with the ends that their audio told."""
+    ends = rows["clip_id"].map(dict(zip(here["clip_id"], here["end_s"])))
+    return rows.assign(end_s=ends.where(ends.notna(), pd.to_numeric(rows["end_s"])).astype(float))
+
+
+def _encoders(here: Prepared, encoder: str | Encoder | None, reference: str | None) -> list[Encoder]:
+    """The encoders that stand beside the control rows, the one asked about first; none without audio."""
+    if here.rows.empty:
+        return []
+    asked = [one for one in (encoder, reference) if one is not None]
+    loaded = [load_encoder(one) if isinstance(one, str) else one for one in asked]
+    return list({one.card.id: one for one in loaded}.values())
+
+
+def _controls(
+    task: Task, everything: pd.DataFrame, here: Prepared, sounds: Mapping[str, Sound], progress: Progress
+) -> dict[str, list[Table]]:
+    """The control tables by the clips that they speak of: all that are annotated, from annotations alone, unless the
+    audio of all of them is here."""
+    out = {}
+    if len(here.rows) < len(everything):
+        out[ALL] = control_tables(everything, {}, {}, task.card.domain)
+    if len(here.rows):
+        heard = [load_encoder(f"meta.{name}") for name in shortcuts.HEARD]
+        out[HERE] = control_tables(here.rows, here.recordings, sounds, task.card.domain)
+        out[HERE] += [shortcuts.encoder_table(one, here, "audio", progress) for one in heard]
+    return out
+
+
+def _json(row: Mapping) -> dict:
+    """A probed row without what is not JSON."""
+    plain = {name: row[name] for name in ("name", "source", "columns", "direction")}
+    scored = {
+        test: {name: records.score_json(score) for name, score in scores.items()}
+        for test, scores in row["tests"].items()
+    }
+    return plain | {"tests": scored}

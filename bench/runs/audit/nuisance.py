@@ -1,0 +1,125 @@
+"""What an encoder's embeddings tell that no diagnosis should rest on: device, data set, patient, duration.
+
+Everything is predicted for clips that the probe has not seen. Device, data set and duration: patients in five folds,
+each predicted by a probe on the others. Patient: the recordings of every patient with two or more are parted, the
+patient of one half being looked for among the other half; recordings of one session count as different ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import balanced_accuracy_score, r2_score
+
+from bench.probe import LogisticPathCV, RidgePathCV
+from bench.probe.goal import Goal, assign_folds
+from bench.probe.linear.design import standardise
+from bench.probe.neighbours.knn import KnnProbe
+from bench.types import Finding, TaskCard
+
+FOLDS = 5
+CORPUS = "corpus"
+_ALPHAS = tuple(10.0**power for power in range(-1, 6))  # coarse: the fifth digit of R² is of no use
+_STRENGTHS = (1e-4, 1e-2, 1.0)  # C of the device probe: coarse, because the answer is seldom close
+_LEAST = 10  # clips of a device below which it is left out
+_LEAST_GROUPS = 2
+
+
+def nuisance(features: np.ndarray, rows: pd.DataFrame, card: TaskCard) -> list[dict]:
+    """JSON-ready rows ``what``, ``measure``, ``value``, ``chance``, ``n``, ``classes``, ``note`` for embeddings (N, D)
+    of the rows; a row whose ``value`` is None says in ``note`` why there is none."""
+    out = [_domain("device" if card.domain == "device" else card.domain, rows["domain"].to_numpy(str), features, rows)]
+    corpora = np.array([domain.partition("/")[0] for domain in rows["domain"].astype(str)])
+    if (corpora != rows["domain"]).any() and len(set(corpora)) > 1:
+        out.append(_domain(CORPUS, corpora, features, rows))
+    return [*out, *_patient(card.group, features, rows), _duration(features, rows)]
+
+
+def findings(found: list[dict], encoder: str) -> list[Finding]:
+    """One note of all that was measured."""
+    told = [
+        f"{row['what']} ({row['measure']} {100 * row['value']:.0f} %, chance {100 * row['chance']:.1f} %)"
+        for row in found
+        if row["value"] is not None
+    ]
+    remedy = "what separates classes may separate these instead: read scores by domain and with duration matched"
+    return [Finding("note", "nuisance", encoder, "its embeddings tell " + ", ".join(told), remedy)] if told else []
+
+
+def _domain(what: str, names: np.ndarray, features: np.ndarray, rows: pd.DataFrame) -> dict:
+    """Balanced accuracy of a linear probe for the device."""
+    measure = "balanced accuracy"
+    groups = rows["group"].to_numpy(str)
+    counted = pd.DataFrame({"name": names, "group": groups}).groupby("name")["group"].agg(["size", "nunique"])
+    kept = counted.index[(counted["size"] >= _LEAST) & (counted["nunique"] >= _LEAST_GROUPS)]
+    left = sorted(set(names) - set(kept))
+    note = f"without {', '.join(left)}: too few" if left else ""
+    if len(kept) < 2:
+        return _blank(what, measure, f"one {what} only" if not left else note)
+    own = np.isin(names, kept)
+    labels = np.searchsorted(kept.to_numpy(str), names[own])
+    predicted = np.empty(own.sum(), int)
+    x, folds = features[own], assign_folds(labels, groups[own], FOLDS, 0)[0]
+    for fold in np.unique(folds):
+        seen = folds != fold
+        if len(set(labels[seen])) < 2:
+            predicted[~seen] = labels[seen][0]
+            continue
+        probe = LogisticPathCV(_STRENGTHS, ("balanced",), folds=3, metric="uar", classes=range(len(kept)))
+        predicted[~seen] = probe.fit(x[seen], labels[seen], groups[own][seen]).predict(x[~seen])
+    value = balanced_accuracy_score(labels, predicted)
+    return _row(what, measure, value, 1 / len(kept), int(own.sum()), len(kept), note)
+
+
+def _patient(group: str, features: np.ndarray, rows: pd.DataFrame) -> list[dict]:
+    """Accuracy of the nearest recording, and of a linear classifier, among the patients' other recordings. One
+    embedding per recording: the mean over its clips."""
+    measures = (f"{group}'s nearest recording", "linear on recordings")
+    frame = pd.DataFrame(features.astype(float)).groupby(rows["path"].to_numpy(str)).mean()
+    of_path = rows.drop_duplicates("path").set_index("path")["group"].astype(str)
+    owner = of_path.reindex(frame.index).to_numpy(str)
+    turn = pd.Series(owner).groupby(owner).cumcount().to_numpy()
+    several = pd.Series(owner).map(pd.Series(owner).value_counts()).to_numpy() >= 2
+    if len(set(owner[several])) < 2:
+        nobody = group == "recording"  # no ids of people
+        why = "people have no ids here" if nobody else f"fewer than two {group}s with two recordings"
+        return [_blank("person" if nobody else group, "nearest recording" if nobody else measures[0], why)]
+    asked = several & (turn % 2 == 1)
+    known = several & ~asked
+    names, labels = np.unique(owner, return_inverse=True)
+    x = frame.to_numpy()
+    knn = KnnProbe(Goal(tuple(names)), (1,), (1.0,)).fit(x[known], labels[known], owner[known])
+    z, scaler = standardise(x[known])
+    ridge = RidgeClassifier(alpha=float(z.shape[1])).fit(z, labels[known])
+    chance = 1 / len(set(labels[known]))
+    note = f"{int(known.sum())} recordings known, {int(asked.sum())} asked"
+    answers = (knn.predict_scores(x[asked]).argmax(axis=1), ridge.predict(scaler(x[asked])))
+    return [
+        _row(group, measure, (answer == labels[asked]).mean(), chance, int(asked.sum()), len(set(labels[known])), note)
+        for measure, answer in zip(measures, answers)
+    ]
+
+
+def _duration(features: np.ndarray, rows: pd.DataFrame) -> dict:
+    """R² of a ridge regression for the logarithm of the duration."""
+    seconds = np.log((rows["end_s"] - rows["start_s"]).to_numpy(float))
+    groups = rows["group"].to_numpy(str)
+    if np.ptp(seconds) == 0 or len(set(groups)) < 2:
+        return _blank("duration", "R²", "all clips are of one length" if np.ptp(seconds) == 0 else "one group only")
+    predicted = np.empty(len(seconds))
+    folds = assign_folds(np.zeros(len(seconds), int), groups, FOLDS, 0)[0]
+    for fold in np.unique(folds):
+        seen = folds != fold
+        probe = RidgePathCV(alphas=_ALPHAS).fit(features[seen], seconds[seen], groups[seen])
+        predicted[~seen] = probe.predict(features[~seen])
+    return _row("duration", "R²", r2_score(seconds, predicted), 0.0, len(seconds), 0, "of its logarithm")
+
+
+def _row(what: str, measure: str, value: float, chance: float, n: int, classes: int, note: str) -> dict:
+    facts = {"what": what, "measure": measure, "value": round(float(value), 4), "chance": round(chance, 4)}
+    return facts | {"n": n, "classes": classes, "note": note}
+
+
+def _blank(what: str, measure: str, note: str) -> dict:
+    return {"what": what, "measure": measure, "value": None, "chance": None, "n": 0, "classes": 0, "note": note}

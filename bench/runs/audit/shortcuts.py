@@ -1,0 +1,145 @@
+"""How well a task's labels are predicted without hearing what they are about.
+
+Each shortcut gets the encoders' own probe: the same standardisation, folds, grid and selection, fitted on training
+clips and scored on the tests, so that its row stands beside theirs as ``meta.<name>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.base.progress import Progress, silent
+from bench.data.manifest import TRAIN, Prepared
+from bench.encoders.features import FeatureStore
+from bench.probe import protocols
+from bench.runs.audit.tables import Table
+from bench.scores import intervals, label_kinds, metrics, records
+from bench.scores.metrics import MATCHED, Roles
+from bench.types import Encoder, Finding, Score, TaskCard
+
+PREFIX = "meta."  # of control rows, and of the encoders among them
+HEARD = ("level", "silence", "bandwidth")  # encoders: what the sound is like, not what is in it
+STRONG = 0.65  # AUROC that a finding names, or 1 less that, where its interval leaves out 0.5
+
+
+def encoder_table(encoder: Encoder, prepared: Prepared, source: str, progress: Progress = silent) -> Table:
+    """An encoder's default embedding as a table, through the feature store; a control's goes by its own name."""
+    want = (encoder.card.pool_layer, encoder.card.default_pooling)
+    store = FeatureStore(encoder, prepared)
+    store.encode([want], progress)
+    return Table(encoder.card.id.removeprefix(PREFIX), source, store.gather(want))
+
+
+def probed(
+    tables: Sequence[Table], rows: pd.DataFrame, card: TaskCard, resamples: int = 1000, progress: Progress = silent
+) -> list[dict]:
+    """One dict per table: name, source, number of ``columns``, ``tests`` {test: {metric: Score}}, ``direction``,
+    ``predictions``; the last three empty or None where nothing could be fitted."""
+    out = []
+    with progress(f"probe shortcuts of {card.id}", len(tables)) as tick:
+        for table in tables:
+            row = {"name": table.name, "source": table.source, "columns": table.features.shape[1]}
+            row |= {"tests": {}, "direction": {}, "predictions": None}
+            if table.features.shape[1] and trainable(rows, card):
+                row["predictions"] = predictions(table.features, rows, card)
+                row["tests"] = score_tests(row["predictions"], card, resamples)
+                row["direction"] = direction(table, rows, card)
+            out.append(row)
+            tick(1)
+    return out
+
+
+def trainable(rows: pd.DataFrame, card: TaskCard) -> bool:
+    """Whether there is anything to test on, and what is left to train on holds two labels of two groups."""
+    train = rows if card.leave_one_out else rows[rows["split"].isin(TRAIN)]
+    tested = card.leave_one_out or len(train) < len(rows)
+    varied = train["label"].nunique() > 1
+    if card.kind == "multilabel":  # each label is fitted by itself
+        present = label_kinds.bits(train["label"].to_numpy(), len(card.classes))
+        varied = bool((present.any(axis=0) & ~present.all(axis=0)).all())
+    return tested and varied and train["group"].nunique() > (2 if card.leave_one_out else 1)
+
+
+def predictions(
+    features: np.ndarray, rows: pd.DataFrame, card: TaskCard, protocol: str = "linear", seed: int = 0
+) -> pd.DataFrame:
+    """A prediction table of the tested clips: clip_id, group, split, duration_s (where all are known), y_true, y_pred,
+    s_0 … s_{K−1}."""
+    named, labels, groups = protocols.get(protocol), rows["label"].to_numpy(), rows["group"].to_numpy(str)
+    if card.leave_one_out:
+        sides = [(groups != group, groups == group) for group in sorted(set(groups))]
+    else:
+        train = rows["split"].isin(TRAIN).to_numpy()
+        sides = [(train, ~train)]
+    parts = []
+    for fitted, held in sides:
+        probe = protocols.probe(named, card, seed)
+        probe.fit(features[fitted], labels[fitted], groups[fitted])
+        scores = records.as_stored(probe.predict_scores(features[held]))  # classes that tie do so to the last digit
+        test = rows.loc[held, ["clip_id", "group", "split"]]
+        columns = {f"s_{k}": scores[:, k] for k in range(scores.shape[1])}
+        if rows["end_s"].notna().all():
+            # as records hold them: a clip may lie on the edge of a decile
+            test["duration_s"] = records.as_stored(rows.loc[held, "end_s"] - rows.loc[held, "start_s"])
+        parts.append(test.assign(y_true=labels[held], y_pred=label_kinds.of(card).decided(scores), **columns))
+    return pd.concat(parts).sort_values("clip_id", kind="stable", ignore_index=True)
+
+
+def score_tests(predicted: pd.DataFrame, card: TaskCard, resamples: int) -> dict[str, dict[str, Score]]:
+    """{test: {metric: Score}}: the main metric, AUROC and, where durations are known, AUROC within their deciles; of
+    a regression task the main metric alone."""
+    names, out = scored_by(card), {}
+    if "duration_s" in predicted and label_kinds.of(card).auroc:
+        names = (*names, MATCHED)
+    for test, splits in card.tests.items():
+        part = predicted[predicted["split"].isin(splits)]
+        if part.empty:
+            continue
+        arguments = (card.classes, Roles.of(card), resamples)
+        out[test] = intervals.score_table(part, names, *arguments, recalls=False, kind=card.kind)
+    return out
+
+
+def scored_by(card: TaskCard) -> tuple[str, ...]:
+    """AUROC, where the task's kind has one, and the main metric."""
+    return tuple(dict.fromkeys([*filter(None, [label_kinds.of(card).auroc]), card.main_metric]))
+
+
+def direction(table: Table, rows: pd.DataFrame, card: TaskCard) -> dict[str, float]:
+    """{test, and ``train``: AUROC of the bare number for the adventitious classes against the normal one}: below a
+    half, lower values are abnormal. Empty for words, and where the task names no adventitious class."""
+    if table.value is None or not card.adventitious or card.kind != "multiclass":
+        return {}
+    labels = rows["label"].to_numpy()
+    counted = np.isin(labels, [card.normal, *card.adventitious]) & ~np.isnan(table.value)
+    out = {}
+    for name, splits in {"train": TRAIN, **card.tests}.items():
+        own = counted & rows["split"].isin(splits).to_numpy()
+        out[name] = float(metrics.weighted_auroc(labels[own] != card.normal, table.value[own], np.ones(int(own.sum()))))
+    return out
+
+
+def findings(found: Sequence[Mapping], card: TaskCard) -> list[Finding]:
+    """One per test that something but the sound predicts, naming what does, the strongest first. Of a control that
+    was fitted on several sets of clips the first counts."""
+    auroc, by_test = label_kinds.of(card).auroc, {}
+    for row in {row["name"]: row for row in reversed(found)}.values():
+        for test, scores in row["tests"].items():
+            score = scores.get(auroc)
+            if score and abs(score.value - 0.5) >= STRONG - 0.5 and not score.low <= 0.5 <= score.high:
+                by_test.setdefault(test, []).append((score.value, row["name"]))
+    remedy = "read an encoder's score against these control rows"
+    return [
+        Finding(
+            "warning",
+            "shortcut",
+            test,
+            "AUROC in percent without hearing the sound (below 50: the other way round than in training): "
+            + ", ".join(f"{PREFIX}{name} {100 * value:.1f}" for value, name in sorted(strong, reverse=True)),
+            remedy,
+        )
+        for test, strong in by_test.items()
+    ]

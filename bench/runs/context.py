@@ -1,0 +1,97 @@
+"""What the records of a results folder do not tell: how they were asked for, and what could not run and why.
+
+Each kind of report has its notes, a JSON file beside the records: ``board.json``, ``sweep/sweep.json``, ``ood.json``.
+Whoever makes records adds to the notes; reports only read them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar, Self
+
+from bench.base.paths import write_text
+from bench.scores.records import load_all
+
+NOTHING: Mapping = MappingProxyType({})
+
+
+@dataclass
+class RunNotes:
+    """``title``; ``commands`` that made the records; ``absent``: {encoder: why it did not run}; ``notes``: remarks."""
+
+    FILE: ClassVar[str]
+    title: str
+    commands: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The notes of a results folder, or empty ones."""
+        path = folder / cls.FILE
+        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else cls()
+
+    def write(self, folder: Path) -> None:
+        """Stores the notes in a results folder."""
+        write_text(folder / self.FILE, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    def say(self, command: str = "", title: str | None = None, notes: Sequence[str] = ()) -> None:
+        """Adds the command, title and remarks of one run; saying the same thing twice changes nothing."""
+        self.title = title or self.title
+        self.commands += [command] if command and command not in self.commands else []
+        self.notes += [note for note in notes if note not in self.notes]
+
+
+@dataclass
+class BoardNotes(RunNotes):
+    """Notes of a leaderboard. ``absent_tasks``: {task: why it did not run}."""
+
+    FILE: ClassVar[str] = "board.json"
+    title: str = "Leaderboard"
+    absent_tasks: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class SweepNotes(RunNotes):
+    """Notes of a sweep. ``keys``: the records of the sweep; ``absent_tasks``: {task: why it did not run}."""
+
+    FOLDER: ClassVar[str] = "sweep"
+    FILE: ClassVar[str] = "sweep/sweep.json"
+    title: str = "Sweep"
+    keys: list[str] = field(default_factory=list)
+    absent_tasks: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class TransferNotes(RunNotes):
+    """Notes of an out-of-domain report. ``tasks`` in the order asked for; ``blanks``: {task or "task protocol": why
+    there is no number}."""
+
+    FILE: ClassVar[str] = "ood.json"
+    title: str = "Out-of-domain report"
+    tasks: list[str] = field(default_factory=list)
+    blanks: dict[str, str] = field(default_factory=dict)
+
+
+def update_board_notes(
+    folder: Path,
+    command: str = "",
+    absent: Mapping[str, str] = NOTHING,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    absent_tasks: Mapping[str, str] = NOTHING,
+) -> BoardNotes:
+    """Adds what one run contributes to the leaderboard's notes; an encoder or task with records is absent no longer."""
+    board = BoardNotes.read(folder)
+    there = load_all(folder)
+    ran, answered = ({record.spec[name] for record in there} for name in ("encoder", "task"))
+    board.say(command, title, notes)
+    board.absent = {encoder: why for encoder, why in {**board.absent, **absent}.items() if encoder not in ran}
+    left_out = {**board.absent_tasks, **absent_tasks}
+    board.absent_tasks = {task: why for task, why in left_out.items() if task not in answered}
+    board.write(folder)
+    return board

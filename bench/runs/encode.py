@@ -1,0 +1,59 @@
+"""The features of one task's clips, kept in the store and, if asked for, written as plain files."""
+
+from __future__ import annotations
+
+import time
+import urllib.parse
+from pathlib import Path
+
+from bench.base import provenance
+from bench.base.progress import Progress, silent
+from bench.data.manifest import load_task, prepare
+from bench.encoders.features import FeatureStore
+from bench.encoders.load import load_encoder
+from bench.probe import protocols
+from bench.runs.choices import EncoderChoice
+
+
+def encode_task(
+    task: str,
+    asked: EncoderChoice,
+    *,
+    root: Path | None = None,
+    out: Path | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    clip: str = "native",
+    on_bad_clip: str = "error",
+    progress: Progress = silent,
+) -> dict:
+    """Encodes what the store lacks; JSON-ready facts. With ``out``: ``<encoder>-<layer>-<pooling>.npy`` (N, P)
+    float32 and ``clips.csv``, its rows in the same order, without the manifest's ``meta_*``. Memory does not grow with
+    the number of clips."""
+    began = time.monotonic()
+    prepared = prepare(load_task(task, root), on_bad_clip, progress)
+    encoder = load_encoder(asked.id, asked.weights, device, precision)
+    store = FeatureStore(encoder, prepared, protocols.get("linear", clip).clip)
+    wanted = asked.wanted(encoder.card)
+    encoded = store.encode(wanted, progress)
+    files = []
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        shown = [name for name in prepared.rows if not name.startswith("meta_")]  # age, sex: no matter of features
+        prepared.rows[shown].to_csv(out / "clips.csv", index=False)
+        files.append(str(out / "clips.csv"))
+        for layer, pooling in wanted:
+            name = urllib.parse.quote(f"{asked.id}-{layer}-{pooling}.npy", safe="-.,+@")
+            store.export((layer, pooling), out / name)
+            files.append(str(out / name))
+    return {
+        "task": task,
+        "encoder": asked.id,
+        "clips": len(prepared.rows),
+        "encoded": encoded,
+        "excluded": [str(finding) for finding in prepared.excluded],
+        "store": str(store.folder),
+        "files": files,
+        "wall_s": round(time.monotonic() - began, 2),
+        "peak_memory_mb": provenance.peak_memory_mb(),
+    }

@@ -1,0 +1,294 @@
+"""One (encoder, task, protocol, seed) to a Record: the only place where the stages meet.
+
+The probe is handed training rows alone; test rows reach ``predict_proba`` and nothing else. Scores are computed from
+the predictions as they will be read back from disk, so ``verify`` can hold every digit against them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bench.base import provenance
+from bench.base.errors import BadInput
+from bench.base.progress import Progress, Tick, silent
+from bench.data.manifest import TRAIN, Prepared, prepare
+from bench.encoders.features import FeatureStore
+from bench.encoders.probe_inputs import choice, features, sources
+from bench.probe import controls, protocols
+from bench.runs.spec import control_spec, encoder_spec
+from bench.scores import label_kinds, records
+from bench.scores.per_test import scores_of, task_facts
+from bench.types import Encoder, EncoderCard, Protocol, Record, Task, TaskCard
+
+if TYPE_CHECKING:
+    from bench.probe.linear.design import Designs
+
+Bar = Callable[[int], AbstractContextManager[Tick]]
+
+
+def evaluate(
+    encoder: Encoder,
+    task: Task,
+    protocol: str = "linear",
+    seeds: Sequence[int] | None = None,
+    *,
+    pooling: str | None = None,
+    layer: int | None = None,
+    clip: str = "native",
+    on_bad_clip: str = "error",
+    progress: Progress = silent,
+) -> list[Record]:
+    """One record per seed for a frozen encoder on a task; by default the protocol's own seeds.
+
+    ``seeds`` default to the protocol's, ``pooling`` and ``layer`` to the card's; ``clip`` names a clip policy
+    (``bench.data.clips``).
+    ``on_bad_clip="exclude"`` goes on without unusable clips, lists them and marks the records incomplete. Raises
+    ``BadInput`` for unusable data before anything is computed.
+    """
+    prepared = prepare(task, on_bad_clip, progress)
+    return [
+        evaluate_prepared(
+            encoder, task.card, prepared, protocol, seed, pooling=pooling, layer=layer, clip=clip, progress=progress
+        )
+        for seed in (protocols.get(protocol).seeds if seeds is None else seeds)
+    ]
+
+
+def evaluate_prepared(
+    encoder: Encoder,
+    card: TaskCard,
+    prepared: Prepared,
+    protocol: str,
+    seed: int,
+    *,
+    pooling: str | None = None,
+    layer: int | None = None,
+    clip: str = "native",
+    progress: Progress = silent,
+) -> Record:
+    """``evaluate`` for data that has been prepared already, one seed."""
+    named = protocols.get(protocol, clip)
+    want = choice(encoder.card, pooling, layer, named.reads)
+    check_trainable(card, prepared)
+    spec = encoder_spec(encoder, card, prepared, protocol, seed, *want, clip)
+    store = FeatureStore(encoder, prepared, named.clip)
+    store.encode(sources(encoder.card, want, named.reads), progress)
+    found = features(store, encoder.card, want, named)
+    device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
+    return evaluate_features(found, spec, encoder.card, card, prepared, device=device, progress=progress)
+
+
+def evaluate_features(
+    found: np.ndarray,
+    spec: Mapping,
+    encoder: EncoderCard,
+    card: TaskCard,
+    prepared: Prepared,
+    *,
+    device: str = "cpu",
+    designs: Designs | None = None,
+    progress: Progress = silent,
+) -> Record:
+    """The record that ``spec`` (see ``encoder_spec``) identifies, from the features ``found`` of all of its clips, as
+    ``bench.encoders.probe_inputs`` has them.
+
+    ``device`` is where they were computed; ``designs`` shares factorisations with other records of the same clips.
+    """
+    began = time.monotonic()
+    named = protocols.get(spec["protocol"], spec["clip"])
+    title = f"{named.name} {encoder.id} {spec['pooling']} on {card.id}"
+    predict = _left_out if card.leave_one_out else _held_out
+    make = partial(protocols.probe, named, card, spec["seed"], designs=designs)
+    scores, selection = predict(card, prepared, found, named, make, partial(progress, title))
+    probed = time.monotonic()
+    facts = encoder_facts(encoder, card)
+    if named.clip == "native":  # another policy changes the lengths
+        facts["clips_padded_to_min_s"] = _shorter(prepared, encoder)
+        facts["clips_cropped_to_max_s"] = _longer(prepared, encoder)
+    record = assemble(card, prepared, spec, scores, selection, facts, {})
+    stamp = provenance.stamp(device, time.monotonic() - began) | {"probe_s": round(probed - began, 3)}
+    return replace(record, run=stamp)
+
+
+def _held_out(
+    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, make: Callable, progress: Bar
+) -> tuple[np.ndarray, dict]:
+    """(scores of the test rows, selection) of one probe fitted on the training rows."""
+    train = prepared.rows["split"].isin(TRAIN).to_numpy()
+    groups = prepared.rows["group"].to_numpy()
+    with progress(protocols.FOLDS) as tick:
+        probe = _fitted(named, make(tick=tick), found[train], prepared.rows[train])
+    selection = {
+        "method": named.selection,
+        "chosen": probe.best_params_,
+        "path": [_rounded(candidate) for candidate in probe.path_],
+        "at_edge": getattr(probe, "at_edge_", False),
+        "folds": _fold_of_group(probe, groups[train]),
+    }
+    return probe.predict_scores(found[~train]), selection
+
+
+def _left_out(
+    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, make: Callable, progress: Bar
+) -> tuple[np.ndarray, dict]:
+    """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
+    groups = prepared.rows["group"].to_numpy()
+    scores: np.ndarray | None = None
+    chosen, names = {}, sorted(set(groups))
+    with progress(len(names)) as tick:
+        for name in names:
+            out = groups == name
+            probe = _fitted(named, make(), found[~out], prepared.rows[~out])
+            told = probe.predict_scores(found[out])
+            scores = np.empty((len(groups), told.shape[1])) if scores is None else scores
+            scores[out], chosen[str(name)] = told, str(probe.best_params_)
+            tick(1)
+    method = f"leave one {card.group} out; inside the others: {named.selection}"
+    return scores, {"method": method, "chosen": chosen, "path": []}
+
+
+def _fitted(named: Protocol, probe: Any, features: np.ndarray, rows: pd.DataFrame) -> Any:
+    """The protocol's probe, fitted on these rows; it is told which are the task's own for validation if it asks."""
+    known = {"validation": (rows["split"] == "val").to_numpy()} if named.validates else {}
+    return probe.fit(features, rows["label"].to_numpy(), rows["group"].to_numpy(), **known)
+
+
+def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Record:
+    """A control row that hears nothing and knows the training labels alone (``bench.probe.controls``)."""
+    began = time.monotonic()
+    check_trainable(card, prepared)
+    tested = _tested(card, prepared).to_numpy()
+    labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
+    if card.leave_one_out:
+        scores = controls.left_out(name, card, labels, groups, seed)
+    else:
+        scores = controls.scores(name, card, labels[~tested], int(tested.sum()), seed)
+    spec = control_spec(name, card, prepared, seed)
+    facts = {"marks": [], "weights_licence": "", "trained_on": []}
+    selection = {"method": "none", "chosen": {}, "path": []}
+    return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp("cpu", time.monotonic() - began))
+
+
+def check_trainable(card: TaskCard, prepared: Prepared) -> None:
+    """Raises ``BadInput`` where the copy at hand has no training clips, one class only, or no clips of the first test,
+    and where one group cannot be left out."""
+    tested, rows = _tested(card, prepared), prepared.rows
+    train = rows if card.leave_one_out else rows[~tested]
+    if train["label"].nunique() < 2:
+        kind = label_kinds.of(card)
+        held = [name for name, n in kind.counts(train["label"].to_numpy(), card.classes).items() if n]
+        problem = f"its training split holds {', '.join(held) or 'nothing'} and a probe needs two classes"
+        raise BadInput(card.id, problem, "complete the corpus")
+    first, splits = next(iter(card.tests.items()))
+    if not rows["split"].isin(splits).any():
+        raise BadInput(card.id, f"there is no audio of its headline test `{first}`", "complete the corpus")
+    if card.leave_one_out and not tested.all():
+        remedy = "its manifest() must give all rows a test split"
+        raise BadInput(card.id, f"it leaves one {card.group} out in turn, and has training rows", remedy)
+    if card.leave_one_out and rows["group"].nunique() < 3:
+        raise BadInput(card.id, f"leaving one {card.group} out needs three", "complete the corpus")
+
+
+def _tested(card: TaskCard, prepared: Prepared) -> pd.Series:
+    """Which rows are predicted."""
+    return ~prepared.rows["split"].isin(TRAIN)
+
+
+def assemble(
+    card: TaskCard,
+    prepared: Prepared,
+    spec: Mapping,
+    scores: np.ndarray,
+    selection: Mapping,
+    facts: Mapping,
+    stamp: dict,
+) -> Record:
+    """A Record from scores (N_test, K), as the task's kind has them, in the order of the test rows."""
+    test = prepared.rows[_tested(card, prepared)]
+    order = test["clip_id"].argsort().to_numpy()
+    test = test.sort_values("clip_id")
+    rounded = records.as_stored(np.asarray(scores)[order])
+    predictions = pd.DataFrame(
+        {
+            "clip_id": test["clip_id"].to_numpy(),
+            "group": test["group"].to_numpy(),
+            "domain": test["domain"].to_numpy(),
+            "split": test["split"].to_numpy(),
+            "duration_s": records.as_stored(test["end_s"] - test["start_s"]),
+            "y_true": test["label"].to_numpy(),
+            "y_pred": label_kinds.of(card).decided(rounded),
+            **{f"s_{k}": rounded[:, k] for k in range(rounded.shape[1])},
+        }
+    )
+    task = task_facts(card)
+    data = {
+        "task": task,
+        "state": prepared.state,
+        "incomplete": prepared.incomplete,
+        "excluded": [str(finding) for finding in prepared.excluded],
+        "splits": prepared.statistics,
+        "recordings_in_full": sum(counts["recordings"] for counts in card.counts.values()) or None,
+        "groups_in_train": _shared_groups(card, prepared),
+        "licence": card.licence,
+        "citation": card.citation,
+        "url": card.url,
+        "predictions_sha256": hashlib.sha256(records.predictions_csv(predictions)).hexdigest(),
+        **facts,
+    }
+    tables, domains = scores_of(task, predictions)
+    return Record(records.key(spec), dict(spec), tables, domains, dict(selection), data, predictions, stamp)
+
+
+def _shared_groups(card: TaskCard, prepared: Prepared) -> dict[str, int]:
+    """{test: number of its groups that training holds too}; the board names the tests where it is not 0."""
+    rows = prepared.rows
+    train = set() if card.leave_one_out else set(rows.loc[rows["split"].isin(TRAIN), "group"])
+    return {
+        test: len(train & set(rows.loc[rows["split"].isin(splits), "group"])) for test, splits in card.tests.items()
+    }
+
+
+def encoder_facts(encoder: EncoderCard, task: TaskCard) -> dict:
+    """What a table says about an encoder beside its number."""
+    seen = sorted(set(encoder.trained_on) & set(task.corpora))
+    return {
+        "marks": [f"{corpus} seen in pretraining" for corpus in seen],
+        "trained_on": list(encoder.trained_on),
+        "weights_licence": "; ".join(weights.licence for weights in encoder.weights),
+        "parity": encoder.parity,
+        "policy": encoder.policy,
+        "params": encoder.params,
+    }
+
+
+def _rounded(candidate: Mapping) -> dict:
+    """A candidate of the search with its score as scores are stored; an undefined one is null."""
+    score = candidate["score"]
+    return {**candidate, "score": None if np.isnan(score) else round(score, records.DECIMALS)}
+
+
+def _fold_of_group(probe: object, groups: np.ndarray) -> dict[str, int]:
+    """{group: the fold that held it out}; empty for probes that select nothing."""
+    folds = getattr(probe, "folds_", ())
+    return {group: int(fold) for group, fold in sorted(zip(groups, folds))}
+
+
+def _durations(prepared: Prepared) -> np.ndarray:
+    return (prepared.rows["end_s"] - prepared.rows["start_s"]).to_numpy()
+
+
+def _shorter(prepared: Prepared, card: EncoderCard) -> int:
+    return int((_durations(prepared) < card.min_s).sum())
+
+
+def _longer(prepared: Prepared, card: EncoderCard) -> int:
+    return 0 if card.max_s is None else int((_durations(prepared) > card.max_s).sum())

@@ -1,0 +1,157 @@
+"""The records behind an out-of-domain report: everything is an ordinary run, and what exists is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.base import registry
+from bench.base.errors import BadInput
+from bench.base.progress import Progress, silent
+from bench.data.manifest import TRAIN, Prepared, load_task, prepare
+from bench.probe import protocols
+from bench.probe.fewshot import drawn, presence
+from bench.runs import choices, evaluate, suite
+from bench.runs.choices import EncoderChoice
+from bench.runs.context import TransferNotes
+from bench.types import TaskCard
+
+DRAWS = 5
+LEFT_OUT = "lodo-"  # variants of a task in which one domain is the test
+SOURCE = "source_"  # how a transfer names the tests of its own corpus
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A task from one corpus to another, and its ``reverse``; ``test`` is its headline test, ``own`` that of its own
+    corpus, ``probed`` the clips of ``test`` in the reverse, where a probe of their own corpus scores them."""
+
+    id: str
+    reverse: str
+    test: str
+    own: str
+
+    @property
+    def probed(self) -> str:
+        return SOURCE + self.test
+
+
+def transfer(id: str) -> Transfer | None:
+    """The transfer of that id; None for a task that is none. Raises ``UnknownId``."""
+    card = registry.task_card(id)
+    family = registry.family(registry.TASKS, card.id)
+    if not hasattr(family, "reverse"):
+        return None
+    own = next(name for name in card.tests if name.startswith(SOURCE))
+    return Transfer(card.id, registry.task_card(family.reverse(card.id)).id, next(iter(card.tests)), own)
+
+
+def expanded(id: str) -> list[str]:
+    """The canonical id of a transfer, or of every variant of a task in which one domain is the test. Raises
+    ``UnknownId``, and ``BadInput`` for a task that is neither."""
+    card = registry.task_card(id)
+    if transfer(id) or card.variant.startswith(LEFT_OUT):
+        return [card.id]
+    left_out = [f"{card.id}@{name}" for name in card.variants if name.startswith(LEFT_OUT)]
+    if card.variant or not left_out:
+        raise BadInput(id, "is no transfer, and has no domains to leave out", "see `respbench ls tasks` for transfers")
+    return left_out
+
+
+def run_transfers(
+    tasks: Sequence[str],
+    encoders: Sequence[EncoderChoice],
+    out: Path,
+    *,
+    root: Path | None = None,
+    shots: Sequence[int] = protocols.SHOTS,
+    draws: int = DRAWS,
+    device: str = "cpu",
+    precision: str = "float32",
+    on_bad_clip: str = "error",
+    skip_absent: bool = False,
+    controls: bool = True,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    command: str = "",
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Computes the missing records of ``tasks`` in ``out`` and notes there what was asked for; no page is written.
+
+    ``tasks``: transfers (each runs with its reverse), and tasks whose domains are left out in turn. ``shots`` target
+    groups are drawn ``draws`` times, for the encoders asked for and the clip's duration. With ``controls``, untrained
+    twins run too, but not on few shots. A task whose data are not at hand, and a draw that the data do not allow, is
+    blank in the report with the reason. Raises ``UnknownId``, ``MissingWeights`` unless ``skip_absent``, and
+    ``BadInput`` where no task can run.
+    """
+    asked = [id for task in tasks for id in expanded(task)]
+    plans = {id: transfer(id) for id in asked}
+    needed = list(dict.fromkeys(id for task, plan in plans.items() for id in (task, plan.reverse if plan else task)))
+    data, refused = {}, {}
+    for id in needed:
+        try:
+            data[id] = _data(id, root, on_bad_clip, progress)
+        except BadInput as error:
+            refused[id] = error
+            say(f"left blank: {error}")
+    if not data:
+        raise next(iter(refused.values()))
+    duration = [EncoderChoice(id) for id in choices.CONTROL_ENCODERS if id not in {choice.id for choice in encoders}]
+    settings = {"root": root, "device": device, "precision": precision, "on_bad_clip": on_bad_clip}
+    settings |= {"progress": progress, "say": say}
+    asked_for = [*encoders, *duration]
+    outcome = suite.run_suite(list(data), asked_for, out, skip_absent=skip_absent, controls=controls, **settings)
+    at_hand = [choice for choice in asked_for if choice.id not in outcome.absent]
+
+    named: dict[str, list[str]] = {}
+    few_blank: dict[str, str] = {}
+    for plan in filter(None, plans.values()):
+        if plan.reverse in data:
+            named[plan.id], blank = _feasible(plan, *data[plan.reverse], shots, draws)
+            few_blank |= blank
+            for key, reason in blank.items():
+                say(f"left blank: {key}: {reason}")
+        if named.get(plan.id):
+            few = {"protocol_names": named[plan.id], "seeds": range(draws), "controls": False}
+            suite.run_suite([plan.reverse], at_hand, out, **few, **settings)
+
+    answered = {*data, *(f"{id} {name}" for id, names in named.items() for name in names)}
+    told = TransferNotes.read(out)
+    told.absent |= outcome.absent
+    told.blanks = {key: reason for key, reason in told.blanks.items() if key not in answered}
+    told.blanks |= few_blank | {id: error.problem for id, error in refused.items()}
+    told.tasks += [id for id in asked if id not in told.tasks]
+    told.say(command, title, notes)
+    told.write(out)
+
+
+def _data(id: str, root: Path | None, on_bad_clip: str, progress: Progress) -> tuple[TaskCard, Prepared]:
+    """Card and clips of a task. Raises ``BadInput`` where they are not at hand."""
+    task = load_task(id, root)
+    prepared = prepare(task, on_bad_clip, progress)
+    evaluate.check_trainable(task.card, prepared)
+    plan, there = transfer(id), set(prepared.rows["split"])
+    for test in (plan.own, plan.test) if plan else ():
+        if not there & set(task.card.tests[test]):
+            raise BadInput(id, f"there is no audio of the test `{test}`", "complete the corpus")
+    return task.card, prepared
+
+
+def _feasible(
+    plan: Transfer, card: TaskCard, prepared: Prepared, shots: Sequence[int], draws: int
+) -> tuple[list[str], dict[str, str]]:
+    """(few-shot protocols that can be drawn from the target's training clips, {"task protocol": why not})."""
+    train = prepared.rows[prepared.rows["split"].isin(TRAIN)]
+    present = presence(train["label"].to_numpy(), card.kind, len(card.classes))
+    named, blank = [], {}
+    for k in shots:
+        name = protocols.get(f"fewshot-{k}").name
+        try:
+            for seed in range(draws):
+                drawn(present, train["group"].to_numpy(str), k, seed)
+            named.append(name)
+        except BadInput as error:
+            blank[f"{plan.id} {name}"] = error.problem
+    return named, blank

@@ -1,0 +1,131 @@
+"""What choosing on the test clips would have given: to show how much that flatters, and never a result.
+
+Every candidate of the linear probe is refitted on all training clips and scored on the headline test; the highest is
+the *oracle* score. It stands in ``sweep/oracle.csv`` and in the report's own section, and enters no record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.base.errors import BadInput
+from bench.base.progress import Progress, silent
+from bench.base.threads import workers
+from bench.data.manifest import TRAIN
+from bench.probe.linear.crossfit import TO_PREDICT, coefficients, log_probabilities, sample_weights
+from bench.probe.linear.design import Designs
+from bench.probe.linear.logistic import HALF_DECADES, WEIGHTS
+from bench.probe.linear.solver.path import one_hot
+from bench.runs.context import SweepNotes
+from bench.runs.sweep.plan import Job
+from bench.scores import metrics, per_test, records
+from bench.scores.metrics import MATCHED, Roles
+from bench.types import Record
+
+NAME = "oracle.csv"
+LABEL = "oracle (chosen on test; never a result)"
+SAME = 1e-4  # how far a score may lie from the record's: two fits to the same optimum may differ in a tie
+
+
+def covered(spec: Mapping, task: Mapping) -> bool:
+    """Whether an oracle is known for a record: the linear probe of one class a clip on a held-out test."""
+    return (
+        spec["protocol"] == "linear"
+        and task.get("kind", "multiclass") == "multiclass"
+        and task["main_metric"] != MATCHED
+    )
+
+
+def write(jobs: Sequence[Job], out: Path, progress: Progress = silent) -> Path:
+    """Writes the oracle scores of all jobs' records and returns the file. Raises ``BadInput`` where a record's own
+    candidate does not score what the record says."""
+    grouped: dict[tuple, list[Job]] = {}
+    for job in jobs:
+        if covered(job.spec, per_test.task_facts(job.source.card)) and not job.source.card.leave_one_out:
+            grouped.setdefault((str(job.source.store.folder), job.want, job.source.card.id), []).append(job)
+    rows: list[dict] = []
+    with progress("oracle", len(grouped)) as tick:
+        for own in grouped.values():
+            rows += _rows(own, out)
+            tick(1)
+    path = out / SweepNotes.FOLDER / NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = pd.DataFrame(rows)
+    if path.exists():
+        older = pd.read_csv(path)
+        known = pd.concat([older[~older["record"].isin(known["record"])], known] if len(known) else [older])
+    known.sort_values(["task", "encoder", "pooling", "layer", "seed"]).to_csv(path, index=False, lineterminator="\n")
+    return path
+
+
+def read(out: Path) -> pd.DataFrame | None:
+    """The oracle scores of a sweep, None where nobody asked for them."""
+    path = out / SweepNotes.FOLDER / NAME
+    return pd.read_csv(path) if path.exists() else None
+
+
+def strangers(table: pd.DataFrame, found: Sequence[Record]) -> list[str]:
+    """What in the table is not what the records say, one line each."""
+    by_key = {record.key: record for record in found}
+    out = []
+    for row in table.to_dict("records"):
+        record = by_key.get(row["record"])
+        if record is None:
+            out.append(f"{NAME}: no record {row['record']}")
+        elif record.scores[row["test"]][row["metric"]]["value"] != row["honest"]:
+            out.append(f"{NAME}: the honest score of {row['record']} is not the record's")
+    return out
+
+
+def _rows(jobs: Sequence[Job], out: Path) -> Iterator[dict]:
+    source = jobs[0].source
+    made = [records.read(records.path(out, source.card.id, records.key(job.spec))) for job in jobs]
+    test = per_test.headline(per_test.task_facts(source.card))
+    scored = candidates(jobs[0], test)
+    best = max(scored, key=lambda name: _signed(source.card.main_metric, scored[name]))
+    for job, record in zip(jobs, made, strict=True):
+        chosen = record.selection["chosen"]
+        honest = record.scores[test][source.card.main_metric]["value"]
+        again = scored[chosen["C"], chosen["class_weight"]]
+        if abs(again - honest) > SAME:
+            problem = f"its candidate scores {again:.6f} when refitted, and {honest:.6f} in the record"
+            raise BadInput(record.key, problem, "delete the record and run again")
+        yield {
+            **{name: job.spec[name] for name in ("task", "encoder", "layer", "pooling", "seed")},
+            "test": test,
+            "metric": source.card.main_metric,
+            "honest": honest,
+            "refitted": round(again, records.DECIMALS),
+            "oracle": round(scored[best], records.DECIMALS),
+            "oracle_C": best[0],
+            "oracle_class_weight": best[1] or "",
+            "record": record.key,
+        }
+
+
+def candidates(job: Job, test: str) -> dict[tuple[float, str | None], float]:
+    """{(C, class weight): score on the test} of every candidate, fitted on all training clips."""
+    card, rows = job.source.card, job.source.prepared.rows
+    x, labels = job.source.store.gather(job.want), rows["label"].to_numpy()
+    train, tested = rows["split"].isin(TRAIN).to_numpy(), rows["split"].isin(card.tests[test]).to_numpy()
+    present, y = np.unique(labels[train], return_inverse=True)
+    with workers(1) as pool:
+        design, scaler = pool.submit(Designs().of, x[train], principal=False).result()
+        targets = np.stack([one_hot(y)] * len(WEIGHTS))
+        weights = np.stack([sample_weights(y, weight) for weight in WEIGHTS])
+        found = pool.submit(coefficients, design, targets, weights, HALF_DECADES, TO_PREDICT).result()
+    coef, intercept = (each.cpu().numpy() for each in found)
+    z, out = scaler(x[tested]), {}
+    for i, (w, b) in enumerate(zip(coef, intercept, strict=True)):
+        scores = records.as_stored(log_probabilities((z @ w.T + b)[None], present, len(card.classes))[0])
+        value = metrics.evaluate(card.main_metric, labels[tested], scores.argmax(axis=1), scores, Roles.of(card))
+        out[HALF_DECADES[i % len(HALF_DECADES)], WEIGHTS[i // len(HALF_DECADES)]] = value
+    return out
+
+
+def _signed(metric: str, value: float) -> float:
+    return -value if metrics.get(metric).direction == "lower" else value

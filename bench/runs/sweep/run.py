@@ -1,0 +1,195 @@
+"""A sweep from its grid to its records."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from bench.base.errors import BadInput, RespBenchError
+from bench.base.progress import Progress, silent
+from bench.base.provenance import peak_memory_mb
+from bench.encoders.features import FeatureStore
+from bench.encoders.load import load_encoder
+from bench.runs import suite
+from bench.runs.context import SweepNotes
+from bench.runs.sweep import cost, oracle
+from bench.runs.sweep.execute import Finished, Unit, execute, units
+from bench.runs.sweep.grid import Grid
+from bench.runs.sweep.plan import Encoding, Plan, plan
+from bench.scores import records
+
+
+@dataclass
+class Swept:
+    """What a sweep did or, with ``estimate_only``, would do. Seconds and MB, predicted and taken; ``probe_s`` of all
+    processes together, and ``busy_s``, in which they were at work; ``failed``: {job: what went wrong}."""
+
+    made: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    todo: int = 0
+    unknown: int = 0
+    workers: int = 1
+    clips: int = 0
+    encode_s: float = 0.0
+    predicted_s: float = 0.0
+    predicted_mb: float = 0.0
+    took_s: float = 0.0
+    memory_mb: float = 0.0
+    probe_s: float = 0.0
+    busy_s: float = 0.0
+    factorised: int = 0
+
+
+def sweep(
+    grid: Grid,
+    out: Path,
+    *,
+    root: Path | None = None,
+    workers: int | None = None,
+    estimate_only: bool = False,
+    with_oracle: bool = False,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    command: str = "",
+    rates: cost.Rates | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda line: None,
+) -> Swept:
+    """Computes the missing records of the grid in ``out``; no page is written.
+
+    ``workers`` processes work on them, by default one for each core where there is enough to do. What goes wrong with
+    one job is in ``failed`` and stops no other. ``with_oracle`` adds the scores that choosing on test would give,
+    beside the records. ``rates``: what this machine does, measured if not given. Raises as ``bench.runs.sweep.plan``,
+    and ``BadInput`` where a worker dies.
+    """
+    made = plan(grid, out, root, progress, say, all_features=with_oracle)
+    result = Swept(kept=list(made.outcome.kept), todo=len(made.jobs), workers=workers or cost.cores())
+    todo = _predicted(made, grid, workers, result, rates)
+    say(told(result))
+    if estimate_only:
+        return result
+    began = time.monotonic()
+    if grid.controls:
+        suite.keep_controls(made.data, out, made.outcome, say)
+        result.made += made.outcome.made
+    refused = _encoded(made.encodings, grid, progress)
+    for unit in todo:
+        result.failed |= {job.name: refused[job.source] for job in unit.jobs if job.source in refused}
+    _run(_with_features(todo, refused), out, result, progress, say)
+    result.took_s = time.monotonic() - began
+    if result.todo:
+        say(
+            f"estimated {_time(result.predicted_s)}, took {_time(result.took_s)}; "
+            f"estimated {result.predicted_mb:.0f} MB, needed {result.memory_mb:.0f} MB"
+        )
+    told_of = SweepNotes.read(out)
+    told_of.keys = sorted({*told_of.keys, *made.asked})
+    told_of.absent |= made.outcome.absent
+    told_of.absent_tasks |= made.outcome.absent_tasks
+    told_of.say(command, title, notes)
+    told_of.write(out)
+    if with_oracle:
+        _oracle(made, out, progress)
+    return result
+
+
+def _oracle(made: Plan, out: Path, progress: Progress) -> None:
+    """Writes the oracle scores of every record of the sweep that is there."""
+    there = [job for key, job in made.asked.items() if records.path(out, job.spec["task"], key).exists()]
+    oracle.write(there, out, progress)
+
+
+def told(result: Swept) -> str:
+    """What is to be done, in a line."""
+    line = f"{result.todo} jobs to do, {len(result.kept)} done"
+    if not result.todo:
+        return line
+    encode = f", {_time(result.encode_s)} of it for encoding {result.clips} clips" if result.clips else ""
+    line += f"; about {_time(result.predicted_s)}{encode} and {result.predicted_mb / 1000:.1f} GB"
+    line += f" with {result.workers} process" + ("es" if result.workers > 1 else "")
+    return line + (f"; {result.unknown} jobs of protocols without a cost model not counted" if result.unknown else "")
+
+
+def _predicted(made: Plan, grid: Grid, asked: int | None, result: Swept, rates: cost.Rates | None) -> list[Unit]:
+    """The units to do, for the number of processes ``asked`` for or the quickest; what they will need is put into
+    ``result``."""
+    if not made.jobs:
+        return []
+    rates = rates or cost.Rates.measured()
+    # processes take seconds to start: where nobody asked for them, they must be worth it
+    options = [result.workers] if asked else sorted({1, result.workers})
+    planned = []
+    for workers in options:
+        parts = units(made.jobs, rates, workers)
+        used = min(workers, len(parts))
+        planned.append((*cost.together([unit.need for unit in parts], used, rates), used, parts))
+    solve_s, result.predicted_mb, result.workers, todo = min(planned, key=lambda option: option[0])
+    result.unknown = sum(not job.spec["protocol"].startswith(cost.MODELLED) for job in made.jobs)
+    result.clips = sum(each.clips for each in made.encodings)
+    result.encode_s = sum(_encoding_s(each, grid) for each in made.encodings)
+    result.predicted_s = solve_s + result.encode_s
+    return todo
+
+
+def _encoding_s(each: Encoding, grid: Grid) -> float:
+    """Seconds that an encoding will take, from a few of its clips."""
+    encoder = load_encoder(each.asked.id, each.asked.weights, grid.device, grid.precision)
+    store = FeatureStore(encoder, each.source.prepared, grid.clip)
+    tried, seconds = store.tried(each.wants)
+    return each.seconds * seconds / tried if tried else 0.0
+
+
+def _encoded(encodings: Sequence[Encoding], grid: Grid, progress: Progress) -> dict:
+    """Fills the stores, one forward pass for all layers and poolings of an encoder on a data. {source: why it has no
+    features}."""
+    refused = {}
+    for each in encodings:
+        try:
+            encoder = load_encoder(each.asked.id, each.asked.weights, grid.device, grid.precision)
+            FeatureStore(encoder, each.source.prepared, grid.clip).encode(each.wants, progress)
+        except RespBenchError as error:
+            refused[each.source] = str(error)
+    return refused
+
+
+def _with_features(todo: Sequence[Unit], refused: dict) -> list[Unit]:
+    """The units without the jobs that have no features."""
+    parts = [(unit, tuple(job for job in unit.jobs if job.source not in refused)) for unit in todo]
+    return [Unit(jobs, unit.need) for unit, jobs in parts if jobs]
+
+
+def _run(todo: Sequence[Unit], out: Path, result: Swept, progress: Progress, say: Callable[[str], None]) -> None:
+    others: dict[int, float] = {}
+    with progress("sweep", sum(len(unit.jobs) for unit in todo)) as tick:
+        try:
+            for unit, done in execute(todo, out, result.workers):
+                _add(result, done)
+                others[done.process] = max(others.get(done.process, 0.0), done.memory_mb)
+                for name, why in done.failed.items():
+                    say(f"failed: {name}: {why}")
+                tick(len(unit.jobs))
+        except BrokenProcessPool as error:
+            raise BadInput(
+                "sweep", "a process died, perhaps for want of memory", "give fewer --workers; what is finished is kept"
+            ) from error
+    result.memory_mb = peak_memory_mb() + sum(mb for process, mb in others.items() if process != os.getpid())
+
+
+def _add(result: Swept, done: Finished) -> None:
+    result.made += done.made
+    result.failed |= done.failed
+    result.probe_s += done.probe_s
+    result.busy_s += done.seconds
+    result.factorised += done.factorised
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

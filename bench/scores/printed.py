@@ -1,0 +1,38 @@
+"""Numbers as every table prints them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+BLANK = "–"
+
+
+def amount(score: Mapping | None, unit: str = "%", interval: bool = True) -> str:
+    """``64.3 [60.1, 68.2]`` from a score as stored in a record, fractions in percent, values in a unit of their own
+    with two decimals; blank where it is missing."""
+    if score is None or missing(score["value"]):
+        return BLANK
+    scale, digits = _scale(unit)
+    known = [name for name in ("value", "low", "high") if not missing(score.get(name))]
+    shown = {name: f"{scale * score[name]:.{digits}f}" for name in known}
+    if not interval:
+        return shown["value"]
+    return shown["value"] + (f" [{shown['low']}, {shown['high']}]" if "low" in shown else " [no interval]")
+
+
+def signed(value: float, low: float, high: float, unit: str = "%") -> str:
+    """``+4.1 [+1.2, +7.0]``, in points or in the unit."""
+    if missing(value):
+        return BLANK
+    scale, digits = _scale(unit)
+    return f"{scale * value:+.{digits}f} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
+
+
+def _scale(unit: str) -> tuple[int, int]:
+    """What a value is multiplied with, and how many decimals are shown."""
+    return (100, 1) if unit == "%" else (1, 2)
+
+
+def missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)

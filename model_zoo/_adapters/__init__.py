@@ -1,0 +1,1 @@
+"""What encoder families share: the adapter, front ends, windows, cards, and foreign APIs."""

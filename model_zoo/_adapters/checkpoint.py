@@ -1,0 +1,57 @@
+"""Weight files: found, held to their digest, read without executing anything, loaded without a silent gap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from bench.base.errors import CheckpointError
+from bench.encoders.weights.find import SHOWN
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEAD = 64  # channels of one attention head
+
+
+def load_strict(
+    module: nn.Module, tensors: Mapping[str, Tensor], ignore: Iterable[str] = (), where: object = "checkpoint"
+) -> None:
+    """Copies ``tensors`` into the module's parameters and buffers, cast to their dtype.
+
+    Every tensor of the module must be there with its shape and finite; every other tensor of the file must match
+    one of the ``ignore`` patterns (``re.fullmatch``). Raises ``CheckpointError`` that names up to five of each kind.
+    """
+    own = module.state_dict()
+    patterns = [re.compile(p) for p in ignore]
+    spare = [k for k in tensors if k not in own]
+    problems = {
+        "missing": [k for k in own if k not in tensors],
+        "misshapen": [
+            f"{k} is {tuple(tensors[k].shape)} and should be {tuple(own[k].shape)}"
+            for k in own
+            if k in tensors and tensors[k].shape != own[k].shape
+        ],
+        "neither used nor declared ignored": [k for k in spare if not any(p.fullmatch(k) for p in patterns)],
+        "not finite": [k for k in own if k in tensors and not bool(tensors[k].isfinite().all())],
+    }
+    told = [f"{len(names)} {kind}: {_few(names)}" for kind, names in problems.items() if names]
+    if told:
+        raise CheckpointError(
+            where, "; ".join(told), f"it does not fit {type(module).__name__}; check file and encoder"
+        )
+    module.load_state_dict({k: tensors[k] for k in own}, strict=True)
+
+
+def heads(width: int, where: object) -> int:
+    """How many attention heads of 64 channels, those of most releases, ``width`` channels make. Raises
+    ``CheckpointError`` where they do not divide it."""
+    if width % HEAD:
+        problem = f"has {width} channels, which heads of {HEAD} do not divide"
+        raise CheckpointError(where, problem, "check that the file belongs to this encoder")
+    return width // HEAD
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

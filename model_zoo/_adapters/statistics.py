@@ -1,0 +1,46 @@
+"""Encoders without learning: statistics of a front end's channels over time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bench.types import EncoderCard, Grid, Tokens
+from model_zoo._adapters.adapter import Adapter, full_precision
+
+PERCENTILES = (5, 25, 50, 75, 95)
+STATISTICS = 2 + len(PERCENTILES)
+
+
+class FrameStatistics(Adapter):
+    """``published``: mean, population standard deviation and percentiles of each channel over time, statistic-major.
+
+    ``frontend`` maps waves (B, T) to (B, frames, channels), one frame of ``size`` samples every ``hop``, and tells
+    ``frames(n)``, the number of whole frames in n samples. The tokens are the frames.
+    """
+
+    def __init__(self, card: EncoderCard, frontend: nn.Module):
+        super().__init__(card)
+        self.frontend = frontend
+
+    def batch_length(self, n: int) -> int:
+        """The most samples that give as many frames as n, so that a batch needs no mask."""
+        return self.frontend.frames(n) * self.frontend.hop + self.frontend.size - 1
+
+    @full_precision
+    def frames(self, wave: Tensor, length: Tensor) -> Tensor:
+        """The front end's output (B, T', channels) of wave (B, batch_length)."""
+        return self.frontend(wave)[:, : self.frontend.frames(int(length[0]))]
+
+    def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+        frames = self.frames(wave, length)
+        clip = torch.stack([frames.mean(1), frames.std(1, correction=0), *percentiles(frames)], dim=1)
+        tokens = torch.full_like(length, frames.shape[1])
+        return Tokens((Grid(frames[:, :, None], tokens, self.card.grid[0], "frames"),), clip.flatten(1))
+
+
+def percentiles(frames: Tensor) -> list[Tensor]:
+    """Linear-interpolation percentiles of (B, T', channels) over time; torch.quantile limits the input's size."""
+    ordered, last = frames.sort(dim=1).values, frames.shape[1] - 1
+    places = [q / 100 * last for q in PERCENTILES]
+    return [torch.lerp(ordered[:, int(at)], ordered[:, min(int(at) + 1, last)], at - int(at)) for at in places]

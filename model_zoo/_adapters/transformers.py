@@ -1,0 +1,180 @@
+"""Speech transformers on the raw waveform, as transformers builds them: wav2vec 2.0, HuBERT, WavLM, data2vec-audio.
+
+What the four families share: 16 kHz samples, convolutions that give a token every 20 ms, transformer blocks. A family's
+file names the library's class and its default front end; everything else is here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.base.errors import CheckpointError
+from bench.encoders.weights.find import FOLDER_FILES
+from bench.types import EncoderCard
+from model_zoo._adapters.cards import dims
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+RATE, HOP, SHORTEST = 16000, 320, 400  # samples; a clip of 400 gives one token
+VARIANCE_FLOOR = 1e-7  # of the library's feature extractor
+# Training only: dropped layers, masked spans (and the vector that fills them), the adapter of speech translation.
+OFF = {
+    "mask_time_prob": 0.0,
+    "mask_feature_prob": 0.0,
+    "apply_spec_augment": False,
+    "layerdrop": 0.0,
+    "add_adapter": False,
+}
+IGNORED = (
+    r"masked_spec_embed",
+    r"quantizer\..*",  # pretraining heads
+    r"project_(q|hid)\..*",
+    r"lm_head\..*",  # heads of fine-tuned models
+    r"projector\..*",
+    r"classifier\..*",
+    r"layer_weights",
+    r"tdnn\..*",
+    r"objective\..*",
+    r"feature_extractor\.(weight|bias)",
+)
+POSITIONS = "encoder.pos_conv_embed.conv.parametrizations.weight.original"
+RENAMES = {  # weight norm before and after torch's parametrisations
+    "encoder.pos_conv_embed.conv.weight_g": POSITIONS + "0",
+    "encoder.pos_conv_embed.conv.weight_v": POSITIONS + "1",
+}
+
+
+def renamed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Tensors under the bare model's names: no ``prefix`` (of files with heads), weight norm as torch has it now."""
+    bare = ((key.removeprefix(prefix), tensor) for key, tensor in tensors.items())
+    return {RENAMES.get(key, key): tensor for key, tensor in bare}
+
+
+def read(tensors: Mapping[str, Tensor], where: object) -> dict:
+    """Geometry in the words of the library's configurations, for files without a ``config.json``.
+
+    Strides are not in the tensors: those of the releases hold. A norm in every convolution goes with pre-norm blocks,
+    as in every large release. Raises ``CheckpointError``.
+    """
+    try:
+        convolutions = [
+            tensors[f"feature_extractor.conv_layers.{i}.conv.weight"]
+            for i in range(_count(tensors, "feature_extractor.conv_layers."))
+        ]
+        width = tensors["encoder.layer_norm.weight"].shape[0]
+        normed = "feature_extractor.conv_layers.1.layer_norm.weight" in tensors
+        geometry = {
+            "conv_dim": [w.shape[0] for w in convolutions],
+            "conv_kernel": [w.shape[2] for w in convolutions],
+            "conv_bias": "feature_extractor.conv_layers.0.conv.bias" in tensors,
+            "feat_extract_norm": "layer" if normed else "group",
+            "do_stable_layer_norm": normed,
+            "hidden_size": width,
+            "num_hidden_layers": _count(tensors, "encoder.layers."),
+            "num_attention_heads": width // 64,
+            "intermediate_size": tensors["encoder.layers.0.feed_forward.intermediate_dense.weight"].shape[0],
+        }
+        if POSITIONS + "1" in tensors:
+            _, inside, kernel = tensors[POSITIONS + "1"].shape
+            geometry |= {"num_conv_pos_embeddings": kernel, "num_conv_pos_embedding_groups": width // inside}
+        else:  # data2vec stacks plain convolutions
+            _, inside, kernel = tensors["encoder.pos_conv_embed.layers.0.conv.weight"].shape
+            geometry |= {
+                "num_conv_pos_embeddings": _count(tensors, "encoder.pos_conv_embed.layers."),
+                "conv_pos_kernel_size": kernel,
+                "num_conv_pos_embedding_groups": width // inside,
+            }
+        if (bias := tensors.get("encoder.layers.0.attention.rel_attn_embed.weight")) is not None:
+            geometry |= {"num_buckets": bias.shape[0], "num_attention_heads": bias.shape[1]}
+        return geometry
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        problem = f"lacks the tensors of a speech transformer on the raw waveform ({error})"
+        raise CheckpointError(where, problem, "take a transformers folder of this family") from error
+
+
+def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    """Number of consecutive modules ``<prefix>0``, ``<prefix>1``, … among the tensors."""
+    return 1 + max(int(key.removeprefix(prefix).partition(".")[0]) for key in tensors if key.startswith(prefix))
+
+
+def settings(weights: Path, name: str) -> dict:
+    """A JSON file of a transformers folder, which may be named by its tensor file; empty where there is none.
+    Raises ``CheckpointError`` for a broken one."""
+    path = (weights.parent if weights.name in FOLDER_FILES else weights) / name
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(path, f"is not JSON ({error})", "fetch the folder again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(path, f"holds a {type(content).__name__}, not settings", "fetch the folder again")
+    return content
+
+
+def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool) -> nn.Module:
+    """The encoder around the library's class ``model``, with weights or at the library's own initialisation.
+
+    ``normalised`` says whether the base release is fed clips of zero mean and unit variance; the folder's
+    ``preprocessor_config.json`` decides where there is one, the policy ``raw`` never normalises.
+    """
+    import torch
+
+    from bench.base.optional_imports import import_torchaudio
+    from bench.encoders.weights.read import load_tensors
+    from bench.types import Grid, Tokens
+    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.checkpoint import load_strict
+
+    import_torchaudio()
+    import transformers
+    from huggingface_hub.errors import StrictDataclassError
+
+    network = getattr(transformers, model)
+
+    class Speech(Adapter):
+        def __init__(self, config: transformers.PreTrainedConfig, normalised: bool):
+            hop_s = math.prod(config.conv_stride) / RATE
+            geometry = {"dims": dims(config.hidden_size), "grid": (hop_s, 1), "layers": config.num_hidden_layers}
+            super().__init__(dataclasses.replace(card, **geometry))
+            self.model = network(config)
+            self.normalised = normalised and card.policy != "raw"
+
+        @full_precision
+        def waveform(self, wave: Tensor) -> Tensor:
+            """The network's input (B, samples): each clip at zero mean and unit variance, or as it is."""
+            if not self.normalised:
+                return wave
+            centred = wave - wave.mean(dim=1, keepdim=True)
+            return centred / (centred.square().mean(dim=1, keepdim=True) + VARIANCE_FLOOR).sqrt()
+
+        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+            out = self.model(self.waveform(wave), output_hidden_states=True)
+            states = (*out.hidden_states[1:-1], out.last_hidden_state)  # the first is the embedding; the last, normed
+            count = torch.full_like(length, states[-1].shape[1])
+            hop_s, _ = self.card.grid
+            return Tokens(tuple(Grid(x[:, :, None], count, hop_s, f"block{i}") for i, x in enumerate(states, start=1)))
+
+    if weights is None:
+        return Speech(network.config_class(**OFF), normalised).eval()
+    given = settings(weights, "config.json")
+    if (kind := given.get("model_type", network.config_class.model_type)) != network.config_class.model_type:
+        raise CheckpointError(weights, f"is a {kind} model, not {model}", "name it as hf.<folder> instead")
+    tensors = renamed(load_tensors(weights), f"{network.base_model_prefix}.")
+    geometry = read(tensors, weights) | given
+    # A norm in every convolution goes with training on normalised clips.
+    usual = normalised or geometry["feat_extract_norm"] == "layer"
+    try:
+        config = network.config_class.from_dict(geometry | OFF | {"dtype": "float32"})
+        encoder = Speech(config, settings(weights, "preprocessor_config.json").get("do_normalize", usual))
+    except (StrictDataclassError, ValueError, TypeError, ZeroDivisionError) as error:
+        problem = f"config.json and tensors give no {model} ({str(error).strip().splitlines()[-1].strip()})"
+        raise CheckpointError(weights, problem, "fetch the folder again") from error
+    load_strict(encoder.model, tensors, IGNORED, weights)
+    return encoder.eval()

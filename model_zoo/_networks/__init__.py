@@ -1,0 +1,1 @@
+"""Network architectures that encoder families share."""

@@ -1,0 +1,167 @@
+"""An inception-residual network with multi-head attention on Gammatone and wavelet spectrograms.
+
+Inspired by arXiv 2303.04104 (inception-residual networks with multi-head attention and a multi-objective loss, two
+spectrograms in a learned linear combination, for respiratory sounds). Its equations and sizes were not at hand, so all
+of the following is our definition and no reproduction:
+
+- Input at 8 kHz, 50-2,000 Hz: 64 gammatone bands, and a continuous wavelet transform with 64 scales of the Morlet
+  wavelet (``_timefrequency``); power in frames of 25 ms every 10 ms, decibels, a batch norm over bands.
+- Each spectrogram has a branch of its own: a 3 x 3 convolution and a maximum over 2 x 2, then six inception-residual
+  blocks after Szegedy et al., Inception-v4, Inception-ResNet and the impact of residual connections on learning, AAAI
+  2017 (arXiv 1602.07261): four paths of a quarter of the channels (1 x 1; 1 x 1, 3 x 3; 1 x 1, 3 x 3, 3 x 3; average,
+  1 x 1), joined by a 1 x 1 convolution and added to a shortcut. Blocks 2 and 4 end in a maximum over 2 x 2.
+- Attention pooling with four heads: one learned query a head looks at all tokens of the last map, to which a learned
+  vector per band is added; a layer norm gives the branch's features f_b (128).
+- ``published`` is (w_1 f_1, w_2 f_2) with w the softmax of two learned numbers. A linear head on it computes
+  sum_b w_b (W_b f_b) plus a bias: the learned combination of the branches' own logits. The multi-objective loss,
+  cross entropy plus a centre loss on these features, is the training method's (``ce-center``).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, max_pool2d, scaled_dot_product_attention
+
+from bench.encoders.blocks import Group, ordered
+from bench.types import EncoderCard, Grid, Tokens
+from model_zoo._adapters.adapter import full_precision
+from model_zoo._networks.on_log_mel import Scratch
+from model_zoo._networks.timefrequency import gammatone, morlet
+
+RATE, BANDS, LOW_HZ, HIGH_HZ = 8000, 64, 50.0, 2000.0
+SIZE, HOP = 200, 80  # samples of a frame
+STEM = 16  # channels
+PLAN = (
+    (32, False),
+    (32, True),
+    (64, False),
+    (64, True),
+    (128, False),
+    (128, False),
+)  # of the blocks: channels, halving
+STRIDES = (2, 4, 4, 8, 8, 8)  # of the blocks' outputs, in frames and bands
+WIDTH, HEADS = 128, 4
+
+
+class Conv(nn.Sequential):
+    """Convolution and batch norm, with a ReLU unless it ends a residual path."""
+
+    def __init__(self, inside: int, out: int, kernel: int, act: bool = True):
+        layers = [nn.Conv2d(inside, out, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(out)]
+        super().__init__(*layers, *([nn.ReLU()] if act else []))
+        nn.init.kaiming_normal_(self[0].weight, mode="fan_out", nonlinearity="relu")
+
+
+class Block(nn.Module):
+    """Four paths, joined and added to a shortcut; then a maximum where ``halving``."""
+
+    def __init__(self, inside: int, out: int, halving: bool):
+        super().__init__()
+        path, self.halving = out // 4, halving
+        self.one = Conv(inside, path, 1)
+        self.three = nn.Sequential(Conv(inside, path, 1), Conv(path, path, 3))
+        self.five = nn.Sequential(Conv(inside, path, 1), Conv(path, path, 3), Conv(path, path, 3))
+        self.mean = Conv(inside, path, 1)
+        self.join = Conv(out, out, 1, act=False)
+        self.shortcut = Conv(inside, out, 1, act=False) if inside != out else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        y = self.join(torch.cat([self.one(x), self.three(x), self.five(x), self.mean(mean)], dim=1))
+        y = (y + self.shortcut(x)).relu()
+        return halved(y) if self.halving else y
+
+
+def halved(x: Tensor) -> Tensor:
+    """Maxima over 2 x 2 of x (B, C, T', F'), the last one of an odd length over what is there."""
+    return max_pool2d(x, 2, ceil_mode=True)
+
+
+class AttentionPool(nn.Module):
+    """Features (B, D) of a map (B, D, T', F'): what one learned query a head finds among its tokens."""
+
+    def __init__(self, width: int, bands: int, heads: int):
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(heads, 1, width // heads))
+        self.band = nn.Parameter(0.02 * torch.randn(bands, width))
+        self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = (x.permute(0, 2, 3, 1) + self.band).flatten(1, 2)  # (B, N, D)
+        key, value = (f(tokens).unflatten(2, (len(self.query), -1)).transpose(1, 2) for f in (self.key, self.value))
+        found = scaled_dot_product_attention(self.query.expand(len(x), -1, -1, -1), key, value)  # (B, heads, 1, D')
+        return self.norm(self.out(found.flatten(1)))
+
+
+class Branch(nn.Module):
+    """One normalised spectrogram (B, frames, bands) to the blocks' maps (B, C, T', F') and its features."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = Conv(1, STEM, 3)
+        inside = (STEM, *(out for out, _ in PLAN[:-1]))
+        self.blocks = nn.ModuleList(Block(before, *size) for before, size in zip(inside, PLAN, strict=True))
+        self.pool = AttentionPool(WIDTH, BANDS // STRIDES[-1], HEADS)
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        x, maps = halved(self.stem(x[:, None])), []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        return maps, self.pool(x)
+
+
+class Net(nn.Module):
+    """Both branches and the numbers that weigh them."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn0 = nn.BatchNorm1d(2 * BANDS)
+        self.branches = nn.ModuleList(Branch() for _ in range(2))
+        self.mix = nn.Parameter(torch.zeros(2))
+
+
+class Inception(Scratch):
+    """``scratch.inception``."""
+
+    offers = frozenset({"spectrogram"})
+
+    def __init__(self, card: EncoderCard):
+        super().__init__(card)
+        self.gammatone, self.wavelet = (bank(RATE, BANDS, LOW_HZ, HIGH_HZ, SIZE, HOP) for bank in (gammatone, morlet))
+
+    def network(self) -> nn.Module:
+        return Net()
+
+    @property
+    def combination(self) -> Tensor:
+        """The learned weights (2,) of the gammatone and the wavelet branch, which sum to 1."""
+        return self.net.mix.softmax(dim=0)
+
+    def blocks(self) -> list[nn.Module]:
+        """The stems, each block of both branches, then pooling and combination."""
+        pairs = [Group(pair) for pair in zip(*(branch.blocks for branch in self.net.branches), strict=True)]
+        return ordered(self, pairs, [*(branch.pool for branch in self.net.branches), self.net.mix])
+
+    def batch_length(self, n: int) -> int:
+        """The most samples that give as many frames as n."""
+        return self.gammatone.samples(n)
+
+    @full_precision
+    def spectrograms(self, wave: Tensor) -> Tensor:
+        """Gammatone and wavelet power in dB, side by side: (B, frames, 2 * 64) of wave (B, batch_length)."""
+        return torch.cat([self.gammatone(wave), self.wavelet(wave)], dim=2)
+
+    def encode(self, wave: Tensor, length: Tensor) -> Tokens:
+        x = self.net.bn0(self.spectrograms(wave).transpose(1, 2)).transpose(1, 2)
+        halves = self.tap("spectrogram", x).chunk(2, dim=2)
+        answers = [branch(half) for branch, half in zip(self.net.branches, halves, strict=True)]
+        layers = []
+        for i, (maps, stride) in enumerate(zip(zip(*(maps for maps, _ in answers)), STRIDES, strict=True), start=1):
+            hidden = torch.cat(maps, dim=1).permute(0, 2, 3, 1)
+            count = torch.full_like(length, hidden.shape[1])
+            layers.append(Grid(hidden, count, stride * HOP / RATE, f"block{i}"))
+        weighted = [weight * features for weight, (_, features) in zip(self.combination, answers, strict=True)]
+        return Tokens(tuple(layers), torch.cat(weighted, dim=1))

@@ -1,0 +1,170 @@
+"""Transformer blocks with the tensor names that masked autoencoders of audio are released under.
+
+Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021 (arXiv 2010.11929): pre-norm blocks
+``blocks.N.{norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2}``, patch embedding ``patch_embed.proj``; He et al.,
+Masked autoencoders are scalable vision learners, CVPR 2022 (arXiv 2111.06377): the encoder around them. Geometry is
+read from the tensors: heads = width // 64, as in every release of the family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench.base.errors import CheckpointError
+from model_zoo._adapters.checkpoint import HEAD, heads
+
+EPS = 1e-6  # of every layer norm
+
+
+class Geometry(NamedTuple):
+    """Sizes of a stack of blocks: channels, number of blocks, channels inside the MLP, whether qkv has a bias."""
+
+    width: int
+    depth: int
+    hidden: int
+    bias: bool = True
+
+
+def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
+    """The geometry of the blocks in ``tensors``. Raises ``CheckpointError`` when there are none."""
+    try:
+        hidden, width = tensors["blocks.0.mlp.fc1.weight"].shape
+        depth = 1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("blocks."))
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            where, f"lacks the tensors of a vision transformer ({error})", "check that the file belongs to this encoder"
+        ) from error
+    heads(width, where)
+    return Geometry(width, depth, hidden, "blocks.0.attn.qkv.bias" in tensors)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over (B, N, D)."""
+
+    def __init__(self, width: int, bias: bool):
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(width, 3 * width, bias=bias), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``mask`` broadcasts to (B, heads, N, N): True where a token may be attended to."""
+        q, k, v = self.qkv(x).unflatten(2, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, HEAD)
+        return self.proj(nn.functional.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(nn.functional.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP, each with a residual connection."""
+
+    def __init__(self, geometry: Geometry):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(geometry.width, EPS), nn.LayerNorm(geometry.width, EPS)
+        self.attn = Attention(geometry.width, geometry.bias)
+        self.mlp = Mlp(geometry.width, geometry.hidden)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + self.attn(self.norm1(x), mask)
+        return x + self.mlp(self.norm2(x))
+
+
+class Patches(nn.Module):
+    """Convolutional patch embedding ``proj``: (B, 1, H, W) to (B, D, H', W')."""
+
+    def __init__(self, width: int, patch: tuple[int, int]):
+        super().__init__()
+        self.proj = nn.Conv2d(1, width, patch, patch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(x)
+
+
+class PatchEncoder(nn.Module):
+    """The encoder half of a masked autoencoder: class token, position table, patches, blocks and a final norm.
+
+    ``grid`` is the number of patches (down, across) that the position table covers; smaller images take its first
+    rows and columns.
+    """
+
+    def __init__(self, geometry: Geometry, patch: tuple[int, int], grid: tuple[int, int]):
+        super().__init__()
+        self.grid = grid
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, geometry.width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid[0] * grid[1], geometry.width))
+        self.patch_embed = Patches(geometry.width, patch)
+        self.blocks = blocks(geometry)
+        self.norm = nn.LayerNorm(geometry.width, EPS)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Every block's output (B, 1 + N, D) for x (B, D, H', W'), which ``patch_embed`` gives: the class token, then
+        the patches row by row; ``norm`` is not applied."""
+        positions = self.pos_embed[:, 1:].unflatten(1, self.grid)[:, : x.shape[2], : x.shape[3]]
+        x = x.flatten(2).transpose(1, 2) + positions.flatten(1, 2)
+        first = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
+        return list(outputs(self.blocks, torch.cat([first, x], dim=1)))
+
+    def initialise(self) -> None:
+        """As masked autoencoders start: see the function of this name, with sinusoidal positions."""
+        initialise(self)
+        with torch.no_grad():
+            self.pos_embed.zero_()[0, 1:] = sinusoids(self.pos_embed.shape[2], self.grid)
+
+
+def blocks(geometry: Geometry) -> nn.ModuleList:
+    """The stack, to be kept under the name ``blocks``."""
+    return nn.ModuleList(Block(geometry) for _ in range(geometry.depth))
+
+
+def outputs(stack: nn.ModuleList, x: Tensor, mask: Tensor | None = None) -> Iterator[Tensor]:
+    """Every block's output (B, N, D) in order."""
+    for block in stack:
+        x = block(x, mask)
+        yield x
+
+
+def initialise(module: nn.Module) -> None:
+    """The initialisation of masked autoencoders (He et al., CVPR 2022): Xavier-uniform matrices, zero biases, class
+    tokens and position tables of standard deviation 0.02. Uses torch's global generator."""
+    for part in module.modules():
+        if isinstance(part, (nn.Linear, nn.Conv2d)):
+            nn.init.xavier_uniform_(part.weight.view(len(part.weight), -1))
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    for name, parameter in module.named_parameters():
+        if name.rpartition(".")[2] in ("cls_token", "pos_embed"):
+            nn.init.normal_(parameter, std=0.02)
+
+
+def sinusoids(width: int, grid: tuple[int, int]) -> Tensor:
+    """Two-dimensional position table (rows * columns, width): sine and cosine of the column, then of the row, at
+    wavelengths from 2 pi to 20,000 pi."""
+    frequency = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+    row, column = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
+    angles = [place.flatten()[:, None] * frequency for place in (column, row)]
+    return torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1).to(torch.float32)
+
+
+def chunked(x: Tensor, size: int, encode: Callable[[Tensor], list[Tensor]], whole: int | None = None) -> list[Tensor]:
+    """What ``encode`` gives for consecutive chunks of ``size`` along dimension 1 of x (B, N, ...), joined along
+    dimension 1. ``whole`` chunks, by default all that are full, go through it as one batch, what remains as another.
+    """
+    whole = x.shape[1] // size if whole is None else whole
+    parts = []
+    if whole:
+        chunks = x[:, : whole * size].unflatten(1, (whole, size)).flatten(0, 1)
+        parts.append([y.unflatten(0, (-1, whole)).flatten(1, 2) for y in encode(chunks)])
+    if x.shape[1] > whole * size:
+        parts.append(encode(x[:, whole * size :]))
+    return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]

@@ -1,0 +1,1 @@
+"""What corpora share: labels, tables, layouts, suites."""

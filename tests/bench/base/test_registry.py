@@ -1,0 +1,54 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from bench.base import registry
+from bench.base.errors import UnknownId
+
+
+def test_every_card_is_found_by_its_own_id_and_lives_in_the_family_it_is_named_after():
+    for card in registry.cards(registry.ENCODERS):
+        assert registry.encoder_card(card.id) == card
+    for card in registry.cards(registry.TASKS):
+        assert registry.task_card(card.id) == card
+    ids = registry.ids(registry.ENCODERS) + registry.ids(registry.TASKS)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("wrong", ["efficientat.mn40", "eficientat.mn04", "nothing", "", "random.fbank.stats"])
+def test_a_wrong_encoder_id_is_refused(wrong):
+    with pytest.raises(UnknownId):
+        registry.encoder_card(wrong)
+
+
+def test_a_near_miss_gets_a_suggestion():
+    with pytest.raises(UnknownId, match=r"did you mean 'icbhi\.cycles4'"):
+        registry.task_card("icbhi.cycle4")
+
+
+def test_the_policy_is_part_of_the_id_unless_it_is_the_default():
+    assert registry.encoder_card("whisper.base@short").policy == "short"
+    assert registry.encoder_card("whisper.base@upstream").id == "whisper.base"
+    with pytest.raises(UnknownId, match="policy"):
+        registry.encoder_card("whisper.base@shorter")
+
+
+def test_listing_imports_neither_torch_nor_pandas():
+    code = (
+        "import sys; from bench.cli.main import main; main(['ls']); "
+        "print([m for m in ('torch', 'pandas', 'sklearn', 'transformers') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip().endswith("[]")
+
+
+def test_a_policy_has_a_parity_of_its_own(monkeypatch):
+    from model_zoo import whisper
+
+    card = dataclasses.replace(whisper.CARDS[0], policies=("upstream", "a", "b"), policy_parity={"a": "golden"})
+    monkeypatch.setattr(whisper, "CARDS", (card,))
+    assert registry.encoder_card("whisper.base").parity == card.parity
+    assert registry.encoder_card("whisper.base@a").parity == "golden"
+    assert registry.encoder_card("whisper.base@b").parity == "self-consistent"

@@ -1,0 +1,103 @@
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import soundfile
+
+from bench.base import paths
+from bench.data import audio, recordings
+
+RATE = 8000
+
+
+def noise(seed: int = 0, seconds: float = 0.5) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * RATE))
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    for index in range(3):
+        soundfile.write(tmp_path / f"{index}.wav", noise(index), RATE)
+    return tmp_path
+
+
+def test_a_recording_is_described(corpus):
+    found = recordings.inspect(corpus, ["0.wav", "1.wav", "0.wav"])
+    assert list(found) == ["0.wav", "1.wav"]
+    first = found["0.wav"]
+    assert (first.rate, first.channels, first.frames, first.problem) == (RATE, 1, 4000, None)
+    assert first.duration_s == 0.5 and first.digest != found["1.wav"].digest
+
+
+def test_identity_is_that_of_the_audio_not_of_the_file(corpus):
+    wave, _ = soundfile.read(corpus / "0.wav", dtype="int16")
+    soundfile.write(corpus / "same.flac", wave, RATE)
+    soundfile.write(corpus / "same24.wav", wave / 32768, RATE, subtype="PCM_24")
+    soundfile.write(corpus / "rate.wav", wave, 4000)
+    soundfile.write(corpus / "stereo.wav", wave.reshape(-1, 2), RATE)
+    names = ["0.wav", "same.flac", "same24.wav", "rate.wav", "stereo.wav"]
+    digests = [recording.digest for recording in recordings.inspect(corpus, names).values()]
+    assert digests[0] == digests[1] == digests[2]
+    assert len(set(digests)) == 3
+
+
+def test_bad_files_are_described_not_raised(corpus):
+    (corpus / "1.wav").write_bytes((corpus / "1.wav").read_bytes()[:500])
+    soundfile.write(corpus / "2.wav", np.full(10, np.nan), RATE, subtype="FLOAT")
+    found = recordings.inspect(corpus, ["0.wav", "1.wav", "2.wav", "gone.wav"])
+    problems = [recording.problem for recording in found.values()]
+    assert problems[0] is None
+    assert "truncated" in problems[1] and "NaN" in problems[2] and "no such" in problems[3]
+    assert all(found[name].remedy and not found[name].digest for name in list(found)[1:])
+
+
+def test_a_second_look_opens_no_sound_file(corpus, monkeypatch):
+    names = ["0.wav", "1.wav", "2.wav"]
+    first = recordings.inspect(corpus, names)
+    monkeypatch.setattr(audio, "samples", lambda path: pytest.fail("decoded again"))
+    assert recordings.inspect(corpus, names) == first
+    assert recordings.inspect(corpus.parent, [f"{corpus.name}/0.wav"])[f"{corpus.name}/0.wav"] == first["0.wav"]
+
+
+def test_a_changed_or_mended_file_is_looked_at_again(corpus):
+    good = (corpus / "0.wav").read_bytes()
+    before = recordings.inspect(corpus, ["0.wav"])["0.wav"]
+    soundfile.write(corpus / "0.wav", noise(9, 0.25), RATE)
+    assert recordings.inspect(corpus, ["0.wav"])["0.wav"].frames == 2000
+    (corpus / "0.wav").write_bytes(good[:200])
+    assert recordings.inspect(corpus, ["0.wav"])["0.wav"].problem
+    (corpus / "0.wav").write_bytes(good)
+    assert recordings.inspect(corpus, ["0.wav"])["0.wav"] == before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"0.wav": 3}', '{"0.wav": {"stamp": [1, 2]}}'])
+def test_a_damaged_cache_is_ignored(corpus, content, monkeypatch):
+    monkeypatch.setenv("RESPBENCH_CACHE", str(corpus / "cache"))
+    first = recordings.inspect(corpus, ["0.wav"])
+    (cache,) = (paths.cache_root() / "recordings").iterdir()
+    cache.write_text(content)
+    assert recordings.inspect(corpus, ["0.wav"]) == first
+
+
+def test_progress_counts_every_recording(corpus):
+    ticks = []
+
+    @contextmanager
+    def progress(label, total):
+        ticks.append(-total)
+        yield ticks.append
+
+    for _ in range(2):
+        recordings.inspect(corpus, ["0.wav", "1.wav"], progress)
+        assert sum(ticks) == 0
+
+
+def test_a_second_look_at_a_whole_corpus_is_fast(real_data):
+    names = [path.relative_to(real_data).as_posix() for path in (real_data / "SPRSound").rglob("*.flac")]
+    first = recordings.inspect(real_data, names)
+    began = time.monotonic()
+    assert recordings.inspect(real_data, names) == first
+    assert len(first) == 2683 and time.monotonic() - began < 1
+    assert not any(recording.problem for recording in first.values())
+    assert {(recording.rate, recording.channels) for recording in first.values()} == {(8000, 1)}

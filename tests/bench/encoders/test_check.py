@@ -1,0 +1,128 @@
+import sys
+
+import pytest
+import torch
+
+import model_zoo
+from bench.base import registry
+from bench.base.errors import BadInput, CheckpointError, UnknownId
+from bench.encoders.check import check_encoders, check_registered
+
+TOY = '''
+"""Encoders that are right, wrong, without their package, without weights."""
+
+from bench.types import EncoderCard, Weights
+
+OPEN = "toy.<anything>: an open-ended family"
+WEIGHTS = (Weights(file="toy.pt", licence="MIT"),)
+BOUND = (Weights(file="bound.pt", licence="evaluation only"),)
+
+
+def _card(name, weights=()):
+    return EncoderCard(
+        id=f"toy.{name}", version=1, sample_rate=1000, dims={"mean": 4}, frontend="", citation="", licence="MIT",
+        min_s=0.1, weights=weights,
+    )
+
+
+CARDS = (_card("right"), _card("leaky"), _card("absent"), _card("broken"), _card("net", WEIGHTS), _card("bound", BOUND))
+
+
+def build(card, weights=None):
+    import torch
+
+    from bench.types import Grid, Tokens
+    from model_zoo._adapters.adapter import Adapter
+    from bench.encoders.weights.read import load_tensors
+    from model_zoo._adapters.checkpoint import load_strict
+
+    if card.id == "toy.absent":
+        raise ImportError("No module named 'somebodys_package'")
+    if card.id == "toy.broken":
+        raise RuntimeError("shapes do not match")
+
+    class Toy(Adapter):
+        def __init__(self):
+            super().__init__(card)
+            self.norm = torch.nn.BatchNorm1d(100)
+            self.linear = torch.nn.Linear(100, 4)
+
+        def batch_length(self, n):
+            return -(-n // 100) * 100
+
+        def encode(self, wave, length):
+            frames = self.norm(wave.unflatten(1, (-1, 100)).transpose(1, 2)).transpose(1, 2)
+            if card.id == "toy.leaky":
+                frames = frames / (wave.std() + 1e-3)
+            hidden = self.linear(frames)[:, :, None]
+            return Tokens((Grid(hidden, torch.full_like(length, hidden.shape[1]), 0.1, "frames"),))
+
+    toy = Toy()
+    if weights:
+        load_strict(toy, load_tensors(weights), where=weights)
+    return toy.eval()
+'''
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """The family ``toy`` alone, and an empty folder of weights."""
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "toy.py").write_text(TOY)
+    monkeypatch.setattr(model_zoo, "__path__", [*model_zoo.__path__, str(tmp_path / "zoo")])
+    registry.families.cache_clear()
+    module = registry.family(registry.ENCODERS, "toy.right")
+    monkeypatch.setattr(registry, "cards", lambda package: list(module.CARDS))
+    monkeypatch.setattr("bench.base.registry.open_ended", lambda: [module.OPEN])
+    (tmp_path / "weights").mkdir()
+    for name, place in (("RESPBENCH_WEIGHTS", "weights"), ("RESPBENCH_CACHE", "cache")):
+        monkeypatch.setenv(name, str(tmp_path / place))
+    monkeypatch.delenv("RESPBENCH_ACCEPT_LICENCE", raising=False)
+    yield tmp_path / "weights"
+    registry.families.cache_clear()
+    sys.modules.pop("model_zoo.toy", None)
+    del model_zoo.toy
+
+
+def _state(id):
+    return registry.family(registry.ENCODERS, id).build(registry.encoder_card(id)).state_dict()
+
+
+def test_every_encoder_gets_a_verdict_and_none_is_left_out(toys):
+    torch.save(_state("toy.bound"), toys / "bound.pt")
+    rows = {row["id"]: row for row in check_encoders()}
+    assert {id: (row["verdict"], row["weights"]) for id, row in rows.items()} == {
+        "toy.right": ("holds", "none needed"),
+        "toy.leaky": ("violated", "none needed"),
+        "toy.absent": ("not checked", ""),
+        "toy.broken": ("violated", ""),
+        "toy.net": ("holds", "untrained"),
+        "toy.bound": ("holds", "untrained"),
+        "toy.<anything>": ("not checked", ""),
+    }
+    assert rows["toy.leaky"]["invariance"] > 1e-4 > rows["toy.right"]["invariance"] >= 0
+    assert "batch mates" in rows["toy.leaky"]["problems"][0]
+    assert "somebodys_package" in rows["toy.absent"]["why"]
+    assert "RuntimeError: shapes do not match" in rows["toy.broken"]["problems"][0]
+    assert rows["toy.net"]["why"] == "no toy.pt at hand"
+    assert "--accept-licence" in rows["toy.bound"]["why"]
+
+
+def test_weights_at_hand_are_what_is_checked(toys):
+    torch.save(_state("toy.net"), toys / "toy.pt")
+    assert check_registered("toy.net")["weights"] == "released"
+    (toys / "toy.pt").write_bytes(b"<html>")
+    row = check_registered("toy.net")
+    assert row["verdict"] == "violated" and "web page" in row["problems"][0]
+
+
+def test_a_checkpoint_may_be_given(toys, tmp_path):
+    torch.save(_state("toy.net"), tmp_path / "mine.pt")
+    assert check_registered("toy.net", tmp_path / "mine.pt")["weights"] == "given"
+    torch.save({}, tmp_path / "mine.pt")
+    with pytest.raises(CheckpointError, match="missing"):
+        check_registered("toy.net", tmp_path / "mine.pt")
+    with pytest.raises(BadInput, match="takes no weights"):
+        check_registered("toy.right", tmp_path / "mine.pt")
+    with pytest.raises(UnknownId):
+        check_registered("toy.nothing")

@@ -1,0 +1,173 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from bench.base.errors import BadInput
+from bench.data.manifest import prepare
+from bench.finetune import TrainingDiverged, fit
+from bench.finetune.fitting import build
+from bench.finetune.methods import METHODS
+from bench.finetune.methods.ce import CrossEntropy
+from bench.finetune.training.checkpoints import STATE, Folder
+from bench.finetune.training.loop import Epoch
+from toy_finetune import recipe, tiny
+
+PLAIN = {"waveform": {}, "spectrogram": {}, "averaging": {}}
+
+
+def started(task, tmp_path, encoder=None, seed=0, **changes):
+    built = build(encoder or tiny(norm=False), task.card, prepare(task), recipe(**changes), seed)
+    return built.training(Folder(tmp_path, "test"))
+
+
+class Broken(CrossEntropy):
+    """A loss that is not finite for one clip of one epoch."""
+
+    def __init__(self, facts):
+        super().__init__(facts)
+        self.calls = 0
+
+    def loss(self, model, batch):
+        self.calls += 1
+        loss = super().loss(model, batch)
+        return loss * float("nan") if self.calls == 4 else loss
+
+
+class Steep(CrossEntropy):
+    """A finite loss of infinite slope."""
+
+    def loss(self, model, batch):
+        return super().loss(model, batch) + (0 * model.features(batch)).clamp_min(0).sum().sqrt()
+
+
+@pytest.mark.parametrize("kind, problem", [(Broken, "loss is nan"), (Steep, "gradient's norm is nan")])
+def test_what_is_not_finite_stops_the_run_and_saves_its_batch(kind, problem, task, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "ce", kind)
+    with pytest.raises(TrainingDiverged, match=problem) as caught:
+        fit(tiny(), task, recipe(), 0, out=tmp_path)
+    (path,) = tmp_path.glob("training/*/diverged.pt")
+    assert str(path) in str(caught.value)
+    saved = torch.load(path, weights_only=True)
+    rows = task.manifest.set_index("clip_id").loc[saved["clip_id"]]
+    assert (rows["split"] == "train").all() and list(rows["label"]) == saved["label"].tolist()
+    assert saved["step"][-1] == saved["clip_id"] and len(saved["step"]) == (1 if kind is Broken else 2)
+    assert saved["wave"].shape == (8, int(saved["length"][0])) and saved["wave"].isfinite().all()
+
+
+def test_a_diverged_batch_outlives_a_run_without_a_folder(task, monkeypatch):
+    monkeypatch.setitem(METHODS, "ce", Broken)
+    with pytest.raises(TrainingDiverged) as caught:
+        fit(tiny(), task, recipe(), 0)
+    path = str(caught.value).partition("that batch is in ")[2].partition(" (")[0]
+    assert torch.load(path, weights_only=True)["micro_batch"] == 3
+
+
+class Overflowing(CrossEntropy):
+    """Finite in training, not at prediction."""
+
+    def scores(self, model, features):
+        return super().scores(model, features) / torch.where(torch.arange(len(features)) == 0, 0.0, 1.0)[:, None]
+
+
+def test_predictions_that_are_not_finite_stop_the_run_and_are_no_class(task, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "ce", Overflowing)
+    with pytest.raises(TrainingDiverged, match=r"predictions of \d+ clips after epoch 1 are not finite, those of \d+_"):
+        fit(tiny(), task, recipe(), 0, out=tmp_path)
+
+
+def test_patience_ends_a_run_and_ties_go_to_the_earlier(task, tmp_path):
+    training = started(task, tmp_path, patience=2, epochs=9)
+    training.history = [Epoch(0.0, score, 0.0, 0.0) for score in (None, 0.5, 0.7, 0.7)]
+    assert training.best() == 2 and not training._exhausted()
+    training.history.append(Epoch(0.0, None, 0.0, 0.0))
+    assert training._exhausted()
+    training.history = [Epoch(0.0, None, 0.0, 0.0)] * 2
+    assert training.best() is None and training._exhausted()
+    found = fit(tiny(), task, recipe(patience=1, epochs=9, optimiser={"lr": 1e-12}, averaging={}), 0)
+    assert len(found.records[0].selection["path"]) == 2 and found.records[0].selection["chosen"]["epoch"] == 1
+
+
+def test_accumulated_batches_give_the_gradient_of_one_large_batch(task, tmp_path):
+    """Without dropout, BatchNorm and crops, on clips of one length."""
+    encoder = tiny(norm=False)
+    for layer in encoder.layers:
+        layer.dropout.p = 0.0
+    grads = []
+    for size, accumulate in ((4, 2), (8, 1)):
+        changes = {"batches": {"size": size, "accumulate": accumulate, "crop_s": 0.1}, **PLAIN}
+        training = started(task, tmp_path, copy.deepcopy(encoder), optimiser={"clip_norm": 0}, **changes)
+        rows = training.sides.fit[:8]
+        training.optimiser.zero_grad()
+        for part in rows.reshape(accumulate, size):
+            batch = training._batch(part, 0, 0, 0.0, torch.Generator())
+            start = torch.stack([torch.from_numpy(training.material.waves[row][:400]) for row in part])
+            training._backward(batch._replace(wave=start), part, (0, 0), accumulate)
+        grads.append([p.grad.clone() for p in training.model.parameters() if p.grad is not None])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*grads, strict=True))
+
+
+def test_a_view_is_itself_when_asked_for_again_and_no_other(task, tmp_path):
+    training = started(task, tmp_path)
+    batch = training._batch(training.sides.fit[:8], 1, 2, 0.0, torch.Generator())
+    views = [training.model.features(batch, view=v) for v in (0, 0, 1)]
+    assert torch.equal(views[0], views[1]) and not torch.equal(views[0], views[2])
+    training.model.place = (1, 3)
+    assert not torch.equal(training.model.features(batch), views[0])
+    mixed = training.model.features(batch, mix=lambda tokens: tokens.flip(0))
+    assert not torch.equal(mixed, training.model.features(batch)) and training.model.encoder.taps == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bfloat16"},
+        {"encoder": {"checkpointing": True}},
+        {"encoder": {"train": "none"}},
+        {"head": {"kind": "attentive", "queries": 2}},
+        {"head": {"kind": "transformer", "heads": 2, "dropout": 0.1}, "optimiser": {"name": "adam", "clip_norm": 0}},
+        {"head": {"kind": "mlp", "norm": "batch", "pooling": "max"}, "batches": {"sampling": "balanced", "size": 5}},
+    ],
+)
+def test_every_way_to_train_learns_and_repeats_itself(changes, task):
+    found = [fit(tiny(norm=False), task, recipe(**({"epochs": 2} | changes)), 0) for _ in range(2)]
+    state = [each.encoder.state_dict() for each in found]
+    assert all(torch.equal(a, b) for a, b in zip(*(each.values() for each in state), strict=True))
+    start = tiny(norm=False).state_dict()
+    assert torch.equal(state[0]["patches.weight"], start["patches.weight"]) == ("none" in str(changes))
+    losses = found[0].records[0].selection["losses"]
+    assert np.isfinite(losses).all() and found[0].records[0].key == found[1].records[0].key
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_trains(name, task):
+    given = {"aam": {}, "dat": {"column": "device"}, "supcon-dat": {"column": "device"}}.get(name, {})
+    found = fit(tiny(), task, recipe(method={"name": name, "options": given}, epochs=1), 0)
+    assert np.isfinite(found.records[0].selection["losses"]).all()
+    assert set(given.items()) <= set(found.records[0].spec["recipe"]["method"]["options"].items())
+
+
+def test_only_what_is_trained_moves(task):
+    found = fit(tiny(), task, recipe(encoder={"train": "last", "last": 1}, epochs=1), 0)
+    start, end = tiny().state_dict(), found.encoder.state_dict()
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert moved and all(name.startswith("layers.2.") for name in moved)
+    assert not any("running" in name for name in moved)  # statistics are frozen
+    found = fit(tiny(), task, recipe(encoder={"norm": "train"}, epochs=1), 0)
+    assert not torch.equal(found.encoder.layers[0].norm.running_mean, start["layers.0.norm.running_mean"])
+
+
+def test_a_damaged_or_strange_checkpoint_is_refused(tmp_path):
+    folder = Folder(tmp_path, "mine")
+    assert folder.load(STATE) is None
+    folder.save(STATE, {"history": []})
+    assert folder.load(STATE)["history"] == [] and not list(tmp_path.glob("*.partial"))
+    with pytest.raises(BadInput, match="another run"):
+        Folder(tmp_path, "yours").load(STATE)
+    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-100])
+    with pytest.raises(BadInput, match="not a readable checkpoint"):
+        folder.load(STATE)
+    torch.save({"format": 1, "key": "mine", "evil": Folder(tmp_path, "x")}, tmp_path / STATE)
+    with pytest.raises(BadInput, match="not a readable checkpoint"):
+        folder.load(STATE)

@@ -1,0 +1,233 @@
+import numpy as np
+import pytest
+import torch
+
+from bench.base.errors import BadInput
+from bench.probe import LogisticPathCV
+from bench.probe.linear import crossfit
+from bench.probe.linear.crossfit import sample_weights
+from bench.probe.linear.design import Design, standardise, suited
+from bench.probe.linear.solver import dual as dual_solver
+from bench.probe.linear.solver import kernel
+from bench.probe.linear.solver.dual import DualFactors, DualProblems
+from bench.probe.linear.solver.kernel import Kernel
+from bench.probe.linear.solver.path import fit_path, one_hot
+
+PATH = [10 ** (k / 2) for k in range(-12, 11)]
+
+
+def wide(n=120, d=200, classes=4, seed=0, repeated=0):
+    """Standardised features (N, D), some rows of which may be there twice under other labels, and labels."""
+    rng = np.random.default_rng(seed)
+    y = np.r_[
+        np.arange(classes), rng.choice(classes, n - classes, p=np.arange(classes, 0, -1) / sum(range(classes + 1)))
+    ]
+    x = (rng.normal(size=(n, d)) + 0.7 * rng.normal(size=(classes, d))[y]) * np.arange(1, d + 1) ** -0.7
+    x = x @ rng.normal(size=(d, d)) + 0.1 * rng.normal(size=(n, d))
+    x[: repeated // 2] = x[repeated // 2 : repeated]
+    return standardise(x)[0], y
+
+
+def problem(z, y, c=1.0):
+    """The one problem on a kernel of all rows, at random coordinates, with p and the gradient there."""
+    design = Kernel.of(z)
+    target = torch.from_numpy(one_hot(y)[None]).double()
+    problems = DualProblems(design, target, torch.full((1, len(z)), c, dtype=torch.float64))
+    rng = torch.Generator().manual_seed(0)
+    w, b = (torch.randn(1, target.shape[1], size, generator=rng).double() for size in (design.width, 1))
+    w, b = w - w.mean(1, keepdim=True), b[..., 0]
+    w[..., : len(z)] /= 50
+    logits, metric_w = problems.image(w, b)
+    p = logits.softmax(1) if target.shape[1] > 1 else logits.sigmoid()
+    residual = (p - target) * problems.cost[:, None]
+    return (
+        problems,
+        w,
+        b,
+        logits,
+        metric_w,
+        p,
+        torch.cat([problems.spread(residual) + w, residual.sum(2)[..., None]], 2),
+    )
+
+
+def test_coordinates_are_worth_the_logits_and_the_penalty_of_their_features():
+    z, y = wide()
+    problems, w, b, logits, metric_w, *_ = problem(z, y)
+    coef = problems.design.coefficients(w)[0].numpy()
+    np.testing.assert_allclose(logits[0].numpy(), coef @ z.T + b[0].numpy()[:, None], rtol=1e-9, atol=1e-9)
+    assert float((w * metric_w).sum()) == pytest.approx((coef**2).sum(), rel=1e-9)
+
+
+def test_gradient_is_that_of_the_features():
+    z, y = wide()
+    problems, w, _, _, _, p, gradient = problem(z, y)
+    coef = problems.design.coefficients(w)[0].numpy()
+    expected = coef + (p[0].numpy() - one_hot(y)) @ z
+    np.testing.assert_allclose(
+        problems.design.coefficients(gradient[..., :-1])[0].numpy(), expected, rtol=1e-8, atol=1e-8
+    )
+
+
+def newton(z, y, c, coef, b):
+    """The exact Newton step (M, D + 1) of the features, by the whole Hessian."""
+    rows = np.c_[z, np.ones(len(z))]
+    logits = coef @ z.T + b[:, None]
+    m = len(coef)
+    p = np.exp(logits - np.logaddexp.reduce(logits, axis=0)) if m > 1 else 1 / (1 + np.exp(-logits))
+    penalty = np.diag(np.r_[np.ones(z.shape[1]), 0.0])
+    blocks = [
+        [c * (rows.T * (p[k] * ((k == j) - p[j]))) @ rows + (k == j) * penalty for j in range(m)] for k in range(m)
+    ]
+    gradient = np.c_[coef, np.zeros(m)] + c * (p - one_hot(y)) @ rows
+    return -np.linalg.lstsq(np.block(blocks), gradient.ravel(), rcond=1e-13)[0].reshape(m, -1)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("how", ["iterated", "factored"])
+@pytest.mark.parametrize("c", [1e-3, 1.0, 1e3])
+def test_steps_are_newtons(classes, how, c):
+    z, y = wide(classes=classes)
+    problems, w, b, _, _, p, gradient = problem(z, y, c)
+    if how == "iterated":
+        limit = torch.full((1,), 10_000)
+        step, _ = problems.iterated(p).solve(gradient, torch.full((1,), 1e30, dtype=torch.float64), limit)
+    else:
+        step, _ = DualFactors(problems.design).solve(problems, p, gradient, [(0, 0)])
+    coef = problems.design.coefficients(w)[0].numpy()
+    exact = newton(z, y, c, coef, b[0].numpy())
+    found = np.c_[problems.design.coefficients(step[..., :-1])[0].numpy(), step[0, :, -1].numpy()]
+    # how far from the least of the quadratic model, as a share of the way there
+    here, there = quadratic(z, y, c, coef, b[0].numpy(), found), quadratic(z, y, c, coef, b[0].numpy(), exact)
+    assert here == pytest.approx(there, rel=0.5 if how == "iterated" else 1e-3)
+
+
+def quadratic(z, y, c, coef, b, step):
+    """The quadratic model's fall by a step."""
+    logits, along = coef @ z.T + b[:, None], step[:, :-1] @ z.T + step[:, -1:]
+    if len(coef) > 1:
+        p = np.exp(logits - np.logaddexp.reduce(logits, axis=0))
+        curve = (p * along**2).sum() - ((p * along).sum(0) ** 2).sum()
+    else:
+        p = 1 / (1 + np.exp(-logits))
+        curve = (p * (1 - p) * along**2).sum()
+    slope = (coef * step[:, :-1]).sum() + c * ((p - one_hot(y)) * along).sum()
+    return slope + 0.5 * (c * curve + (step[:, :-1] ** 2).sum())
+
+
+def same_optima(dual, primal, share):
+    """Objectives differ by a share of the penalty at most: of the objective, a small C would leave W undetermined. And
+    by what rounding leaves of it, where a large C makes the penalty small."""
+    penalty, objective = 0.5 * primal.w.square().sum((1, 2)).numpy(), primal.objective.numpy()
+    np.testing.assert_array_less(np.abs(dual.objective.numpy() - objective), share * penalty + 3e-9 * objective)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("repeated", [0, 20])
+def test_path_has_the_optima_of_the_principal_axes(classes, class_weight, repeated):
+    z, y = wide(n=160, d=240, classes=classes, repeated=repeated)
+    weights = sample_weights(y, class_weight)[None]
+    dual, primal = (fit_path(kind.of(z), one_hot(y)[None], weights, PATH, 1e-8) for kind in (Kernel, Design))
+    same_optima(dual, primal, 1e-6)
+
+
+def test_one_fit_from_nothing_has_the_optimum():
+    z, y = wide(n=200, d=300, classes=4, repeated=20)
+    for c in (1e-6, 1.0, 1e5):
+        both = (fit_path(kind.of(z), one_hot(y)[None], np.ones((1, 200)), [c], 1e-8) for kind in (Kernel, Design))
+        same_optima(*both, 1e-6)
+
+
+def test_rows_without_weight_do_not_count():
+    z, y = wide(n=160, d=240)
+    weights = np.r_[np.ones(120), np.zeros(40)][None]
+    dual, primal = (fit_path(kind.of(z), one_hot(y)[None], weights, PATH[::4], 1e-8) for kind in (Kernel, Design))
+    same_optima(dual, primal, 1e-6)
+
+
+def test_rows_that_do_not_curve_are_left_out_of_a_step():
+    """And what their own step gains is what the quadratic model says."""
+    z, y = wide(n=300, d=400)
+    problems, w, _, _, _, p, _ = problem(z, y, 1e-2)
+    flat = torch.arange(300) % 2 == 0
+    p[..., flat] = torch.tensor([1 - 3e-12, 1e-12, 1e-12, 1e-12], dtype=p.dtype)[:, None]
+    residual = (p - problems.target) * problems.cost[:, None]
+    gradient = torch.cat([problems.spread(residual) + w, residual.sum(2)[..., None]], 2)
+    step = problems.iterated(p)
+    assert step.flat is not None and len(step.flat) >= 150
+    _, gain = step._of_rows(gradient)
+    alpha = torch.zeros_like(w[..., :300])
+    alpha[..., step.flat] = -gradient[..., step.flat]
+    logits = (alpha @ problems.design.rest)[0]
+    kept, moved = p[0][:, step.rows], logits[:, step.rows]
+    curve = (kept * moved**2).sum() - ((kept * moved).sum(0) ** 2).sum()
+    slope = (gradient[0, :, :300] * logits).sum() + 0.5 * (alpha[0] * logits).sum()
+    assert float(gain) == pytest.approx(-float(slope + 0.5 * 1e-2 * curve), rel=1e-3)
+
+
+def test_what_takes_too_many_products_takes_factors(monkeypatch):
+    monkeypatch.setattr(dual_solver, "_PATIENCE", 20)
+    z, y = wide(n=200, d=300, classes=5)
+    targets, weights = one_hot(y)[None], np.ones((1, len(y)))
+    dual = fit_path(Kernel.of(z), targets, weights, PATH, 1e-8)
+    assert dual.stiff.any()
+    same_optima(dual, fit_path(Design.of(z), targets, weights, PATH, 1e-8), 1e-6)
+
+
+def test_a_gradient_that_is_nil_is_certified():
+    """The gap of what is returned, from the gradient alone: 1/2 g'g bounds it, since the Hessian is at least 1."""
+    z, y = wide(n=300, d=400, classes=4)
+    for c in (1.0, 1e3, 1e5):
+        design = Kernel.of(z)
+        fits = fit_path(design, one_hot(y)[None], np.ones((1, 300)), [c], 1e-8)
+        coef, intercept = (each[0].numpy() for each in fits.coefficients(design))
+        logits = coef @ z.T + intercept[:, None]
+        residual = c * (np.exp(logits - np.logaddexp.reduce(logits, axis=0)) - one_hot(y))
+        gradient = residual @ z + coef
+        assert 0.5 * (gradient**2).sum() < 1e-4 * 0.5 * (coef**2).sum()
+        assert np.abs(residual.sum(1)).max() < 1e-4 * np.abs(residual).sum() + 1e-9
+
+
+def test_what_a_kernel_does_not_solve_is_solved_in_principal_axes(monkeypatch):
+    z, y = wide()
+
+    def fails(*_):
+        raise BadInput("linear probe", "no optimum", "lower the largest C")
+
+    monkeypatch.setattr(DualProblems, "solve", fails)
+    problem = one_hot(y)[None], np.ones((1, len(y))), [1.0], 1e-8
+    for found, usual in zip(*(crossfit.coefficients(kind.of(z), *problem) for kind in (Kernel, Design)), strict=True):
+        np.testing.assert_array_equal(found, usual)
+
+
+def test_labellings_do_not_see_each_other():
+    z, y = wide()
+    targets = np.stack([one_hot(y), one_hot(np.roll(y, 7))])
+    together = fit_path(Kernel.of(z), targets, np.ones((2, len(y))), PATH[::4])
+    alone = [fit_path(Kernel.of(z), targets[[i]], np.ones((1, len(y))), PATH[::4]).objective for i in (0, 1)]
+    np.testing.assert_allclose(together.objective, np.concatenate(alone), rtol=1e-7)
+
+
+def test_rows_of_low_rank():
+    """Fewer directions than axes that are looked for."""
+    rng = np.random.default_rng(0)
+    z = standardise(rng.normal(size=(100, 6)) @ rng.normal(size=(6, 150)))[0]
+    y = rng.integers(0, 3, 100)
+    dual, primal = (fit_path(kind.of(z), one_hot(y)[None], np.ones((1, 100)), PATH, 1e-8) for kind in (Kernel, Design))
+    same_optima(dual, primal, 1e-6)
+
+
+def test_probe_takes_the_kernel_where_rows_are_fewer_than_features(monkeypatch):
+    z, y = wide(n=240, d=300, classes=3)
+    groups = np.arange(len(y)) // 4
+    usual = LogisticPathCV(Cs=PATH[::3]).fit(z, y, groups)
+    monkeypatch.setattr(kernel, "ROWS", 100)
+    assert suited(z) is Kernel and suited(z[:, :50]) is suited(z[:90]) is Design
+    made = []
+    monkeypatch.setattr(Kernel, "of", lambda *given, of=Kernel.of: made.append(1) or of(*given))
+    found = LogisticPathCV(Cs=PATH[::3]).fit(z, y, groups)
+    assert len(made) == 6
+    assert found.best_params_ == usual.best_params_
+    np.testing.assert_allclose(found.coef_, usual.coef_, atol=1e-4 * np.abs(usual.coef_).max())
+    np.testing.assert_allclose(found.predict_proba(z), usual.predict_proba(z), atol=1e-3)

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from bench.base.errors import BadInput
+from bench.probe.linear.crossfit import Grid, crossfit
+from bench.probe.linear.design import Designs
+from bench.probe.linear.logistic import HALF_DECADES
+from bench.probe.linear.multilabel import MultilabelPathCV
+from bench.scores.label_kinds import bits
+
+
+def _example(n=120, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 4, n)
+    return rng.standard_normal((n, 6)) + np.pad(bits(y, 2) * 2.0, ((0, 0), (0, 4))), y, np.arange(n) // 4
+
+
+def test_every_label_is_a_probe_of_its_own_on_shared_folds():
+    X, y, groups = _example()
+    designs = Designs(max_bytes=10**8)
+    probe = MultilabelPathCV(("crackle", "wheeze"), designs=designs).fit(X, y, groups)
+    assert designs.made == 6
+    wheeze = bits(y, 2)[:, [1]].T.astype(int)
+    pooled, refit = crossfit(X, wheeze, probe.folds_, Grid(HALF_DECADES, (None, "balanced"), 2), Designs())
+    scores = [roc_auc_score(wheeze[0], one[:, 1] - one[:, 0]) for one in pooled[0].reshape(-1, len(y), 2)]
+    np.testing.assert_allclose([c["score"] for c in probe.path_ if c["label"] == "wheeze"], scores, atol=1e-9)
+    chosen = (probe.best_params_["wheeze C"], probe.best_params_["wheeze class_weight"])
+    assert chosen == [(c, w) for c in HALF_DECADES for w in (None, "balanced")][int(np.argmax(scores))]
+    log = refit(0, *chosen).log_proba(X)
+    np.testing.assert_allclose(probe.predict_scores(X)[:, 1], log[:, 1] - log[:, 0], rtol=1e-9)
+
+
+def test_no_patient_lies_in_two_folds():
+    X, y, groups = _example()
+    probe = MultilabelPathCV(("crackle", "wheeze")).fit(X, y, groups)
+    assert all(len(set(probe.folds_[groups == group])) == 1 for group in set(groups))
+
+
+def test_a_label_without_examples_is_named():
+    X, y, groups = _example()
+    with pytest.raises(BadInput, match="wheeze: no training clip"):
+        MultilabelPathCV(("crackle", "wheeze")).fit(X, y & 1, groups)

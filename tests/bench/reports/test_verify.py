@@ -1,0 +1,167 @@
+import dataclasses
+import gzip
+import hashlib
+import json
+import shutil
+
+import pytest
+
+from bench.cli.main import main
+from bench.reports.leaderboard import files
+from bench.reports.verify import verify
+from bench.scores import records
+
+
+@pytest.fixture(scope="module")
+def made(simulated, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    command = ["run", "--task", "icbhi.cycles4", "--encoder", "meta.duration", "--root", str(simulated), "--out"]
+    assert main([*command, str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def results(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "results")
+
+
+def first_record(folder, encoder="meta.duration"):
+    return next(p for p in records.paths(folder) if records.read(p).spec["encoder"] == encoder)
+
+
+def test_a_fresh_results_folder_holds(results):
+    assert verify(results) == (3, [])
+    assert main(["verify", str(results)]) == 0
+
+
+def test_one_flipped_prediction_fails(results, capsys):
+    path = first_record(results)
+    table = path.with_name(path.stem + ".csv.gz")
+    lines = gzip.decompress(table.read_bytes()).decode().splitlines()
+    cells = lines[1].split(",")
+    at = lines[0].split(",").index("y_pred")
+    cells[at] = str((int(cells[at]) + 1) % 4)
+    lines[1] = ",".join(cells)
+    table.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+    assert main(["verify", str(results)]) == 1
+    assert path.stem in capsys.readouterr().out
+
+
+def test_a_score_written_by_hand_fails(results):
+    path = first_record(results)
+    body = json.loads(path.read_text())
+    body["scores"]["corrected"]["icbhi.Score"]["value"] += 0.01
+    path.write_text(json.dumps(body))
+    assert any("edited" in problem for problem in verify(results)[1])
+
+
+def forged(path, change):
+    """The record changed and sealed anew, as someone would who knows the format."""
+    record = records.read(path)
+    fields = {name: json.loads(json.dumps(getattr(record, name))) for name in records.FIELDS}
+    predictions = change(fields, record.predictions.copy())
+    fields["data"]["predictions_sha256"] = hashlib.sha256(records.predictions_csv(predictions)).hexdigest()
+    records.write(dataclasses.replace(record, **fields, predictions=predictions), path.parent.parent.parent)
+
+
+def without_mistakes(fields, table):
+    return table[table["y_true"] == table["y_pred"]]
+
+
+def better_score(fields, table):
+    fields["scores"]["corrected"]["icbhi.Score"]["value"] = 0.99
+    return table
+
+
+def other_candidate(fields, table):
+    fields["selection"]["chosen"] = {"C": 123.0, "class_weight": None}
+    return table
+
+
+def complete_data(fields, table):
+    fields["data"]["state"] = "complete"
+    return table
+
+
+def other_roles(fields, table):
+    fields["data"]["task"]["adventitious"] = [1]
+    return table
+
+
+def other_labels(fields, table):
+    return table.assign(y_true=table["y_pred"])
+
+
+def other_lengths(fields, table):
+    return table.assign(duration_s=table["duration_s"].to_numpy()[::-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without_mistakes, "one per test clip"),
+        (better_score, "icbhi.Score"),
+        (other_candidate, "hyperparameters"),
+        (complete_data, "state differs"),
+        (other_roles, "not the task's"),
+        (other_labels, "labels differ"),
+        (other_lengths, "auroc.duration_matched"),
+        (other_lengths, "lengths or labels differ"),
+    ],
+)
+def test_a_forged_record_contradicts_its_predictions_its_task_or_the_others(results, change, told):
+    forged(first_record(results), change)
+    assert any(told in problem for problem in verify(results)[1]), verify(results)[1]
+
+
+def test_damaged_predictions_are_a_problem_not_a_crash(results):
+    path = first_record(results)
+    table = path.with_name(path.stem + ".csv.gz")
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    table.write_bytes(content)
+    assert any(path.stem in problem for problem in verify(results)[1])
+
+
+def test_a_page_that_no_record_gives_fails_even_without_an_overview(results):
+    (results / "leaderboard.md").unlink()
+    (results / "tasks" / "icbhi.cycles9.md").write_text("99.9")
+    told = verify(results)[1]
+    assert any("leaderboard.md" in problem for problem in told) and any("cycles9" in problem for problem in told)
+
+
+def test_a_changed_setting_fails_because_the_key_no_longer_fits(results):
+    path = first_record(results)
+    body = json.loads(path.read_text())
+    body["spec"]["encoder"] = "opera.ct"
+    path.write_text(json.dumps(body))
+    assert any("edited" in problem for problem in verify(results)[1])
+
+
+def test_a_table_edited_by_hand_fails_and_can_be_written_again(results):
+    overview = results / "leaderboard.md"
+    overview.write_text(overview.read_text().replace("50.0", "99.9"))
+    assert any("leaderboard.md" in problem for problem in verify(results)[1])
+    files.write(records.load_all(results), results)
+    assert verify(results) == (3, [])
+
+
+def audited(folder, **changes):
+    """An audit of the records' data, as the audit writes it, with a mark on its first test."""
+    spec = records.read(first_record(folder)).spec
+    facts = {"task": spec["task"], "version": spec["task_version"], "digest": spec["manifest"]}
+    facts |= {"marks": {"corrected": ["meta.level AUROC 70.1"], "official": []}} | changes
+    (folder / "audit").mkdir(exist_ok=True)
+    (folder / "audit" / f"{spec['task']}.json").write_text(json.dumps(facts))
+
+
+def test_a_changed_mark_fails_as_does_an_audit_that_cannot_be_read(results):
+    audited(results)
+    assert any("icbhi.cycles4.md" in problem for problem in verify(results)[1])
+    files.write(records.load_all(results), results)
+    assert verify(results) == (3, [])
+    assert "## Test corrected (meta.level AUROC 70.1)" in (results / "tasks" / "icbhi.cycles4.md").read_text()
+    audited(results, marks={"corrected": ["meta.level AUROC 55.5"]})
+    assert any("leaderboard.md" in problem for problem in verify(results)[1])
+    audited(results, marks=None)
+    assert any("not a readable audit" in problem for problem in verify(results)[1])

@@ -1,0 +1,123 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from bench import simulate
+from bench.base.errors import BadInput, UnknownId
+from bench.cli.main import main
+from bench.reports.audit import report
+from bench.reports.audit.report import render
+from bench.runs.audit.audit import ALL, HERE, audit
+from bench.scores.printed import BLANK
+from tests.tasks import _corpora
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory):
+    """A simulated ICBHI with a full device shortcut and leaked patients, in which a test recording is the copy of a
+    training one, with a cycle that overlaps another and one that is too short."""
+    root = tmp_path_factory.mktemp("spoilt")
+    facts = simulate.icbhi(root / "ICBHI", patients=16, cycles=3, cycle_s=0.8, shortcut=1.0, leak=0.3, seed=1)
+    folder = root / "ICBHI" / "ICBHI_final_database"
+    lines = (root / "ICBHI" / "ICBHI_challenge_train_test.txt").read_text().splitlines()
+    halves = dict(line.split("\t") for line in lines)
+    first = {half: min(name for name, of in halves.items() if of == half) for half in ("train", "test")}
+    shutil.copy(folder / f"{first['train']}.wav", folder / f"{first['test']}.wav")
+    (folder / f"{first['test']}.txt").write_text("0.0\t1.0\t0\t0\n0.5\t1.5\t1\t0\n1.5\t1.6\t0\t1\n")
+    return root, facts
+
+
+@pytest.fixture(scope="module")
+def audited(spoilt):
+    return audit("icbhi.cycles2", spoilt[0], "fbank.stats", resamples=50)
+
+
+def codes(audited):
+    return {finding.code for finding in audited.findings}
+
+
+def test_everything_that_was_planted_is_found(audited, spoilt):
+    facts = audited.facts
+    assert set(facts["shared"]["test"]["named"]) == set(spoilt[1]["leaked_patients"])
+    (copy,) = facts["duplicates"]["identical"]
+    assert copy["across"] and facts["duplicates"]["similar"] == []
+    assert facts["annotations"]["overlaps"]["count"] == 1 and facts["annotations"]["short"]["count"] == 1
+    assert {"shared-groups", "identical-audio", "overlapping", "short-clips", "shortcut", "nuisance"} <= codes(audited)
+    assert audited.findings[0].level == "error"
+    rows = {row["name"]: row["tests"] for row in facts["shortcuts"][HERE]}
+    assert rows["device"]["corrected"]["auroc"]["value"] > 0.6
+    assert {"level", "silence", "bandwidth", "duration", "sampling_rate", "file_name", "fbank.stats"} <= set(rows)
+    leaked = len(spoilt[1]["leaked_patients"])
+    assert facts["marks"]["corrected"][:2] == [f"{leaked} patients in train", "sound of 1 recording in train"]
+
+
+def test_reports_are_whole_and_json_ready(audited):
+    text = render(audited)
+    assert json.loads(json.dumps(audited.facts)) == audited.facts
+    for heading in ("Findings", "Splits", "same sound twice", "Annotations", "What predicts", "tell", "smallest"):
+        assert any(line.startswith("#") and heading in line for line in text.splitlines()), heading
+    assert "not a medical device" in text.lower() and "nan" not in text.lower()
+    assert {"clip_id", "group", "y_true", "s_1"} <= set(audited.predictions[HERE, "device"])
+
+
+def test_what_cannot_be_told_is_said(audited):
+    facts = audited.facts
+    splits = report._splits(facts, "recording")
+    assert "recordings | recordings" not in splits and "nobody can tell who is on both sides" in splits
+    assert "| patients |" in report._splits(facts, "patient")
+    assert "Fewer than 30 patients: read little into" in render(audited)
+    alike = {"test": "t", "metric": "uar", "system": "a", "other": "b", "difference": None, "low": None, "high": None}
+    (_, _, table) = report._resolution([alike | {"resolved": 0.0, "found": 0.0}], "patient")
+    assert table.splitlines()[-1].count(BLANK) == 3
+
+
+def test_annotations_without_audio(tmp_path):
+    for path in _corpora.icbhi(tmp_path).glob("*.wav"):
+        path.unlink()
+    made = audit("icbhi.cycles4", tmp_path, "fbank.stats", resamples=20)
+    assert list(made.facts["shortcuts"]) == [ALL] and made.facts["nuisance"] == {}
+    assert "Annotations alone" in render(made) and "No audio is here to compare" in render(made)
+
+
+def test_part_of_the_audio_gives_both_views(tmp_path):
+    folder = _corpora.icbhi(tmp_path, simulated=True)
+    (folder / "101_1b1_Al_sc_Meditron.wav").unlink()
+    (folder / "156_8b3_Al_mc_AKGC417L.wav").write_bytes(b"not a sound")
+    made = audit("icbhi.cycles2", tmp_path, reference=None, resamples=20)
+    assert list(made.facts["shortcuts"]) == [ALL, HERE] and "audio" in codes(made)
+    assert made.facts["duplicates"]["compared"] == 3
+
+
+def test_tables_without_classes_are_audited(tmp_path):
+    made = audit("kauh.obstructive", tmp_path, resamples=20)
+    assert made.facts["shared"] == {} and "stethoscope_filter" in render(made)
+
+
+def test_silence_and_a_single_class_are_survived(tmp_path):
+    corpus = _corpora.sprsound(tmp_path)
+    for path in corpus.rglob("*.wav"):
+        soundfile.write(path, np.zeros(16000), 8000)
+    made = audit("sprsound.records3", tmp_path, resamples=20)
+    assert {"identical-audio", "silent-clips"} <= codes(made)
+    assert "Nothing could be fitted" in render(made)
+
+
+def test_the_command_writes_reports(tmp_path, capsys):
+    _corpora.sprsound(tmp_path)
+    words = ["audit", "sprsound.records3", "--root", str(tmp_path)]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"sprsound.records3.md", "sprsound.records3.json"}
+    capsys.readouterr()
+    assert main(words) == 0 and capsys.readouterr().out.startswith("# Audit of sprsound.records3")
+    assert main(["audit", "sprsound.recordz", "--root", str(tmp_path)]) == 2
+    assert "sprsound.records5" in capsys.readouterr().err
+
+
+def test_unknown_tasks_and_absent_data_are_refused(tmp_path):
+    with pytest.raises(UnknownId):
+        audit("icbhi.cycles5", tmp_path)
+    with pytest.raises(BadInput, match="no copy"):
+        audit("icbhi.cycles4", tmp_path)

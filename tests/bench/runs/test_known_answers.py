@@ -1,0 +1,126 @@
+"""The harness on corpora whose answers are known: no signal gives chance, and leaks and shortcuts show."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import bench
+from bench import simulate
+from bench.base.errors import BadInput
+from bench.cli.main import main
+from bench.data.manifest import prepare, validate
+from bench.encoders.features import FeatureStore
+from bench.probe import protocols
+from bench.scores import metrics
+from tasks import icbhi
+
+POOLING = "[mean,std]"
+
+
+def auroc(record, test):
+    return record.scores[test]["auroc"]["value"]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return bench.load_encoder("fbank.stats")
+
+
+def relabelled(labels, groups, generator):
+    """The labels with patients permuted: each keeps its run of labels together, on another patient's clips."""
+    patients = generator.permutation(np.unique(groups))
+    return np.concatenate([labels[groups == patient] for patient in patients])
+
+
+@pytest.mark.parametrize("name", ["icbhi.cycles2", "icbhi.cycles4"])
+def test_permuted_training_labels_score_chance(simulated, encoder, name):
+    """Over 100 permutations of the labels among training patients, mean AUROC and UAR are 0.5 and 1/C within three
+    standard errors; one permutation alone scatters by many points."""
+    task = bench.load_task(name, simulated)
+    prepared = prepare(task)
+    store = FeatureStore(encoder, prepared)
+    store.encode([(-1, "mean")])
+    rows = prepared.rows
+    # 16 wide bands of the 128: the answer does not depend on the width, the time of 100 searches does
+    features = store.gather((-1, "mean")).reshape(len(rows), 16, -1).mean(axis=2)
+    train = (rows["split"] == "train").to_numpy()
+    labels, groups = rows["label"].to_numpy(), rows["group"].to_numpy()
+    # rows in the order of their patients, so that a permuted run of labels meets another patient's clips
+    order = np.flatnonzero(train)[np.argsort(groups[train], kind="stable")]
+    roles, named = metrics.Roles.of(task.card), protocols.get("linear")
+    scores = []
+    for seed in range(100):
+        shuffled = relabelled(labels[order], groups[order], np.random.default_rng(seed))
+        probe = protocols.probe(named, task.card, seed).fit(features[order], shuffled, groups[order])
+        proba = probe.predict_proba(features[~train])
+        found = (metrics.evaluate(m, labels[~train], proba.argmax(1), proba, roles) for m in ("auroc", "uar"))
+        scores.append(list(found))
+    mean, error = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1) / np.sqrt(len(scores))
+    assert abs(mean[0] - 0.5) < 3 * error[0]
+    assert abs(mean[1] - 1 / len(task.card.classes)) < 3 * error[1]
+
+
+def test_a_score_rises_with_the_signal(encoder, tmp_path):
+    scores = []
+    for snr_db in (-30.0, 12.0, 30.0):
+        simulate.icbhi(tmp_path / str(snr_db) / "ICBHI", snr_db=snr_db, cycle_s=1.0)
+        task = bench.load_task("icbhi.cycles2", tmp_path / str(snr_db))
+        scores.append(auroc(bench.evaluate(encoder, task, pooling=POOLING)[0], "corrected"))
+    assert scores[0] == pytest.approx(0.5, abs=0.2)
+    assert scores[0] + 0.1 < scores[1] < scores[2]
+
+
+def declared(task, overlap):
+    """The task with those patients declared on its card, its manifest built anew."""
+    card = dataclasses.replace(task.card, known_overlap=tuple(overlap))
+    findings = []
+    frame = icbhi.manifest(card, task.root, findings).sort_values("clip_id", ignore_index=True)
+    assert not [f for f in validate(frame, dataclasses.replace(card, counts={})) if f.level == "error"]
+    return dataclasses.replace(task, card=card, manifest=frame, findings=tuple(findings))
+
+
+def test_a_patient_leak_is_refused_unless_declared_and_then_raises_the_score(encoder, tmp_path, capsys):
+    """Against the same fit without the leaked patients' training clips: what is gained is knowledge of the patient.
+    The abnormal sounds are faint, since where they are plain there is little left to gain."""
+    gains, of_leaked = [], []
+    for seed in range(3):
+        root = tmp_path / str(seed)
+        facts = simulate.icbhi(
+            root / "ICBHI", seed=seed, snr_db=0.0, leak=0.5, patients=30, recordings_per_patient=4, cycle_s=1.0
+        )
+        leaked = facts["leaked_patients"]
+        task = bench.load_task("icbhi.cycles2", root)
+        with pytest.raises(BadInput, match=leaked[0]):
+            bench.evaluate(encoder, task, pooling=POOLING)
+        assert main(["check", "icbhi.cycles2", "--root", str(root)]) == 1
+        assert leaked[0] in capsys.readouterr().out
+        leaky = declared(task, leaked)
+        unseen = (leaky.manifest["split"] == "train") & leaky.manifest["group"].isin(leaked)
+        clean = dataclasses.replace(leaky, manifest=leaky.manifest[~unseen])
+        with_leak, without = (bench.evaluate(encoder, each, pooling=POOLING)[0] for each in (leaky, clean))
+        assert with_leak.data["groups_in_train"] == {"corrected": 0, "official": len(leaked)}
+        gains.append(auroc(with_leak, "official") - auroc(without, "official"))
+        overlap = [r.predictions.query("split == 'test_overlap'") for r in (with_leak, without)]
+        of_leaked.append(roc_auc_score(overlap[0]["y_true"], overlap[0]["s_1"]))
+        of_leaked[-1] -= roc_auc_score(overlap[1]["y_true"], overlap[1]["s_1"])
+    assert np.mean(gains) > 0.02, gains
+    assert np.mean(of_leaked) > 0.08, of_leaked
+
+
+def test_a_device_shortcut_shows_as_a_drop_in_the_transfer_score(encoder, tmp_path):
+    """AUROC in-domain minus out-of-domain: small without a shortcut, large with it."""
+    inside, outside = np.zeros((2, 3)), np.zeros((2, 3))
+    for seed in range(3):
+        for shortcut in (0, 1):
+            root = tmp_path / f"{seed}{shortcut}"
+            simulate.corpora(root, seed=seed, shortcut=float(shortcut))
+            task = bench.load_task("transfer.icbhi-sprsound", root)
+            record = bench.evaluate(encoder, task, pooling=POOLING)[0]
+            inside[shortcut, seed] = auroc(record, "source_corrected")
+            outside[shortcut, seed] = auroc(record, "inter")
+    assert inside[1].mean() > 0.95
+    assert outside[1].mean() < outside[0].mean()
+    optimism = (inside - outside).mean(axis=1)
+    assert optimism[1] > optimism[0] + 0.1, (inside, outside)

@@ -1,0 +1,42 @@
+"""Suites whose data are at hand in part: what is absent is listed with its reason, and what can be run is run."""
+
+import json
+
+import pytest
+
+from bench.cli.main import main
+from bench.runs.context import BoardNotes
+
+RUN = ["run", "--encoder", "meta.duration", "--no-controls"]
+
+
+def test_a_suite_lists_tasks_without_data_and_goes_on(simulated, tmp_path, capsys):
+    command = [*RUN, "--suite", "quick", "--root", str(simulated / "ICBHI"), "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert "sprsound.events2: left out: " in capsys.readouterr().err
+    overview = (tmp_path / "leaderboard.md").read_text()
+    assert "- sprsound.events2: **no data at hand**: holds no copy of the corpus" in overview
+    assert str(simulated) not in overview
+    assert list(BoardNotes.read(tmp_path).absent_tasks) == ["sprsound.events2"]
+    assert main(["leaderboard", str(tmp_path), "--json"]) == 0
+    assert "sprsound.events2" in json.loads(capsys.readouterr().out)["absent_tasks"]
+    assert main(["verify", str(tmp_path)]) == 0
+
+    command[command.index("--root") + 1] = str(simulated)  # the other corpus has arrived
+    assert main(command) == 0
+    assert "no data at hand" not in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_a_task_asked_for_by_name_must_have_data(simulated, tmp_path, capsys):
+    folder = ["--root", str(simulated / "ICBHI"), "--out", str(tmp_path)]
+    for named in (["--task", "sprsound.events2"], ["--suite", "quick", "--task", "sprsound.events2"]):
+        assert main([*RUN, *named, *folder]) == 1
+        assert "sprsound.events2" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suite", ["quick", "ood"])
+def test_a_suite_of_which_nothing_is_at_hand_is_refused(suite, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    command = [*RUN, "--suite", suite, "--root", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    assert main(command) == 1
+    assert "holds no copy of the corpus" in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -27,6 +27,7 @@ from bench.base.progress import Progress, silent
 from bench.data import audio, clips
 from bench.encoders.batches import encode_batch, plan_batches
 from bench.encoders.load import precision_of, require_trained
+from bench.encoders.pooling import LayerPooling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,6 @@ FORMAT = 1
 BATCH_S = 60.0  # seconds of audio in one forward pass at most
 TRIAL_S = 5.0  # time to try encoding for, before all is encoded
 STATS_CLIPS = 1000  # training clips that refit statistics: enough for BatchNorm, bounded for large corpora
-
-Want = tuple[int, str]  # (layer, pooling)
 
 
 def stats_rows(encoder: Encoder, prepared: Prepared) -> pd.DataFrame | None:
@@ -100,7 +99,7 @@ class FeatureStore:
         self.folder = (folder or cache_root() / "features") / self.digest[:20]
         self.units = clips.units(prepared.rows, prepared.recordings)
 
-    def encode(self, wanted: Sequence[Want], progress: Progress = silent) -> int:
+    def encode(self, wanted: Sequence[LayerPooling], progress: Progress = silent) -> int:
         """Number of clips encoded: those of which some wanted (layer, pooling) is not stored yet."""
         wanted = list(dict.fromkeys(wanted))
         todo = self.missing(wanted)
@@ -111,7 +110,7 @@ class FeatureStore:
         self._fit()
         with progress(f"encode {self.encoder.card.id}", sum(len(unit.rows) for unit in todo)) as tick:
             for chunk in clips.chunks(todo):
-                parts: dict[Want, list[np.ndarray]] = {want: [] for want in wanted}
+                parts: dict[LayerPooling, list[np.ndarray]] = {want: [] for want in wanted}
                 for unit in chunk:
                     for want, values in self._unit(unit, wanted).items():
                         parts[want].append(values)
@@ -120,7 +119,7 @@ class FeatureStore:
                     self.save(want, chunk, np.concatenate(values))
         return sum(len(unit.rows) for unit in todo)
 
-    def missing(self, wanted: Sequence[Want]) -> list[clips.Unit]:
+    def missing(self, wanted: Sequence[LayerPooling]) -> list[clips.Unit]:
         """The recordings of which some wanted (layer, pooling) is not stored."""
         stored = [self._index(want).keys() for want in wanted]
         return [unit for unit in self.units if not all(unit.key in keys for keys in stored)]
@@ -131,12 +130,12 @@ class FeatureStore:
         light.encoder = None
         return light
 
-    def width(self, want: Want) -> int | None:
+    def width(self, want: LayerPooling) -> int | None:
         """Features of a clip in what is stored; None where nothing is."""
         shards = sorted(self._where(want).glob("*.npy"))
         return int(np.load(shards[0], mmap_mode="r").shape[1]) if shards else None
 
-    def tried(self, wanted: Sequence[Want], seconds: float = 20.0) -> tuple[float, float]:
+    def tried(self, wanted: Sequence[LayerPooling], seconds: float = 20.0) -> tuple[float, float]:
         """(seconds of audio encoded, seconds that took) of a few recordings that are not stored yet; nothing is kept.
         The first recording warms up and does not count, unless there is no other."""
         taken = audio_s = 0.0
@@ -150,7 +149,7 @@ class FeatureStore:
                 break
         return audio_s, taken
 
-    def gather(self, want: Want) -> np.ndarray:
+    def gather(self, want: LayerPooling) -> np.ndarray:
         """Features (N, P) float32 in the order of ``prepared.rows``. Raises ``KeyError`` for a unit not encoded."""
         out: np.ndarray | None = None
         for rows, values in self._parts(want):
@@ -159,7 +158,7 @@ class FeatureStore:
             out[rows] = values
         return np.empty((0, 0), np.float32) if out is None else out
 
-    def export(self, want: Want, path: Path) -> tuple[int, int]:
+    def export(self, want: LayerPooling, path: Path) -> tuple[int, int]:
         """Writes ``gather(want)`` to ``path`` as ``.npy`` without holding it in memory; returns its shape."""
         out, partial = None, path.with_name(path.name + ".partial")
         for rows, values in self._parts(want):
@@ -186,9 +185,9 @@ class FeatureStore:
         """Indices of the waves that share a forward pass."""
         return plan_batches([len(wave) for wave in waves], self.encoder, int(BATCH_S * self.encoder.card.sample_rate))
 
-    def _unit(self, unit: clips.Unit, wanted: Sequence[Want]) -> dict[Want, np.ndarray]:
+    def _unit(self, unit: clips.Unit, wanted: Sequence[LayerPooling]) -> dict[LayerPooling, np.ndarray]:
         waves = clips.waves(unit, self.prepared.root, self.encoder.card.sample_rate, self.clip)
-        out: dict[Want, np.ndarray] = {}
+        out: dict[LayerPooling, np.ndarray] = {}
         for batch in self.plan(waves):
             for want, values in encode_batch(self.encoder, [waves[i] for i in batch], wanted).items():
                 if not np.isfinite(values).all():
@@ -202,10 +201,10 @@ class FeatureStore:
 
     # ---------------------------------------------------------------- shards
 
-    def _where(self, want: Want) -> Path:
+    def _where(self, want: LayerPooling) -> Path:
         return self.folder / urllib.parse.quote(f"{want[0]},{want[1]}", safe=",+-")
 
-    def _index(self, want: Want) -> dict[str, tuple[Path, int, int]]:
+    def _index(self, want: LayerPooling) -> dict[str, tuple[Path, int, int]]:
         """{unit key: (shard, first row, number of rows)}."""
         index = {}
         for path in sorted(self._where(want).glob("*.json")):
@@ -218,7 +217,7 @@ class FeatureStore:
                 first += count
         return index
 
-    def _parts(self, want: Want) -> Iterator[tuple[list[int], np.ndarray]]:
+    def _parts(self, want: LayerPooling) -> Iterator[tuple[list[int], np.ndarray]]:
         """(rows, values) unit by unit, one open shard at a time."""
         index = self._index(want)
         shard, values = None, None
@@ -228,7 +227,7 @@ class FeatureStore:
                 shard, values = path, np.load(path, mmap_mode="r")
             yield list(unit.rows), values[first : first + count]
 
-    def save(self, want: Want, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
+    def save(self, want: LayerPooling, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
         """Stores features (clips, P) of recordings, in their order, as one shard."""
         chunk = list(chunk)
         name = hashlib.sha256("".join(unit.key for unit in chunk).encode()).hexdigest()[:20]

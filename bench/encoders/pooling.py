@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 POOLINGS = ("published", "mean", "mean_valid", "max", "cls", "mean+max", "[mean,max]", "[mean,std]", "freq", "tokens")
 STEPS = 8  # in time, of the pooling ``tokens``
 
+LayerPooling = tuple[int, str]  # (layer, pooling), the layer counted from the last one, -1
+
 
 def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
     """One vector per clip, (B, P), of one layer's tokens.

@@ -1,29 +1,53 @@
-"""What a protocol's probe is handed: which layers and poolings it takes, and the array made of them."""
+"""The array that a protocol's probe is given, and the stored features that it is made of."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bench.base.errors import BadInput, UnknownId
-from bench.encoders.features import FeatureStore, Want
+from bench.encoders.features import FeatureStore
+from bench.encoders.pooling import LayerPooling
 from bench.types import ALL_LAYERS, EncoderCard, Protocol
 
-UNMIXED = ("published", "tokens")  # poolings that a mixture of layers does not default to
+NOT_PER_LAYER = ("published", "tokens")  # poolings that a weighted sum of layers does not take by default
 
 
-def choice(card: EncoderCard, pooling: str | None, layer: int | None, reads: str = "clip") -> Want:
-    """(layer, pooling) with the card's defaults filled in, as a record names them: one layer is counted from the last.
+def resolve_layer_pooling(
+    card: EncoderCard, pooling: str | None, layer: int | None, reads: str = "clip"
+) -> LayerPooling:
+    """Fills in the card's defaults, so that one (layer, pooling) has one name in every record.
 
-    A protocol that reads ``tokens`` has that pooling whatever is asked for; one that reads ``layers`` has
-    ``ALL_LAYERS``, and ``mean`` where the card's default is no pooling of every layer. Raises ``UnknownId`` for a
-    pooling or layer that the card does not have, ``BadInput`` where it cannot give what is read.
+    Parameters
+    ----------
+    card : EncoderCard
+        The encoder that is asked.
+    pooling : str or None
+        A pooling of ``card.dims``; None takes the card's default.
+    layer : int or None
+        Counted from either end; None takes the card's pooled layer.
+    reads : {"clip", "tokens", "layers"}
+        What the protocol's probe reads (``Protocol.reads``). ``tokens`` implies the pooling ``tokens`` whatever is
+        asked for. ``layers`` implies ``ALL_LAYERS``, and ``mean`` where the card's default pooling does not exist for
+        every layer.
+
+    Returns
+    -------
+    tuple of int and str
+        The layer, counted from the last (-1), or ``ALL_LAYERS``; and the pooling.
+
+    Raises
+    ------
+    UnknownId
+        For a pooling or a layer that the card does not have.
+    BadInput
+        If the encoder cannot give what the probe reads.
     """
     if reads == "tokens":
         pooling = "tokens"
         if pooling not in card.dims:
             raise BadInput(card.id, "gives no tokens, only whole clips", "take the protocol linear")
     if reads == "layers" and pooling is None:
-        pooling = "mean" if card.default_pooling in UNMIXED else card.default_pooling
+        pooling = "mean" if card.default_pooling in NOT_PER_LAYER else card.default_pooling
     pooling = pooling or card.default_pooling
     if pooling not in card.dims:
         raise UnknownId(f"pooling of {card.id}", pooling, card.dims)
@@ -41,25 +65,51 @@ def choice(card: EncoderCard, pooling: str | None, layer: int | None, reads: str
     return (layer if layer < 0 else layer - card.layers), pooling
 
 
-def sources(card: EncoderCard, want: Want, reads: str) -> list[Want]:
-    """What has to be encoded for a choice."""
-    layer, pooling = want
+def required_features(card: EncoderCard, layer_pooling: LayerPooling, reads: str) -> list[LayerPooling]:
+    """Lists the (layer, pooling) pairs that must be stored before ``probe_input`` can read what a probe ``reads``."""
+    layer, pooling = layer_pooling
     if reads == "layers":
         return [(k, pooling) for k in range(-card.layers, 0)]
-    return [want, (layer, "mean")] if reads == "tokens" else [want]  # the mean's width is a token's
+    if reads == "tokens":
+        return [layer_pooling, (layer, "mean")]  # the width of the mean is that of a token
+    return [layer_pooling]
 
 
-def features(store: FeatureStore, card: EncoderCard, want: Want, named: Protocol) -> np.ndarray:
-    """Float32 in the order of the rows: (N, D) of a clip, (N, T, D) of tokens, (N, L, D) of layers, the first layer
-    first. Raises ``BadInput`` for layers of different widths."""
-    found = [store.gather(source) for source in sources(card, want, named.reads)]
-    if named.reads == "tokens":
-        tokens, mean = found
+def probe_input(store: FeatureStore, card: EncoderCard, layer_pooling: LayerPooling, protocol: Protocol) -> np.ndarray:
+    """Reads what the protocol's probe is given from stored features.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        Holds every pair of ``required_features``.
+    card : EncoderCard
+        The encoder whose features are stored.
+    layer_pooling : tuple of int and str
+        As ``resolve_layer_pooling`` gives it.
+    protocol : Protocol
+        ``protocol.reads`` decides the shape.
+
+    Returns
+    -------
+    ndarray of float32
+        In the order of the rows: (N, P) for ``clip``, (N, T, D) for ``tokens``, (N, L, P) for ``layers``, the first
+        layer first.
+
+    Raises
+    ------
+    BadInput
+        If layers of different widths would have to be mixed.
+    KeyError
+        If a clip has not been encoded.
+    """
+    features = [store.gather(each) for each in required_features(card, layer_pooling, protocol.reads)]
+    if protocol.reads == "tokens":
+        tokens, mean = features
         return tokens.reshape(len(tokens), -1, mean.shape[1])
-    if named.reads == "clip":
-        return found[0]
-    if len({values.shape[1] for values in found}) > 1:
-        widths = ", ".join(str(values.shape[1]) for values in found)
+    if protocol.reads == "clip":
+        return features[0]
+    if len({values.shape[1] for values in features}) > 1:
+        widths = ", ".join(str(values.shape[1]) for values in features)
         problem = f"its layers are of different widths ({widths}) and have no weighted sum"
         raise BadInput(card.id, problem, "take an encoder whose layers are alike, as a transformer's")
-    return np.stack(found, axis=1)
+    return np.stack(features, axis=1)

@@ -44,9 +44,9 @@ class EncoderChoice:
 
     def wanted(self, card: EncoderCard, reads: str = "clip") -> list[tuple[int, str]]:
         """Every (layer, pooling) asked for, of the encoder as built, for a protocol that ``reads`` clips, tokens or
-        layers. Raises as ``bench.encoders.probe_inputs.choice``."""
+        layers. Raises as ``bench.encoders.probe_inputs.resolve_layer_pooling``."""
         asked = [(p, layer) for p in self.poolings or (None,) for layer in self.layers or (None,)]
-        return list(dict.fromkeys(probe_inputs.choice(card, *each, reads) for each in asked))
+        return list(dict.fromkeys(probe_inputs.resolve_layer_pooling(card, *each, reads) for each in asked))
 
 
 @dataclass

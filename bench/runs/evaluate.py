@@ -22,7 +22,7 @@ from bench.base.errors import BadInput
 from bench.base.progress import Progress, Tick, silent
 from bench.data.manifest import TRAIN, Prepared, prepare
 from bench.encoders.features import FeatureStore
-from bench.encoders.probe_inputs import choice, features, sources
+from bench.encoders.probe_inputs import probe_input, required_features, resolve_layer_pooling
 from bench.probe import controls, protocols
 from bench.runs.spec import control_spec, encoder_spec
 from bench.scores import label_kinds, records
@@ -77,12 +77,12 @@ def evaluate_prepared(
 ) -> Record:
     """``evaluate`` for data that has been prepared already, one seed."""
     named = protocols.get(protocol, clip)
-    want = choice(encoder.card, pooling, layer, named.reads)
+    want = resolve_layer_pooling(encoder.card, pooling, layer, named.reads)
     check_trainable(card, prepared)
     spec = encoder_spec(encoder, card, prepared, protocol, seed, *want, clip)
     store = FeatureStore(encoder, prepared, named.clip)
-    store.encode(sources(encoder.card, want, named.reads), progress)
-    found = features(store, encoder.card, want, named)
+    store.encode(required_features(encoder.card, want, named.reads), progress)
+    found = probe_input(store, encoder.card, want, named)
     device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
     return evaluate_features(found, spec, encoder.card, card, prepared, device=device, progress=progress)
 

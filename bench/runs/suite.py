@@ -85,7 +85,9 @@ def run_suite(
             missing = [(want, each.reads) for want, each, _, spec in combinations if not _path(out, spec).exists()]
             # one forward pass serves every pooling and layer asked for
             together = [
-                source for want in dict.fromkeys(missing) for source in probe_inputs.sources(encoder.card, *want)
+                source
+                for want in dict.fromkeys(missing)
+                for source in probe_inputs.required_features(encoder.card, *want)
             ]
             if together:
                 FeatureStore(encoder, prepared, clip).encode(together, progress)

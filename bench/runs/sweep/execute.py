@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.base.errors import RespBenchError
 from bench.base.provenance import peak_memory_mb
-from bench.encoders.probe_inputs import features
+from bench.encoders.probe_inputs import probe_input
 from bench.probe import protocols
 from bench.probe.linear.design import Designs
 from bench.runs import evaluate
@@ -132,7 +132,7 @@ def _features() -> Callable[[Job], np.ndarray]:
         for same, values in known:
             if same == wanted:
                 return values
-        known[:] = [(wanted, features(job.source.store, job.source.encoder, job.want, named))]
+        known[:] = [(wanted, probe_input(job.source.store, job.source.encoder, job.want, named))]
         return known[0][1]
 
     return features_of

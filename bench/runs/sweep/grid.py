@@ -11,8 +11,8 @@ from typing import Any
 
 from bench.base import registry
 from bench.base.errors import BadInput, NothingAsked, UnknownId
+from bench.encoders.probe_inputs import resolve_layer_pooling
 from bench.probe import protocols
-from bench.runs import evaluate
 from bench.runs.choices import EncoderChoice
 from bench.types import EncoderCard
 
@@ -132,8 +132,8 @@ def wanted(asked: EncoderChoice, card: EncoderCard, reads: str = "clip") -> list
     no layers and is taken once. Raises ``BadInput`` where the encoder cannot give what is read."""
     wants = []
     for pooling in asked.poolings or (None,):
-        each = [evaluate.choice(card, pooling, layer, reads) for layer in asked.layers or (None,)]
-        wants += [evaluate.choice(card, pooling, None)] if each[0][1] == "published" else each
+        each = [resolve_layer_pooling(card, pooling, layer, reads) for layer in asked.layers or (None,)]
+        wants += [resolve_layer_pooling(card, pooling, None)] if each[0][1] == "published" else each
     return list(dict.fromkeys(wants))
 
 

@@ -11,9 +11,10 @@ from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data import clips
 from bench.data.manifest import TRAIN, Prepared
-from bench.encoders.features import FeatureStore, Want
+from bench.encoders.features import FeatureStore
 from bench.encoders.load import load_encoder, require_device
-from bench.encoders.probe_inputs import sources
+from bench.encoders.pooling import LayerPooling
+from bench.encoders.probe_inputs import required_features
 from bench.probe import protocols
 from bench.runs import choices
 from bench.runs.choices import EncoderChoice, Outcome
@@ -69,7 +70,7 @@ class Job:
     spec: Mapping
 
     @property
-    def want(self) -> Want:
+    def want(self) -> LayerPooling:
         return self.spec["layer"], self.spec["pooling"]
 
     @property
@@ -85,7 +86,7 @@ class Encoding:
 
     asked: EncoderChoice
     source: Source
-    wants: tuple[Want, ...]
+    wants: tuple[LayerPooling, ...]
     clips: int
     seconds: float
 
@@ -147,7 +148,7 @@ def plan(
 
 def _wants(
     grid: Grid, asked: EncoderChoice, card: EncoderCard, required: bool, say: Callable[[str], None]
-) -> dict[str, list[Want]]:
+) -> dict[str, list[LayerPooling]]:
     """{protocol: what it takes of an encoder}; a control that is not ``required`` goes without what cannot serve it."""
     wants = {}
     for name in grid.protocols:
@@ -160,10 +161,12 @@ def _wants(
     return wants
 
 
-def _needed(jobs: Iterable[Job]) -> tuple[Want, ...]:
+def _needed(jobs: Iterable[Job]) -> tuple[LayerPooling, ...]:
     """What has to be encoded for jobs."""
     wants = {(job.want, protocols.get(job.spec["protocol"]).reads): job.source.encoder for job in jobs}
-    return tuple(dict.fromkeys(each for (want, reads), card in wants.items() for each in sources(card, want, reads)))
+    return tuple(
+        dict.fromkeys(each for (want, reads), card in wants.items() for each in required_features(card, want, reads))
+    )
 
 
 def _there(out: Path, say: Callable[[str], None]) -> dict[str, Record]:
@@ -178,7 +181,7 @@ def _there(out: Path, say: Callable[[str], None]) -> dict[str, Record]:
 
 
 def jobs_of(
-    grid: Grid, encoder: Encoder, source: Source, store: Mapping, wants: Mapping[str, list[Want]]
+    grid: Grid, encoder: Encoder, source: Source, store: Mapping, wants: Mapping[str, list[LayerPooling]]
 ) -> Iterator[tuple[str, Job]]:
     """(key, job) of every combination on one encoder and data; ``store`` is the spec of the features, ``wants`` what
     each protocol takes."""

@@ -18,7 +18,7 @@ from bench.probe.heads.layer_mix import LayerMixProbe
 from bench.probe.heads.mlp import MlpProbe
 from bench.reports.leaderboard import files
 from bench.reports.names import row_name
-from bench.runs import choices, evaluate
+from bench.runs import choices
 from bench.scores import records
 from bench.types import ALL_LAYERS, EncoderCard, Grid, Tokens
 from model_zoo._adapters.cards import dims
@@ -78,11 +78,11 @@ def test_tokens_and_layers_come_in_the_order_of_time_and_depth(encoder, task):
     prepared = prepare(task)
     store = FeatureStore(encoder, prepared)
     named = {reads: protocols.get(name) for name, reads in (("attentive", "tokens"), ("layer-mix", "layers"))}
-    want = {reads: probe_inputs.choice(encoder.card, None, None, reads) for reads in named}
+    want = {reads: probe_inputs.resolve_layer_pooling(encoder.card, None, None, reads) for reads in named}
     assert want == {"tokens": (-1, "tokens"), "layers": (ALL_LAYERS, "mean")}
     for reads in named:
-        store.encode(probe_inputs.sources(encoder.card, want[reads], reads))
-    tokens, layers = (probe_inputs.features(store, encoder.card, want[reads], named[reads]) for reads in named)
+        store.encode(probe_inputs.required_features(encoder.card, want[reads], reads))
+    tokens, layers = (probe_inputs.probe_input(store, encoder.card, want[reads], named[reads]) for reads in named)
     n = len(prepared.rows)
     assert tokens.shape == (n, 8 * 2, 4) and layers.shape == (n, 3, 4)
     np.testing.assert_array_equal(tokens.reshape(n, -1), store.gather((-1, "tokens")))
@@ -133,22 +133,21 @@ def test_every_choice_is_named_once():
     assert len(asked.wanted(card)) == 4
     assert asked.wanted(card, "tokens") == [(-1, "tokens"), (-2, "tokens")]
     assert asked.wanted(card, "layers") == [(ALL_LAYERS, "mean"), (ALL_LAYERS, "freq")]
-    assert probe_inputs.choice(card, None, 0) == (-card.layers, "mean")
+    assert probe_inputs.resolve_layer_pooling(card, None, 0) == (-card.layers, "mean")
 
 
 def test_what_an_encoder_cannot_give_is_refused(encoder, task):
     wavlm, opensmile = registry.encoder_card("wavlm.base"), registry.encoder_card("opensmile.egemaps")
     one = dataclasses.replace(wavlm, layers=1)
     with pytest.raises(BadInput, match="layer-mix needs several"):
-        probe_inputs.choice(one, None, None, "layers")
+        probe_inputs.resolve_layer_pooling(one, None, None, "layers")
     with pytest.raises(BadInput, match="gives no tokens"):
-        probe_inputs.choice(opensmile, None, None, "tokens")
+        probe_inputs.resolve_layer_pooling(opensmile, None, None, "tokens")
     published = dataclasses.replace(wavlm, dims=dict(wavlm.dims) | {"published": 8}, default_pooling="published")
-    assert probe_inputs.choice(published, None, None, "layers") == (ALL_LAYERS, "mean")
+    assert probe_inputs.resolve_layer_pooling(published, None, None, "layers") == (ALL_LAYERS, "mean")
     with pytest.raises(BadInput, match="no layers to mix"):
-        probe_inputs.choice(published, "published", None, "layers")
+        probe_inputs.resolve_layer_pooling(published, "published", None, "layers")
     with pytest.raises(UnknownId, match="pooling"):
-        probe_inputs.choice(wavlm, "meen", None, "layers")
+        probe_inputs.resolve_layer_pooling(wavlm, "meen", None, "layers")
     with pytest.raises(BadInput, match=r"different widths \(3, 4\)"):
         bench.evaluate(Layered((3, 4)).eval(), task, "layer-mix", seeds=(0,))
-    assert evaluate.choice is probe_inputs.choice

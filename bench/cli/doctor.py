@@ -6,7 +6,7 @@ import argparse
 
 from bench.base import paths, provenance, registry
 from bench.base.errors import RespBenchError
-from bench.cli.options import print_json
+from bench.cli.options import Verb, json_output, print_json
 
 
 def report() -> dict:
@@ -83,12 +83,14 @@ def _weights() -> dict[str, str]:
 
 def diagnose(arguments: argparse.Namespace) -> int:
     """``doctor``"""
-    from bench.cli import doctor
     from bench.cli.texts import doctor_text
 
-    report = doctor.report()
+    facts = report()
     if arguments.json:
-        print_json(report)
+        print_json(facts)
     else:
-        print(doctor_text(report))
+        print(doctor_text(facts))
     return 0
+
+
+DOCTOR = Verb("doctor", "what is installed and at hand: packages, devices, data, weights", json_output, diagnose)

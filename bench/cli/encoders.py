@@ -1,12 +1,21 @@
-"""The verbs about encoders and their weights: ``check`` (which serves tasks too), ``fetch``, and licences for all."""
+"""The verbs about what is at hand: ``check`` of an encoder or a task, ``fetch`` of weights or a corpus."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable
+from pathlib import Path
 
 from bench.base.errors import NothingAsked, UnknownId
+from bench.cli import options, tasks
+from bench.cli.options import Verb, agree_to_licences, print_json, say
+
+
+def check_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``check`` takes."""
+    parser.add_argument("id", nargs="?", metavar="TASK | ENCODER[=CHECKPOINT]")
+    parser.add_argument("--all", action="store_true", help="every encoder, untrained where its weights are not at hand")
+    for option in (options.device, options.licence, options.root, options.json_output):
+        option(parser)
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -32,29 +41,29 @@ def _is_task(id: str) -> bool:
 
 def _check_task(arguments: argparse.Namespace) -> int:
     from bench.base.progress import terminal
-    from bench.cli.texts import check_text, json_text
+    from bench.cli.texts import check_text
     from bench.data.check import check_task
     from bench.data.manifest import load_task
 
     report = check_task(load_task(arguments.id, arguments.root), progress=terminal)
     if arguments.json:
-        print(json_text(report))
+        print_json(report)
     else:
         print(check_text(report))
     return 0 if report["ok"] else 1
 
 
 def _check_encoder(arguments: argparse.Namespace) -> int:
-    from bench.cli.texts import examined_text, json_text
+    from bench.cli.texts import examined_text
     from bench.encoders.check import BROKEN, check_registered
 
     id, _, weights = arguments.id.partition("=")
     if arguments.accept_licence and not weights:
-        agree([id], True)
+        agree_to_licences([id], True)
     row = check_registered(id, weights or None, arguments.device)
     ok = row["verdict"] != BROKEN
     if arguments.json:
-        print(json_text(row | {"ok": ok}))
+        print_json(row | {"ok": ok})
     else:
         print(examined_text([row]))
     return 0 if ok else 1
@@ -63,30 +72,38 @@ def _check_encoder(arguments: argparse.Namespace) -> int:
 def _check_encoders(arguments: argparse.Namespace) -> int:
     from bench.base import registry
     from bench.base.progress import terminal
-    from bench.cli.texts import examined_text, json_text
+    from bench.cli.texts import examined_text
     from bench.encoders.check import BROKEN, check_encoders
 
     if arguments.accept_licence:
-        agree((card.id for card in registry.cards(registry.ENCODERS)), True)
+        agree_to_licences((card.id for card in registry.cards(registry.ENCODERS)), True)
     rows = check_encoders(arguments.device, terminal)
     ok = all(row["verdict"] != BROKEN for row in rows)
     if arguments.json:
-        print(json_text({"ok": ok, "encoders": rows}))
+        print_json({"ok": ok, "encoders": rows})
     else:
         print(examined_text(rows))
     return 0 if ok else 1
+
+
+def fetch_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``fetch`` takes."""
+    parser.add_argument("what", metavar="ENCODER | CORPUS")
+    parser.add_argument("--from", dest="source", type=Path, action="append", default=[], metavar="FILE")
+    parser.add_argument("--repin", action="store_true", help="trust another digest than the one pinned on first use")
+    options.licence(parser)
+    options.root(parser)
 
 
 def fetch(arguments: argparse.Namespace) -> int:
     """``fetch``: prints where the weights or the corpus lie; licence and digest go to standard error."""
     from bench.base import registry
     from bench.base.progress import terminal
-    from bench.cli import tasks
     from bench.encoders.weights import licences
     from bench.encoders.weights.fetch import fetch as fetch_weights
 
     if "." not in arguments.what:  # an encoder's id has a dot
-        return tasks.fetch(arguments)
+        return tasks.fetch_corpus(arguments)
     card = registry.encoder_card(arguments.what)
     if card.weights:
         licences.require(card, arguments.accept_licence)
@@ -102,19 +119,5 @@ def fetch(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def agree(ids: Iterable[str], accept: bool) -> None:
-    """Shows each licence that is being agreed to, once, before any work. Raises ``LicenceNotAccepted`` for weights at
-    hand whose restrictive licence nobody has agreed to."""
-    from bench.base import registry
-    from bench.encoders.weights import licences
-    from bench.encoders.weights.find import at_hand
-
-    for id in ids:
-        card = registry.encoder_card(id)
-        used = accept or not card.weights or at_hand(card) is not None
-        if used and (text := licences.require(card, accept)):
-            say(f"{card.id}: agreed to the licence: {text}")
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr)
+CHECK = Verb("check", "check a task's data, or that an encoder keeps the contract", check_arguments, check)
+FETCH = Verb("fetch", "download an encoder's weights or a corpus, or register files", fetch_arguments, fetch)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.base.errors import NothingAsked
+from bench.cli import options
+from bench.cli.options import Verb, agree, command_line, say
 from bench.types import PRECISIONS
 
 EPILOG = """examples:
@@ -19,7 +19,7 @@ validation patients chose, and `literature/best-test-epoch`, whose epoch the tes
 on from its last epoch; one that is done is not made again. The report is OUT/finetune/finetune.md."""
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def finetune_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``finetune`` takes beside the common options."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
     parser.add_argument("--recipe", nargs="+", required=True, metavar="NAME | FILE.toml")
@@ -31,12 +31,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     parser.add_argument("--precision", choices=PRECISIONS, help="in place of the recipe's")
     parser.add_argument("--keep-weights", action="store_true", help="leave checkpoints in OUT/training")
+    for option in (options.root, options.device, options.licence, options.bad_clips):
+        option(parser)
 
 
-def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
+def finetune(arguments: argparse.Namespace) -> int:
     """``finetune``: exit status 1 where a run diverged."""
     from bench.base.progress import terminal
-    from bench.cli.options import command_line
     from bench.finetune import suite
     from bench.finetune.recipe import changed, load_recipe
     from bench.reports.finetune import report
@@ -44,9 +45,6 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
 
     if not arguments.out and not arguments.estimate:
         raise NothingAsked("give --out, the folder of the records, or --estimate")
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)
 
     recipes = [changed(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
     chosen = [EncoderChoice.parse(text) for text in arguments.encoder]
@@ -83,3 +81,6 @@ def finetune(arguments: argparse.Namespace, agree: Callable) -> int:
         total = outcome.made + len(outcome.diverged)
         say(f"respbench: {len(outcome.diverged)} of {total} runs diverged, see above; the report is without them")
     return 1 if outcome.diverged else 0
+
+
+FINETUNE = Verb("finetune", "train encoders by recipes, on several seeds", finetune_arguments, finetune)

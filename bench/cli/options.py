@@ -1,40 +1,66 @@
-"""Options that several verbs share, and what every verb does with them."""
+"""What verbs share: how a verb is declared, the options that several take, and what is printed around them."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli import encoders
 from bench.types import PRECISIONS
 
 if TYPE_CHECKING:
     from bench.runs.choices import EncoderChoice
 
 
-def verb(verbs, name: str, function, text: str) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(verb=function)
-    return parser
+@dataclass(frozen=True)
+class Verb:
+    """A command of ``respbench``: its name, the line about it, what it takes, and what it does (exit status)."""
+
+    name: str
+    about: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+    def add_to(self, commands: argparse._SubParsersAction) -> None:
+        """Adds the command to a parser's commands."""
+        about = self.about[0].upper() + self.about[1:] + "."
+        parser = commands.add_parser(self.name, help=self.about, description=about)
+        parser.set_defaults(verb=self.run)
+        self.arguments(parser)
+
+
+# ------------------------------------------------------------------ options
 
 
 def json_output(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def root(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--root``."""
     parser.add_argument("--root", type=Path, help="data folder, in place of $RESPBENCH_DATA or ./data")
 
 
 def device(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--device``."""
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
 
 
+def precision(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--precision``."""
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of the network's arithmetic (default float32)"
+    )
+
+
 def clip(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--clip``."""
     parser.add_argument(
         "--clip",
         default="native",
@@ -42,25 +68,13 @@ def clip(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of the network's arithmetic (default float32)"
-    )
-
-
 def licence(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--accept-licence``."""
     parser.add_argument("--accept-licence", action="store_true", help="agree to the restrictive licences of weights")
 
 
-def computing(parser: argparse.ArgumentParser) -> None:
-    device(parser)
-    precision(parser)
-    clip(parser)
-    licence(parser)
-    bad_clips(parser)
-
-
 def bad_clips(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--on-bad-clip``."""
     parser.add_argument(
         "--on-bad-clip",
         choices=("error", "exclude"),
@@ -69,17 +83,45 @@ def bad_clips(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def agree(asked: Sequence[EncoderChoice], arguments: argparse.Namespace) -> None:
-    """Licences of what is asked for by name; a checkpoint that the user names is the user's own matter."""
-    encoders.agree((choice.id for choice in asked if choice.weights is None), arguments.accept_licence)
+def computing(parser: argparse.ArgumentParser) -> None:
+    """Adds what every verb that encodes clips takes."""
+    for option in (device, precision, clip, licence, bad_clips):
+        option(parser)
 
 
-def print_json(value: object) -> None:
-    from bench.cli.texts import json_text
-
-    print(json_text(value))
+# ------------------------------------------------------------------ around a verb
 
 
 def command_line() -> str:
     """The command that is running, as a user would type it."""
     return shlex.join(["respbench", *sys.argv[1:]])
+
+
+def say(line: str) -> None:
+    """Prints a remark where it does not mix with results."""
+    print(line, file=sys.stderr)
+
+
+def print_json(value: object) -> None:
+    """Prints any report as JSON."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def agree_to_licences(ids: Iterable[str], accept: bool) -> None:
+    """Shows each licence that is being agreed to, once, before any work. Raises ``LicenceNotAccepted`` for weights at
+    hand whose restrictive licence nobody has agreed to.
+    """
+    from bench.base import registry
+    from bench.encoders.weights import licences
+    from bench.encoders.weights.find import at_hand
+
+    for id in ids:
+        card = registry.encoder_card(id)
+        used = accept or not card.weights or at_hand(card) is not None
+        if used and (text := licences.require(card, accept)):
+            say(f"{card.id}: agreed to the licence: {text}")
+
+
+def agree(encoders: Sequence[EncoderChoice], arguments: argparse.Namespace) -> None:
+    """Licences of what is asked for by name; a checkpoint that the user names is the user's own matter."""
+    agree_to_licences((choice.id for choice in encoders if choice.weights is None), arguments.accept_licence)

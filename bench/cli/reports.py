@@ -1,15 +1,14 @@
-"""The verbs that report on data, on transfer and on anyone's predictions: ``audit``, ``ood``, ``score``."""
+"""The verbs whose result is a report: ``leaderboard``, ``audit``, ``ood``, ``score``, ``verify``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.base import registry
 from bench.base.errors import RespBenchError
-from bench.cli.options import print_json
+from bench.cli import options
+from bench.cli.options import Verb, agree, command_line, print_json, say
 
 SHOTS, DRAWS = (10, 50, 200), 5
 
@@ -19,12 +18,13 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", nargs="+")
     parser.add_argument("--encoder", metavar="ID", help="audit its embeddings too")
     parser.add_argument("--out", type=Path, help="folder for <task>.md and <task>.json; default: print")
+    options.root(parser)
+    options.json_output(parser)
 
 
 def audit(arguments: argparse.Namespace) -> int:
     """``audit``"""
     from bench.base.progress import terminal
-    from bench.cli.texts import json_text
     from bench.reports.audit.report import render, write
     from bench.runs.audit.audit import audit as run_audit
 
@@ -33,7 +33,10 @@ def audit(arguments: argparse.Namespace) -> int:
         if arguments.out:
             print("\n".join(map(str, write(arguments.out, made))))
         else:
-            print(json_text(made.facts) if arguments.json else render(made))
+            if arguments.json:
+                print_json(made.facts)
+            else:
+                print(render(made))
     return 0
 
 
@@ -48,12 +51,13 @@ def ood_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-controls", action="store_true", help="without untrained twins")
     parser.add_argument("--title", help="title of the report")
     parser.add_argument("--note", action="append", default=[], help="a remark for the report (repeatable)")
+    for option in (options.root, options.device, options.precision, options.licence, options.bad_clips):
+        option(parser)
 
 
-def ood(arguments: argparse.Namespace, agree: Callable) -> int:
+def ood(arguments: argparse.Namespace) -> int:
     """``ood``"""
     from bench.base.progress import terminal
-    from bench.cli.options import command_line
     from bench.reports.out_of_domain import report
     from bench.runs.choices import EncoderChoice
     from bench.runs.out_of_domain import run_transfers
@@ -82,9 +86,17 @@ def ood(arguments: argparse.Namespace, agree: Callable) -> int:
     return 0
 
 
+def score_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``score`` takes."""
+    parser.add_argument("--task", required=True)
+    parser.add_argument("file", type=Path)
+    options.root(parser)
+    options.json_output(parser)
+
+
 def score(arguments: argparse.Namespace) -> int:
     """``score``"""
-    from bench.cli.texts import json_text, score_text
+    from bench.cli.texts import score_text
     from bench.data.manifest import load_task
     from bench.scores.submitted import score_file
 
@@ -95,9 +107,19 @@ def score(arguments: argparse.Namespace) -> int:
         absent = str(error)
     report = score_file(card, arguments.file, manifest, absent)
     for warning in report["warnings"]:
-        print(f"respbench: warning: {warning}", file=sys.stderr)
-    print(json_text(report) if arguments.json else score_text(report))
+        say(f"respbench: warning: {warning}")
+    if arguments.json:
+        print_json(report)
+    else:
+        print(score_text(report))
     return 0
+
+
+def leaderboard_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``leaderboard`` takes."""
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--note", action="append", default=[], help="add a remark to the board's notes (repeatable)")
+    options.json_output(parser)
 
 
 def leaderboard(arguments: argparse.Namespace) -> int:
@@ -118,6 +140,12 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``verify`` takes."""
+    parser.add_argument("folder", type=Path)
+    options.json_output(parser)
+
+
 def verify_folder(arguments: argparse.Namespace) -> int:
     """``verify``: exit status 1 where anything does not hold."""
     from bench.base.progress import terminal
@@ -131,3 +159,14 @@ def verify_folder(arguments: argparse.Namespace) -> int:
             print(problem)
         print(f"{checked} records: " + (f"{len(problems)} problems" if problems else "every number holds"))
     return 1 if problems else 0
+
+
+LEADERBOARD = Verb(
+    "leaderboard", "write and print the leaderboard of a results folder", leaderboard_arguments, leaderboard
+)
+AUDIT = Verb("audit", "what is wrong with a task's data, and what predicts its labels", audit_arguments, audit)
+OOD = Verb("ood", "train on one corpus, test on another: a report", ood_arguments, ood)
+SCORE = Verb("score", "score a prediction file (clip_id,y_true,y_pred[,s_0,…][,duration_s])", score_arguments, score)
+VERIFY = Verb(
+    "verify", "recompute every number of a results folder from its predictions", verify_arguments, verify_folder
+)

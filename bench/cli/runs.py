@@ -1,16 +1,15 @@
-"""The verb ``sweep``."""
+"""The verbs that make records: ``encode`` (features alone), ``run`` and ``sweep``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.base import registry
 from bench.base.errors import NothingAsked
-from bench.cli.options import agree, command_line, print_json
+from bench.cli import options
+from bench.cli.options import Verb, agree, command_line, print_json, say
 from bench.cli.reports import leaderboard
 
 EPILOG = """examples:
@@ -21,7 +20,7 @@ What a flag says goes before what the file says. Records that are there are not 
 sweep goes on where it was. The report is OUT/sweep/sweep.md; `leaderboard` and `verify` work on OUT too."""
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``sweep`` takes beside the common options."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
     parser.add_argument("file", nargs="?", type=Path, metavar="GRID.toml", help="see scripts/recipes/sweep.toml")
@@ -39,9 +38,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", action="append", help="a remark for the report (repeatable)")
     parser.add_argument("--skip-absent", action="store_true", help="list encoders whose weights are not at hand, go on")
     parser.add_argument("--no-controls", action="store_true", help="without floors, duration and untrained twins")
+    options.root(parser)
+    options.computing(parser)
 
 
-def sweep(arguments: argparse.Namespace, agree: Callable) -> int:
+def sweep(arguments: argparse.Namespace) -> int:
     """``sweep``: exit status 1 where a job failed."""
     from bench.base.progress import terminal
     from bench.reports.sweep import report
@@ -64,12 +65,12 @@ def sweep(arguments: argparse.Namespace, agree: Callable) -> int:
         notes=settings.get("notes", ()),
         command=command_line(),
         progress=terminal,
-        say=lambda line: print(line, file=sys.stderr),
+        say=say,
     )
     if arguments.estimate:
         return 0
     failed = f", {len(done.failed)} failed" if done.failed else ""
-    print(f"{len(done.made)} records made, {len(done.kept)} were there already{failed}", file=sys.stderr)
+    say(f"{len(done.made)} records made, {len(done.kept)} were there already{failed}")
     print("\n".join(map(str, report.write(Path(settings["out"])))))
     return 1 if done.failed else 0
 
@@ -108,6 +109,16 @@ def merged(arguments: argparse.Namespace) -> dict[str, Any]:
     return settings | {name: value for name, value in given.items() if value is not None}
 
 
+def encode_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``encode`` takes."""
+    parser.add_argument("task")
+    parser.add_argument("--encoder", required=True, metavar="ID[:POOLING,…][=CHECKPOINT]")
+    parser.add_argument("--layers", type=int, nargs="+", default=(), metavar="L")
+    parser.add_argument("--out", type=Path, help="also write features (.npy, one row per clip) and clips.csv here")
+    for option in (options.root, options.computing, options.json_output):
+        option(parser)
+
+
 def encode_task(arguments: argparse.Namespace) -> int:
     """``encode``"""
     from bench.base.progress import terminal
@@ -134,6 +145,25 @@ def encode_task(arguments: argparse.Namespace) -> int:
         for path in done["files"]:
             print(path)
     return 0
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``run`` takes."""
+    parser.add_argument("--suite", help="a named set of tasks (respbench ls suites); those without data are listed")
+    parser.add_argument("--task", nargs="+", default=(), metavar="ID")
+    parser.add_argument("--encoder", nargs="+", required=True, metavar="ID[:POOLING,…][=CHECKPOINT]")
+    parser.add_argument("--layers", type=int, nargs="+", default=(), metavar="L", help="default: the encoder's own")
+    parser.add_argument("--protocol", nargs="+", default=["linear"], metavar="NAME", help="respbench ls protocols")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="default: the protocol's own")
+    parser.add_argument("--out", type=Path, required=True, help="results folder (records, leaderboard)")
+    parser.add_argument("--title", help="title of the leaderboard")
+    parser.add_argument("--note", action="append", default=[], help="a remark for the leaderboard's notes (repeatable)")
+    parser.add_argument(
+        "--skip-absent", action="store_true", help="list encoders whose weights are not at hand and go on"
+    )
+    parser.add_argument("--no-controls", action="store_true", help="without duration and untrained twins")
+    for option in (options.root, options.computing, options.json_output):
+        option(parser)
 
 
 def run_suite(arguments: argparse.Namespace) -> int:
@@ -163,10 +193,15 @@ def run_suite(arguments: argparse.Namespace) -> int:
         skip_absent=arguments.skip_absent,
         controls=not arguments.no_controls,
         progress=terminal,
-        say=lambda line: print(line, file=sys.stderr),
+        say=say,
     )
     told = (outcome.absent, arguments.title, arguments.note, outcome.absent_tasks)
     update_board_notes(arguments.out, command_line(), *told)
-    print(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already", file=sys.stderr)
+    say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already")
     arguments.folder = arguments.out
     return leaderboard(arguments)
+
+
+ENCODE = Verb("encode", "compute and keep the features of a task's clips", encode_arguments, encode_task)
+RUN = Verb("run", "evaluate encoders on tasks; what is there already is not done again", run_arguments, run_suite)
+SWEEP = Verb("sweep", "many layers, poolings and seeds, and a report", sweep_arguments, sweep)

@@ -7,8 +7,11 @@ import shlex
 import sys
 from pathlib import Path
 
+from bench.cli import options
+from bench.cli.options import Verb, print_json
 
-def fetch(arguments: argparse.Namespace) -> int:
+
+def fetch_corpus(arguments: argparse.Namespace) -> int:
     """``fetch CORPUS``: its licence before anything is downloaded, then what ``check`` says of each of its tasks."""
     from bench.base import paths
     from bench.base.progress import terminal
@@ -27,20 +30,35 @@ def fetch(arguments: argparse.Namespace) -> int:
     return 0 if done.ok else 1
 
 
+def from_csv_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``task from-csv`` takes."""
+    parser.add_argument("what", choices=("from-csv",))
+    parser.add_argument("file", type=Path, help="columns path, label, group and, optional, start, end, split, domain")
+    options.root(parser)
+    options.json_output(parser)
+
+
 def from_csv(arguments: argparse.Namespace) -> int:
     """``task from-csv FILE``: checks the table and says how to run it."""
-    from bench.cli.texts import check_text, json_text
+    from bench.cli.texts import check_text
     from tasks.csv import describe
 
     told = describe(arguments.file, arguments.root)
     if arguments.json:
-        print(json_text(told))
+        print_json(told)
     else:
         print(check_text(told["report"]))
         root = ["--root", str(arguments.root)] if arguments.root else []
         command = ["respbench", "run", "--task", told["id"], *root, "--encoder", "fbank.stats", "--out", "runs/own"]
         print(f"\nrun it: {shlex.join(command)}")
     return 0 if told["report"]["ok"] else 1
+
+
+def simulate_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``simulate`` takes."""
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", default="small", choices=("small", "medium"))
+    parser.add_argument("--seed", type=int, default=0)
 
 
 def simulate(arguments: argparse.Namespace) -> int:
@@ -50,3 +68,7 @@ def simulate(arguments: argparse.Namespace) -> int:
     for name, facts in simulate.corpora(arguments.folder, seed=arguments.seed, size=arguments.size).items():
         print(f"{name}: {facts['corpus']} in {arguments.folder}")
     return 0
+
+
+TASK = Verb("task", "your own recordings as a task, from a table of clips", from_csv_arguments, from_csv)
+SIMULATE = Verb("simulate", "write simulated ICBHI and SPRSound look-alikes", simulate_arguments, simulate)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import argparse
 import textwrap
 from collections.abc import Mapping, Sequence
 
 from bench.base import registry
 from bench.base.errors import RespBenchError
+from bench.cli.options import Verb, json_output, print_json
 from bench.encoders.weights.licences import terms
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores.printed import BLANK, amount
@@ -171,11 +172,6 @@ TABLES = {
 }
 
 
-def json_text(value: object) -> str:
-    """Any report as JSON."""
-    return json.dumps(value, indent=1, ensure_ascii=False)
-
-
 def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {size}" for name, size in value.items())
@@ -258,3 +254,25 @@ def doctor_text(report: Mapping) -> str:
         else:
             parts.append(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     return "\n".join(parts)
+
+
+def ls_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``ls`` takes."""
+    parser.add_argument("what", nargs="?", choices=tuple(LISTINGS), help="default: all")
+    json_output(parser)
+
+
+def ls(arguments: argparse.Namespace) -> int:
+    """``ls``"""
+    listed = {kind: LISTINGS[kind]() for kind in ([arguments.what] if arguments.what else LISTINGS)}
+    if arguments.json:
+        print_json(listed[arguments.what] if arguments.what else listed)
+        return 0
+    print("\n\n".join(TABLES[kind](rows) for kind, rows in listed.items()))
+    packages = [registry.ENCODERS] * ("encoders" in listed) + [registry.TASKS] * ("tasks" in listed)
+    for note in (note for package in packages for note in registry.open_ended(package)):
+        print(f"\nalso {note}")
+    return 0
+
+
+LS = Verb("ls", "list encoders, tasks, suites or protocols", ls_arguments, ls)

@@ -263,17 +263,3 @@ class Protocol:
     reads: str = "clip"
     seeds: tuple[int, ...] = (0,)
     validates: bool = False
-
-
-@dataclass(frozen=True)
-class Record:
-    """One result: JSON-ready mappings (see ``bench.scores.records`` for the schema) and the predictions behind it."""
-
-    key: str
-    spec: Mapping
-    scores: Mapping
-    domains: Mapping
-    selection: Mapping
-    data: Mapping
-    predictions: pd.DataFrame = field(repr=False, compare=False)
-    run: Mapping = field(default_factory=dict, compare=False)

@@ -36,7 +36,8 @@ from bench.finetune.training.loop import Training, TrainingDiverged
 from bench.probe.goal import Goal
 from bench.runs import evaluate
 from bench.scores import records
-from bench.types import Encoder, Record, Task, TaskCard
+from bench.scores.schema import Record
+from bench.types import Encoder, Task, TaskCard
 
 FOLDER = "training"  # in a results folder: what unfinished runs left
 

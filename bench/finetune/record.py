@@ -20,7 +20,8 @@ from bench.probe.goal import Goal
 from bench.runs import evaluate
 from bench.runs.spec import task_spec
 from bench.scores import records
-from bench.types import EncoderCard, Record, TaskCard
+from bench.scores.schema import Record
+from bench.types import EncoderCard, TaskCard
 
 HONEST, PEEKING = PROTOCOLS = protocols.FINETUNE, protocols.BEST_TEST
 MARK = "epoch chosen on the test"

@@ -7,7 +7,8 @@ import json
 import urllib.parse
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from bench.types import ALL_LAYERS, Record
+from bench.scores.schema import Record
+from bench.types import ALL_LAYERS
 
 ROW = ["encoder", "pooling", "layer", "protocol"]
 

@@ -13,7 +13,7 @@ from bench.reports.leaderboard import files
 from bench.reports.sweep import report as sweep_report
 from bench.runs.context import SweepNotes
 from bench.scores import label_kinds, per_test, records
-from bench.types import Record
+from bench.scores.schema import Record
 
 FACTS = ("task", "state", "splits", "groups_in_train", "incomplete", "excluded")  # alike in all records of one data
 

@@ -27,7 +27,8 @@ from bench.probe import controls, protocols
 from bench.runs.spec import control_spec, encoder_spec
 from bench.scores import label_kinds, records
 from bench.scores.per_test import scores_of, task_facts
-from bench.types import Encoder, EncoderCard, Protocol, Record, Task, TaskCard
+from bench.scores.schema import Record
+from bench.types import Encoder, EncoderCard, Protocol, Task, TaskCard
 
 if TYPE_CHECKING:
     from bench.probe.linear.design import Designs

@@ -29,7 +29,8 @@ from bench.runs.choices import (
 from bench.runs.spec import control_spec, encoder_spec
 from bench.scores import metrics, per_test, records
 from bench.scores.printed import amount
-from bench.types import Record, TaskCard
+from bench.scores.schema import Record
+from bench.types import TaskCard
 
 
 def run_suite(

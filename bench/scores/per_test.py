@@ -10,7 +10,8 @@ import pandas as pd
 from bench.scores import intervals, label_kinds, records
 from bench.scores.curves import duration_strata
 from bench.scores.metrics import MATCHED, Roles
-from bench.types import Record, Score, TaskCard
+from bench.scores.schema import Record
+from bench.types import Score, TaskCard
 
 
 def task_facts(card: TaskCard) -> dict:

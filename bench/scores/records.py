@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 from bench.base.errors import BadInput
-from bench.types import Record, Score
+from bench.scores.schema import Record
+from bench.types import Score
 
 # 1: intervals that counted every patient alike, whatever the number of its clips; 2: predictions without the clips'
 # lengths, hence no AUROC within duration deciles; 3: six digits of a class score, too few where C is small

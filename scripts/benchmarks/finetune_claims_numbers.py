@@ -15,7 +15,7 @@ from scipy.stats import t
 from bench.scores import intervals
 from bench.scores.per_test import seeds_arguments, tested
 from bench.scores.printed import BLANK
-from bench.types import Record
+from bench.scores.schema import Record
 
 LEVEL = 0.95
 RARE, GAP, PROBE = "recall of d", "gap", "device probe"

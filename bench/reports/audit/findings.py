@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.base.errors import BadInput
 from bench.reports.names import file_name
-from bench.types import Record
+from bench.scores.schema import Record
 
 FOLDER = "audit"  # in a results folder
 

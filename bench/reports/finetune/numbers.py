@@ -12,7 +12,8 @@ from bench.probe.protocols import FINETUNE as HONEST
 from bench.reports.names import recipe_labels
 from bench.scores import intervals, metrics, per_test
 from bench.scores.intervals import Difference
-from bench.types import Record, Score
+from bench.scores.schema import Record
+from bench.types import Score
 
 BASE = "ce"  # the method that others are compared with
 FROZEN = "linear"  # the probe shown beside

@@ -21,7 +21,8 @@ from bench.runs.context import BoardNotes
 from bench.scores import metrics, per_test, records
 from bench.scores.printed import BLANK, amount, missing, signed
 from bench.scores.records import require_one_data
-from bench.types import Record, Score
+from bench.scores.schema import Record
+from bench.types import Score
 
 FOLDER = "finetune"
 FILES = ("finetune.md", "finetune.csv")

@@ -24,7 +24,7 @@ from bench.reports.tables import DISCLAIMER
 from bench.runs.context import NOTHING, BoardNotes
 from bench.scores import metrics, per_test
 from bench.scores.records import require_one_data
-from bench.types import Record
+from bench.scores.schema import Record
 
 
 def render(records: Sequence[Record], notes: BoardNotes, audits: Mapping[str, Audited] = NOTHING) -> dict[str, str]:

@@ -14,7 +14,7 @@ from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
 from bench.scores.intervals import FEW_GROUPS
 from bench.scores.printed import BLANK, amount
-from bench.types import Record
+from bench.scores.schema import Record
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from bench.base.errors import BadInput
 from bench.reports.names import ROW, rank_class, recipe_digest, row_names
 from bench.scores import intervals, metrics, per_test
 from bench.scores.records import require_one_data, score_json
-from bench.types import Record
+from bench.scores.schema import Record
 
 
 def main_metric(task: Mapping) -> str:

@@ -10,7 +10,7 @@ from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
 from bench.scores.metrics import MATCHED
 from bench.scores.printed import BLANK, amount, signed
-from bench.types import Record
+from bench.scores.schema import Record
 
 ROW_HEAD = ("encoder", "parity", "pooling", "protocol", "seed")
 

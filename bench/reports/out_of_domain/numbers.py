@@ -15,7 +15,7 @@ from bench.scores import intervals, label_kinds, metrics, per_test, records
 from bench.scores.intervals import unpaired_difference
 from bench.scores.label_kinds import bits
 from bench.scores.metrics import Roles
-from bench.types import Record
+from bench.scores.schema import Record
 
 IN, OUT, DROP = "in-domain", "out-of-domain", "drop"
 MATCHED = " within duration deciles"

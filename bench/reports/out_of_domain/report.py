@@ -17,7 +17,7 @@ from bench.runs.out_of_domain import Transfer, transfer
 from bench.scores.intervals import FEW_GROUPS
 from bench.scores.per_test import tested
 from bench.scores.records import load_all, require_one_data
-from bench.types import Record
+from bench.scores.schema import Record
 
 NAME = "ood"
 

@@ -16,7 +16,7 @@ import pandas as pd
 from bench.reports.names import row_names
 from bench.reports.sweep.numbers import chosen_point, curves
 from bench.scores import metrics
-from bench.types import Record
+from bench.scores.schema import Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.reports.names import row_names
 from bench.scores import intervals, metrics, per_test
-from bench.types import Record
+from bench.scores.schema import Record
 
 NEAR = 0.01  # of a score: candidates within it are called as good as the best
 ROW = ["task", "encoder", "layer", "pooling", "protocol"]

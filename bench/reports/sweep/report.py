@@ -26,7 +26,7 @@ from bench.runs.context import SweepNotes
 from bench.runs.sweep import oracle
 from bench.scores import records
 from bench.scores.records import require_one_data
-from bench.types import Record
+from bench.scores.schema import Record
 
 NAME = "sweep"
 

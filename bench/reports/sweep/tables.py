@@ -12,7 +12,7 @@ from bench.reports.sweep.numbers import NEAR
 from bench.reports.tables import markdown
 from bench.scores import metrics, per_test
 from bench.scores.printed import BLANK, amount, missing, signed
-from bench.types import Record
+from bench.scores.schema import Record
 
 
 def task_table(by_task: Mapping[str, Sequence[Record]]) -> str:

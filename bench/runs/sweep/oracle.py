@@ -24,7 +24,7 @@ from bench.runs.context import SweepNotes
 from bench.runs.sweep.plan import Job
 from bench.scores import metrics, per_test, records
 from bench.scores.metrics import MATCHED, Roles
-from bench.types import Record
+from bench.scores.schema import Record
 
 NAME = "oracle.csv"
 LABEL = "oracle (chosen on test; never a result)"

@@ -22,7 +22,8 @@ from bench.runs.spec import encoder_spec, task_spec
 from bench.runs.sweep.grid import Grid, wanted
 from bench.scores import records
 from bench.scores.records import require_one_data
-from bench.types import Encoder, EncoderCard, Record, TaskCard
+from bench.scores.schema import Record
+from bench.types import Encoder, EncoderCard, TaskCard
 
 
 @dataclass(frozen=True, eq=False)

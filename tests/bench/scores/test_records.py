@@ -9,7 +9,8 @@ import pytest
 
 from bench.base.errors import BadInput
 from bench.scores import records
-from bench.types import Record, Score
+from bench.scores.schema import Record
+from bench.types import Score
 
 
 def example(**changes):

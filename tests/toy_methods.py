@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from bench.finetune.methods import Batch, Facts
+from bench.finetune.methods import MicroBatch, TrainingFacts
 
-FACTS = Facts(classes=4, width=6, counts=(12, 6, 3, 1), domains={"domain": 3, "sex": 2})
+FACTS = TrainingFacts(classes=4, width=6, counts=(12, 6, 3, 1), domains={"domain": 3, "sex": 2})
 SAMPLES, PATCHES, TOKEN = 40, 10, 4
 
 
@@ -18,7 +18,7 @@ def batch(label, seed=0, domain=None, progress=0.5, quality=None, length=None):
     quality = torch.full((clips,), 0.5) if quality is None else torch.tensor(quality)
     length = torch.full((clips,), SAMPLES) if length is None else torch.tensor(length)
     meta = {"domain": domain, "sex": domain.clamp_max(1)}
-    return Batch(wave, length, torch.tensor(label), meta, quality, progress, source)
+    return MicroBatch(wave, length, torch.tensor(label), meta, quality, progress, source)
 
 
 class ToyModel(nn.Module):

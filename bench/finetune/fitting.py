@@ -27,7 +27,7 @@ from bench.finetune.data.randomness import seed_of
 from bench.finetune.data.sides import Material, Sides, sides
 from bench.finetune.data.waves import Waves
 from bench.finetune.methods import defaults, method
-from bench.finetune.methods._base import Method
+from bench.finetune.methods.shared.base import Method
 from bench.finetune.model.model import FineTuned, require_served
 from bench.finetune.model.parts import freeze
 from bench.finetune.recipe import Recipe, load_recipe

@@ -14,7 +14,7 @@ from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.batches import fit_length
 from bench.finetune.data.randomness import numpy_generator
 from bench.finetune.data.waves import Waves
-from bench.finetune.methods._base import Batch, Facts
+from bench.finetune.methods.shared.base import MicroBatch, TrainingFacts
 from bench.finetune.recipe import Batches
 from bench.probe.goal import assign_folds
 from bench.types import EncoderCard, TaskCard
@@ -85,11 +85,11 @@ class Material:
         quality = np.full(len(rows), 0.5, np.float32)
         return cls(waves, rows["clip_id"].to_numpy(), fit, label, metadata(rows, fit), quality)
 
-    def facts(self, classes: int, width: int) -> Facts:
+    def facts(self, classes: int, width: int) -> TrainingFacts:
         """What a method is told before it is built."""
         counts = np.bincount(self.label[self.fit], minlength=classes)
         values = {name: len(np.unique(codes[codes >= 0])) for name, codes in self.meta.items()}
-        return Facts(classes, width, tuple(map(int, counts)), {name: n for name, n in values.items() if n})
+        return TrainingFacts(classes, width, tuple(map(int, counts)), {name: n for name, n in values.items() if n})
 
 
 def metadata(rows: pd.DataFrame, fit: np.ndarray) -> dict[str, np.ndarray]:
@@ -159,9 +159,11 @@ def micro_batch(
     device: torch.device,
     progress: float,
     generator: torch.Generator,
-) -> Batch:
+) -> MicroBatch:
     """What a method is handed."""
     wave, length = collated(rows, material.waves, card, crop_s, source)
     meta = {name: torch.from_numpy(codes[rows]).to(device) for name, codes in material.meta.items()}
     label, quality = torch.from_numpy(material.label[rows]), torch.from_numpy(material.quality[rows])
-    return Batch(wave.to(device), length.to(device), label.to(device), meta, quality.to(device), progress, generator)
+    return MicroBatch(
+        wave.to(device), length.to(device), label.to(device), meta, quality.to(device), progress, generator
+    )

@@ -6,7 +6,6 @@ import inspect
 from typing import Any
 
 from bench.base.errors import UnknownId
-from bench.finetune.methods._base import LABEL, Batch, Facts, Method, Model
 from bench.finetune.methods.aam import AAM
 from bench.finetune.methods.am_softmax import AMSoftmax
 from bench.finetune.methods.arcface import ArcFace
@@ -24,10 +23,21 @@ from bench.finetune.methods.patchmix_cl import PatchMixContrastive
 from bench.finetune.methods.quality_margin import QualityMargin
 from bench.finetune.methods.repaugment import RepAugment
 from bench.finetune.methods.scl_hybrid import HybridSupCon
+from bench.finetune.methods.shared.base import LABEL_COLUMN, Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.supcon import SupCon
 from bench.finetune.methods.supcon_dat import SupConDomainAdversarial
 
-__all__ = ["LABEL", "METHODS", "Batch", "Facts", "Method", "Model", "defaults", "describe", "method"]
+__all__ = [
+    "LABEL_COLUMN",
+    "METHODS",
+    "Method",
+    "MicroBatch",
+    "TrainableModel",
+    "TrainingFacts",
+    "defaults",
+    "describe",
+    "method",
+]
 
 METHODS: dict[str, type[Method]] = {
     kind.name: kind
@@ -55,7 +65,7 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def method(name: str, facts: Facts, **hyper: Any) -> Method:
+def method(name: str, facts: TrainingFacts, **hyper: Any) -> Method:
     """The method of that name; hyper-parameters that are not given have their published values. Raises ``UnknownId``
     for a name of a method, a hyper-parameter or a column that does not exist, ``BadInput`` for a value that cannot
     be."""

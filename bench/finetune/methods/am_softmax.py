@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.finetune.methods._base import Batch, Facts
 from bench.finetune.methods._limits import limits, number
-from bench.finetune.methods._margin import SCALE, MarginMethod, am_softmax
+from bench.finetune.methods.shared.base import MicroBatch, TrainingFacts
+from bench.finetune.methods.shared.margin import SCALE, MarginMethod, am_softmax
 
 
 class AMSoftmax(MarginMethod):
@@ -17,10 +17,10 @@ class AMSoftmax(MarginMethod):
     source = "Wang et al., IEEE Signal Processing Letters 25(7), 2018 (arXiv:1801.05599); s, m: RSC-Toolkit's code"
     limits = limits(margin=number(0, 2), scale=SCALE)
 
-    def __init__(self, facts: Facts, margin: float = 0.4, scale: float = 30.0):
+    def __init__(self, facts: TrainingFacts, margin: float = 0.4, scale: float = 30.0):
         super().__init__(facts, margin=margin, scale=scale)
         self.margin = margin
 
-    def margined(self, cosine: Tensor, batch: Batch) -> Tensor:
+    def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
         """``MarginMethod.margined``."""
         return am_softmax(cosine, batch.label, self.margin, self.scale)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import limits, number
-from bench.finetune.methods._vectors import full
-from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
+from bench.finetune.methods.shared.vectors import full
 
 
 def center_loss(features: Tensor, label: Tensor, centers: Tensor) -> Tensor:
@@ -34,12 +34,12 @@ class CrossEntropyCenter(Method):
     ours = "the squared distance is averaged over the D features, so that a weight means the same at every width"
     limits = limits(weight=number(), rate=number(0, 1))
 
-    def __init__(self, facts: Facts, weight: float = 0.5, rate: float = 0.5):
+    def __init__(self, facts: TrainingFacts, weight: float = 0.5, rate: float = 0.5):
         super().__init__(facts, weight=weight, rate=rate)
         self.weight, self.rate = weight, rate
         self.register_buffer("centers", torch.zeros(facts.classes, facts.width))
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``; moves the centres where the method is in training mode."""
         features = model.features(batch)
         loss = cross_entropy(model.logits(features), batch.label)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from bench.base.errors import BadInput
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import Limit, limits, number
-from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
 
 INVERSE, PUBLISHED, EVEN = "inverse", "published", "none"
 ICBHI4 = (0.0800, 0.1358, 0.3295, 0.4547)  # normal, crackle, wheeze, both: as printed for Patch-Mix's baseline
@@ -33,7 +33,7 @@ def inverse_weights(counts: Sequence[int]) -> Tensor:
     return (inverse / inverse.sum()).float()
 
 
-def class_weights(where: str, weights: str | Sequence[float], facts: Facts) -> Tensor | None:
+def class_weights(where: str, weights: str | Sequence[float], facts: TrainingFacts) -> Tensor | None:
     """(K,) float32 for one of the ways of ``WEIGHTS``; None where all classes count the same. Raises ``BadInput`` where
     there is not one weight for each class."""
     if weights == EVEN:
@@ -56,10 +56,10 @@ class WeightedCrossEntropy(Method):
     ours = "a class without training clips has the weight 0"
     limits = limits(weights=WEIGHTS)
 
-    def __init__(self, facts: Facts, weights: str | Sequence[float] = INVERSE):
+    def __init__(self, facts: TrainingFacts, weights: str | Sequence[float] = INVERSE):
         super().__init__(facts, weights=weights)
         self.register_buffer("weight", class_weights(self.name, weights, facts))
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         return cross_entropy(model.logits(model.features(batch)), batch.label, self.weight)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import limits, number, word
-from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
 
 
 class _Reversal(torch.autograd.Function):
@@ -55,12 +55,12 @@ class DomainAdversarial(Method):
     )
     limits = limits(column=word(), alpha=number(), steepness=number())
 
-    def __init__(self, facts: Facts, column: str = "domain", alpha: float = 1.0, steepness: float = 10.0):
+    def __init__(self, facts: TrainingFacts, column: str = "domain", alpha: float = 1.0, steepness: float = 10.0):
         super().__init__(facts, column=column, alpha=alpha, steepness=steepness)
         self.column, self.alpha, self.steepness = column, alpha, steepness
-        self.domains = nn.Linear(facts.width, self._column(column))
+        self.domains = nn.Linear(facts.width, self.require_column(column))
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         features = model.features(batch)
         turned = reversed_gradient(features, reversal_strength(batch.progress, self.steepness))

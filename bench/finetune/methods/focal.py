@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import limits, number
 from bench.finetune.methods.ce_weighted import EVEN, WEIGHTS, class_weights
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 
 
 def focal(logits: Tensor, label: Tensor, gamma: float, weight: Tensor | None = None) -> Tensor:
@@ -30,11 +30,11 @@ class Focal(Method):
     ours = "class weights are off; the source's 0.25 is for two classes"
     limits = limits(gamma=number(), weights=WEIGHTS)
 
-    def __init__(self, facts: Facts, gamma: float = 2.0, weights: str | Sequence[float] = EVEN):
+    def __init__(self, facts: TrainingFacts, gamma: float = 2.0, weights: str | Sequence[float] = EVEN):
         super().__init__(facts, gamma=gamma, weights=weights)
         self.gamma = gamma
         self.register_buffer("weight", class_weights(self.name, weights, facts))
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         return focal(model.logits(model.features(batch)), batch.label, self.gamma, self.weight)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import limits, number
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 
 
 def smoothed_cross_entropy(logits: Tensor, label: Tensor, smoothing: float) -> Tensor:
@@ -22,10 +22,10 @@ class LabelSmoothing(Method):
     source = "Szegedy et al., CVPR 2016 (arXiv:1512.00567), section 7"
     limits = limits(smoothing=number(0, 1))
 
-    def __init__(self, facts: Facts, smoothing: float = 0.1):
+    def __init__(self, facts: TrainingFacts, smoothing: float = 0.1):
         super().__init__(facts, smoothing=smoothing)
         self.smoothing = smoothing
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         return smoothed_cross_entropy(model.logits(model.features(batch)), batch.label, self.smoothing)

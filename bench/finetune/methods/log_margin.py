@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._base import Batch, Facts
 from bench.finetune.methods._limits import limits, number
-from bench.finetune.methods._margin import ANGLE, SCALE, MarginMethod, arc_face
+from bench.finetune.methods.shared.base import MicroBatch, TrainingFacts
+from bench.finetune.methods.shared.margin import ANGLE, SCALE, MarginMethod, arc_face
 
 
 def class_margins(counts: Sequence[int], target: float) -> Tensor:
@@ -32,10 +32,10 @@ class LogMargin(MarginMethod):
     ours = "the whole definition"
     limits = limits(target=ANGLE, gamma=number(0, 1), scale=SCALE)
 
-    def __init__(self, facts: Facts, target: float = 0.2, gamma: float = 0.0, scale: float = 37.0):
+    def __init__(self, facts: TrainingFacts, target: float = 0.2, gamma: float = 0.0, scale: float = 37.0):
         super().__init__(facts, target=target, gamma=gamma, scale=scale)
         self.register_buffer("margins", gamma * target + (1 - gamma) * class_margins(facts.counts, target))
 
-    def margined(self, cosine: Tensor, batch: Batch) -> Tensor:
+    def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
         """``MarginMethod.margined``."""
         return arc_face(cosine, batch.label, self.margins[batch.label], self.scale)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
-from bench.finetune.methods._chance import partners, shares
 from bench.finetune.methods._limits import Limit, limits, number
-from bench.finetune.methods._waves import Pairs, overlay, pairs
-from bench.finetune.methods.ce import mixed_cross_entropy
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import mixed_cross_entropy
+from bench.finetune.methods.shared.mixing import WavePairs, draw_partners, draw_shares, overlay, pair_waves
 
 _WHOLE = number(1, whole=True)
 ODD = Limit("an odd whole number of at least 1", lambda value: _WHOLE.holds(value) and value % 2 == 1)
@@ -27,7 +26,7 @@ def held(coin: Tensor, window: int, length: int) -> Tensor:
     return coin.repeat_interleave(window, 1)[:, :length]
 
 
-def lung_mask(pair: Pairs, share: Tensor, coin: Tensor, window: int) -> Tensor:
+def lung_mask(pair: WavePairs, share: Tensor, coin: Tensor, window: int) -> Tensor:
     """(B, T) the weight of the own clip: ``share`` (B,) where either clip is loud, ``coin`` (B, blocks), 0 or 1, held
     for ``window`` samples elsewhere."""
     either = loud(pair.own, window) | loud(pair.other, window)
@@ -55,19 +54,19 @@ class LungMix(Method):
     )
     limits = limits(alpha=number(0, above=True), window=ODD)
 
-    def __init__(self, facts: Facts, alpha: float = 0.5, window: int = 201):
+    def __init__(self, facts: TrainingFacts, alpha: float = 0.5, window: int = 201):
         super().__init__(facts, alpha=alpha, window=window)
         self.alpha, self.window = alpha, window
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         clips, samples = batch.wave.shape
-        partner = partners(batch)
+        partner = draw_partners(batch)
         start = torch.randint(samples, (clips,), generator=batch.generator)
         coin = torch.randint(2, (clips, -(-samples // self.window)), generator=batch.generator)
-        share = shares(batch, self.alpha, clips).to(batch.wave)
-        pair = pairs(batch, partner, start.to(batch.wave.device))
+        share = draw_shares(batch, self.alpha, clips).to(batch.wave)
+        pair = pair_waves(batch, partner, start.to(batch.wave.device))
         mask = lung_mask(pair, share, coin.to(batch.wave), self.window)
         mixed = batch._replace(wave=overlay(pair, mask), length=pair.length)
         logits = model.logits(model.features(mixed))
-        return mixed_cross_entropy(logits, batch.label, batch.label[partner], mask_share(mask, pair.heard))
+        return mixed_cross_entropy(logits, batch.label, batch.label[partner], mask_share(mask, pair.audible))

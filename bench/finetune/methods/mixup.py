@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
-from bench.finetune.methods._chance import partners, shares
 from bench.finetune.methods._limits import choice, limits, number
-from bench.finetune.methods._waves import overlay, pairs
-from bench.finetune.methods.ce import mixed_cross_entropy
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import mixed_cross_entropy
+from bench.finetune.methods.shared.mixing import draw_partners, draw_shares, overlay, pair_waves
 
 WAVE, FEATURES = "wave", "features"
 
@@ -22,15 +21,15 @@ class Mixup(Method):
     source = "Zhang et al., ICLR 2018 (arXiv:1710.09412); level features: Verma et al., ICML 2019 (arXiv:1806.05236)"
     limits = limits(alpha=number(0, above=True), level=choice(WAVE, FEATURES))
 
-    def __init__(self, facts: Facts, alpha: float = 0.2, level: str = WAVE):
+    def __init__(self, facts: TrainingFacts, alpha: float = 0.2, level: str = WAVE):
         super().__init__(facts, alpha=alpha, level=level)
         self.alpha, self.level = alpha, level
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
-        share, partner = float(shares(batch, self.alpha)), partners(batch)
+        share, partner = float(draw_shares(batch, self.alpha)), draw_partners(batch)
         if self.level == WAVE:
-            pair = pairs(batch, partner)
+            pair = pair_waves(batch, partner)
             mask = pair.own.new_full((len(pair.own), 1), share)
             features = model.features(batch._replace(wave=overlay(pair, mask), length=pair.length))
         else:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from bench.base.errors import BadInput
-from bench.finetune.methods._base import Batch, Facts, Method, Model
-from bench.finetune.methods._chance import partners, shares
 from bench.finetune.methods._limits import limits, number
-from bench.finetune.methods.ce import mixed_cross_entropy
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import mixed_cross_entropy
+from bench.finetune.methods.shared.mixing import draw_partners, draw_shares
 
 PATCHES = "patches"
 
@@ -28,9 +28,9 @@ class PatchMixing:
     ``partner`` (B,); λ from Beta(beta, beta). Called again, as gradient checkpointing does, it mixes as before.
     """
 
-    def __init__(self, batch: Batch, beta: float):
-        self.kept = float(shares(batch, beta))
-        self.partner = partners(batch)
+    def __init__(self, batch: MicroBatch, beta: float):
+        self.kept = float(draw_shares(batch, beta))
+        self.partner = draw_partners(batch)
         self._generator = batch.generator
         self._order: Tensor | None = None
 
@@ -66,11 +66,11 @@ class PatchMix(Method):
     limits = limits(beta=number(0, above=True))
     needs = frozenset({PATCHES})
 
-    def __init__(self, facts: Facts, beta: float = 1.0):
+    def __init__(self, facts: TrainingFacts, beta: float = 1.0):
         super().__init__(facts, beta=beta)
         self.beta = beta
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         mixing = PatchMixing(batch, self.beta)
         logits = model.logits(model.features(batch, mix=mixing))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import choice, limits, number
-from bench.finetune.methods._projector import projector
-from bench.finetune.methods._vectors import cosines
-from bench.finetune.methods.ce import cross_entropy
 from bench.finetune.methods.patchmix import PATCHES, PatchMixing
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
+from bench.finetune.methods.shared.projector import projector
+from bench.finetune.methods.shared.vectors import cosines
 
 ALL, DIFF_LABEL = "all", "diff_label"
 
@@ -52,13 +52,18 @@ class PatchMixContrastive(Method):
     needs = frozenset({PATCHES})
 
     def __init__(
-        self, facts: Facts, alpha: float = 1.0, temperature: float = 0.06, beta: float = 1.0, negatives: str = ALL
+        self,
+        facts: TrainingFacts,
+        alpha: float = 1.0,
+        temperature: float = 0.06,
+        beta: float = 1.0,
+        negatives: str = ALL,
     ):
         super().__init__(facts, alpha=alpha, temperature=temperature, beta=beta, negatives=negatives)
         self.alpha, self.temperature, self.beta, self.negatives = alpha, temperature, beta, negatives
         self.projector = projector(facts.width, facts.width, norm=True)
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``: both passes see the same augmentation, as in the released code."""
         clean = model.features(batch)
         mixing = PatchMixing(batch, self.beta)

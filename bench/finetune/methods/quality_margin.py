@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.finetune.methods._base import Batch, Facts
 from bench.finetune.methods._limits import limits, number
-from bench.finetune.methods._margin import ANGLE, SCALE, MarginMethod, arc_face
 from bench.finetune.methods.log_margin import class_margins
+from bench.finetune.methods.shared.base import MicroBatch, TrainingFacts
+from bench.finetune.methods.shared.margin import ANGLE, SCALE, MarginMethod, arc_face
 
 
 def quality_margins(quality: Tensor, target: float, kappa: float) -> Tensor:
@@ -33,12 +33,14 @@ class QualityMargin(MarginMethod):
     limits = limits(target=ANGLE, kappa=number(0, 1), gamma=number(0, 1), scale=SCALE)
     needs = frozenset({"quality"})
 
-    def __init__(self, facts: Facts, target: float = 0.2, kappa: float = 0.5, gamma: float = 0.5, scale: float = 37.0):
+    def __init__(
+        self, facts: TrainingFacts, target: float = 0.2, kappa: float = 0.5, gamma: float = 0.5, scale: float = 37.0
+    ):
         super().__init__(facts, target=target, kappa=kappa, gamma=gamma, scale=scale)
         self.target, self.kappa, self.gamma = target, kappa, gamma
         self.register_buffer("margins", class_margins(facts.counts, target))
 
-    def margined(self, cosine: Tensor, batch: Batch) -> Tensor:
+    def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
         """``MarginMethod.margined``."""
         by_quality = quality_margins(batch.quality, self.target, self.kappa)
         margin = self.gamma * by_quality + (1 - self.gamma) * self.margins[batch.label]

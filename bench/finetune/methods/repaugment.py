@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import limits, number
-from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
 
 
 def masked(features: Tensor, kept: Tensor) -> Tensor:
@@ -33,11 +33,11 @@ class RepAugment(Method):
     ours = "the whole definition; the paper masks representations and generates others, its equations were not at hand"
     limits = limits(mask=number(0, 1), noise=number(), weight=number(0, 1))
 
-    def __init__(self, facts: Facts, mask: float = 0.2, noise: float = 0.1, weight: float = 0.5):
+    def __init__(self, facts: TrainingFacts, mask: float = 0.2, noise: float = 0.1, weight: float = 0.5):
         super().__init__(facts, mask=mask, noise=noise, weight=weight)
         self.mask, self.noise, self.weight = mask, noise, weight
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         features = model.features(batch)
         kept = torch.rand(features.shape, generator=batch.generator) >= self.mask

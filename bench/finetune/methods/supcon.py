@@ -5,11 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._base import LABEL, Batch, Facts, Method, Model, groups
 from bench.finetune.methods._limits import limits, number, word
-from bench.finetune.methods._projector import projector
-from bench.finetune.methods._vectors import cosines
-from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.shared.base import (
+    LABEL_COLUMN,
+    Method,
+    MicroBatch,
+    TrainableModel,
+    TrainingFacts,
+    group_codes,
+)
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
+from bench.finetune.methods.shared.projector import projector
+from bench.finetune.methods.shared.vectors import cosines
 
 PROJECTED = 128  # features that are contrasted
 
@@ -44,15 +51,15 @@ class SupCon(Method):
     ours = "the classifier is trained at the same time, on features that pass no gradient on, not in a stage of its own"
     limits = limits(temperature=number(0, above=True), positives=word())
 
-    def __init__(self, facts: Facts, temperature: float = 0.06, positives: str = LABEL):
+    def __init__(self, facts: TrainingFacts, temperature: float = 0.06, positives: str = LABEL_COLUMN):
         super().__init__(facts, temperature=temperature, positives=positives)
-        self._groups(positives)
+        self.require_groups(positives)
         self.temperature, self.positives = temperature, positives
         self.projector = projector(facts.width, PROJECTED, norm=False)
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         seen = torch.cat([model.features(batch, view=view) for view in (0, 1)])
         views = self.projector(seen).unflatten(0, (2, -1))
-        contrast = sup_con(views, groups(batch, self.positives), self.temperature)
+        contrast = sup_con(views, group_codes(batch, self.positives), self.temperature)
         return contrast + cross_entropy(model.logits(seen.detach()), batch.label.repeat(2))

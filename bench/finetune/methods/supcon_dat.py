@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import limits, number, switch, word
-from bench.finetune.methods._projector import projector
-from bench.finetune.methods.ce import cross_entropy
 from bench.finetune.methods.dat import reversal_strength, reversed_gradient
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
+from bench.finetune.methods.shared.projector import projector
 from bench.finetune.methods.supcon import sup_con
 
 
@@ -34,7 +34,7 @@ class SupConDomainAdversarial(Method):
 
     def __init__(
         self,
-        facts: Facts,
+        facts: TrainingFacts,
         column: str = "domain",
         alpha: float = 1.0,
         temperature: float = 0.06,
@@ -44,12 +44,12 @@ class SupConDomainAdversarial(Method):
         super().__init__(
             facts, column=column, alpha=alpha, temperature=temperature, steepness=steepness, reverse=reverse
         )
-        self._column(column)
+        self.require_column(column)
         self.column, self.alpha, self.temperature = column, alpha, temperature
         self.steepness, self.reverse = steepness, reverse
         self.projector = projector(facts.width, facts.width, norm=True)
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``; each view has its own batch statistics in the projector."""
         seen = [model.features(batch, view=view) for view in (0, 1)]
         strength = reversal_strength(batch.progress, self.steepness)

@@ -15,7 +15,7 @@ from bench.finetune.data.augment import augmented_waves, masked
 from bench.finetune.data.randomness import torch_generator
 from bench.finetune.data.waves import Waves
 from bench.finetune.methods import METHODS
-from bench.finetune.methods._base import Batch, Method
+from bench.finetune.methods.shared.base import Method, MicroBatch
 from bench.finetune.model.heads import classifier, readout
 from bench.finetune.model.parts import require_measured
 from bench.finetune.recipe import Recipe
@@ -41,7 +41,7 @@ class FineTuned(nn.Module):
         """What is trained at the head's rate, besides the method."""
         return [self.readout, self.classifier]
 
-    def features(self, batch: Batch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """(B, D) of the augmented batch."""
         recipe, source = self.recipe, torch_generator(self.seed, "view", *self.place, view)
         wave = augmented_waves(batch.wave, recipe.waveform, self.encoder.card.sample_rate, source)

@@ -21,7 +21,7 @@ from bench.base.errors import BadInput, RespBenchError
 from bench.base.progress import Tick
 from bench.finetune.data.randomness import numpy_generator, seed_of, torch_generator
 from bench.finetune.data.sides import Material, Sides, epoch_batches, groups_of, micro_batch
-from bench.finetune.methods._base import Batch, Method
+from bench.finetune.methods.shared.base import Method, MicroBatch
 from bench.finetune.model.model import FineTuned
 from bench.finetune.model.parts import parameter_groups, recomputed, train_mode
 from bench.finetune.recipe import Recipe
@@ -160,13 +160,15 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_lr"] * share
 
-    def _batch(self, rows: np.ndarray, epoch: int, place: int, progress: float, generator: torch.Generator) -> Batch:
+    def _batch(
+        self, rows: np.ndarray, epoch: int, place: int, progress: float, generator: torch.Generator
+    ) -> MicroBatch:
         self.model.place = (epoch, place)
         source = numpy_generator(self.seed, "crop", epoch, place)
         card, crop_s = self.model.encoder.card, self.recipe.batches.crop_s
         return micro_batch(rows, self.material, card, crop_s, source, self.device, progress, generator)
 
-    def _backward(self, batch: Batch, rows: np.ndarray, place: tuple[int, int], parts: int) -> float:
+    def _backward(self, batch: MicroBatch, rows: np.ndarray, place: tuple[int, int], parts: int) -> float:
         loss = self.method.loss(self.model, batch)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -174,7 +176,7 @@ class Training:
         self.scaler.scale(loss / parts).backward()
         return value
 
-    def _step(self, batch: Batch, group: Sequence[np.ndarray], place: tuple[int, int]) -> None:
+    def _step(self, batch: MicroBatch, group: Sequence[np.ndarray], place: tuple[int, int]) -> None:
         """One step of the optimiser on a group of micro-batches, the last of which is ``batch``; a scaler skips those
         whose half-precision gradient overflowed."""
         self.scaler.unscale_(self.optimiser)
@@ -187,7 +189,7 @@ class Training:
         self.scaler.update()
         self.averager.update()
 
-    def _diverged(self, problem: str, batch: Batch, group: Sequence[np.ndarray], place: tuple[int, int]) -> None:
+    def _diverged(self, problem: str, batch: MicroBatch, group: Sequence[np.ndarray], place: tuple[int, int]) -> None:
         """Saves the batch, and the ids of all clips that its step accumulated, and stops."""
         ids = [[str(name) for name in self.material.clip_id[rows]] for rows in group]
         content = {

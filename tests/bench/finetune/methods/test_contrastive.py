@@ -5,8 +5,8 @@ import torch
 
 from bench.base.errors import BadInput, UnknownId
 from bench.finetune.methods import method
-from bench.finetune.methods._vectors import cosines, unit
-from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
+from bench.finetune.methods.shared.vectors import cosines, unit
 from bench.finetune.methods.supcon import sup_con
 from toy_methods import FACTS, ToyModel, batch, cosine, random, same, softmax_row, trained
 

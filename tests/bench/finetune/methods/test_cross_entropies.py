@@ -5,11 +5,11 @@ import torch
 
 from bench.base.errors import BadInput
 from bench.finetune.methods import method
-from bench.finetune.methods.ce import cross_entropy, mixed_cross_entropy
 from bench.finetune.methods.ce_center import center_loss, moved_centers
 from bench.finetune.methods.ce_weighted import inverse_weights
 from bench.finetune.methods.focal import focal
 from bench.finetune.methods.label_smoothing import smoothed_cross_entropy
+from bench.finetune.methods.shared.cross_entropy import cross_entropy, mixed_cross_entropy
 from toy_methods import FACTS, ToyModel, batch, random, same, softmax_row, trained
 
 LABEL = torch.tensor([0, 3, 1, 1, 2, 0, 3])

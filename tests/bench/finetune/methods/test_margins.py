@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from bench.finetune.methods import method
-from bench.finetune.methods._margin import am_softmax, arc_face
-from bench.finetune.methods._vectors import cosines
-from bench.finetune.methods.ce import cross_entropy
 from bench.finetune.methods.log_margin import class_margins
 from bench.finetune.methods.quality_margin import quality_margins
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
+from bench.finetune.methods.shared.margin import am_softmax, arc_face
+from bench.finetune.methods.shared.vectors import cosines
 from toy_methods import FACTS, ToyModel, batch, cosine, random, same, trained
 
 LABEL = torch.tensor([0, 2, 1, 1, 2, 0])

@@ -4,32 +4,31 @@ import torch
 
 from bench.base.errors import BadInput
 from bench.finetune.methods import method
-from bench.finetune.methods._chance import partners, shares
-from bench.finetune.methods._waves import overlay, pairs
-from bench.finetune.methods.ce import cross_entropy, mixed_cross_entropy
 from bench.finetune.methods.lungmix import held, loud, lung_mask, mask_share
 from bench.finetune.methods.repaugment import disturbed, masked
+from bench.finetune.methods.shared.cross_entropy import cross_entropy, mixed_cross_entropy
+from bench.finetune.methods.shared.mixing import draw_partners, draw_shares, overlay, pair_waves
 from toy_methods import FACTS, SAMPLES, ToyModel, batch, trained
 
 
 def test_shares_follow_the_beta_distribution_and_the_generator():
-    drawn = shares(batch([0]), 0.5, 4000)
+    drawn = draw_shares(batch([0]), 0.5, 4000)
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
     assert drawn.var().item() == pytest.approx(0.125, abs=0.01)
     torch.manual_seed(5)
-    assert torch.equal(drawn, shares(batch([0]), 0.5, 4000))
-    assert sorted(partners(batch([0] * 6)).tolist()) == list(range(6))
+    assert torch.equal(drawn, draw_shares(batch([0]), 0.5, 4000))
+    assert sorted(draw_partners(batch([0] * 6)).tolist()) == list(range(6))
 
 
 def test_shorter_clips_are_repeated_to_the_longer_one():
     given = batch([0, 1], length=[3, 7])
-    pair = pairs(given, torch.tensor([1, 0]), torch.tensor([0, 2]))
+    pair = pair_waves(given, torch.tensor([1, 0]), torch.tensor([0, 2]))
     wave = given.wave
     assert pair.length.tolist() == [7, 7]
     for t in range(SAMPLES):
         assert pair.own[0, t] == wave[0, t % 3] and pair.other[0, t] == wave[1, t % 7]
         assert pair.own[1, t] == wave[1, t % 7] and pair.other[1, t] == wave[0, (t + 2) % 3]
-        assert pair.heard[:, t].tolist() == [t < 7] * 2
+        assert pair.audible[:, t].tolist() == [t < 7] * 2
     mixed = overlay(pair, torch.full((2, 1), 0.25))
     torch.testing.assert_close(mixed[0, 5], 0.25 * wave[0, 2] + 0.75 * wave[1, 5])
     assert mixed[:, 7:].abs().max() == 0
@@ -39,7 +38,7 @@ def test_mixup_of_waves_mixes_clips_and_labels_alike():
     model, given = ToyModel(), batch([0, 1, 2, 3], seed=3)
     loss, _ = trained(method("mixup", FACTS, alpha=2.0), model, given)
     again = batch([0, 1, 2, 3], seed=3)
-    share, partner = shares(again, 2.0).item(), partners(again)
+    share, partner = draw_shares(again, 2.0).item(), draw_partners(again)
     mixed = share * again.wave + (1 - share) * again.wave[partner]
     torch.testing.assert_close(model.asked[0][1], mixed)
     logits = model.logits(model.features(again._replace(wave=mixed)))
@@ -55,7 +54,7 @@ def test_mixup_of_features_mixes_what_reaches_the_head():
     model, given = ToyModel(), batch([0, 1, 2, 3], seed=3)
     loss, _ = trained(method("mixup", FACTS, level="features"), model, given)
     again = batch([0, 1, 2, 3], seed=3)
-    share, partner = shares(again, 0.2).item(), partners(again)
+    share, partner = draw_shares(again, 0.2).item(), draw_partners(again)
     features = model.features(again)
     logits = model.logits(share * features + (1 - share) * features[partner])
     expected = mixed_cross_entropy(logits, again.label, again.label[partner], share)
@@ -76,7 +75,7 @@ def test_loud_samples_are_those_beyond_two_deviations_and_their_neighbours():
 
 def test_mask_is_the_share_where_loud_and_chance_elsewhere():
     given = batch([0, 1], length=[SAMPLES, 25])
-    pair = pairs(given, torch.tensor([1, 0]))
+    pair = pair_waves(given, torch.tensor([1, 0]))
     coin, share = torch.tensor([[1.0] * 6, [0.0, 1.0] * 3]), torch.tensor([0.3, 0.8])
     mask = lung_mask(pair, share, coin, 7)
     either = loud(pair.own, 7) | loud(pair.other, 7)
@@ -87,18 +86,18 @@ def test_mask_is_the_share_where_loud_and_chance_elsewhere():
     assert held(torch.tensor([[1.0, 0.0]]), 2, 3).tolist() == [[1, 1, 0]]
     short = torch.tensor([[True] * 4 + [False] * 36] * 2)
     assert mask_share(mask, short)[1].item() == pytest.approx(mask[1, :4].mean().item())
-    assert mask_share(mask, pair.heard)[0].item() == pytest.approx(mask[0].mean().item())
+    assert mask_share(mask, pair.audible)[0].item() == pytest.approx(mask[0].mean().item())
 
 
 def test_lungmix_mixes_clips_under_the_mask_and_labels_by_share():
     model, ours = ToyModel(), method("lungmix-style", FACTS, window=5)
     loss, _ = trained(ours, model, batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10]))
     again = batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10])
-    partner = partners(again)
+    partner = draw_partners(again)
     start = torch.randint(SAMPLES, (4,), generator=again.generator)
     coin = torch.randint(2, (4, 8), generator=again.generator).float()
-    share = shares(again, 0.5, 4)
-    pair = pairs(again, partner, start)
+    share = draw_shares(again, 0.5, 4)
+    pair = pair_waves(again, partner, start)
     mask = lung_mask(pair, share, coin, 5)
     mixed = again._replace(wave=overlay(pair, mask), length=pair.length)
     torch.testing.assert_close(model.asked[0][1], mixed.wave)

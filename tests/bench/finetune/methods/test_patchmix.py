@@ -5,9 +5,9 @@ import torch
 
 from bench.base.errors import BadInput
 from bench.finetune.methods import method
-from bench.finetune.methods.ce import cross_entropy, mixed_cross_entropy
 from bench.finetune.methods.patchmix import PatchMixing, mixed_patches
 from bench.finetune.methods.patchmix_cl import patch_mix_contrast
+from bench.finetune.methods.shared.cross_entropy import cross_entropy, mixed_cross_entropy
 from toy_methods import FACTS, PATCHES, ToyModel, batch, cosine, random, same, softmax_row, trained
 
 LABEL = torch.tensor([0, 1, 1, 2, 0])

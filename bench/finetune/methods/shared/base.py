@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from bench.base.errors import BadInput, UnknownId
 from bench.finetune.methods._limits import Limit, checked
 
-LABEL = "label"  # where a column of metadata may be named, the class instead
+LABEL_COLUMN = "label"  # where a column of metadata may be named, the class instead
 
 
-class Facts(NamedTuple):
+class TrainingFacts(NamedTuple):
     """Of the training rows: ``classes`` K, ``width`` D of the features that reach the head, ``counts`` (K,) clips of
     each class, ``domains`` {column of metadata: number of its values}."""
 
@@ -25,7 +25,7 @@ class Facts(NamedTuple):
     domains: Mapping[str, int]
 
 
-class Batch(NamedTuple):
+class MicroBatch(NamedTuple):
     """One micro-batch, its tensors on the model's device.
 
     ``wave`` (B, T) float32 and ``length`` (B,) int64 in samples; ``label`` (B,) int64; ``meta`` {column: (B,) int64
@@ -42,10 +42,10 @@ class Batch(NamedTuple):
     generator: torch.Generator
 
 
-class Model(Protocol):
+class TrainableModel(Protocol):
     """What a method may ask of the encoder and its head."""
 
-    def features(self, batch: Batch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """(B, D). Each ``view`` has an augmentation of its own, which it keeps when asked for again; ``mix`` is
         applied to the patch tokens (B, P, D') before positions are added to them."""
 
@@ -70,7 +70,7 @@ class Method(nn.Module, ABC):
     limits: ClassVar[Mapping[str, Limit]] = {}
     needs: frozenset[str] = frozenset()
 
-    def __init__(self, facts: Facts, **hyper: Any):
+    def __init__(self, facts: TrainingFacts, **hyper: Any):
         super().__init__()
         if len(facts.counts) != facts.classes or sum(facts.counts) < 1 or min(facts.counts) < 0:
             problem = f"{facts.classes} classes with the counts {facts.counts}"
@@ -79,14 +79,14 @@ class Method(nn.Module, ABC):
         self.hyper = checked(self.name, hyper, self.limits)
 
     @abstractmethod
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """The mean over the batch, a scalar that can be differentiated."""
 
-    def scores(self, model: Model, features: Tensor) -> Tensor:
+    def scores(self, model: TrainableModel, features: Tensor) -> Tensor:
         """(B, K) logits of features (B, D) at prediction."""
         return model.logits(features)
 
-    def _column(self, column: str) -> int:
+    def require_column(self, column: str) -> int:
         """The number of values of a column of metadata, which ``needs`` then names. Raises ``UnknownId``, and
         ``BadInput`` where the training rows do not differ in it."""
         if column not in self.facts.domains:
@@ -97,12 +97,12 @@ class Method(nn.Module, ABC):
         self.needs = self.needs | {f"meta:{column}"}
         return self.facts.domains[column]
 
-    def _groups(self, column: str) -> None:
-        """Makes sure that ``groups`` can be asked for. Raises as ``_column``."""
-        if column != LABEL:
-            self._column(column)
+    def require_groups(self, column: str) -> None:
+        """Makes sure that ``groups`` can be asked for. Raises as ``require_column``."""
+        if column != LABEL_COLUMN:
+            self.require_column(column)
 
 
-def groups(batch: Batch, column: str) -> Tensor:
+def group_codes(batch: MicroBatch, column: str) -> Tensor:
     """(B,) codes of a column of metadata, or labels; -1 where unknown."""
-    return batch.label if column == LABEL else batch.meta[column]
+    return batch.label if column == LABEL_COLUMN else batch.meta[column]

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.finetune.methods._base import Batch, Facts, Method, Model
 from bench.finetune.methods._limits import limits, number
-from bench.finetune.methods._vectors import cosines
-from bench.finetune.methods.ce import cross_entropy
+from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.cross_entropy import cross_entropy
+from bench.finetune.methods.shared.vectors import cosines
 
 SCALE = number(0, above=True)
 ANGLE = number(0, math.pi / 2)
@@ -44,19 +44,19 @@ class MarginMethod(Method):
 
     limits = limits(margin=ANGLE, scale=SCALE)
 
-    def __init__(self, facts: Facts, scale: float, **hyper: Any):
+    def __init__(self, facts: TrainingFacts, scale: float, **hyper: Any):
         super().__init__(facts, scale=scale, **hyper)
         self.scale = scale
         self.prototypes = nn.Parameter(nn.init.xavier_normal_(torch.empty(facts.classes, facts.width)))
 
     @abstractmethod
-    def margined(self, cosine: Tensor, batch: Batch) -> Tensor:
+    def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
         """(B, K) logits in training, from cosines (B, K)."""
 
-    def loss(self, model: Model, batch: Batch) -> Tensor:
+    def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """``Method.loss``."""
         return cross_entropy(self.margined(cosines(model.features(batch), self.prototypes), batch), batch.label)
 
-    def scores(self, model: Model, features: Tensor) -> Tensor:
+    def scores(self, model: TrainableModel, features: Tensor) -> Tensor:
         """``Method.scores``."""
         return self.scale * cosines(features, self.prototypes)

@@ -1,0 +1,1 @@
+"""What several methods of fine-tuning share: the base class, losses, mixing, margins, projectors."""

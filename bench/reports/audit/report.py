@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from bench.reports.names import file_name
 from bench.reports.tables import DISCLAIMER, markdown
-from bench.runs.audit.annotations import LONG_S, SHORT_S
+from bench.runs.audit.checks.annotations import LONG_S, SHORT_S
+from bench.runs.audit.checks.shortcuts import PREFIX, scored_by
 from bench.runs.audit.fingerprint import LEAST_S, MOST_ERRORS
-from bench.runs.audit.shortcuts import PREFIX, scored_by
 from bench.scores import metrics
 from bench.scores.intervals import FEW_GROUPS
 from bench.scores.metrics import MATCHED

@@ -17,10 +17,11 @@ from bench.base.progress import Progress, silent
 from bench.data import manifest
 from bench.data.manifest import Prepared
 from bench.encoders.load import load_encoder
-from bench.runs.audit import annotations, duplicates, nuisance, resolution, shortcuts, splits
+from bench.runs.audit import resolution
+from bench.runs.audit.checks import annotations, duplicates, nuisance, shortcuts, splits
+from bench.runs.audit.control_tables import FeatureTable, control_tables, name_parts
 from bench.runs.audit.marks import marks
 from bench.runs.audit.sounds import Sound, listen
-from bench.runs.audit.tables import Table, control_tables, name_parts
 from bench.scores import records
 from bench.types import Encoder, Finding, Task
 
@@ -144,7 +145,7 @@ def _encoders(here: Prepared, encoder: str | Encoder | None, reference: str | No
 
 def _controls(
     task: Task, everything: pd.DataFrame, here: Prepared, sounds: Mapping[str, Sound], progress: Progress
-) -> dict[str, list[Table]]:
+) -> dict[str, list[FeatureTable]]:
     """The control tables by the clips that they speak of: all that are annotated, from annotations alone, unless the
     audio of all of them is here."""
     out = {}

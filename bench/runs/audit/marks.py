@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.runs.audit.shortcuts import PREFIX, STRONG, scored_by
+from bench.runs.audit.checks.shortcuts import PREFIX, STRONG, scored_by
 from bench.types import TaskCard
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from bench.runs.audit.shortcuts import predictions, scored_by
-from bench.runs.audit.tables import Table
+from bench.runs.audit.checks.shortcuts import predictions, scored_by
+from bench.runs.audit.control_tables import FeatureTable
 from bench.scores import intervals, metrics
 from bench.scores.metrics import Roles
 from bench.types import TaskCard
@@ -25,7 +25,11 @@ INDEPENDENT = "one that errs independently"
 
 
 def resolution(
-    probed: Sequence[Mapping], rows: pd.DataFrame, card: TaskCard, encoders: Sequence[Table], resamples: int = 1000
+    probed: Sequence[Mapping],
+    rows: pd.DataFrame,
+    card: TaskCard,
+    encoders: Sequence[FeatureTable],
+    resamples: int = 1000,
 ) -> list[dict]:
     """JSON-ready rows per test, metric (main and AUROC) and pair of systems: the ``difference`` with its interval,
     ``resolved`` (half of it) and ``found`` (with power 0.8).

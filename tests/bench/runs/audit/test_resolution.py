@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.runs.audit import resolution, shortcuts
-from bench.runs.audit.tables import Table
-from tests.bench.runs.audit.test_shortcuts import CARD
+from bench.runs.audit import resolution
+from bench.runs.audit.checks import shortcuts
+from bench.runs.audit.control_tables import FeatureTable
+from tests.bench.runs.audit.checks.test_shortcuts import CARD
 
 
 def corpus(patients):
@@ -16,7 +17,7 @@ def corpus(patients):
     frame = pd.DataFrame({"clip_id": [f"c{i:04d}" for i in range(n)], "path": [f"{i}" for i in range(n)]})
     frame = frame.assign(start_s=0.0, end_s=1.0, label=label, group=[f"p{i // 4:03d}" for i in range(n)])
     frame = frame.assign(split=np.where(np.arange(n) % 8 < 4, "train", "test"), domain="d")
-    return frame, [Table("e", "encoder", heard), Table("f", "encoder", heard + rng.normal(size=(n, 1)))]
+    return frame, [FeatureTable("e", "encoder", heard), FeatureTable("f", "encoder", heard + rng.normal(size=(n, 1)))]
 
 
 def resolved(patients, encoders=True):

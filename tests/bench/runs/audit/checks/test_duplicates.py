@@ -4,7 +4,7 @@ import pytest
 import soundfile
 
 from bench.data.recordings import inspect
-from bench.runs.audit import duplicates
+from bench.runs.audit.checks import duplicates
 from bench.runs.audit.sounds import listen
 from tasks import icbhi
 from tests.bench.runs.audit.test_fingerprint import RATE, breathing

@@ -15,7 +15,7 @@ from bench.base.progress import Progress, silent
 from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.features import FeatureStore
 from bench.probe import protocols
-from bench.runs.audit.tables import Table
+from bench.runs.audit.control_tables import FeatureTable
 from bench.scores import intervals, label_kinds, metrics, records
 from bench.scores.metrics import MATCHED, Roles
 from bench.types import Encoder, Finding, Score, TaskCard
@@ -25,16 +25,20 @@ HEARD = ("level", "silence", "bandwidth")  # encoders: what the sound is like, n
 STRONG = 0.65  # AUROC that a finding names, or 1 less that, where its interval leaves out 0.5
 
 
-def encoder_table(encoder: Encoder, prepared: Prepared, source: str, progress: Progress = silent) -> Table:
+def encoder_table(encoder: Encoder, prepared: Prepared, source: str, progress: Progress = silent) -> FeatureTable:
     """An encoder's default embedding as a table, through the feature store; a control's goes by its own name."""
     want = (encoder.card.pool_layer, encoder.card.default_pooling)
     store = FeatureStore(encoder, prepared)
     store.encode([want], progress)
-    return Table(encoder.card.id.removeprefix(PREFIX), source, store.gather(want))
+    return FeatureTable(encoder.card.id.removeprefix(PREFIX), source, store.gather(want))
 
 
 def probed(
-    tables: Sequence[Table], rows: pd.DataFrame, card: TaskCard, resamples: int = 1000, progress: Progress = silent
+    tables: Sequence[FeatureTable],
+    rows: pd.DataFrame,
+    card: TaskCard,
+    resamples: int = 1000,
+    progress: Progress = silent,
 ) -> list[dict]:
     """One dict per table: name, source, number of ``columns``, ``tests`` {test: {metric: Score}}, ``direction``,
     ``predictions``; the last three empty or None where nothing could be fitted."""
@@ -108,7 +112,7 @@ def scored_by(card: TaskCard) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*filter(None, [label_kinds.of(card).auroc]), card.main_metric]))
 
 
-def direction(table: Table, rows: pd.DataFrame, card: TaskCard) -> dict[str, float]:
+def direction(table: FeatureTable, rows: pd.DataFrame, card: TaskCard) -> dict[str, float]:
     """{test, and ``train``: AUROC of the bare number for the adventitious classes against the normal one}: below a
     half, lower values are abnormal. Empty for words, and where the task names no adventitious class."""
     if table.value is None or not card.adventitious or card.kind != "multiclass":

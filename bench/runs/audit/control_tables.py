@@ -27,7 +27,7 @@ _SEPARATORS = re.compile(r"[-_,\s]+")  # not the dot: ages have one
 
 
 @dataclass(frozen=True)
-class Table:
+class FeatureTable:
     """``features`` (N, D), D may be 0 where nothing varies in training; ``value`` (N,) the bare number behind them,
     None for words. ``source``: ``annotation``, ``file name``, ``file`` or ``audio``."""
 
@@ -42,7 +42,7 @@ def control_tables(
     recordings: Mapping[str, Recording],
     sounds: Mapping[str, Sound],
     domain: str = "device",
-) -> list[Table]:
+) -> list[FeatureTable]:
     """Every table that these rows allow, in a fixed order. ``domain`` names what the manifest's column means."""
     named = {re.sub(r"\W+", "_", domain): rows["domain"]}
     named |= {str(column)[len("meta_") :]: rows[column] for column in rows if str(column).startswith("meta_")}
@@ -57,32 +57,32 @@ def control_tables(
         out.append(word_table("bit_depth", "file", [sounds[path].bits for path in rows["path"]], rows))
     if rows["end_s"].notna().all():
         seconds = (rows["end_s"] - rows["start_s"]).to_numpy(float)
-        out.append(Table("duration", "annotation", np.log(seconds)[:, None], seconds))
+        out.append(FeatureTable("duration", "annotation", np.log(seconds)[:, None], seconds))
         if rows["path"].duplicated().any():
             out.append(position_table(rows))
     return out
 
 
-def column_table(name: str, source: str, values: pd.Series, rows: pd.DataFrame) -> Table:
+def column_table(name: str, source: str, values: pd.Series, rows: pd.DataFrame) -> FeatureTable:
     """A column as features: dates and numbers as such, anything else as words."""
     numbers = _numbers(values)
     if numbers is None:
         return word_table(name, source, values.astype("string").fillna(""), rows)
-    return Table(name, source, _ventiles(numbers, rows["split"].isin(TRAIN).to_numpy()), numbers)
+    return FeatureTable(name, source, _ventiles(numbers, rows["split"].isin(TRAIN).to_numpy()), numbers)
 
 
-def word_table(name: str, source: str, values: Iterable, rows: pd.DataFrame) -> Table:
+def word_table(name: str, source: str, values: Iterable, rows: pd.DataFrame) -> FeatureTable:
     """Values as words even where they are numbers."""
     train, groups = rows["split"].isin(TRAIN).to_numpy(), rows["group"].to_numpy(str)
-    return Table(name, source, _words(np.array([str(value) for value in values], dtype=str), train, groups))
+    return FeatureTable(name, source, _words(np.array([str(value) for value in values], dtype=str), train, groups))
 
 
-def prefix_table(rows: pd.DataFrame) -> Table:
+def prefix_table(rows: pd.DataFrame) -> FeatureTable:
     """The first part of the file's name, as a word."""
     return word_table("file_prefix", "file name", [name_parts(path)[0] for path in rows["path"]], rows)
 
 
-def name_tables(rows: pd.DataFrame) -> list[Table]:
+def name_tables(rows: pd.DataFrame) -> list[FeatureTable]:
     """Every part of the file's name and its folder that varies, as words and where possible as numbers too; then all
     of them together, ``file_name``."""
     train, groups = rows["split"].isin(TRAIN).to_numpy(), rows["group"].to_numpy(str)
@@ -94,8 +94,8 @@ def name_tables(rows: pd.DataFrame) -> list[Table]:
         numbers = _numbers(pd.Series(words))
         columns = [_words(np.array(words, dtype=str), train, groups)]
         columns += [] if numbers is None else [_ventiles(numbers, train)]
-        parts.append(Table(name, "file name", np.hstack(columns), numbers))
-    whole = Table("file_name", "file name", np.hstack([part.features for part in parts]))
+        parts.append(FeatureTable(name, "file name", np.hstack(columns), numbers))
+    whole = FeatureTable("file_name", "file name", np.hstack([part.features for part in parts]))
     varying = [part for part in parts if part.features.shape[1]]
     return [*(varying if len(varying) > 1 else []), whole]
 
@@ -105,12 +105,12 @@ def name_parts(path: str) -> list[str]:
     return _SEPARATORS.split(PurePosixPath(path).stem)
 
 
-def position_table(rows: pd.DataFrame) -> Table:
+def position_table(rows: pd.DataFrame) -> FeatureTable:
     """Where a clip begins in its recording, and how many clips the recording has."""
     train = rows["split"].isin(TRAIN).to_numpy()
     start_s = rows["start_s"].to_numpy(float)
     count = rows.groupby("path")["path"].transform("size").to_numpy(float)
-    return Table("position", "annotation", np.hstack([_ventiles(start_s, train), _ventiles(count, train)]))
+    return FeatureTable("position", "annotation", np.hstack([_ventiles(start_s, train), _ventiles(count, train)]))
 
 
 def _numbers(values: pd.Series) -> np.ndarray | None:
@@ -146,7 +146,7 @@ def _words(words: np.ndarray, train: np.ndarray, groups: np.ndarray) -> np.ndarr
     return _varying((words[:, None] == np.array(common, dtype=str)).astype(float), train)
 
 
-def _columns(table: Table) -> frozenset[bytes]:
+def _columns(table: FeatureTable) -> frozenset[bytes]:
     """What a table tells, whatever the order of its columns."""
     return frozenset(column.tobytes() for column in table.features.T)
 

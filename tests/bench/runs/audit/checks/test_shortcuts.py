@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from bench.data.manifest import load_task
-from bench.runs.audit import shortcuts
+from bench.runs.audit.checks import shortcuts
+from bench.runs.audit.control_tables import FeatureTable, control_tables
 from bench.runs.audit.marks import marks
-from bench.runs.audit.tables import Table, control_tables
 from bench.types import TaskCard
 
 
@@ -49,9 +49,9 @@ def test_a_perfect_shortcut_and_a_useless_one():
     frame = rows()
     noise = np.random.default_rng(0).normal(size=(len(frame), 1))
     tables = [
-        Table("length", "annotation", frame[["end_s"]].to_numpy(), -frame["end_s"].to_numpy()),
-        Table("noise", "audio", noise),
-        Table("nothing", "file", np.zeros((len(frame), 0))),
+        FeatureTable("length", "annotation", frame[["end_s"]].to_numpy(), -frame["end_s"].to_numpy()),
+        FeatureTable("noise", "audio", noise),
+        FeatureTable("nothing", "file", np.zeros((len(frame), 0))),
     ]
     length, noise, nothing = shortcuts.probed(tables, frame, CARD, 100)
     assert length["tests"]["test"]["auroc"].value == 1.0 and length["direction"] == {"train": 0.0, "test": 0.0}
@@ -65,7 +65,7 @@ def test_a_perfect_shortcut_and_a_useless_one():
 def test_a_shortcut_that_turns_round_is_named_too():
     turned = rows()
     turned.loc[turned["split"] == "test", "end_s"] = 4.0 - turned["end_s"]
-    (row,) = shortcuts.probed([Table("length", "annotation", turned[["end_s"]].to_numpy())], turned, CARD, 100)
+    (row,) = shortcuts.probed([FeatureTable("length", "annotation", turned[["end_s"]].to_numpy())], turned, CARD, 100)
     (finding,) = shortcuts.findings([row], CARD)
     assert finding.problem.endswith("meta.length 0.0")
 
@@ -87,11 +87,11 @@ def test_other_kinds_of_task():
     features = np.stack([frame["label"], np.arange(len(frame)) % 3 == 0], axis=1).astype(float)
     bits = frame.assign(label=frame["label"] + 2 * (np.arange(len(frame)) % 3 == 0))
     two = TaskCard("t.b", 1, ("x", "y"), "auroc.bits", ("auroc.bits",), CARD.tests, "", "", "", kind="multilabel")
-    (row,) = shortcuts.probed([Table("both", "file", features)], bits, two, 50)
+    (row,) = shortcuts.probed([FeatureTable("both", "file", features)], bits, two, 50)
     assert row["tests"]["test"]["auroc.bits"].value == 1.0
     rate = TaskCard("t.r", 1, ("rate",), "mae", ("mae",), CARD.tests, "", "", "", kind="regression", leave_one_out=True)
     target = frame.assign(label=3.0 + frame["label"], split="test").iloc[:40]
-    (row,) = shortcuts.probed([Table("both", "file", features[:40])], target, rate, 50)
+    (row,) = shortcuts.probed([FeatureTable("both", "file", features[:40])], target, rate, 50)
     assert list(row["tests"]["test"]) == ["mae"] and row["tests"]["test"]["mae"].value < 0.01
     assert shortcuts.findings([row], rate) == []
 

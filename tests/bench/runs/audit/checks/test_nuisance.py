@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.runs.audit import nuisance
+from bench.runs.audit.checks import nuisance
 from tasks import icbhi
 
 CARD = icbhi.CARDS[1]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from bench import simulate
 from bench.data.manifest import load_task
-from bench.runs.audit import splits
+from bench.runs.audit.checks import splits
 from tasks import icbhi
 from tests.tasks import _corpora
 

@@ -3,7 +3,7 @@ import pandas as pd
 
 from bench.data.recordings import Recording
 from bench.reports.audit import report
-from bench.runs.audit import annotations
+from bench.runs.audit.checks import annotations
 from bench.runs.audit.sounds import heard
 from bench.types import Finding
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.runs.audit import tables
+from bench.runs.audit import control_tables
 
 N = 60
 
@@ -14,7 +14,7 @@ def frame(**columns):
 
 
 def named(rows, **given):
-    return {table.name: table for table in tables.control_tables(rows, {}, {}, **given)}
+    return {table.name: table for table in control_tables.control_tables(rows, {}, {}, **given)}
 
 
 def test_words_need_three_training_groups():

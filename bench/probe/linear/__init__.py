@@ -1,1 +1,1 @@
-"""Probes solved to their optimum: logistic regression along its path, multi-label, ridge."""
+"""Linear probes: standardised features, every penalty on patient-grouped folds, one refit."""

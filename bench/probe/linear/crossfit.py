@@ -17,7 +17,7 @@ import torch
 from bench.base.errors import BadArray, BadInput
 from bench.base.threads import workers
 from bench.probe.linear.design import Design, Designs, Scaler
-from bench.probe.linear.solver.kernel import Kernel
+from bench.probe.linear.kernel import Kernel
 from bench.probe.linear.solver.path import fit_path, one_hot
 from bench.probe.log_probabilities import FLOOR, comparable, from_logits
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from bench.base.errors import BadArray
-from bench.probe.linear.solver.kernel import Kernel
+from bench.probe.linear.kernel import Kernel
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Design:
         return self.x.device
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """What it holds in memory."""
         held = (self.x, self.x32, self.squares, self._axes, self._rows)
         return sum(each.nbytes for each in held if each is not None)
@@ -157,7 +157,9 @@ class Designs:
             self.made += 1
             if key:
                 self._known[key] = found
-                while sum(design.bytes for design, _ in self._known.values()) > self.max_bytes and len(self._known) > 1:
+                while (
+                    sum(design.nbytes for design, _ in self._known.values()) > self.max_bytes and len(self._known) > 1
+                ):
                     self._known.popitem(last=False)
         return found
 

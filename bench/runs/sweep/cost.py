@@ -24,7 +24,7 @@ from bench.base.provenance import peak_memory_mb, stamp
 from bench.probe import protocols
 from bench.probe.linear.design import Designs, standardise
 from bench.probe.linear.logistic import HALF_DECADES, WEIGHTS, LogisticPathCV
-from bench.probe.linear.solver.path import _CELLS
+from bench.probe.linear.solver.path import MAX_CELLS
 from bench.runs.sweep.plan import Job, width
 from bench.scores import per_test
 
@@ -116,7 +116,7 @@ def _memory_mb(n: int, d: int, max_bytes: int, threads: int, jobs: Sequence[Job]
     design = 16 * n * rank + 8 * rank * (n if n < d else d) + (8 * n * d if n < d else 0)
     held = design if max_bytes else 0
     problems = max(_logits(job) for job in jobs) * CANDIDATES // 2
-    fold = design + 2 * 8 * n * d + 3 * 8 * rank**2 + _ARRAYS * 8 * min(_CELLS, problems * n)
+    fold = design + 2 * 8 * n * d + 3 * 8 * rank**2 + _ARRAYS * 8 * min(MAX_CELLS, problems * n)
     return (features * 2 + held + threads * fold) / 1e6
 
 

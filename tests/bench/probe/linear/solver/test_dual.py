@@ -4,13 +4,13 @@ import torch
 
 from bench.base.errors import BadInput
 from bench.probe import LogisticPathCV
-from bench.probe.linear import crossfit
+from bench.probe.linear import crossfit, kernel
 from bench.probe.linear.crossfit import sample_weights
 from bench.probe.linear.design import Design, standardise, suited
+from bench.probe.linear.kernel import Kernel
 from bench.probe.linear.solver import dual as dual_solver
-from bench.probe.linear.solver import kernel
-from bench.probe.linear.solver.dual import DualFactors, DualProblems
-from bench.probe.linear.solver.kernel import Kernel
+from bench.probe.linear.solver.dual import DualProblems
+from bench.probe.linear.solver.dual_factors import DualFactors
 from bench.probe.linear.solver.path import fit_path, one_hot
 
 PATH = [10 ** (k / 2) for k in range(-12, 11)]
@@ -47,7 +47,7 @@ def problem(z, y, c=1.0):
         logits,
         metric_w,
         p,
-        torch.cat([problems.spread(residual) + w, residual.sum(2)[..., None]], 2),
+        torch.cat([problems.loss_gradient(residual) + w, residual.sum(2)[..., None]], 2),
     )
 
 
@@ -93,7 +93,7 @@ def test_steps_are_newtons(classes, how, c):
         limit = torch.full((1,), 10_000)
         step, _ = problems.iterated(p).solve(gradient, torch.full((1,), 1e30, dtype=torch.float64), limit)
     else:
-        step, _ = DualFactors(problems.design).solve(problems, p, gradient, [(0, 0)])
+        step, _ = DualFactors(problems.design).solve(problems.cost, p, gradient, [(0, 0)])
     coef = problems.design.coefficients(w)[0].numpy()
     exact = newton(z, y, c, coef, b[0].numpy())
     found = np.c_[problems.design.coefficients(step[..., :-1])[0].numpy(), step[0, :, -1].numpy()]
@@ -153,10 +153,10 @@ def test_rows_that_do_not_curve_are_left_out_of_a_step():
     flat = torch.arange(300) % 2 == 0
     p[..., flat] = torch.tensor([1 - 3e-12, 1e-12, 1e-12, 1e-12], dtype=p.dtype)[:, None]
     residual = (p - problems.target) * problems.cost[:, None]
-    gradient = torch.cat([problems.spread(residual) + w, residual.sum(2)[..., None]], 2)
+    gradient = torch.cat([problems.loss_gradient(residual) + w, residual.sum(2)[..., None]], 2)
     step = problems.iterated(p)
     assert step.flat is not None and len(step.flat) >= 150
-    _, gain = step._of_rows(gradient)
+    _, gain = step.without_flat_rows(gradient)
     alpha = torch.zeros_like(w[..., :300])
     alpha[..., step.flat] = -gradient[..., step.flat]
     logits = (alpha @ problems.design.rest)[0]
@@ -167,7 +167,7 @@ def test_rows_that_do_not_curve_are_left_out_of_a_step():
 
 
 def test_what_takes_too_many_products_takes_factors(monkeypatch):
-    monkeypatch.setattr(dual_solver, "_PATIENCE", 20)
+    monkeypatch.setattr(dual_solver, "PATIENCE", 20)
     z, y = wide(n=200, d=300, classes=5)
     targets, weights = one_hot(y)[None], np.ones((1, len(y)))
     dual = fit_path(Kernel.of(z), targets, weights, PATH, 1e-8)
@@ -222,7 +222,7 @@ def test_probe_takes_the_kernel_where_rows_are_fewer_than_features(monkeypatch):
     z, y = wide(n=240, d=300, classes=3)
     groups = np.arange(len(y)) // 4
     usual = LogisticPathCV(Cs=PATH[::3]).fit(z, y, groups)
-    monkeypatch.setattr(kernel, "ROWS", 100)
+    monkeypatch.setattr(kernel, "MIN_ROWS", 100)
     assert suited(z) is Kernel and suited(z[:, :50]) is suited(z[:90]) is Design
     made = []
     monkeypatch.setattr(Kernel, "of", lambda *given, of=Kernel.of: made.append(1) or of(*given))

@@ -84,9 +84,9 @@ def test_optimum_is_certified_on_separable_data(shape):
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_problems_that_take_factors_reach_the_same_optimum(monkeypatch, k):
-    monkeypatch.setattr(newton, "_PATIENCE", 0.0)
-    monkeypatch.setattr(newton, "_LEAST_PATIENCE", 4)
-    monkeypatch.setattr(exact, "_UNKNOWNS", 0)
+    monkeypatch.setattr(newton, "PATIENCE_PER_AXIS", 0.0)
+    monkeypatch.setattr(newton, "LEAST_PATIENCE", 4)
+    monkeypatch.setattr(exact, "MAX_UNKNOWNS", 0)
     rng = np.random.default_rng(0)
     latent = rng.normal(size=(600, 6))
     y = (latent[:, :k] + rng.normal(size=(600, k))).argmax(1)

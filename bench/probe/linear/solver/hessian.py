@@ -1,0 +1,53 @@
+"""The Hessian of the logistic loss: its product with a change of the logits, and the direction that it does not see.
+
+P problems, each of M linear functions of the rows (M = 1 for two classes, else one per class), are solved together.
+"""
+
+from __future__ import annotations
+
+import torch
+
+ProblemKey = tuple[int, int]  # (labelling, position of C on the path): by it factors are kept for later steps
+
+MAX_FACTOR_BYTES = 400_000_000  # memory that kept factors may take; the oldest are dropped beyond it
+INTERCEPT_RIDGE = 1e-12  # share of an intercept's curvature that is added to it: no penalty keeps it from 0
+
+
+def curvature_product(change: torch.Tensor, probabilities: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:
+    """Change of the loss's gradient in the logits that a change of the logits brings.
+
+    Parameters
+    ----------
+    change : torch.Tensor of shape (P, M, N)
+        Change of the logits.
+    probabilities : torch.Tensor of shape (P, M, N)
+        Class probabilities at which the curvature is taken.
+    cost : torch.Tensor that broadcasts to (P, M, N)
+        C times the sample weight.
+
+    Returns
+    -------
+    torch.Tensor of shape (P, M, N)
+        cost · (diag(p) − p pᵀ) · change for every row; for M = 1 the curvature of the logistic function.
+    """
+    weighted = probabilities * change
+    return (weighted - probabilities * weighted.sum(1, keepdim=True)) * cost
+
+
+def centred_over_classes(step: torch.Tensor) -> torch.Tensor:
+    """Removes from a step what it adds to all classes alike.
+
+    The loss does not see that part, so a diagonal preconditioner, which does, would make the system as ill-conditioned
+    as C is large (ten times the products).
+
+    Parameters
+    ----------
+    step : torch.Tensor of shape (P, M, r + 1)
+        Change of coordinates and intercepts.
+
+    Returns
+    -------
+    torch.Tensor of shape (P, M, r + 1)
+        The step minus its mean over classes; the step itself where M = 1.
+    """
+    return step - step.mean(1, keepdim=True) if step.shape[1] > 1 else step

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-PREFIX = "random."
 SEED = 0
 CARDS: tuple[EncoderCard, ...] = ()  # one for every encoder with weights: see card(id)
 OPEN = "random.<id>: untrained twin of any encoder that has weights"
@@ -33,13 +32,13 @@ OPEN = "random.<id>: untrained twin of any encoder that has weights"
 
 def ids() -> list[str]:
     """The twins of every listed encoder with weights."""
-    return [PREFIX + known.id for known in registry.cards(registry.ENCODERS) if known.weights]
+    return [registry.twin_id(known.id) for known in registry.cards(registry.ENCODERS) if known.weights]
 
 
 def card(id: str) -> EncoderCard:
     """The twin's card: the original's without weights. Raises ``KeyError`` for anything that has no twin."""
-    original = id.removeprefix(PREFIX)
-    if original == id or original.startswith(PREFIX):
+    original = registry.original_id(id)
+    if original == id or registry.is_twin(original):
         raise KeyError(id)
     try:
         known = registry.encoder_card(original)
@@ -148,7 +147,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                     norm.momentum = momentum
                     norm.eval()
 
-    original = registry.encoder_card(card.id.removeprefix(PREFIX))
+    original = registry.encoder_card(registry.original_id(card.id))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         encoder = registry.family(registry.ENCODERS, original.id).build(original, None)

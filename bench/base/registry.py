@@ -27,6 +27,13 @@ from bench.base.errors import BadInput, UnknownId
 from bench.types import EncoderCard, Suite, TaskCard
 
 ENCODERS, TASKS = "model_zoo", "tasks"
+# The encoders that the benchmark itself asks for: controls that every other encoder is compared with.
+UNTRAINED_PREFIX = "random."  # random.<id> is the untrained twin of the encoder <id>
+CONTROL_PREFIX = "meta."  # of encoders, and of an audit's rows, that measure a clip's surface and not its content
+REFERENCE_ENCODER = "fbank.stats"  # has no weights: what any encoder must beat, and what a test set can resolve
+CONTROL_ENCODERS = ("meta.duration",)  # stand beside the encoders of a run with controls
+AUDITED_CONTROLS = ("meta.level", "meta.silence", "meta.bandwidth")  # what an audit measures of the audio
+
 _ENTRY_POINTS = {ENCODERS: "respbench.encoders", TASKS: "respbench.tasks"}
 _NOUN = {ENCODERS: "encoder", TASKS: "task"}
 
@@ -78,6 +85,21 @@ def encoder_card(id: str) -> EncoderCard:
         return card
     parity = card.policy_parity.get(policy, "self-consistent")
     return dataclasses.replace(card, id=id, policy=policy, parity=parity)
+
+
+def twin_id(id: str) -> str:
+    """The id of an encoder's untrained twin."""
+    return UNTRAINED_PREFIX + id
+
+
+def is_twin(id: str) -> bool:
+    """Whether an encoder's id is that of an untrained twin."""
+    return id.startswith(UNTRAINED_PREFIX)
+
+
+def original_id(twin: str) -> str:
+    """The id of the encoder that a twin is the untrained form of."""
+    return twin.removeprefix(UNTRAINED_PREFIX)
 
 
 def task_card(id: str) -> TaskCard:

@@ -106,7 +106,7 @@ def _built(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, s
         except LicenceNotAccepted:
             why = "licence not agreed to (--accept-licence)"
     try:
-        return load_encoder(f"random.{id}", device=device), "untrained", why
+        return load_encoder(registry.twin_id(id), device=device), "untrained", why
     except (CheckpointError, UnknownId) as error:  # what is wrong is no file
         raise BadInput(id, f"{why}, and it has no untrained form here ({error})", "get its weights") from error
 

@@ -169,19 +169,16 @@ def with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
     out, asked = [], {choice.id for choice in encoders}
     for choice in encoders:
         out.append(choice)
-        twin = f"random.{choice.id}"
+        twin = registry.twin_id(choice.id)
         if _has_twin(choice.id) and twin not in asked:
             out.append(EncoderChoice(twin, choice.poolings, choice.layers))
             asked.add(twin)
-    return out + [EncoderChoice(id) for id in CONTROL_ENCODERS if id not in asked]
+    return out + [EncoderChoice(id) for id in registry.CONTROL_ENCODERS if id not in asked]
 
 
 def _has_twin(id: str) -> bool:
     """Whether the encoder has an untrained form: it has weights, and its family can build it without them."""
     try:
-        return bool(registry.encoder_card(f"random.{id}"))
+        return bool(registry.encoder_card(registry.twin_id(id)))
     except UnknownId:
         return False
-
-
-CONTROL_ENCODERS = ("meta.duration",)

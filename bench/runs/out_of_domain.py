@@ -12,7 +12,7 @@ from bench.base.progress import Progress, silent
 from bench.data.manifest import TRAIN, Prepared, load_task, prepare
 from bench.probe import protocols
 from bench.probe.fewshot import drawn, presence
-from bench.runs import choices, evaluate, suite
+from bench.runs import evaluate, suite
 from bench.runs.choices import EncoderChoice
 from bench.runs.context import TransferNotes
 from bench.types import TaskCard
@@ -98,7 +98,7 @@ def run_transfers(
             say(f"left blank: {error}")
     if not data:
         raise next(iter(refused.values()))
-    duration = [EncoderChoice(id) for id in choices.CONTROL_ENCODERS if id not in {choice.id for choice in encoders}]
+    duration = [EncoderChoice(id) for id in registry.CONTROL_ENCODERS if id not in {choice.id for choice in encoders}]
     settings = {"root": root, "device": device, "precision": precision, "on_bad_clip": on_bad_clip}
     settings |= {"progress": progress, "say": say}
     asked_for = [*encoders, *duration]

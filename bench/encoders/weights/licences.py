@@ -9,6 +9,7 @@ import datetime
 import os
 import re
 
+from bench.base import registry
 from bench.base.cache import CacheTable
 from bench.base.errors import BadInput
 from bench.types import EncoderCard, Weights
@@ -42,8 +43,7 @@ def terms(card: EncoderCard) -> str:
     """
     if card.weights:
         return next((w.licence or "unstated" for w in card.weights if restricted(w)), "")
-    twin = card.id.startswith("random.")
-    return card.licence if BOUND.search(card.licence) and not twin else ""
+    return card.licence if BOUND.search(card.licence) and not registry.is_twin(card.id) else ""
 
 
 def agreed(card: EncoderCard) -> bool:

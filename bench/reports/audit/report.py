@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from bench.base.registry import CONTROL_PREFIX
 from bench.reports.names import file_name
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.runs.audit.checks.annotations import LONG_S, SHORT_S
-from bench.runs.audit.checks.shortcuts import PREFIX, scored_by
+from bench.runs.audit.checks.shortcuts import scored_by
 from bench.runs.audit.fingerprint import LEAST_S, MOST_ERRORS
 from bench.scores import metrics
 from bench.scores.intervals import FEW_GROUPS
@@ -206,7 +207,7 @@ def _shortcuts(facts: Mapping, card: TaskCard) -> list[str]:
     parts = ["## What predicts the label without hearing the sound", _ABOUT_SHORTCUTS]
     if any(row["name"].startswith("file_part") for rows in facts["shortcuts"].values() for row in rows):
         named = ", ".join(f"{place} `{part}`" for place, part in enumerate(facts["file_name"], start=1))
-        parts.append(f"The parts of a file's name (`{PREFIX}file_part_1`, …), of the first one: {named}.")
+        parts.append(f"The parts of a file's name (`{CONTROL_PREFIX}file_part_1`, …), of the first one: {named}.")
     for clips, rows in facts["shortcuts"].items():
         for test in facts["tests"]:
             scored = [row for row in rows if test in row["tests"]]
@@ -243,7 +244,7 @@ def _shortcut_table(scored: list[Mapping], test: str, card: TaskCard) -> str:
 
 
 def _name(row: Mapping) -> str:
-    return row["name"] if row["source"] == "encoder" else PREFIX + row["name"]
+    return row["name"] if row["source"] == "encoder" else CONTROL_PREFIX + row["name"]
 
 
 def _points(value: float | None) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bench.base import registry
 from bench.probe.protocols import BEST_TEST
 from bench.reports.audit.findings import Audited
 from bench.reports.leaderboard.table import cells, leaderboard
@@ -203,7 +204,7 @@ def _encoder_list(records: Sequence[Record], notes: BoardNotes) -> str:
     for record in sorted(records, key=lambda r: (rank_class(r.spec) == "control", r.spec["encoder"])):
         spec, data = record.spec, record.data
         weights = BLANK if spec["weights"] == "none" else spec["weights"][:12]
-        untrained = spec["encoder"].startswith("random.")
+        untrained = registry.is_twin(spec["encoder"])
         what = "untrained" if untrained else "none needed" if weights == BLANK else "at hand"
         rows[spec["encoder"]] = [
             spec["encoder"],

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from bench.base import registry
 from bench.base.errors import BadInput
 from bench.reports.names import ROW, rank_class, recipe_digest, row_names
 from bench.scores import intervals, metrics, per_test
@@ -108,10 +109,14 @@ def _class_order(column: pd.Series) -> pd.Series:
 def twin_differences(records: Sequence[Record]) -> dict[tuple[str, str], intervals.Difference]:
     """{(record key, test): paired difference in the main metric to the untrained twin under the same task, pooling,
     layer and protocol}, for every record that has one."""
-    twins = {_identity(r, r.spec["encoder"].removeprefix("random.")): r for r in records if _is_twin(r)}
+    twins = {
+        _identity(r, registry.original_id(r.spec["encoder"])): r for r in records if registry.is_twin(r.spec["encoder"])
+    }
     out = {}
     for record in records:
-        twin = None if _is_twin(record) else twins.get(_identity(record, record.spec["encoder"]))
+        twin = (
+            None if registry.is_twin(record.spec["encoder"]) else twins.get(_identity(record, record.spec["encoder"]))
+        )
         if twin is None:
             continue
         task = record.data["task"]
@@ -122,10 +127,6 @@ def twin_differences(records: Sequence[Record]) -> dict[tuple[str, str], interva
                 del arguments["metrics"]
                 out[record.key, test] = intervals.paired_difference(ours, theirs, task["main_metric"], **arguments)
     return out
-
-
-def _is_twin(record: Record) -> bool:
-    return record.spec["encoder"].startswith("random.")
 
 
 def _identity(record: Record, encoder: str) -> tuple:

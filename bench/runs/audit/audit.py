@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.base import registry
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data import manifest
@@ -25,7 +26,6 @@ from bench.runs.audit.sounds import Sound, listen
 from bench.scores import records
 from bench.types import Encoder, Finding, Task
 
-REFERENCE = "fbank.stats"  # needs no weights: shows what any encoder must beat, and what the test can resolve
 ALL, HERE = "all annotated clips", "clips with audio here"
 
 
@@ -45,7 +45,7 @@ def audit(
     root: Path | str | None = None,
     encoder: str | Encoder | None = None,
     *,
-    reference: str | None = REFERENCE,
+    reference: str | None = registry.REFERENCE_ENCODER,
     resamples: int = 1000,
     progress: Progress = silent,
 ) -> Audit:
@@ -152,7 +152,7 @@ def _controls(
     if len(here.rows) < len(everything):
         out[ALL] = control_tables(everything, {}, {}, task.card.domain)
     if len(here.rows):
-        heard = [load_encoder(f"meta.{name}") for name in shortcuts.HEARD]
+        heard = [load_encoder(id) for id in registry.AUDITED_CONTROLS]
         out[HERE] = control_tables(here.rows, here.recordings, sounds, task.card.domain)
         out[HERE] += [shortcuts.encoder_table(one, here, "audio", progress) for one in heard]
     return out

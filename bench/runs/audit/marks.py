@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.runs.audit.checks.shortcuts import PREFIX, STRONG, scored_by
+from bench.base.registry import CONTROL_PREFIX
+from bench.runs.audit.checks.shortcuts import STRONG, scored_by
 from bench.types import TaskCard
 
 
@@ -46,4 +47,4 @@ def _control(facts: Mapping, card: TaskCard, test: str) -> list[str]:
     if not strong or not metric.startswith("auroc"):
         return []
     value, name = max(strong)
-    return [f"{PREFIX}{name} AUROC {100 * value:.1f}"]
+    return [f"{CONTROL_PREFIX}{name} AUROC {100 * value:.1f}"]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.base.progress import Progress, silent
+from bench.base.registry import CONTROL_PREFIX
 from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.features import FeatureStore
 from bench.probe import protocols
@@ -20,8 +21,6 @@ from bench.scores import intervals, label_kinds, metrics, records
 from bench.scores.metrics import MATCHED, Roles
 from bench.types import Encoder, Finding, Score, TaskCard
 
-PREFIX = "meta."  # of control rows, and of the encoders among them
-HEARD = ("level", "silence", "bandwidth")  # encoders: what the sound is like, not what is in it
 STRONG = 0.65  # AUROC that a finding names, or 1 less that, where its interval leaves out 0.5
 
 
@@ -30,7 +29,7 @@ def encoder_table(encoder: Encoder, prepared: Prepared, source: str, progress: P
     want = (encoder.card.pool_layer, encoder.card.default_pooling)
     store = FeatureStore(encoder, prepared)
     store.encode([want], progress)
-    return FeatureTable(encoder.card.id.removeprefix(PREFIX), source, store.gather(want))
+    return FeatureTable(encoder.card.id.removeprefix(CONTROL_PREFIX), source, store.gather(want))
 
 
 def probed(
@@ -142,7 +141,7 @@ def findings(found: Sequence[Mapping], card: TaskCard) -> list[Finding]:
             "shortcut",
             test,
             "AUROC in percent without hearing the sound (below 50: the other way round than in training): "
-            + ", ".join(f"{PREFIX}{name} {100 * value:.1f}" for value, name in sorted(strong, reverse=True)),
+            + ", ".join(f"{CONTROL_PREFIX}{name} {100 * value:.1f}" for value, name in sorted(strong, reverse=True)),
             remedy,
         )
         for test, strong in by_test.items()

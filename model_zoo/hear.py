@@ -40,14 +40,13 @@ export as ``google_hear.pt2`` in a weight folder:
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.base.errors import BadInput
-from bench.base.paths import weight_folders
+from bench.base.paths import file_digest, weight_folders
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.foreign import UNKNOWN
 
@@ -164,5 +163,5 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     encoder = Hear(api, model).eval()
     encoder.card = measured(encoder)
     if (file := source(name)) and file.is_file():
-        encoder.weights_digest = hashlib.sha256(file.read_bytes()).hexdigest()  # of the code, where there is no file
+        encoder.weights_digest = file_digest(file)  # of the code, where there is no file
     return encoder

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from pathlib import Path
 
 from bench.base.errors import BadInput
-from bench.base.paths import cache_root
+from bench.base.paths import cache_root, write_text
 
 LOCK_S = 60.0  # longest wait for another process
 
@@ -22,7 +21,7 @@ class CacheTable:
     def read(self) -> dict:
         """The whole table; empty where there is none. Raises ``BadInput`` for a file that is not such a table."""
         try:
-            table = json.loads(self.path.read_text())
+            table = json.loads(self.path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except ValueError as error:
@@ -35,13 +34,11 @@ class CacheTable:
         """Sets one entry. A cache that cannot be written gives a warning: the work at hand can go on without it."""
         from filelock import FileLock, Timeout
 
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock", timeout=LOCK_S):
                 table = self.read() | {key: value}
-                beside.write_text(json.dumps(table, indent=1, sort_keys=True, ensure_ascii=False))
-                beside.replace(self.path)
+                write_text(self.path, json.dumps(table, indent=1, sort_keys=True, ensure_ascii=False))
         except (OSError, Timeout) as error:
             warnings.warn(f"{self.path} cannot be written ({error}), so {key!r} is not remembered", stacklevel=2)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import urllib.parse
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,15 +43,25 @@ def weight_folders() -> list[Path]:
     return [folder.absolute() for folder in folders]
 
 
+def file_name(id: str) -> str:
+    """The name that everything about an encoder, a task or a feature has on disk, without suffix.
+
+    Percent-encoded, so that two ids never share a name and a slash in an id (``icbhi.disease2@literature/opera``) does
+    not nest; letters, digits and ``@ , + - . _ ~`` stay as they are.
+    """
+    return urllib.parse.quote(id, safe="@,+")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new file beside ``path``, which takes its place when the block ends well and is gone when it does not.
+    """Yields a new path beside ``path`` to write to; the file takes its place when the block ends without an error.
 
-    Whoever reads ``path`` sees the old content or the new, never a part; the file beside it has a name of its own, so
-    several processes may write the same path.
+    Whoever reads ``path`` sees the old content or the new, never a part. The file beside it has a hidden name of its
+    own that ends in ``.part``, so several processes may write the same path, and what a killed process leaves behind is
+    taken for no result. Folders are created. The file has the permissions that the user's umask gives a new file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    partial = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         yield partial
         partial.replace(path)

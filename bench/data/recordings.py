@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +120,4 @@ def _load(cache: Path) -> dict:
 
 
 def _save(cache: Path, entries: dict) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=cache.parent, suffix=".part", delete=False, encoding="utf-8") as part:
-        json.dump(entries, part, separators=(",", ":"))
-    Path(part.name).replace(cache)
+    paths.write_text(cache, json.dumps(entries, separators=(",", ":")))

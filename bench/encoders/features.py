@@ -12,9 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import time
-import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.base.errors import BadInput
-from bench.base.paths import cache_root
+from bench.base.paths import cache_root, file_digest, file_name, replacing, write_text
 from bench.base.progress import Progress, silent
 from bench.data import audio, clips
 from bench.encoders.batches import encode_batch, plan_batches
@@ -105,8 +103,7 @@ class FeatureStore:
         todo = self.missing(wanted)
         if not todo:
             return 0
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / "spec.json", json.dumps(self.spec, indent=1, sort_keys=True).encode())
+        write_text(self.folder / "spec.json", json.dumps(self.spec, indent=1, sort_keys=True))
         self._fit()
         with progress(f"encode {self.encoder.card.id}", sum(len(unit.rows) for unit in todo)) as tick:
             for chunk in clips.chunks(todo):
@@ -160,18 +157,18 @@ class FeatureStore:
 
     def export(self, want: LayerPooling, path: Path) -> tuple[int, int]:
         """Writes ``gather(want)`` to ``path`` as ``.npy`` without holding it in memory; returns its shape."""
-        out, partial = None, path.with_name(path.name + ".partial")
-        for rows, values in self._parts(want):
+        out = None
+        with replacing(path) as partial:
+            for rows, values in self._parts(want):
+                if out is None:
+                    shape = (len(self.prepared.rows), values.shape[1])
+                    out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+                out[rows] = values
             if out is None:
-                shape = (len(self.prepared.rows), values.shape[1])
-                out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-            out[rows] = values
-        if out is None:
-            raise BadInput(path, "there is no clip to write", "check the task's manifest")
-        out.flush()
-        shape = out.shape
-        del out
-        partial.replace(path)
+                raise BadInput(path, "there is no clip to write", "check the task's manifest")
+            out.flush()
+            shape = out.shape
+            del out
         return shape
 
     # ---------------------------------------------------------------- encoding
@@ -202,14 +199,14 @@ class FeatureStore:
     # ---------------------------------------------------------------- shards
 
     def _where(self, want: LayerPooling) -> Path:
-        return self.folder / urllib.parse.quote(f"{want[0]},{want[1]}", safe=",+-")
+        return self.folder / file_name(f"{want[0]},{want[1]}")
 
     def _index(self, want: LayerPooling) -> dict[str, tuple[Path, int, int]]:
         """{unit key: (shard, first row, number of rows)}."""
         index = {}
         for path in sorted(self._where(want).glob("*.json")):
             listing, shard, first = json.loads(path.read_text()), path.with_suffix(".npy"), 0
-            if not shard.exists() or _digest(shard) != listing["sha256"]:
+            if not shard.exists() or file_digest(shard) != listing["sha256"]:
                 path.unlink()  # a damaged shard is made again
                 continue
             for key, count in listing["units"]:
@@ -232,24 +229,10 @@ class FeatureStore:
         chunk = list(chunk)
         name = hashlib.sha256("".join(unit.key for unit in chunk).encode()).hexdigest()[:20]
         folder = self._where(want)
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{name}.{os.getpid()}.partial"
-        with partial.open("wb") as file:
+        with replacing(folder / f"{name}.npy") as partial, partial.open("wb") as file:
             np.save(file, values)
-        partial.replace(folder / f"{name}.npy")
         listing = {
             "units": [[unit.key, len(unit.rows)] for unit in chunk],
-            "sha256": _digest(folder / f"{name}.npy"),
+            "sha256": file_digest(folder / f"{name}.npy"),
         }
-        _write(folder / f"{name}.json", json.dumps(listing).encode())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+        write_text(folder / f"{name}.json", json.dumps(listing))

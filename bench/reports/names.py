@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import urllib.parse
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from bench.scores.schema import Record
@@ -115,11 +114,6 @@ def _variant(record: Record) -> tuple:
     return tuple(record.spec[name] for name in VARIANT)
 
 
-def page_name(task: str) -> str:
-    """The file name of a task's page; a slash in the id does not nest."""
-    return urllib.parse.quote(task, safe="@") + ".md"
-
-
 def row_name(encoder: str, layer: int) -> str:
     """An encoder as tables name it; the layer is told where it is not the last.
 
@@ -129,6 +123,6 @@ def row_name(encoder: str, layer: int) -> str:
     return encoder if layer == -1 else f"{encoder} layer {layer}"
 
 
-def file_name(task: str) -> str:
-    """The name of a task's audit, without suffix; a slash in the id does not nest."""
-    return task.replace("/", "-")
+def link_target(name: str) -> str:
+    """A file name as the target of a Markdown link, where a percent sign starts an escape."""
+    return name.replace("%", "%25")

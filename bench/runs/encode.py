@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-import urllib.parse
 from pathlib import Path
 
 from bench.base import provenance
+from bench.base.paths import file_name, replacing
 from bench.base.progress import Progress, silent
 from bench.data.manifest import load_task, prepare
 from bench.encoders.features import FeatureStore
@@ -38,12 +38,12 @@ def encode_task(
     encoded = store.encode(wanted, progress)
     files = []
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         shown = [name for name in prepared.rows if not name.startswith("meta_")]  # age, sex: no matter of features
-        prepared.rows[shown].to_csv(out / "clips.csv", index=False)
+        with replacing(out / "clips.csv") as partial:
+            prepared.rows[shown].to_csv(partial, index=False)
         files.append(str(out / "clips.csv"))
         for layer, pooling in wanted:
-            name = urllib.parse.quote(f"{asked.id}-{layer}-{pooling}.npy", safe="-.,+@")
+            name = file_name(f"{asked.id}-{layer}-{pooling}") + ".npy"
             store.export((layer, pooling), out / name)
             files.append(str(out / name))
     return {

@@ -17,8 +17,6 @@ import hashlib
 import io
 import json
 import math
-import os
-import urllib.parse
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from bench.base.errors import BadInput
+from bench.base.paths import file_name, write_bytes
 from bench.scores.schema import Record
 from bench.types import Score
 
@@ -75,26 +74,18 @@ def _seal(body: Mapping) -> bytes:
 
 def path(folder: Path, task: str, key: str) -> Path:
     """Where a record's JSON lies below a results folder."""
-    return folder / "records" / _folder(task) / f"{key}.json"
-
-
-def _folder(task: str) -> str:
-    """A task's id as a folder name: a slash, as in ``@literature/opera``, does not nest."""
-    return urllib.parse.quote(task, safe="@")
+    return folder / "records" / file_name(task) / f"{key}.json"
 
 
 def write(record: Record, folder: Path) -> Path:
     """Writes the three files atomically, the JSON last, and returns its path."""
     target = path(folder, record.spec["task"], record.key)
-    target.parent.mkdir(parents=True, exist_ok=True)
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
         file.write(predictions_csv(record.predictions))
     run = (json.dumps(record.run, indent=1, sort_keys=True) + "\n").encode()
     for suffix, content in ((".csv.gz", packed.getvalue()), (".run.json", run), (".json", to_json(record))):
-        partial = target.with_name(f"{record.key}{suffix}.{os.getpid()}.partial")
-        partial.write_bytes(content)
-        partial.replace(target.with_name(record.key + suffix))
+        write_bytes(target.with_name(record.key + suffix), content)
     return target
 
 
@@ -111,7 +102,7 @@ def read(json_path: Path) -> Record:
             raise BadInput(json_path, problem, "delete it, or take another results folder, and run again")
         fields = {name: body[name] for name in FIELDS}
         whole = _seal(fields) == json_path.read_bytes()
-        in_place = (_folder(fields["spec"]["task"]), fields["key"]) == (json_path.parent.name, json_path.stem)
+        in_place = (file_name(fields["spec"]["task"]), fields["key"]) == (json_path.parent.name, json_path.stem)
         table = json_path.with_name(f"{json_path.stem}.csv.gz")
         predictions = read_predictions(table)
         untouched = hashlib.sha256(predictions_csv(predictions)).hexdigest() == fields["data"]["predictions_sha256"]

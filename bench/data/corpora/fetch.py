@@ -7,7 +7,6 @@ their cards. Nothing is ever taken over a connection whose certificate does not 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.base.errors import BadInput, CheckpointError
+from bench.base.paths import file_digest
 from bench.base.progress import Progress, silent
 from bench.data.corpora.download import Resumable
 from bench.data.corpora.sources import cards
@@ -181,18 +181,13 @@ def _downloaded(wanted: Corpus, url: str, path: Path, progress: Progress) -> Non
 def _verified(remote: RemoteFile, path: Path, source: str) -> Got:
     """Raises ``BadInput`` for a file that is not the known one."""
     kind, _, expected = remote.digest.partition(":")
-    found = {name: _digest(path, name) for name in {"sha256", kind or "sha256"}}
+    found = {name: file_digest(path, name) for name in {"sha256", kind or "sha256"}}
     if expected and found[kind] != expected:
         problem = f"its {kind.upper()} is {found[kind]}, the known file has {expected}"
         raise BadInput(
             source, problem, "fetch it again; if it stays so, the file was replaced or damaged at its source"
         )
     return Got(remote.name, source, found["sha256"], bool(expected))
-
-
-def _digest(path: Path, kind: str) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, kind).hexdigest()
 
 
 def _stage(wanted: Corpus, got: Got, path: Path, staged: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.base.errors import CheckpointError, MissingWeights
-from bench.base.paths import weight_folders
+from bench.base.paths import file_digest, weight_folders
 from bench.encoders.weights import verified
 from bench.types import EncoderCard, Weights
 
@@ -140,8 +140,7 @@ def _remedy(card: EncoderCard, folders: list[Path]) -> str:
 
 def digest(path: str | Path) -> str:
     """SHA-256 of a weight file; of a transformers folder, that of the tensor file in it, whatever lies beside."""
-    with tensor_file(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_digest(tensor_file(path))
 
 
 def tensor_file(path: str | Path) -> Path:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 
 import numpy as np
 
-from bench.base.paths import cache_root
+from bench.base.paths import cache_root, replacing, write_text
 from bench.base.progress import Progress, silent
 from bench.data import audio, clips
 from bench.data.manifest import Prepared
@@ -39,17 +38,13 @@ class Waves:
 
 
 def _write(units, prepared: Prepared, rate: int, clip: str, samples, sizes, progress: Progress) -> None:
-    samples.parent.mkdir(parents=True, exist_ok=True)
-    partial = samples.with_name(f"{samples.name}.{os.getpid()}.partial")
     where, first = {}, 0
-    with progress("decode", sum(len(unit.rows) for unit in units)) as tick, partial.open("wb") as file:
+    total = sum(len(unit.rows) for unit in units)
+    with replacing(samples) as partial, partial.open("wb") as file, progress("decode", total) as tick:
         for unit in units:
             for row, wave in zip(unit.rows, clips.waves(unit, prepared.root, rate, clip), strict=True):
                 file.write(np.ascontiguousarray(wave, np.float32).tobytes())
                 where[int(row)] = (first, len(wave))
                 first += len(wave)
             tick(len(unit.rows))
-    partial.replace(samples)
-    listing = sizes.with_name(f"{sizes.name}.{os.getpid()}.partial")
-    listing.write_text(json.dumps(where))
-    listing.replace(sizes)  # written last: samples without a listing do not exist
+    write_text(sizes, json.dumps(where))  # written last: samples without a listing do not exist

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bench.base.errors import BadInput
+from bench.base.paths import replacing
 
 FORMAT = 1
 STATE, CHOSEN = "state.pt", "chosen.pt"
@@ -56,8 +57,7 @@ class Folder:
         shutil.rmtree(self.path)
 
     def _write(self, name: str, write: Callable[[BinaryIO], None]) -> Path:
-        self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.path / f"{name}.partial"
-        with partial.open("wb") as file:
+        target = self.path / name
+        with replacing(target) as partial, partial.open("wb") as file:
             write(file)
-        return partial.replace(self.path / name)
+        return target

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.base.errors import BadInput
-from bench.reports.names import file_name
+from bench.base.paths import file_name
+from bench.reports.names import link_target
 from bench.scores.schema import Record
 
 FOLDER = "audit"  # in a results folder
@@ -29,8 +30,8 @@ class Audited:
 
     @property
     def report(self) -> str:
-        """Where the report lies in a results folder."""
-        return f"{FOLDER}/{file_name(self.task)}.md"
+        """Where the report lies in a results folder, as the target of a Markdown link."""
+        return f"{FOLDER}/{link_target(file_name(self.task))}.md"
 
     def stale(self, record: Record) -> str:
         """Why the audit says nothing about a record of the task; empty where it speaks of the same data."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from bench.base.paths import file_name, write_text
 from bench.base.registry import CONTROL_PREFIX
-from bench.reports.names import file_name
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.runs.audit.checks.annotations import LONG_S, SHORT_S
 from bench.runs.audit.checks.shortcuts import scored_by
@@ -62,12 +62,11 @@ def render(audit: Audit) -> str:
 
 
 def write(folder: Path, audit: Audit) -> list[Path]:
-    """Writes ``<task>.md`` and ``<task>.json`` below ``folder``; a slash in the task's id becomes a hyphen."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes ``<task>.md`` and ``<task>.json`` below ``folder``, the task named by ``bench.base.paths.file_name``."""
     name = file_name(audit.task.card.id)
     files = [folder / f"{name}.md", folder / f"{name}.json"]
-    files[0].write_text(render(audit), encoding="utf-8")
-    files[1].write_text(json.dumps(audit.facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(files[0], render(audit))
+    write_text(files[1], json.dumps(audit.facts, indent=1, ensure_ascii=False) + "\n")
     return files
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.base.errors import BadInput
+from bench.base.paths import write_text
 from bench.probe.protocols import BEST_TEST as PEEKING
 from bench.probe.protocols import FINETUNE as HONEST
 from bench.reports.finetune import numbers
@@ -42,10 +43,9 @@ seeds; memory is the largest, of the GPU where there is one, else of the whole p
 def write(out: Path) -> list[Path]:
     """Writes the report below ``finetune/`` of a results folder and returns its files, the Markdown first. Raises
     ``BadInput`` where no fine-tuned record lies there."""
-    (out / FOLDER).mkdir(parents=True, exist_ok=True)
     files = []
     for name, text in rendered(out).items():
-        (out / FOLDER / name).write_text(text, encoding="utf-8")
+        write_text(out / FOLDER / name, text)
         files.append(out / FOLDER / name)
     return files
 

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.base.paths import file_name, write_text
 from bench.reports.audit import findings
 from bench.reports.audit.findings import Audited
 from bench.reports.leaderboard.overview import overview, overview_tables, remarks
 from bench.reports.leaderboard.table import cells, leaderboard, twin_differences
 from bench.reports.leaderboard.task_page import task_page
-from bench.reports.names import page_name, rank_class, row_names
+from bench.reports.names import rank_class, row_names
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import NOTHING, BoardNotes
 from bench.scores import metrics, per_test
@@ -33,7 +34,7 @@ def render(records: Sequence[Record], notes: BoardNotes, audits: Mapping[str, Au
     require_one_data(records)
     names, differences = row_names(records), twin_differences(records)
     pages = {
-        f"tasks/{page_name(task)}": task_page(task, part, names, differences, audits.get(task))
+        f"tasks/{file_name(task)}.md": task_page(task, part, names, differences, audits.get(task))
         for task, part in sorted(by_task.items())
     }
     return {"leaderboard.md": overview(records, by_task, notes, audits), **pages, "leaderboard.csv": _csv(records)}
@@ -49,8 +50,7 @@ def write(records: Sequence[Record], folder: Path) -> list[Path]:
     out = []
     for name, text in rendered(records, folder).items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        write_text(path, text)
         out.append(path)
     return out
 

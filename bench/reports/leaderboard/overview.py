@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.base import registry
+from bench.base.paths import file_name
 from bench.probe.protocols import BEST_TEST
 from bench.reports.audit.findings import Audited
 from bench.reports.leaderboard.table import cells, leaderboard
-from bench.reports.names import page_name, rank_class, row_name
+from bench.reports.names import link_target, rank_class, row_name
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
 from bench.scores.intervals import FEW_GROUPS
@@ -169,7 +170,7 @@ def _task_list(by_task: Mapping[str, list[Record]], audits: Mapping[str, Audited
         data = part[0].data
         rows.append(
             [
-                f"[{task}](tasks/{page_name(task)})",
+                f"[{task}](tasks/{link_target(file_name(task))}.md)",
                 metrics.get(data["task"]["main_metric"]).title,
                 data["state"],
                 *(f"{sum(s[what] for s in data['splits'].values())}" for what in ("recordings", "clips")),

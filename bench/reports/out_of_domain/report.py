@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.base.errors import BadInput
+from bench.base.paths import write_text
 from bench.base.registry import task_card
 from bench.reports.out_of_domain.cells import Cells, glance, left_out
 from bench.reports.out_of_domain.numbers import IN, OUT, Shown, shown, table
@@ -67,7 +68,7 @@ def write(folder: Path) -> list[Path]:
     where no report was asked for there."""
     out = []
     for name, text in _rendered(folder).items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
         out.append(folder / name)
     return out
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bench.base.paths import file_name, write_bytes
 from bench.reports.names import row_names
 from bench.reports.sweep.numbers import chosen_point, curves
 from bench.scores import metrics
@@ -171,8 +171,8 @@ def _with_paths(found: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
 
 
 def _file(kind: str, *parts: str) -> str:
-    name = urllib.parse.quote(" ".join(part for part in parts if part != "linear"), safe="@.,-")
-    return f"{kind}-{name.replace('%', '_')}.png"
+    name = file_name(" ".join(part for part in parts if part != "linear"))
+    return f"{kind}-{name.replace('%', '_')}.png"  # Markdown reads % in a link as an escape
 
 
 def _digest(rows: pd.DataFrame) -> str:
@@ -185,7 +185,7 @@ def _save(figure: Figure, path: Path, digest: str) -> None:
     figure.tight_layout()
     figure.savefig(buffer, dpi=DPI, format="png", bbox_inches="tight", metadata={"Software": None, "Comment": digest})
     _pyplot().close(figure)
-    path.write_bytes(buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def _pyplot():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.base.errors import BadInput
+from bench.base.paths import write_text
 from bench.reports.leaderboard.overview import remarks
 from bench.reports.sweep import figures, numbers
 from bench.reports.sweep.tables import (
@@ -45,7 +46,7 @@ def write(out: Path) -> list[Path]:
     texts, merged, differences = _made(found, notes, oracle.read(out))
     files = []
     for name, text in texts.items():
-        (out / SweepNotes.FOLDER / name).write_text(text, encoding="utf-8")
+        write_text(out / SweepNotes.FOLDER / name, text)
         files.append(out / SweepNotes.FOLDER / name)
     return files + figures.draw(out / SweepNotes.FOLDER, merged, found, differences)
 

@@ -86,10 +86,7 @@ def _recalled(digest: str) -> Sound | None:
 
 
 def _kept(digest: str, sound: Sound) -> Sound:
-    file = _file(digest)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{digest}.partial.npz")
     facts = np.array([sound.bits, sound.clipped])
-    np.savez(partial, facts=facts, stuck=sound.stuck, words=sound.words, told=sound.told)
-    partial.replace(file)
+    with paths.replacing(_file(digest)) as partial, partial.open("wb") as file:
+        np.savez(file, facts=facts, stuck=sound.stuck, words=sound.words, told=sound.told)
     return sound

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.base.errors import BadInput
+from bench.base.paths import write_text
 from bench.base.progress import Progress, silent
 from bench.base.threads import workers
 from bench.data.manifest import TRAIN
@@ -53,12 +54,12 @@ def write(jobs: Sequence[Job], out: Path, progress: Progress = silent) -> Path:
             rows += _rows(own, out)
             tick(1)
     path = out / SweepNotes.FOLDER / NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
     known = pd.DataFrame(rows)
     if path.exists():
         older = pd.read_csv(path)
         known = pd.concat([older[~older["record"].isin(known["record"])], known] if len(known) else [older])
-    known.sort_values(["task", "encoder", "pooling", "layer", "seed"]).to_csv(path, index=False, lineterminator="\n")
+    known = known.sort_values(["task", "encoder", "pooling", "layer", "seed"])
+    write_text(path, known.to_csv(index=False, lineterminator="\n"))
     return path
 
 

@@ -1,3 +1,6 @@
+import hashlib
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -34,3 +37,54 @@ def test_a_setting_that_points_nowhere_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("RESPBENCH_DATA", str(tmp_path / "gone"))
     with pytest.raises(BadInput, match="RESPBENCH_DATA"):
         paths.data_root()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "below" / "result.json"
+    paths.write_text(target, "old")
+    with pytest.raises(KeyError), paths.replacing(target) as partial:
+        partial.write_text("half of the new")
+        raise KeyError
+    assert target.read_text() == "old"
+    with paths.replacing(target) as partial:
+        partial.write_text("new")
+        assert target.read_text() == "old"
+        assert partial.parent == target.parent and partial.suffix == ".part" and partial.name.startswith(".")
+    assert target.read_text() == "new" and list(target.parent.iterdir()) == [target]
+
+
+def test_a_replaced_file_has_the_permissions_of_a_new_one(tmp_path):
+    target = tmp_path / "result.json"
+    before = os.umask(0o027)
+    try:
+        paths.write_bytes(target, b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_a_name_near_the_limit_of_the_file_system_can_be_written(tmp_path):
+    target = tmp_path / ("x" * 255)
+    paths.write_text(target, "")
+    assert target.exists()
+
+
+def test_the_file_name_of_an_id_neither_nests_nor_collides():
+    ids = [
+        "icbhi.cycles4",
+        "icbhi.disease2@literature/opera",
+        "icbhi.disease2@literature-opera",
+        "csv.a b, c.csv",
+        "-1,a+b",
+    ]
+    names = [paths.file_name(id) for id in ids]
+    assert len(set(names)) == len(ids) and not any("/" in name or " " in name for name in names)
+    assert names[0] == ids[0] and names[-1] == ids[-1]
+    assert names[1] == "icbhi.disease2@literature%2Fopera"
+
+
+def test_the_digest_of_a_file_is_that_of_its_content(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    assert paths.file_digest(file) == hashlib.sha256(b"abc").hexdigest()
+    assert paths.file_digest(file, "md5") == "900150983cd24fb0d6963f7d28e17f72"

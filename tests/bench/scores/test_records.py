@@ -44,7 +44,7 @@ def test_files_are_the_same_bytes_each_time_and_leave_nothing_partial(tmp_path):
     a, b = (records.write(example(), tmp_path / name) for name in "ab")
     for suffix in (".json", ".csv.gz"):
         assert a.with_name(a.stem + suffix).read_bytes() == b.with_name(b.stem + suffix).read_bytes()
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_every_part_of_the_spec_changes_the_key_and_its_order_does_not():

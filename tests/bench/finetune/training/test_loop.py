@@ -162,7 +162,7 @@ def test_a_damaged_or_strange_checkpoint_is_refused(tmp_path):
     folder = Folder(tmp_path, "mine")
     assert folder.load(STATE) is None
     folder.save(STATE, {"history": []})
-    assert folder.load(STATE)["history"] == [] and not list(tmp_path.glob("*.partial"))
+    assert folder.load(STATE)["history"] == [] and not list(tmp_path.glob("*.part"))
     with pytest.raises(BadInput, match="another run"):
         Folder(tmp_path, "yours").load(STATE)
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-100])

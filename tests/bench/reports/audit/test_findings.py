@@ -15,10 +15,10 @@ def written(folder, name, text):
 
 def test_the_audits_that_are_there_are_read_by_task(tmp_path):
     assert findings.read(tmp_path, ["@x/t"]) == {}
-    written(tmp_path, "@x-t", json.dumps(FACTS))
+    written(tmp_path, "@x%2Ft", json.dumps(FACTS))
     found = findings.read(tmp_path, ["@x/t", "other"])
     assert list(found) == ["@x/t"]
-    assert found["@x/t"].report == "audit/@x-t.md" and found["@x/t"].marks == {"test": ("3 patients in train",)}
+    assert found["@x/t"].report == "audit/@x%252Ft.md" and found["@x/t"].marks == {"test": ("3 patients in train",)}
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_the_audits_that_are_there_are_read_by_task(tmp_path):
     [("{", "not a readable audit"), ('{"task": "@x/t"}', "not a readable audit"), ("[]", "not a readable audit")],
 )
 def test_what_is_no_audit_is_refused(tmp_path, text, told):
-    written(tmp_path, "@x-t", text)
+    written(tmp_path, "@x%2Ft", text)
     with pytest.raises(BadInput, match=told):
         findings.read(tmp_path, ["@x/t"])
 

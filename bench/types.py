@@ -5,14 +5,16 @@ Nothing here imports torch, so listing encoders and tasks stays instant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import typing  # its Protocol and this module's are two things
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from torch import nn
 
 
 # --------------------------------------------------------------------------- encoders
@@ -103,23 +105,84 @@ class Tokens(NamedTuple):
     clip: torch.Tensor | None = None
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """A ``torch.nn.Module`` in ``eval()`` with a card; see ``bench.check_encoder`` for the contract in full.
+class _Module(typing.Protocol):
+    """What is used of ``torch.nn.Module``."""
 
-    ``forward(wave (B, T) float32 in [-1, 1], length (B,) int64 samples) -> Tokens``; clips shorter than T are
-    zero-padded at the end, and a row's tokens depend on ``wave[i, :length[i]]`` alone. Optional: ``batch_length(n)``,
-    the padded length of a clip of n samples (clips of equal padded length share a batch; by default n itself), and
-    ``fit_stats(batches)`` for encoders that need statistics of the training clips: an iterable of (wave, length) that
-    may be iterated over again. ``weights_digest`` and ``precision`` are set by ``bench.load_encoder``. What fine-tuning
-    may use besides, ``taps``, ``offers`` and ``blocks()``, is described at ``model_zoo._adapters.adapter.Adapter``; an
-    encoder without them has none.
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def buffers(self) -> Iterator[torch.Tensor]: ...
+    def modules(self) -> Iterator[nn.Module]: ...
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]: ...
+    def requires_grad_(self, requires_grad: bool = True) -> typing.Self: ...
+    def train(self, mode: bool = True) -> typing.Self: ...
+    def eval(self) -> typing.Self: ...
+    def to(self, device: str | torch.device) -> typing.Self: ...
+
+
+class Encoder(_Module, typing.Protocol):
+    """A ``torch.nn.Module`` in ``eval()`` with a card; ``bench.check_encoder`` checks the contract in full.
+
+    Everything that this project uses of an encoder is declared here. What is marked as optional may be missing in an
+    encoder that does not derive from ``model_zoo._adapters.adapter.Adapter``, which has all of it.
+
+    Attributes
+    ----------
+    card
+        What is known of it without building it; a checkpoint of another geometry adapts it.
+    weights_digest
+        SHA-256 of what was loaded, ``none`` without weights; set by ``bench.load_encoder``.
+    precision
+        One of ``PRECISIONS``, of the network's arithmetic; set by ``bench.load_encoder``. Optional: float32.
+    needs_stats
+        Whether ``fit_stats`` must be called before the first forward pass. Optional: False.
+    taps
+        {name: function of a tensor that gives one of the same shape}: lets training change what passes through.
+        Optional: without taps, nothing can.
+    offers
+        Names of taps that the encoder calls (``spectrogram``, ``patches``). Optional: none.
     """
 
     card: EncoderCard
     weights_digest: str
+    precision: str
+    taps: dict[str, Callable[[torch.Tensor], torch.Tensor]]
 
-    def __call__(self, wave: torch.Tensor, length: torch.Tensor) -> Tokens: ...
+    @property
+    def needs_stats(self) -> bool:
+        """Optional; see above."""
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Optional; see above."""
+
+    def __call__(self, wave: torch.Tensor, length: torch.Tensor) -> Tokens:
+        """Tokens of a batch; a row's tokens depend on ``wave[i, :length[i]]`` alone.
+
+        Parameters
+        ----------
+        wave
+            (B, T) float32 in [-1, 1] at ``card.sample_rate``; clips shorter than T are zero-padded at their end.
+        length
+            (B,) int64, samples of each clip.
+        """
+
+    def batch_length(self, n: int) -> int:
+        """Samples to which a clip of n samples is padded; clips of equal padded length share a batch.
+
+        Optional: n itself.
+        """
+
+    def fit_stats(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Takes statistics of training clips; the (wave, length) may be iterated over again. Optional."""
+
+    def reset(self, seed: int) -> None:
+        """Initialises the parameters from a seed. Only of encoders with ``card.from_scratch``."""
+
+    def blocks(self) -> list[nn.Module]:
+        """The parameters in blocks from the input to the output, each parameter in one block.
+
+        Optional: ``bench.encoders.blocks.longest`` of the module.
+        """
 
 
 # --------------------------------------------------------------------------- tasks
@@ -127,8 +190,11 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a reader of the data must know. ``level``: ``error`` stops a run unless its clips are
-    excluded, ``warning`` is shown, ``note`` is recorded. ``clips`` are the clip ids that it concerns."""
+    """Something that a reader of the data must know.
+
+    ``level``: ``error`` stops a run unless its clips are excluded, ``warning`` is shown, ``note`` is recorded.
+    ``clips`` are the clip ids that it concerns.
+    """
 
     level: str
     code: str
@@ -188,9 +254,11 @@ class TaskCard:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a corpus as its publisher offers it; an archive is unpacked. ``digest`` is ``sha256:…`` or ``md5:…``,
-    empty where none is known. ``optional`` says what is lacking without the file, where a corpus is of use without
-    it."""
+    """A file of a corpus as its publisher offers it; an archive is unpacked.
+
+    ``digest`` is ``sha256:…`` or ``md5:…``, empty where none is known. ``optional`` says what is lacking without the
+    file, where a corpus is of use without it.
+    """
 
     name: str
     urls: tuple[str, ...] = ()
@@ -200,9 +268,11 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Where the corpus of the task family ``name`` comes from, and the ``folder`` below the data folder that it goes
-    to. ``inner``: archives inside its archive are unpacked too. ``by_hand`` says how to get what has no address to
-    download from, or where the address fails."""
+    """Where the corpus of the task family ``name`` comes from.
+
+    ``folder`` is where it goes, below the data folder. ``inner``: archives inside its archive are unpacked too.
+    ``by_hand`` says how to get what has no address to download from, or where the address fails.
+    """
 
     name: str
     folder: str
@@ -221,8 +291,11 @@ class Suite:
 
 @dataclass(frozen=True)
 class Task:
-    """A task on the user's own copy of the data. ``manifest``: one row per clip, see ``bench.data.manifest``.
-    ``state`` is ``complete``, ``subset``, ``simulated`` or ``simulated subset``."""
+    """A task on the user's own copy of the data.
+
+    ``manifest``: one row per clip, see ``bench.data.manifest``. ``state`` is ``complete``, ``subset``, ``simulated``
+    or ``simulated subset``.
+    """
 
     card: TaskCard
     manifest: pd.DataFrame = field(repr=False, compare=False)
@@ -248,11 +321,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named evaluation protocol as data. ``kind`` is ``frozen``, ``finetune`` or ``control``: kinds are never
-    ranked together. ``selection`` names the rule that chose the hyperparameters. ``reads`` is what its probe is handed:
-    one ``clip`` vector (N, D), ``tokens`` (N, T, D) or ``layers`` (N, L, D). ``seeds`` are those of a run that names
-    none: several where chance takes part in the fit. ``validates``: its probe's ``fit`` takes the task's own validation
-    rows as ``validation``."""
+    """A named evaluation protocol as data.
+
+    ``kind`` is ``frozen``, ``finetune`` or ``control``: kinds are never ranked together. ``selection`` names the rule
+    that chose the hyperparameters. ``reads`` is what its probe is handed: one ``clip`` vector (N, D), ``tokens``
+    (N, T, D) or ``layers`` (N, L, D). ``seeds`` are those of a run that names none: several where chance takes part in
+    the fit. ``validates``: its probe's ``fit`` takes the task's own validation rows as ``validation``.
+    """
 
     name: str
     version: int

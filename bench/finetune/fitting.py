@@ -36,7 +36,7 @@ from bench.finetune.training.loop import Training, TrainingDiverged
 from bench.probe.goal import Goal
 from bench.runs import evaluate
 from bench.scores import records
-from bench.scores.schema import Record
+from bench.scores.schema import Record, RunFacts, Spec
 from bench.types import Encoder, Task, TaskCard
 
 FOLDER = "training"  # in a results folder: what unfinished runs left
@@ -124,7 +124,7 @@ class Built:
     recipe: Recipe
     seed: int
     value: Callable[[np.ndarray], float]
-    specs: tuple[dict, ...]
+    specs: tuple[Spec, ...]
 
     def training(self, folder: Folder) -> Training:
         """The run in its working folder."""
@@ -217,7 +217,7 @@ def _workplace(folder: Path | None) -> Iterator[Path]:
             shutil.rmtree(path)
 
 
-def _stored(out: Path | None, identity: dict) -> Record | None:
+def _stored(out: Path | None, identity: Spec) -> Record | None:
     """The record of that identity where it lies whole in a results folder."""
     if out is None:
         return None
@@ -250,7 +250,7 @@ def _trained(training: Training, card: TaskCard) -> Encoder:
     return encoder
 
 
-def _stamp(training: Training) -> dict:
+def _stamp(training: Training) -> RunFacts:
     """Cost and provenance: seconds, device-hours and peak memory are those of all epochs, resumed ones included."""
     train_s, predict_s = outcome.seconds(training.history)
     on_device = training.device.type == "cuda"

@@ -18,9 +18,9 @@ from bench.finetune.training.loop import Epoch, Training
 from bench.probe import protocols
 from bench.probe.goal import Goal
 from bench.runs import evaluate
-from bench.runs.spec import task_spec
+from bench.runs.spec import result_spec
 from bench.scores import records
-from bench.scores.schema import Record
+from bench.scores.schema import EncoderFacts, Record, RunFacts, Selection, Spec
 from bench.types import EncoderCard, TaskCard
 
 HONEST, PEEKING = PROTOCOLS = protocols.FINETUNE, protocols.BEST_TEST
@@ -38,34 +38,33 @@ def spec(
     read: tuple[int, str],
     seed: int,
     device: str,
-) -> dict:
+) -> Spec:
     """What determines a record: ``digests`` are the encoder's ``weights``, ``parameters`` before training and
     ``statistics``; ``method`` its hyper-parameters, defaults too; ``read`` (layer, pooling) of the readout; ``device``
     its kind, on which rounding depends."""
     named = protocols.get(protocol, recipe.batches.clip)
     numbers = recipe.numbers()
     numbers["method"] = {"name": recipe.method.name, "options": dict(method)}
-    return {
-        **task_spec(card, prepared),
-        "encoder": encoder.id,
-        "encoder_version": encoder.version,
+    return result_spec(
+        card,
+        prepared,
+        named,
+        seed,
+        encoder=encoder.id,
+        encoder_version=encoder.version,
+        layer=read[0],
+        pooling=read[1],
+        clip=named.clip,
         **digests,
-        "layer": read[0],
-        "pooling": read[1],
-        "clip": named.clip,
-        "resampler": audio.RESAMPLER,
-        "dtype": recipe.precision,
-        "protocol": named.name,
-        "protocol_version": named.version,
-        "kind": named.kind,
-        "seed": seed,
-        "device": device,
-        "recipe": numbers,
-    }
+        resampler=audio.RESAMPLER,
+        dtype=recipe.precision,
+        device=device,
+        recipe=numbers,
+    )
 
 
 def record(
-    identity: Mapping, training: Training, encoder: EncoderCard, card: TaskCard, prepared: Prepared, stamp: Mapping
+    identity: Spec, training: Training, encoder: EncoderCard, card: TaskCard, prepared: Prepared, stamp: RunFacts
 ) -> Record:
     """The record that ``identity`` (see ``spec``) names, of a run that is done. Raises ``BadInput`` where no epoch can
     be chosen because the metric is undefined in all of them."""
@@ -82,7 +81,7 @@ def record(
         problem = f"{card.main_metric} is undefined on {where} in every epoch"
         raise BadInput(card.id, problem, "take another seed, or complete the corpus")
     groups = prepared.rows["group"].to_numpy()
-    selection = {
+    selection: Selection = {
         "method": f"epoch of the best {card.main_metric} on {where}, the first of equals",
         "chosen": {"epoch": best + 1, **told},
         "path": [{"epoch": epoch + 1, "score": score} for epoch, score in enumerate(path)],
@@ -90,7 +89,7 @@ def record(
         "losses": [round(epoch.loss, records.DECIMALS) for epoch in history],
         "validation_groups": sorted(map(str, set(groups[sides.validation]))),
     }
-    facts = {
+    facts: EncoderFacts = {
         **evaluate.encoder_facts(encoder, card),
         "recipe": {"name": recipe.name, "source": recipe.source, "about": recipe.about},
         "clips_trained_on": len(sides.fit),
@@ -98,8 +97,8 @@ def record(
     }
     if identity["protocol"] == PEEKING:
         facts["marks"] = [*facts["marks"], MARK]
-    return evaluate.assemble(
-        card, prepared, identity, training.folder.scores(best, "test"), selection, facts, dict(stamp)
+    return evaluate.assemble_record(
+        card, prepared, identity, training.folder.scores(best, "test"), selection, facts, stamp
     )
 
 

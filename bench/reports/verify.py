@@ -53,7 +53,7 @@ def verify_record(record: Record) -> list[str]:
     """What does not hold in one record that reads well."""
     problems = []
     task, table = record.data["task"], record.predictions
-    scores, domains = per_test.scores_of(task, table)
+    scores, domains = per_test.score_predictions(task, table)
     problems += _differences("score", record.scores, scores) + _differences("domain score", record.domains, domains)
     columns = [f"s_{k}" for k in range(len(task["classes"]))]
     if (label_kinds.of(task).decided(table[columns].to_numpy()) != table["y_pred"].to_numpy()).any():

@@ -15,9 +15,8 @@ from bench.encoders import probe_inputs
 from bench.encoders.load import require_trained
 from bench.probe import protocols
 from bench.runs import evaluate
-from bench.runs.spec import task_spec
+from bench.runs.spec import data_identity
 from bench.scores import records
-from bench.scores.records import require_one_data
 from bench.types import EncoderCard, Protocol, TaskCard
 
 
@@ -81,9 +80,10 @@ def protocols_without_probe(
 
 def require_same_data(data: Sequence[tuple[TaskCard, Prepared]], out: Path) -> None:
     """Raises ``BadInput`` where ``out`` holds records of a task on other data."""
-    there = records.load_all(out) if any(records.paths(out)) else []
-    for card, prepared in data:
-        require_one_data([r for r in there if r.spec["task"] == card.id], task_spec(card, prepared))
+    planned = [data_identity(card, prepared) for card, prepared in data]
+    tasks = {spec["task"] for spec in planned}
+    stored = records.stored_specs(out).values()
+    records.require_one_identity([*planned, *(spec for spec in stored if spec["task"] in tasks)])
 
 
 def tasks_at_hand(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,8 @@ from bench.encoders.probe_inputs import probe_input, required_features, resolve_
 from bench.probe import controls, protocols
 from bench.runs.spec import control_spec, encoder_spec
 from bench.scores import label_kinds, records
-from bench.scores.per_test import scores_of, task_facts
-from bench.scores.schema import Record
+from bench.scores.per_test import score_predictions, task_facts
+from bench.scores.schema import DataFacts, EncoderFacts, Record, RunFacts, Selection, Spec
 from bench.types import Encoder, EncoderCard, Protocol, Task, TaskCard
 
 if TYPE_CHECKING:
@@ -48,49 +48,62 @@ def evaluate(
     on_bad_clip: str = "error",
     progress: Progress = silent,
 ) -> list[Record]:
-    """One record per seed for a frozen encoder on a task; by default the protocol's own seeds.
+    """One record per seed for a frozen encoder on a task.
 
-    ``seeds`` default to the protocol's, ``pooling`` and ``layer`` to the card's; ``clip`` names a clip policy
-    (``bench.data.clips``).
-    ``on_bad_clip="exclude"`` goes on without unusable clips, lists them and marks the records incomplete. Raises
-    ``BadInput`` for unusable data before anything is computed.
+    Parameters
+    ----------
+    encoder, task
+        As ``bench.load_encoder`` and ``bench.load_task`` give them.
+    protocol
+        The name of a protocol (``respbench ls protocols``).
+    seeds
+        By default the protocol's own.
+    pooling, layer
+        By default the card's.
+    clip
+        The name of a clip policy (``bench.data.clips``).
+    on_bad_clip
+        ``error`` refuses data with unusable clips; ``exclude`` goes on without them, lists them and marks the records
+        incomplete.
+    progress
+        Where features and folds are counted (``bench.base.progress``).
+
+    Raises
+    ------
+    UnknownId
+        For a protocol, pooling, layer or clip policy that does not exist.
+    BadInput
+        For unusable data, before anything is computed.
     """
     prepared = prepare(task, on_bad_clip, progress)
+    under_clip = protocols.get(protocol, clip)
+    layer_pooling = resolve_layer_pooling(encoder.card, pooling, layer, under_clip.reads)
+    check_trainable(task.card, prepared)
+    store = FeatureStore(encoder, prepared, under_clip.clip)
+    store.encode(required_features(encoder.card, layer_pooling, under_clip.reads), progress)
+    features = probe_input(store, encoder.card, layer_pooling, under_clip)
     return [
-        evaluate_prepared(
-            encoder, task.card, prepared, protocol, seed, pooling=pooling, layer=layer, clip=clip, progress=progress
+        record_from_features(
+            features,
+            encoder_spec(encoder, task.card, prepared, protocol, seed, *layer_pooling, clip, store.spec),
+            encoder.card,
+            task.card,
+            prepared,
+            device=device_of(encoder),
+            progress=progress,
         )
-        for seed in (protocols.get(protocol).seeds if seeds is None else seeds)
+        for seed in (under_clip.seeds if seeds is None else seeds)
     ]
 
 
-def evaluate_prepared(
-    encoder: Encoder,
-    card: TaskCard,
-    prepared: Prepared,
-    protocol: str,
-    seed: int,
-    *,
-    pooling: str | None = None,
-    layer: int | None = None,
-    clip: str = "native",
-    progress: Progress = silent,
-) -> Record:
-    """``evaluate`` for data that has been prepared already, one seed."""
-    named = protocols.get(protocol, clip)
-    want = resolve_layer_pooling(encoder.card, pooling, layer, named.reads)
-    check_trainable(card, prepared)
-    spec = encoder_spec(encoder, card, prepared, protocol, seed, *want, clip)
-    store = FeatureStore(encoder, prepared, named.clip)
-    store.encode(required_features(encoder.card, want, named.reads), progress)
-    found = probe_input(store, encoder.card, want, named)
-    device = next((str(p.device) for p in getattr(encoder, "parameters", list)()), "cpu")
-    return evaluate_features(found, spec, encoder.card, card, prepared, device=device, progress=progress)
+def device_of(encoder: Encoder) -> str:
+    """Where the encoder's parameters lie; the CPU for one without any."""
+    return next((str(parameter.device) for parameter in encoder.parameters()), "cpu")
 
 
-def evaluate_features(
-    found: np.ndarray,
-    spec: Mapping,
+def record_from_features(
+    features: np.ndarray,
+    spec: Spec,
     encoder: EncoderCard,
     card: TaskCard,
     prepared: Prepared,
@@ -99,90 +112,103 @@ def evaluate_features(
     designs: Designs | None = None,
     progress: Progress = silent,
 ) -> Record:
-    """The record that ``spec`` (see ``encoder_spec``) identifies, from the features ``found`` of all of its clips, as
-    ``bench.encoders.probe_inputs`` has them.
+    """The record that ``spec`` identifies: a probe is fitted, its predictions are scored.
 
-    ``device`` is where they were computed; ``designs`` shares factorisations with other records of the same clips.
+    Parameters
+    ----------
+    features
+        Float32 of all clips in the order of ``prepared.rows``, as ``bench.encoders.probe_inputs.probe_input`` gives
+        them: (N, D), of tokens (N, T, D), of layers (N, L, D).
+    spec
+        As ``bench.runs.spec.encoder_spec`` builds it.
+    device
+        Where the features were computed.
+    designs
+        Shares factorisations with other records of the same clips.
     """
     began = time.monotonic()
-    named = protocols.get(spec["protocol"], spec["clip"])
-    title = f"{named.name} {encoder.id} {spec['pooling']} on {card.id}"
+    protocol = protocols.get(spec["protocol"], spec["clip"])
+    title = f"{protocol.name} {encoder.id} {spec['pooling']} on {card.id}"
     predict = _left_out if card.leave_one_out else _held_out
-    make = partial(protocols.probe, named, card, spec["seed"], designs=designs)
-    scores, selection = predict(card, prepared, found, named, make, partial(progress, title))
+    new_probe = partial(protocols.probe, protocol, card, spec["seed"], designs=designs)
+    scores, selection = predict(card, prepared, features, protocol, new_probe, partial(progress, title))
     probed = time.monotonic()
     facts = encoder_facts(encoder, card)
-    if named.clip == "native":  # another policy changes the lengths
+    if protocol.clip == "native":  # another policy changes the lengths
         facts["clips_padded_to_min_s"] = _shorter(prepared, encoder)
         facts["clips_cropped_to_max_s"] = _longer(prepared, encoder)
-    record = assemble(card, prepared, spec, scores, selection, facts, {})
+    record = assemble_record(card, prepared, spec, scores, selection, facts, {})
     stamp = provenance.stamp(device, time.monotonic() - began) | {"probe_s": round(probed - began, 3)}
-    return replace(record, run=stamp)
+    return replace(record, run=cast(RunFacts, stamp))
 
 
 def _held_out(
-    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, make: Callable, progress: Bar
-) -> tuple[np.ndarray, dict]:
+    card: TaskCard, prepared: Prepared, features: np.ndarray, protocol: Protocol, new_probe: Callable, progress: Bar
+) -> tuple[np.ndarray, Selection]:
     """(scores of the test rows, selection) of one probe fitted on the training rows."""
     train = prepared.rows["split"].isin(TRAIN).to_numpy()
     groups = prepared.rows["group"].to_numpy()
     with progress(protocols.FOLDS) as tick:
-        probe = _fitted(named, make(tick=tick), found[train], prepared.rows[train])
-    selection = {
-        "method": named.selection,
+        probe = _fitted(protocol, new_probe(tick=tick), features[train], prepared.rows[train])
+    selection: Selection = {
+        "method": protocol.selection,
         "chosen": probe.best_params_,
         "path": [_rounded(candidate) for candidate in probe.path_],
         "at_edge": getattr(probe, "at_edge_", False),
         "folds": _fold_of_group(probe, groups[train]),
     }
-    return probe.predict_scores(found[~train]), selection
+    return probe.predict_scores(features[~train]), selection
 
 
 def _left_out(
-    card: TaskCard, prepared: Prepared, found: np.ndarray, named: Protocol, make: Callable, progress: Bar
-) -> tuple[np.ndarray, dict]:
+    card: TaskCard, prepared: Prepared, features: np.ndarray, protocol: Protocol, new_probe: Callable, progress: Bar
+) -> tuple[np.ndarray, Selection]:
     """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
     groups = prepared.rows["group"].to_numpy()
-    scores: np.ndarray | None = None
-    chosen, names = {}, sorted(set(groups))
+    names = sorted(set(groups))
+    scores, chosen = np.empty((len(groups), 0)), {}
     with progress(len(names)) as tick:
         for name in names:
-            out = groups == name
-            probe = _fitted(named, make(), found[~out], prepared.rows[~out])
-            told = probe.predict_scores(found[out])
-            scores = np.empty((len(groups), told.shape[1])) if scores is None else scores
-            scores[out], chosen[str(name)] = told, str(probe.best_params_)
+            left_out = groups == name
+            probe = _fitted(protocol, new_probe(), features[~left_out], prepared.rows[~left_out])
+            predicted = probe.predict_scores(features[left_out])
+            if not scores.size:
+                scores = np.empty((len(groups), predicted.shape[1]))
+            scores[left_out], chosen[str(name)] = predicted, str(probe.best_params_)
             tick(1)
-    method = f"leave one {card.group} out; inside the others: {named.selection}"
+    method = f"leave one {card.group} out; inside the others: {protocol.selection}"
     return scores, {"method": method, "chosen": chosen, "path": []}
 
 
-def _fitted(named: Protocol, probe: Any, features: np.ndarray, rows: pd.DataFrame) -> Any:
+def _fitted(protocol: Protocol, probe: Any, features: np.ndarray, rows: pd.DataFrame) -> Any:
     """The protocol's probe, fitted on these rows; it is told which are the task's own for validation if it asks."""
-    known = {"validation": (rows["split"] == "val").to_numpy()} if named.validates else {}
-    return probe.fit(features, rows["label"].to_numpy(), rows["group"].to_numpy(), **known)
+    validation = {"validation": (rows["split"] == "val").to_numpy()} if protocol.validates else {}
+    return probe.fit(features, rows["label"].to_numpy(), rows["group"].to_numpy(), **validation)
 
 
-def control(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Record:
-    """A control row that hears nothing and knows the training labels alone (``bench.probe.controls``)."""
+def control_record(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Record:
+    """A label-only control row: it knows the training labels alone (``bench.probe.controls``)."""
     began = time.monotonic()
     check_trainable(card, prepared)
-    tested = _tested(card, prepared).to_numpy()
+    tested = _tested(prepared).to_numpy()
     labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
     if card.leave_one_out:
         scores = controls.left_out(name, card, labels, groups, seed)
     else:
         scores = controls.scores(name, card, labels[~tested], int(tested.sum()), seed)
     spec = control_spec(name, card, prepared, seed)
-    facts = {"marks": [], "weights_licence": "", "trained_on": []}
-    selection = {"method": "none", "chosen": {}, "path": []}
-    return assemble(card, prepared, spec, scores, selection, facts, provenance.stamp("cpu", time.monotonic() - began))
+    facts: EncoderFacts = {"marks": [], "weights_licence": "", "trained_on": []}
+    selection: Selection = {"method": "none", "chosen": {}, "path": []}
+    run = cast(RunFacts, provenance.stamp("cpu", time.monotonic() - began))
+    return assemble_record(card, prepared, spec, scores, selection, facts, run)
 
 
 def check_trainable(card: TaskCard, prepared: Prepared) -> None:
-    """Raises ``BadInput`` where the copy at hand has no training clips, one class only, or no clips of the first test,
-    and where one group cannot be left out."""
-    tested, rows = _tested(card, prepared), prepared.rows
+    """Raises ``BadInput`` where the copy at hand cannot serve a probe.
+
+    That is: no training clips, one class only, no clips of the first test, or no group that can be left out.
+    """
+    tested, rows = _tested(prepared), prepared.rows
     train = rows if card.leave_one_out else rows[~tested]
     if train["label"].nunique() < 2:
         kind = label_kinds.of(card)
@@ -199,22 +225,32 @@ def check_trainable(card: TaskCard, prepared: Prepared) -> None:
         raise BadInput(card.id, f"leaving one {card.group} out needs three", "complete the corpus")
 
 
-def _tested(card: TaskCard, prepared: Prepared) -> pd.Series:
+def _tested(prepared: Prepared) -> pd.Series:
     """Which rows are predicted."""
     return ~prepared.rows["split"].isin(TRAIN)
 
 
-def assemble(
+def assemble_record(
     card: TaskCard,
     prepared: Prepared,
-    spec: Mapping,
+    spec: Spec,
     scores: np.ndarray,
-    selection: Mapping,
-    facts: Mapping,
-    stamp: dict,
+    selection: Selection,
+    encoder: EncoderFacts,
+    run: RunFacts,
 ) -> Record:
-    """A Record from scores (N_test, K), as the task's kind has them, in the order of the test rows."""
-    test = prepared.rows[_tested(card, prepared)]
+    """A record from class scores.
+
+    Parameters
+    ----------
+    card, prepared, spec, selection, run
+        Of the record.
+    scores
+        (N_test, K) as the task's kind has them (``bench.scores.label_kinds``), in the order of the test rows.
+    encoder
+        What is known of the encoder (``encoder_facts``).
+    """
+    test = prepared.rows[_tested(prepared)]
     order = test["clip_id"].argsort().to_numpy()
     test = test.sort_values("clip_id")
     rounded = records.as_stored(np.asarray(scores)[order])
@@ -224,29 +260,29 @@ def assemble(
             "group": test["group"].to_numpy(),
             "domain": test["domain"].to_numpy(),
             "split": test["split"].to_numpy(),
-            "duration_s": records.as_stored(test["end_s"] - test["start_s"]),
+            "duration_s": records.as_stored((test["end_s"] - test["start_s"]).to_numpy()),
             "y_true": test["label"].to_numpy(),
             "y_pred": label_kinds.of(card).decided(rounded),
             **{f"s_{k}": rounded[:, k] for k in range(rounded.shape[1])},
         }
     )
     task = task_facts(card)
-    data = {
+    data: DataFacts = {
         "task": task,
         "state": prepared.state,
         "incomplete": prepared.incomplete,
         "excluded": [str(finding) for finding in prepared.excluded],
-        "splits": prepared.statistics,
+        "splits": {split: dict(counts) for split, counts in prepared.statistics.items()},
         "recordings_in_full": sum(counts["recordings"] for counts in card.counts.values()) or None,
         "groups_in_train": _shared_groups(card, prepared),
         "licence": card.licence,
         "citation": card.citation,
         "url": card.url,
         "predictions_sha256": hashlib.sha256(records.predictions_csv(predictions)).hexdigest(),
-        **facts,
+        **encoder,
     }
-    tables, domains = scores_of(task, predictions)
-    return Record(records.key(spec), dict(spec), tables, domains, dict(selection), data, predictions, stamp)
+    by_test, by_domain = score_predictions(task, predictions)
+    return Record(records.key(spec), spec, by_test, by_domain, selection, data, predictions, run)
 
 
 def _shared_groups(card: TaskCard, prepared: Prepared) -> dict[str, int]:
@@ -258,7 +294,7 @@ def _shared_groups(card: TaskCard, prepared: Prepared) -> dict[str, int]:
     }
 
 
-def encoder_facts(encoder: EncoderCard, task: TaskCard) -> dict:
+def encoder_facts(encoder: EncoderCard, task: TaskCard) -> EncoderFacts:
     """What a table says about an encoder beside its number."""
     seen = sorted(set(encoder.trained_on) & set(task.corpora))
     return {
@@ -271,7 +307,7 @@ def encoder_facts(encoder: EncoderCard, task: TaskCard) -> dict:
     }
 
 
-def _rounded(candidate: Mapping) -> dict:
+def _rounded(candidate: Mapping[str, Any]) -> dict[str, Any]:
     """A candidate of the search with its score as scores are stored; an undefined one is null."""
     score = candidate["score"]
     return {**candidate, "score": None if np.isnan(score) else round(score, records.DECIMALS)}

@@ -4,12 +4,70 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from bench.data.manifest import Prepared
 from bench.encoders.features import store_spec
 from bench.probe import protocols
 from bench.scores import records
-from bench.types import Encoder, TaskCard
+from bench.scores.schema import DataIdentity, Spec
+from bench.types import Encoder, Protocol, TaskCard
+
+
+def result_spec(
+    card: TaskCard,
+    prepared: Prepared,
+    protocol: Protocol,
+    seed: int,
+    *,
+    encoder: str,
+    encoder_version: int,
+    layer: int,
+    pooling: str,
+    clip: str,
+    weights: str,
+    parameters: str,
+    statistics: str,
+    resampler: str,
+    dtype: str,
+    device: str | None = None,
+    recipe: dict[str, Any] | None = None,
+) -> Spec:
+    """The identity of a result, of every kind: its hash is the record's key.
+
+    Parameters
+    ----------
+    card, prepared
+        The task and the clips at hand.
+    protocol
+        The protocol whose name, version and kind enter.
+    encoder, encoder_version, layer, pooling, clip, weights, parameters, statistics, resampler, dtype
+        As ``bench.scores.schema.Spec`` describes them.
+    device, recipe
+        Of a fine-tuned encoder alone.
+    """
+    spec: Spec = {
+        **data_identity(card, prepared),
+        "encoder": encoder,
+        "encoder_version": encoder_version,
+        "weights": weights,
+        "parameters": parameters,
+        "layer": layer,
+        "pooling": pooling,
+        "clip": clip,
+        "resampler": resampler,
+        "dtype": dtype,
+        "statistics": statistics,
+        "protocol": protocol.name,
+        "protocol_version": protocol.version,
+        "kind": protocol.kind,
+        "seed": seed,
+    }
+    if device is not None:
+        spec["device"] = device
+    if recipe is not None:
+        spec["recipe"] = recipe
+    return spec
 
 
 def encoder_spec(
@@ -21,50 +79,60 @@ def encoder_spec(
     layer: int,
     pooling: str,
     clip: str = "native",
-    store: Mapping | None = None,
-) -> dict:
-    """What determines the numbers of a frozen-encoder record; ``store``: the ``store_spec`` of its features, if that
-    is known already."""
-    named = protocols.get(protocol, clip)
-    store = store or store_spec(encoder, prepared, named.clip)
-    return {
-        **task_spec(card, prepared),
-        "encoder": encoder.card.id,
-        "encoder_version": encoder.card.version,
-        "weights": store["weights"],
-        "parameters": store["parameters"],
-        "layer": layer,
-        "pooling": pooling,
-        "clip": named.clip,
-        "resampler": store["resampler"],
-        "dtype": store["dtype"],
-        "statistics": store["statistics"],
-        "protocol": named.name,
-        "protocol_version": named.version,
-        "kind": named.kind,
-        "seed": seed,
-    }
+    store: Mapping[str, Any] | None = None,
+) -> Spec:
+    """The identity of a frozen encoder's result.
+
+    Parameters
+    ----------
+    encoder
+        As loaded; its parameters are digested as they are now.
+    protocol, clip
+        Names of a protocol and of a clip policy.
+    layer, pooling
+        As ``bench.encoders.probe_inputs.resolve_layer_pooling`` names them.
+    store
+        The ``bench.encoders.features.store_spec`` of the features, if that is known already.
+    """
+    under_clip = protocols.get(protocol, clip)
+    store = store or store_spec(encoder, prepared, under_clip.clip)
+    return result_spec(
+        card,
+        prepared,
+        under_clip,
+        seed,
+        encoder=encoder.card.id,
+        encoder_version=encoder.card.version,
+        layer=layer,
+        pooling=pooling,
+        clip=under_clip.clip,
+        **{name: store[name] for name in ("weights", "parameters", "statistics", "resampler", "dtype")},
+    )
 
 
-def control_spec(name: str, card: TaskCard, prepared: Prepared, seed: int) -> dict:
-    """What determines the numbers of a control row."""
-    named = protocols.get("control")
-    blank = dict.fromkeys(("weights", "parameters", "pooling", "clip", "resampler", "dtype", "statistics"), "none")
-    return {
-        **task_spec(card, prepared),
-        "encoder": name,
-        "encoder_version": 1,
-        **blank,
-        "layer": -1,
-        "protocol": named.name,
-        "protocol_version": named.version,
-        "kind": named.kind,
-        "seed": seed,
-    }
+def control_spec(name: str, card: TaskCard, prepared: Prepared, seed: int) -> Spec:
+    """The identity of a label-only control row, which has no encoder."""
+    absent = "none"
+    return result_spec(
+        card,
+        prepared,
+        protocols.get("control"),
+        seed,
+        encoder=name,
+        encoder_version=1,
+        layer=-1,
+        pooling=absent,
+        clip=absent,
+        weights=absent,
+        parameters=absent,
+        statistics=absent,
+        resampler=absent,
+        dtype=absent,
+    )
 
 
-def task_spec(card: TaskCard, prepared: Prepared) -> dict:
-    """What a task and the data at hand contribute to what determines a record."""
+def data_identity(card: TaskCard, prepared: Prepared) -> DataIdentity:
+    """What a task and the data at hand contribute to the identity of a result."""
     excluded = "\n".join(sorted(map(str, prepared.excluded)))
     return {
         "schema": records.SCHEMA,

@@ -105,7 +105,7 @@ def keep_controls(
     for card, prepared in data:
         for name in names(card):
             spec = control_spec(name, card, prepared, 0)
-            _keep(spec, out, outcome, say, partial(evaluate.control, name, card, prepared))
+            _keep(spec, out, outcome, say, partial(evaluate.control_record, name, card, prepared))
 
 
 def _path(out: Path, spec: dict) -> Path:

@@ -17,7 +17,6 @@ import pandas as pd
 from scipy import stats as distributions
 
 from bench.base.errors import BadInput
-from bench.scores import intervals, metrics
 from bench.scores import metrics as metric_library
 from bench.scores.curves import GroupWeights, duration_strata
 from bench.scores.label_kinds import KINDS
@@ -43,7 +42,9 @@ class Difference:
     method: str
 
 
-def bootstrap_weights(groups: Sequence, resamples: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def bootstrap_weights(
+    groups: Sequence | np.ndarray, resamples: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """(counts (R, G), codes (N,)): how often each draw takes each group, and each clip's group.
 
     ``counts[:, codes]`` are the clips' weights (R, N). G groups are drawn with replacement; groups are taken in
@@ -158,6 +159,41 @@ def mean_difference(
     groups, effective = first.groups, effective_groups(np.bincount(first.code))
     low, high, method = _interval(ours - theirs, groups, unit, effective)
     return Difference(value - other, low, high, _p_value(ours - theirs, effective), len(first.y), groups, method)
+
+
+def unpaired_difference(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    metric: str,
+    classes: Sequence[str],
+    roles: Roles,
+    resamples: int = 2000,
+    seed: int = 0,
+    unit: str = "patient",
+    kind: str = "multiclass",
+) -> Difference:
+    """metric(a) − metric(b) of prediction tables of different groups, with its 95 % interval.
+
+    Each table's groups are drawn by themselves, so nothing that both share (patients, clips) is there to cancel: the
+    interval is that of two independent samples, given the probe. Its tails are those of the table with the smaller
+    effective number of groups. Raises ``BadInput`` where a group is in both tables.
+    """
+    if common := sorted(set(a["group"].astype(str)) & set(b["group"].astype(str))):
+        problem = f"{len(common)} groups are in both tables (the first is {common[0]})"
+        raise BadInput("unpaired comparison", problem, "compare such tables in pairs, clip by clip")
+    chosen = metric_library.get(metric)
+    tables = [_Table.of(frame, classes, unit, kind) for frame in (a, b)]
+    values = [table.value(chosen, roles) for table in tables]
+    samples = [table.sample(chosen, roles, table.draws(resamples, seed + i)) for i, table in enumerate(tables)]
+    drawn, groups = samples[0] - samples[1], [table.groups for table in tables]
+    n = len(tables[0].y) + len(tables[1].y)
+    if np.isnan(values).any():
+        problem = "undefined: a class that it needs has no clips"
+        return Difference(np.nan, np.nan, np.nan, np.nan, n, sum(groups), problem)
+    effective = min(effective_groups(np.bincount(table.code)) for table in tables)
+    low, high, method = _interval(drawn, min(groups), unit, effective)
+    p = _p_value(drawn, effective)
+    return Difference(values[0] - values[1], low, high, p, n, sum(groups), f"unpaired {method}")
 
 
 def mean_score(
@@ -303,38 +339,3 @@ def _p_value(drawn: np.ndarray, groups: float) -> float:
     tail = (min((defined <= 0).sum(), (defined >= 0).sum()) + 1) / (len(defined) + 1)  # never 0 from finite draws
     t = distributions.norm.isf(min(tail, 0.5)) / np.sqrt(groups / (groups - 1))
     return float(2 * distributions.t.sf(t, groups - 1))
-
-
-def unpaired_difference(
-    a: pd.DataFrame,
-    b: pd.DataFrame,
-    metric: str,
-    classes: Sequence[str],
-    roles: Roles,
-    resamples: int = 2000,
-    seed: int = 0,
-    unit: str = "patient",
-    kind: str = "multiclass",
-) -> intervals.Difference:
-    """metric(a) − metric(b) of prediction tables of different groups, with its 95 % interval.
-
-    Each table's groups are drawn by themselves, so nothing that both share (patients, clips) is there to cancel: the
-    interval is that of two independent samples, given the probe. Its tails are those of the table with the smaller
-    effective number of groups. Raises ``BadInput`` where a group is in both tables.
-    """
-    if common := sorted(set(a["group"].astype(str)) & set(b["group"].astype(str))):
-        problem = f"{len(common)} groups are in both tables (the first is {common[0]})"
-        raise BadInput("unpaired comparison", problem, "compare such tables in pairs, clip by clip")
-    chosen = metrics.get(metric)
-    tables = [intervals._Table.of(frame, classes, unit, kind) for frame in (a, b)]
-    values = [table.value(chosen, roles) for table in tables]
-    samples = [table.sample(chosen, roles, table.draws(resamples, seed + i)) for i, table in enumerate(tables)]
-    drawn, groups = samples[0] - samples[1], [table.groups for table in tables]
-    n = len(tables[0].y) + len(tables[1].y)
-    if np.isnan(values).any():
-        problem = "undefined: a class that it needs has no clips"
-        return intervals.Difference(np.nan, np.nan, np.nan, np.nan, n, sum(groups), problem)
-    effective = min(intervals.effective_groups(np.bincount(table.code)) for table in tables)
-    low, high, method = intervals._interval(drawn, min(groups), unit, effective)
-    p = intervals._p_value(drawn, effective)
-    return intervals.Difference(values[0] - values[1], low, high, p, n, sum(groups), f"unpaired {method}")

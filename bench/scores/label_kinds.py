@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from bench.scores.schema import TaskFacts
 from bench.types import TaskCard
 
 
@@ -98,7 +99,7 @@ KINDS: dict[str, Multiclass] = {
 }
 
 
-def of(task: TaskCard | Mapping) -> Multiclass:
+def of(task: TaskCard | TaskFacts) -> Multiclass:
     """The kind of a task's card, or of a record's copy of it (which names it only where it is not multiclass)."""
     return KINDS[task.kind if isinstance(task, TaskCard) else task.get("kind", "multiclass")]
 

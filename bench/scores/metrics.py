@@ -224,7 +224,7 @@ def _mape(y: np.ndarray, p: np.ndarray, w: np.ndarray, roles: Roles) -> np.ndarr
     return ratio(w @ np.abs((y - p) / y), np.sum(w, axis=-1))
 
 
-MATCHED = "auroc.duration_matched"
+DURATION_MATCHED = "auroc.duration_matched"
 _MATCHED_FORMULA = "AUROC over the pairs of clips of one duration decile of the test: near 50 for length alone"
 
 # ICBHI: Rocha et al. 2019 (10.1088/1361-6579/ab03ea), as coded in RespireNet, Patch-Mix, SCL, RSC and EVAR.
@@ -254,7 +254,7 @@ METRICS: dict[str, Metric] = {
         ("auroc", "AUROC", "scores", _auroc, "class 1 of two; else mean one-vs-rest over the classes with clips"),
         ("auroc.normal", "AUROC abnormal vs normal", "scores", _auroc_normal, "A against normal by 1 − s_normal"),
         ("auroc.bits", "macro AUROC", "scores", _auroc_bits, "mean AUROC over the labels that occur"),
-        (MATCHED, "AUROC within duration deciles", "strata", _auroc_matched, _MATCHED_FORMULA),
+        (DURATION_MATCHED, "AUROC within duration deciles", "strata", _auroc_matched, _MATCHED_FORMULA),
         ("ap.bits", "mAP", "scores", _ap_bits, "mean average precision over the labels that occur"),
         ("f1.bits", "macro F1", "predicted", _f1_bits, "mean F1 over the labels that occur"),
     )

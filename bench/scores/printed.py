@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 BLANK = "–"
 
 
-def amount(score: Mapping | None, unit: str = "%", interval: bool = True) -> str:
-    """``64.3 [60.1, 68.2]`` from a score as stored in a record, fractions in percent, values in a unit of their own
-    with two decimals; blank where it is missing."""
+def amount(score: Mapping[str, Any] | None, unit: str = "%", interval: bool = True) -> str:
+    """``64.3 [60.1, 68.2]`` from a score as stored in a record; blank where it is missing.
+
+    Fractions are shown in percent, values in a unit of their own with two decimals.
+    """
     if score is None or missing(score["value"]):
         return BLANK
     scale, digits = _scale(unit)
@@ -35,4 +38,5 @@ def _scale(unit: str) -> tuple[int, int]:
 
 
 def missing(value: float | None) -> bool:
+    """Whether a value is None or NaN."""
     return value is None or math.isnan(value)

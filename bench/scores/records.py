@@ -18,27 +18,28 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.base.errors import BadInput
 from bench.base.paths import file_name, write_bytes
-from bench.scores.schema import Record
+from bench.scores.schema import DataIdentity, Record, RecordJson, RunFacts, ScoreJson, Spec, violations
 from bench.types import Score
 
 # 1: intervals that counted every patient alike, whatever the number of its clips; 2: predictions without the clips'
 # lengths, hence no AUROC within duration deciles; 3: six digits of a class score, too few where C is small
 SCHEMA = 4
-FIELDS = ("key", "spec", "scores", "domains", "selection", "data")
+FIELDS = tuple(RecordJson.__annotations__)
 DECIMALS = 6  # of scores in a record; far below any interval, far above rounding noise
 SIGNIFICANT = 9  # of class scores and lengths in predictions
 
 
-def key(spec: Mapping) -> str:
-    """The identity of a result."""
+def key(spec: Mapping[str, Any]) -> str:
+    """The identity of a result: 20 hex digits of the hash of what determines it."""
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:20]
 
 
@@ -49,7 +50,7 @@ def as_stored(values: np.ndarray) -> np.ndarray:
     return np.asarray(flat).reshape(np.shape(values))
 
 
-def score_json(score: Score) -> dict:
+def score_json(score: Score) -> ScoreJson:
     """A JSON-ready score: fractions rounded, NaN as null."""
     value, low, high = (None if math.isnan(x) else round(x, DECIMALS) for x in (score.value, score.low, score.high))
     return {"value": value, "low": low, "high": high, "n": score.n, "groups": score.groups, "method": score.method}
@@ -62,12 +63,20 @@ def predictions_csv(predictions: pd.DataFrame) -> bytes:
 
 def to_json(record: Record) -> bytes:
     """The record's canonical JSON bytes (without predictions and run information)."""
-    return _seal({name: getattr(record, name) for name in FIELDS})
+    body: RecordJson = {
+        "key": record.key,
+        "spec": record.spec,
+        "scores": record.scores,
+        "domains": record.domains,
+        "selection": record.selection,
+        "data": record.data,
+    }
+    return _seal(body)
 
 
-def _seal(body: Mapping) -> bytes:
-    """JSON bytes of a record's fields with schema and the digest of both."""
-    body = {"schema": SCHEMA, **body}
+def _seal(fields: RecordJson) -> bytes:
+    """JSON bytes of a record's fields with the schema's version and the digest of both."""
+    body: dict[str, Any] = {"schema": SCHEMA, **fields}
     body["sha256"] = hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
     return (json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
@@ -92,22 +101,29 @@ def write(record: Record, folder: Path) -> Path:
 def read(json_path: Path) -> Record:
     """The record whose JSON lies at ``json_path``, as it was written.
 
-    Raises ``BadInput`` for a damaged or edited file, a foreign schema, predictions that are not the record's own, or
-    a file that does not lie where its key and task say.
+    Raises
+    ------
+    BadInput
+        For a damaged or edited file, another version of the schema, keys or values that the schema does not allow,
+        predictions that are not the record's own, and a file that does not lie where its key and task say.
     """
+    table = json_path.with_name(f"{json_path.stem}.csv.gz")
     try:
         body = json.loads(json_path.read_text())
         if body["schema"] != SCHEMA:
             problem = f"record schema {body['schema']}, this version reads {SCHEMA}"
             raise BadInput(json_path, problem, "delete it, or take another results folder, and run again")
-        fields = {name: body[name] for name in FIELDS}
+        fields: RecordJson = {name: body[name] for name in FIELDS}  # type: ignore[assignment]
+        if problem := next(violations(fields), ""):
+            raise BadInput(json_path, f"not a record: {problem}", "delete it and run again")
         whole = _seal(fields) == json_path.read_bytes()
         in_place = (file_name(fields["spec"]["task"]), fields["key"]) == (json_path.parent.name, json_path.stem)
-        table = json_path.with_name(f"{json_path.stem}.csv.gz")
         predictions = read_predictions(table)
         untouched = hashlib.sha256(predictions_csv(predictions)).hexdigest() == fields["data"]["predictions_sha256"]
         run_path = json_path.with_name(f"{json_path.stem}.run.json")
-        run = json.loads(run_path.read_text()) if run_path.exists() else {}
+        run: RunFacts = json.loads(run_path.read_text()) if run_path.exists() else {}
+        if problem := next(violations(run, RunFacts), ""):
+            raise BadInput(run_path, f"not what is known of a run: {problem}", "delete it")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zlib.error) as error:
         raise BadInput(json_path, f"not a readable record ({error})", "delete it and run again") from error
     if not whole or not in_place or key(fields["spec"]) != fields["key"]:
@@ -132,25 +148,44 @@ def paths(folder: Path) -> Iterator[Path]:
 
 def load_all(folder: Path) -> list[Record]:
     """Every record below a results folder. Raises ``BadInput`` where there is none."""
-    found = [read(p) for p in paths(folder)]
-    if not found:
+    records = [read(p) for p in paths(folder)]
+    if not records:
         raise BadInput(folder, "no records below this folder", "make some with `respbench run --out FOLDER`")
-    return found
+    return records
 
 
-DATA = ("task_version", "manifest", "state", "excluded")
+def stored_specs(folder: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, Spec]:
+    """{key: spec} of the records below a results folder that are whole; says what is wrong with the others."""
+    specs = {}
+    for json_path in paths(folder):
+        try:
+            specs[json_path.stem] = read(json_path).spec
+        except BadInput as error:
+            say(f"not counted as done: {error}")
+    return specs
 
 
-def require_one_data(records: Iterable[Record], *specs: Mapping) -> None:
-    """Raises ``BadInput`` where one task was, or by ``specs`` is to be, evaluated on two different copies of its data
-    or at two versions: such numbers do not belong in one table."""
-    first: dict[str, Mapping] = {}
-    for spec in (*specs, *(record.spec for record in records)):
+def require_one_data(records: Iterable[Record]) -> None:
+    """Raises ``BadInput`` for records of one task on two copies of its data, or at two versions of the task."""
+    require_one_identity(record.spec for record in records)
+
+
+def require_one_identity(specs: Iterable[DataIdentity]) -> None:
+    """Raises ``BadInput`` where specs of one task, of what is there or is to be made, differ in their data.
+
+    Numbers on different data do not belong in one table.
+    """
+    first: dict[str, DataIdentity] = {}
+    for spec in specs:
         other = first.setdefault(spec["task"], spec)
-        if any(spec[name] != other[name] for name in DATA):
+        if _data_of(spec) != _data_of(other):
             copies = (f"{s['state']} {s['manifest'][:12]} version {s['task_version']}" for s in (other, spec))
             raise BadInput(
                 f"records of {spec['task']}",
                 f"made on different data ({', '.join(copies)})",
                 "keep one results folder (--out) per copy of the data, or delete the records of the other",
             )
+
+
+def _data_of(spec: DataIdentity) -> tuple[int, str, str, str]:
+    return spec["task_version"], spec["manifest"], spec["state"], spec["excluded"]

@@ -16,7 +16,7 @@ from bench.encoders.weights.find import parameter_digest
 from bench.finetune import Recipe
 from bench.finetune.fitting import build
 from bench.finetune.training.checkpoints import Folder
-from bench.runs.evaluate import assemble, encoder_facts
+from bench.runs.evaluate import assemble_record, encoder_facts
 from bench.types import Task
 
 OPTIONS: Mapping[str, float] = {"gamma": 0.5}  # of log-margin: quality-margin's own share
@@ -33,7 +33,7 @@ def at_last_epoch(data: Task, chosen: Recipe, seed: int, corpus: str, devices: T
     encoder.card = replace(encoder.card, from_scratch=False)
     [probe] = bench.evaluate(encoder, devices, "linear")
     scores, facts = training.folder.scores(chosen.epochs - 1, "test"), encoder_facts(encoder.card, data.card)
-    record = assemble(data.card, prepared, built.specs[0], scores, {"method": "the last epoch"}, facts, {})
+    record = assemble_record(data.card, prepared, built.specs[0], scores, {"method": "the last epoch"}, facts, {})
     return Run(corpus, chosen.name, seed, record, probe, "")
 
 

@@ -13,7 +13,7 @@ from finetune_claims_quality import CLEAN, EQUAL
 from scipy.stats import t
 
 from bench.scores import intervals
-from bench.scores.per_test import seeds_arguments, tested
+from bench.scores.per_test import comparison_arguments, tested
 from bench.scores.printed import BLANK
 from bench.scores.schema import Record
 
@@ -78,7 +78,7 @@ def value(run: Run, measure: str) -> float:
         return value(run, "UAR in-domain") - value(run, "UAR out of domain")
     test, metric, _ = MEASURES[run.corpus][measure]
     return intervals.mean_score(
-        [_predictions(run, test)], metric, resamples=1, **seeds_arguments(_record(run, test))
+        [_predictions(run, test)], metric, resamples=1, **comparison_arguments(_record(run, test))
     ).value
 
 
@@ -93,7 +93,7 @@ def _predictions(run: Run, test: str) -> pd.DataFrame:
 def _patients(ours: Sequence[Run], theirs: Sequence[Run], test: str, metric: str) -> intervals.Difference:
     """The difference of means over seeds, with its interval of patients."""
     sides = ([_predictions(run, test) for run in side] for side in (ours, theirs))
-    return intervals.mean_difference(*sides, metric, **seeds_arguments(_record(ours[0], test)))
+    return intervals.mean_difference(*sides, metric, **comparison_arguments(_record(ours[0], test)))
 
 
 def comparisons(runs: Sequence[Run], claimed: bool = True) -> pd.DataFrame:

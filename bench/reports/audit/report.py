@@ -15,7 +15,7 @@ from bench.runs.audit.checks.shortcuts import scored_by
 from bench.runs.audit.fingerprint import LEAST_S, MOST_ERRORS
 from bench.scores import metrics
 from bench.scores.intervals import FEW_GROUPS
-from bench.scores.metrics import MATCHED
+from bench.scores.metrics import DURATION_MATCHED
 from bench.scores.printed import BLANK, amount, missing, signed
 
 if TYPE_CHECKING:
@@ -226,13 +226,17 @@ def _shortcuts(facts: Mapping, card: TaskCard) -> list[str]:
 
 
 def _shortcut_table(scored: list[Mapping], test: str, card: TaskCard) -> str:
-    shown = [name for name in (*scored_by(card)[:1], MATCHED, *scored_by(card)[1:]) if name in scored[0]["tests"][test]]
+    shown = [
+        name
+        for name in (*scored_by(card)[:1], DURATION_MATCHED, *scored_by(card)[1:])
+        if name in scored[0]["tests"][test]
+    ]
     lead = metrics.get(shown[0])
     worst = -1.0 if lead.direction == "higher" else 1.0
     scored = sorted(
         scored, key=lambda row: (row["source"] == "encoder", worst * (row["tests"][test][shown[0]]["value"] or 0))
     )
-    titles = ["AUROC within deciles" if name == MATCHED else metrics.get(name).title for name in shown]
+    titles = ["AUROC within deciles" if name == DURATION_MATCHED else metrics.get(name).title for name in shown]
     units = [metrics.get(name).unit for name in shown]
     rows = []
     for row in scored:

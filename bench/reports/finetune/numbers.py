@@ -166,7 +166,7 @@ def compared(ours: Sequence[Record], theirs: Sequence[Record], test: str, base: 
         return None
     metric = ours[0].data["task"]["main_metric"]
     sides = [[per_test.tested(record, test) for record in side] for side in zip(*pairs)]
-    difference = intervals.mean_difference(*sides, metric, **per_test.seeds_arguments(ours[0]))
+    difference = intervals.mean_difference(*sides, metric, **per_test.comparison_arguments(ours[0]))
     own = [_value(a, test) - _value(b, test) for a, b in pairs]
     return Comparison(difference, _sd(own), tuple(a.spec["seed"] for a, _ in pairs), base, alike)
 

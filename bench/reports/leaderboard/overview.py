@@ -44,7 +44,7 @@ def _matched_table(wide: pd.DataFrame, records: Sequence[Record], columns: Seque
     """Caption and table of AUROC and AUROC within duration deciles, of the tests that have both."""
     plain, within = (
         cells(records, lambda task: label_kinds.of(task).auroc),
-        cells(records, lambda task: metrics.MATCHED),
+        cells(records, lambda task: metrics.DURATION_MATCHED),
     )
     known = {row[:5]: row for row in _keyed(within)}
     shown = [column for column in columns if any(key[4] == column for key in known)]

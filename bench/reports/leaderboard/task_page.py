@@ -8,7 +8,7 @@ from bench.reports.audit.findings import Audited
 from bench.reports.names import row_name
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
-from bench.scores.metrics import MATCHED
+from bench.scores.metrics import DURATION_MATCHED
 from bench.scores.printed import BLANK, amount, signed
 from bench.scores.schema import Record
 
@@ -79,7 +79,7 @@ def _formulas(records: Sequence[Record]) -> str:
 def _shown(record: Record, test: str) -> list[str]:
     """The metrics of a test's table: the main one, AUROC and that within duration deciles side by side, the others."""
     task = record.data["task"]
-    named = [task["main_metric"], label_kinds.of(task).auroc, MATCHED, *task["metrics"]]
+    named = [task["main_metric"], label_kinds.of(task).auroc, DURATION_MATCHED, *task["metrics"]]
     return [name for name in dict.fromkeys(named) if name in record.scores[test]]
 
 

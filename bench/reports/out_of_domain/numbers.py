@@ -130,7 +130,7 @@ def _own(plan: Transfer, record: Record, each: Shown) -> Iterator[dict]:
 def _matched(what: str, test: str, part: pd.DataFrame, record: Record, each: Shown) -> Iterator[dict]:
     """The AUROC within duration deciles, where the metric is the task's AUROC or that of a label: the record has the
     task's own."""
-    task, name = record.data["task"], metrics.MATCHED
+    task, name = record.data["task"], metrics.DURATION_MATCHED
     if each.bit is not None:
         binary = _binary(part, each.bit, len(task["classes"]))
         score = intervals.score_table(binary, [name], ("absent", "present"), Roles(), recalls=False)[name]

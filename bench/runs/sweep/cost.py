@@ -173,4 +173,4 @@ def _scoring() -> float:
     table["y_pred"] = table[[f"s_{k}" for k in range(_CLASSES)]].to_numpy().argmax(1)
     names = [str(k) for k in range(_CLASSES)]
     task = {"tests": {"test": ["test"]}, "classes": names, "metrics": ["icbhi.Score", "auroc"], "normal": 0}
-    return _timed(lambda: per_test.scores_of(task | {"adventitious": [1, 2, 3]}, table))
+    return _timed(lambda: per_test.score_predictions(task | {"adventitious": [1, 2, 3]}, table))

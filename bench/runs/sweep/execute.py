@@ -102,7 +102,7 @@ def finished(unit: Unit, out: Path, threads: int) -> Finished:
     for job in unit.jobs:
         try:
             source = job.source
-            record = evaluate.evaluate_features(
+            record = evaluate.record_from_features(
                 features_of(job),
                 job.spec,
                 source.encoder,

@@ -24,7 +24,7 @@ from bench.probe.linear.solver.path import one_hot
 from bench.runs.context import SweepNotes
 from bench.runs.sweep.plan import Job
 from bench.scores import metrics, per_test, records
-from bench.scores.metrics import MATCHED, Roles
+from bench.scores.metrics import DURATION_MATCHED, Roles
 from bench.scores.schema import Record
 
 NAME = "oracle.csv"
@@ -37,7 +37,7 @@ def covered(spec: Mapping, task: Mapping) -> bool:
     return (
         spec["protocol"] == "linear"
         and task.get("kind", "multiclass") == "multiclass"
-        and task["main_metric"] != MATCHED
+        and task["main_metric"] != DURATION_MATCHED
     )
 
 

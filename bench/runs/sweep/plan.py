@@ -18,10 +18,9 @@ from bench.encoders.probe_inputs import required_features
 from bench.probe import protocols
 from bench.runs import choices
 from bench.runs.choices import EncoderChoice, Outcome
-from bench.runs.spec import encoder_spec, task_spec
+from bench.runs.spec import data_identity, encoder_spec
 from bench.runs.sweep.grid import Grid, wanted
 from bench.scores import records
-from bench.scores.records import require_one_data
 from bench.scores.schema import Record
 from bench.types import Encoder, EncoderCard, TaskCard
 
@@ -122,7 +121,8 @@ def plan(
     made.data = choices.tasks_at_hand(grid.tasks, grid.optional, root, grid.on_bad_clip, made.outcome, progress, say)
     there = _there(out, say)
     for card, prepared in made.data:
-        require_one_data([r for r in there.values() if r.spec["task"] == card.id], task_spec(card, prepared))
+        stored = [r.spec for r in there.values() if r.spec["task"] == card.id]
+        records.require_one_identity([data_identity(card, prepared), *stored])
     for asked in choices.with_controls(at_hand) if grid.controls else at_hand:
         encoder = load_encoder(asked.id, asked.weights, grid.device, grid.precision)
         wants = _wants(grid, asked, encoder.card, asked in at_hand, say)

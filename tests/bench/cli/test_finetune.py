@@ -95,7 +95,7 @@ def test_what_cannot_be_trained_or_told_together_is_refused_before_anything_is_t
     assert main([*command, "--seeds", "-1"]) == 1 and "seed -1: is out of range" in capsys.readouterr().err
     simulate.icbhi(tmp_path / "other" / simulate.ICBHI, patients=20, clips=40, cycle_s=0.5, seed=1)
     task = bench.load_task("icbhi.cycles2", tmp_path / "other")
-    records.write(evaluate.control("control.chance", task.card, prepare(task)), out)
+    records.write(evaluate.control_record("control.chance", task.card, prepare(task)), out)
     assert main(command) == 1 and "made on different data" in capsys.readouterr().err
     assert not (out / "training").exists() and len(records.load_all(out)) == 1
 

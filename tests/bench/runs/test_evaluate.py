@@ -8,7 +8,7 @@ from bench.base.errors import BadInput, UnknownId
 from bench.data.manifest import prepare
 from bench.runs import evaluate
 from bench.scores import per_test, records
-from bench.scores.metrics import MATCHED
+from bench.scores.metrics import DURATION_MATCHED
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +72,13 @@ def test_test_labels_never_reach_the_probe(record, task):
 
 def test_majority_scores_fifty_and_chance_stays_near_it(task):
     prepared = prepare(task)
-    majority = evaluate.control("control.majority", task.card, prepared)
+    majority = evaluate.control_record("control.majority", task.card, prepared)
     assert majority.scores["corrected"]["icbhi.Score"]["value"] == 0.5
     assert majority.scores["corrected"]["auroc"]["value"] == 0.5
-    chance = [evaluate.control("control.chance", task.card, prepared, seed) for seed in range(20)]
+    chance = [evaluate.control_record("control.chance", task.card, prepared, seed) for seed in range(20)]
     assert np.mean([r.scores["corrected"]["auroc"]["value"] for r in chance]) == pytest.approx(0.5, abs=0.05)
     with pytest.raises(UnknownId):
-        evaluate.control("control.fate", task.card, prepared)
+        evaluate.control_record("control.fate", task.card, prepared)
 
 
 def test_an_unknown_pooling_protocol_or_choice_is_refused(task):
@@ -137,8 +137,11 @@ def test_predictions_carry_the_lengths_of_the_clips_and_the_score_within_their_d
     assert list(table.columns[3:6]) == ["split", "duration_s", "y_true"]
     back = records.read(records.write(record, tmp_path)).predictions
     assert (back["duration_s"] == table["duration_s"]).all()  # to the last bit: a decile's edge may lie on a clip
-    assert all(MATCHED in scores for scores in record.scores.values())
+    assert all(DURATION_MATCHED in scores for scores in record.scores.values())
     domain = next(iter(record.domains["corrected"].values()))
-    assert MATCHED not in domain
-    alike = per_test.scores_of(per_test.task_facts(task.card), table.assign(duration_s=2.0))[0]
-    assert MATCHED not in alike["corrected"] and alike["corrected"]["auroc"] == record.scores["corrected"]["auroc"]
+    assert DURATION_MATCHED not in domain
+    alike = per_test.score_predictions(per_test.task_facts(task.card), table.assign(duration_s=2.0))[0]
+    assert (
+        DURATION_MATCHED not in alike["corrected"]
+        and alike["corrected"]["auroc"] == record.scores["corrected"]["auroc"]
+    )

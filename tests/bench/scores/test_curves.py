@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from bench.base.errors import BadInput
 from bench.scores import intervals, metrics
 from bench.scores.curves import GroupWeights, duration_strata, stratified_auroc, weighted_auroc
-from bench.scores.metrics import MATCHED, Roles
+from bench.scores.metrics import DURATION_MATCHED, Roles
 
 
 def predictions(y, scores, seconds, groups=None):
@@ -18,7 +18,9 @@ def predictions(y, scores, seconds, groups=None):
 
 
 def matched(table, classes, resamples=50, kind="multiclass"):
-    return intervals.score_table(table, [MATCHED], classes, Roles(), resamples, recalls=False, kind=kind)[MATCHED]
+    return intervals.score_table(table, [DURATION_MATCHED], classes, Roles(), resamples, recalls=False, kind=kind)[
+        DURATION_MATCHED
+    ]
 
 
 def pairs_won(y, score, strata, weights):
@@ -90,7 +92,7 @@ def test_undefined_and_unknown():
     with pytest.raises(BadInput, match="no clip lengths"):
         matched(predictions(y, scores, np.ones(4)).drop(columns="duration_s"), ("a", "b"))
     with pytest.raises(BadInput, match="needs the lengths"):
-        metrics.evaluate(MATCHED, y, y, scores, Roles())
+        metrics.evaluate(DURATION_MATCHED, y, y, scores, Roles())
 
 
 def test_equal_lengths_make_fewer_strata():

@@ -100,7 +100,7 @@ def test_a_multilabel_record_verifies_and_hears_both_sounds(cycles, monkeypatch)
     assert record.scores["official"]["auroc.bits"]["value"] > 0.7
     assert {"auroc.bit.crackle", "auroc.bit.wheeze"} <= set(record.scores["official"])
     assert record.data["task"]["kind"] == "multilabel"
-    chance = evaluate.control("control.chance", task.card, prepare(task))
+    chance = evaluate.control_record("control.chance", task.card, prepare(task))
     assert verify_record(chance) == []
     assert abs(chance.scores["official"]["auroc.bits"]["value"] - 0.5) < 0.25
 
@@ -116,7 +116,7 @@ def test_leaving_one_patient_out_predicts_everyone_once(cycles, monkeypatch):
     monkeypatch.setattr(registry, "task_card", lambda id: task.card)
     prepared = prepare(task)
     (record,) = evaluate.evaluate(load_encoder("meta.duration"), task)
-    floor = evaluate.control("control.mean", task.card, prepared)
+    floor = evaluate.control_record("control.mean", task.card, prepared)
     assert verify_record(record) == verify_record(floor) == []
     assert len(record.predictions) == len(rows)
     assert set(record.selection["chosen"]) == set(rows["group"])

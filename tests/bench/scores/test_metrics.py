@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 
 from bench.base.errors import BadInput, UnknownId
 from bench.scores import metrics
-from bench.scores.metrics import MATCHED, METRICS, Roles
+from bench.scores.metrics import DURATION_MATCHED, METRICS, Roles
 from bench.types import TaskCard
 
 ROLES4 = Roles(0, (1, 2, 3))
@@ -150,7 +150,7 @@ def test_auroc_normal_leaves_other_classes_out():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(sorted(set(METRICS) - {MATCHED})))
+@given(st.integers(0, 10**6), st.sampled_from(sorted(set(METRICS) - {DURATION_MATCHED})))
 def test_invariant_to_order_duplication_and_repetition(seed, name):
     y, predicted, scores, rng = example(seed, n=40)
     if name in ("mae", "mape"):

@@ -2,6 +2,8 @@ import gzip
 import hashlib
 import io
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +11,33 @@ import pytest
 
 from bench.base.errors import BadInput
 from bench.scores import records
-from bench.scores.schema import Record
+from bench.scores.schema import Record, violations
 from bench.types import Score
+
+RESULTS = Path(__file__).parents[3] / "results"
+SPEC = {
+    **{
+        "schema": records.SCHEMA,
+        "task": "t.x",
+        "task_version": 1,
+        "manifest": "m",
+        "state": "complete",
+        "excluded": "",
+    },
+    **{"encoder": "e", "encoder_version": 1, "weights": "w", "parameters": "p", "layer": -1, "pooling": "mean"},
+    **{"clip": "native", "resampler": "r", "dtype": "float32", "statistics": "", "seed": 0},
+    **{"protocol": "linear", "protocol_version": 2, "kind": "frozen"},
+}
+SELECTION = {"method": "none", "chosen": {}, "path": []}
+DATA = {
+    "task": {
+        **{"classes": ["a", "b"], "metrics": ["uar"], "main_metric": "uar", "normal": 0, "adventitious": [1]},
+        **{"tests": {"test": ["test"]}, "group": "patient", "domain": "device"},
+    },
+    **{"state": "complete", "incomplete": False, "excluded": [], "splits": {}, "recordings_in_full": None},
+    **{"groups_in_train": {}, "licence": "", "citation": "", "url": ""},
+    **{"marks": [], "trained_on": [], "weights_licence": ""},
+}
 
 
 def example(**changes):
@@ -27,8 +54,7 @@ def example(**changes):
             "s_1": [0.75, 1.0],
         }
     )
-    fields = {"spec": {"task": "t.x", "encoder": "e"}, "scores": {}, "domains": {}, "selection": {}, "data": {}}
-    fields |= changes
+    fields = {"spec": SPEC, "scores": {}, "domains": {}, "selection": SELECTION, "data": dict(DATA)} | changes
     fields["data"] |= {"predictions_sha256": hashlib.sha256(records.predictions_csv(predictions)).hexdigest()}
     return Record(records.key(fields["spec"]), **fields, predictions=predictions, run={"wall_s": 1.0})
 
@@ -87,3 +113,42 @@ def test_a_damaged_record_is_named_with_a_remedy(tmp_path, damage):
 def test_an_empty_folder_is_an_error_that_says_how_to_fill_it(tmp_path):
     with pytest.raises(BadInput, match="respbench run"):
         records.load_all(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"spec": {name: value for name, value in SPEC.items() if name != "seed"}}, "spec.seed is missing"),
+        ({"spec": SPEC | {"layer": "last"}}, "spec.layer is 'last', not int"),
+        ({"spec": SPEC | {"layer": True}}, "spec.layer is True, not int"),
+        ({"selection": SELECTION | {"path": {}}}, "selection.path is {}, not list"),
+        ({"data": DATA | {"recordings_in_full": "all"}}, "data.recordings_in_full is 'all', not int | None"),
+        ({"scores": {"test": {"uar": {"value": None}}}}, "scores.test.uar.low is missing"),
+        ({"data": DATA | {"task": DATA["task"] | {"tests": {"test": [1]}}}}, "data.task.tests.test[0] is 1, not str"),
+    ],
+)
+def test_a_record_that_the_schema_does_not_allow_is_refused_by_the_key(tmp_path, changes, problem):
+    path = records.write(example(**changes), tmp_path)
+    with pytest.raises(BadInput, match=re.escape(f"{path.name}: not a record: {problem}; delete it and run again")):
+        records.read(path)
+
+
+def test_whole_records_are_told_from_damaged_ones(tmp_path):
+    whole = records.write(example(), tmp_path)
+    damaged = records.write(example(spec=SPEC | {"seed": 1}), tmp_path)
+    damaged.write_text("{}")
+    lines = []
+    assert records.stored_specs(tmp_path, lines.append) == {whole.stem: SPEC}
+    (line,) = lines
+    assert line.startswith("not counted as done: ") and damaged.stem in line
+
+
+@pytest.mark.parametrize("folder", ["", "ood", "sweep", "finetune"])
+def test_committed_records_have_their_keys(folder):
+    """A key is the hash of what determines the result, in whatever order it is built."""
+    committed = list(records.paths(RESULTS / folder))
+    assert committed
+    for path in committed:
+        body = json.loads(path.read_text())
+        assert records.key(dict(reversed(body["spec"].items()))) == body["key"] == path.stem
+        assert not list(violations(body))

@@ -18,7 +18,7 @@ from bench.encoders.features import FeatureStore
 from bench.probe import protocols
 from bench.runs.audit.control_tables import FeatureTable
 from bench.scores import intervals, label_kinds, metrics, records
-from bench.scores.metrics import MATCHED, Roles
+from bench.scores.metrics import DURATION_MATCHED, Roles
 from bench.types import Encoder, Finding, Score, TaskCard
 
 STRONG = 0.65  # AUROC that a finding names, or 1 less that, where its interval leaves out 0.5
@@ -96,7 +96,7 @@ def score_tests(predicted: pd.DataFrame, card: TaskCard, resamples: int) -> dict
     a regression task the main metric alone."""
     names, out = scored_by(card), {}
     if "duration_s" in predicted and label_kinds.of(card).auroc:
-        names = (*names, MATCHED)
+        names = (*names, DURATION_MATCHED)
     for test, splits in card.tests.items():
         part = predicted[predicted["split"].isin(splits)]
         if part.empty:

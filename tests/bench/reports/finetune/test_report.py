@@ -53,7 +53,7 @@ def test_a_row_is_the_mean_over_seeds_with_two_separate_uncertainties(folder, ma
     assert honest.seeds == SEEDS and honest.score.value == pytest.approx(np.mean(values), abs=1e-6)
     assert honest.seed_sd == pytest.approx(np.std(values, ddof=1), abs=1e-6)
     one = intervals.mean_score(
-        [per_test.tested(ours[0], "corrected")], "icbhi.Score", **per_test.seeds_arguments(ours[0])
+        [per_test.tested(ours[0], "corrected")], "icbhi.Score", **per_test.comparison_arguments(ours[0])
     )
     assert records.score_json(one) == ours[0].scores["corrected"]["icbhi.Score"]
 
@@ -67,7 +67,7 @@ def test_the_comparison_is_paired_by_seed_and_says_when_more_differs(folder, mad
             per_test.tested(a, "corrected"),
             per_test.tested(b, "corrected"),
             "icbhi.Score",
-            **per_test.seeds_arguments(a),
+            **per_test.comparison_arguments(a),
         ).value
         for a, b in zip(ours, base, strict=True)
     ]

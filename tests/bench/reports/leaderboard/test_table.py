@@ -21,7 +21,7 @@ def made(simulated):
         # the twin is slow to encode, and one task shows all there is to see of it
         chosen = [e for e in encoders if name == "icbhi.cycles2" or not e.card.id.startswith("random.")]
         out += [bench.evaluate(encoder, task)[0] for encoder in chosen]
-        out.append(evaluate.control("control.majority", task.card, prepare(task)))
+        out.append(evaluate.control_record("control.majority", task.card, prepare(task)))
     return out
 
 

@@ -86,7 +86,7 @@ def test_an_estimate_makes_nothing(simulated, tmp_path):
 
 
 def test_a_job_that_fails_is_named_and_loses_no_other(simulated, tmp_path, monkeypatch, capsys):
-    whole = evaluate.evaluate_features
+    whole = evaluate.record_from_features
 
     def broken(features, spec, *rest, **options):
         if spec["pooling"] == "mean" and spec["seed"] == 0:
@@ -95,7 +95,7 @@ def test_a_job_that_fails_is_named_and_loses_no_other(simulated, tmp_path, monke
             raise BadInput("clip", "wrong", "mend it")
         return whole(features, spec, *rest, **options)
 
-    monkeypatch.setattr(evaluate, "evaluate_features", broken)
+    monkeypatch.setattr(evaluate, "record_from_features", broken)
     monkeypatch.setattr(Rates, "measured", classmethod(lambda cls: RATES))
     command = ["sweep", "--task", *GRID.tasks, "--encoder", "mfcc.stats:mean,[mean,std]", "--seeds", "0", "1"]
     command += ["--no-controls", "--workers", "1", "--root", str(simulated), "--out", str(tmp_path)]

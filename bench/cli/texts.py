@@ -63,7 +63,7 @@ def encoder_table(rows: Sequence[Mapping], present: bool = True) -> str:
             row["year"] or BLANK,
             f"{row['params'] / 1e6:.1f} M" if row["params"] else BLANK,
             f"{row['rate'] / 1000:g} kHz",
-            _dims(row["poolings"]),
+            pooling_sizes(row["poolings"]),
             SCRATCH if row["from_scratch"] else _text(row["trained_on"]),
             row["weight_licence"] or BLANK,
             *([row["weights_present"]] if present else []),
@@ -74,9 +74,11 @@ def encoder_table(rows: Sequence[Mapping], present: bool = True) -> str:
     return markdown([*header, "parity"], cells, right=(1, 2, 3))
 
 
-def _dims(dims: Mapping[str, int]) -> str:
-    """``768 (mean, max), 9216 (freq)``: poolings of one size together. ``tokens`` is left out: it is a sequence, whose
-    size is that of ``freq`` times its steps."""
+def pooling_sizes(dims: Mapping[str, int]) -> str:
+    """``768 (mean, max), 9216 (freq)``: poolings of one size together.
+
+    ``tokens`` is left out: it is a sequence, whose size is that of ``freq`` times its steps.
+    """
     sizes: dict[int, list[str]] = {}
     for pooling, size in dims.items():
         if pooling == "tokens":

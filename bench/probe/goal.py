@@ -16,10 +16,24 @@ from bench.scores.label_kinds import KINDS, bits
 from bench.scores.metrics import Roles
 from bench.types import TaskCard
 
+CLASS_WEIGHTS: tuple[str | None, ...] = (None, "balanced")  # that trained probes compare
+
 
 @dataclass(frozen=True)
 class Goal:
-    """A task's kind (``bench.scores.label_kinds``), classes and the metric by which candidates are compared."""
+    """What a probe's candidates are compared for.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the task's classes or labels, K of them.
+    metric : str
+        Metric of ``bench.scores.metrics`` by which candidates are compared.
+    kind : str
+        Kind of the task, see ``bench.scores.label_kinds``.
+    roles : Roles
+        Classes of a special role for the metric.
+    """
 
     classes: tuple[str, ...]
     metric: str = "uar"
@@ -28,19 +42,35 @@ class Goal:
 
     @classmethod
     def of(cls, card: TaskCard) -> Goal:
-        """The goal that a task card states: its main metric."""
+        """Takes the goal from a task card: its main metric."""
         return cls(tuple(card.classes), card.main_metric, card.kind, Roles.of(card))
 
     @property
     def columns(self) -> int:
-        """Columns of the scores."""
+        """Number of columns of the scores: K, or 1 for a regression."""
         return 1 if self.kind == "regression" else len(self.classes)
 
     def labels(self, y: np.ndarray) -> np.ndarray:
-        """(N,) labels as numbers. Raises ``BadInput`` for class indices out of range or all alike, a label that all or
-        no rows have, and targets that are not finite."""
+        """Checks labels and turns them into numbers.
+
+        Parameters
+        ----------
+        y : array-like of shape (N,)
+            Class indices, bit masks of labels, or targets.
+
+        Returns
+        -------
+        np.ndarray of shape (N,)
+            Class indices or bit masks (int), or targets (float).
+
+        Raises
+        ------
+        BadInput
+            For class indices out of range or all alike, a label that all or no rows have, and targets that are not
+            finite.
+        """
         if self.kind == "multiclass":
-            return positions(np.asarray(y), range(len(self.classes)))[1]
+            return class_positions(np.asarray(y), range(len(self.classes)))[1]
         y = np.asarray(y)
         if self.kind == "regression":
             if not np.isfinite(y.astype(float)).all():
@@ -53,7 +83,7 @@ class Goal:
         return y.astype(int)
 
     def targets(self, y: np.ndarray) -> np.ndarray:
-        """(N, columns) float64: one-hot classes, bits, or the target itself."""
+        """Labels (N,) as float64 (N, columns): one-hot classes, bits, or the target itself."""
         match self.kind:
             case "multiclass":
                 return np.eye(len(self.classes))[y]
@@ -62,41 +92,90 @@ class Goal:
         return y[:, None].astype(float)
 
     def folds(self, y: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> tuple[np.ndarray, int]:
-        """((N,) fold of each row, number of folds): no group lies in two folds. Stratified by class or by the set of
-        labels; by group alone for regression. Raises ``BadInput`` for a single group."""
+        """Assigns rows to folds, no group to two of them.
+
+        Stratified by class or by the set of labels; by group alone for regression.
+
+        Parameters
+        ----------
+        y : np.ndarray of shape (N,)
+            Labels as ``labels`` returns them.
+        groups : np.ndarray of shape (N,)
+            Group (patient) of each row.
+        folds : int
+            Most folds.
+        seed : int
+            Seed of the assignment.
+
+        Returns
+        -------
+        tuple of (np.ndarray of shape (N,), int)
+            Fold of each row, and the number of folds.
+
+        Raises
+        ------
+        BadInput
+            For a single group.
+        """
         if self.kind != "regression":
             return assign_folds(np.unique(y, return_inverse=True)[1], groups, folds, seed)
         used = min(folds, len(np.unique(groups)))
         if used < 2:
             raise BadInput("training rows", "all belong to one group", "choose a task with at least two in train")
         assigned = np.empty(len(y), int)
-        for fold, (_, held) in enumerate(GroupKFold(used, shuffle=True, random_state=seed).split(y, y, groups)):
-            assigned[held] = fold
+        for fold, (_, held_out) in enumerate(GroupKFold(used, shuffle=True, random_state=seed).split(y, y, groups)):
+            assigned[held_out] = fold
         return assigned, used
 
     def value(self, y: np.ndarray, scores: np.ndarray) -> float:
-        """The metric of scores (N, columns), negated where low is better."""
+        """Value of the metric for labels (N,) and scores (N, columns), negated where low is better."""
         sign = -1 if metrics.get(self.metric).direction == "lower" else 1
         return sign * metrics.evaluate(self.metric, y, KINDS[self.kind].decided(scores), scores, self.roles)
 
     def best(self, path: Sequence[Mapping]) -> int:
-        """Index of the candidate with the highest ``score``, the first of equals. Raises ``BadInput`` where none is
-        defined."""
+        """Index of the candidate with the highest ``score``, the first of equals.
+
+        Raises
+        ------
+        BadInput
+            Where the score of no candidate is defined.
+        """
         scores = [candidate["score"] for candidate in path]
         if np.isnan(scores).all():
             raise BadInput("probe", f"{self.metric} is undefined on the training rows", "choose another metric")
         return int(np.nanargmax(scores))
 
     def blank(self, *shape: int) -> np.ndarray:
-        """(*shape, columns) scores that say nothing of any row."""
+        """Scores (*shape, columns) that say nothing of any row."""
         return np.full((*shape, self.columns), FLOOR if self.kind == "multiclass" else 0.0)
 
 
 def assign_folds(y: np.ndarray, groups: np.ndarray | None, folds: int, seed: int) -> tuple[np.ndarray, int]:
-    """((N,) fold of each row, number of folds): no group lies in two folds; without ``groups`` every row is its own.
+    """Assigns rows to folds stratified by class, no group to two of them.
 
     Folds are reduced to the number of groups, or of the most frequent class's rows; a class rarer than that is missing
-    from some folds. Raises ``BadArray`` for a single group.
+    from some folds.
+
+    Parameters
+    ----------
+    y : np.ndarray of shape (N,), int
+        Class indices.
+    groups : np.ndarray of shape (N,), optional
+        Group (patient) of each row; by default every row is its own.
+    folds : int
+        Most folds.
+    seed : int
+        Seed of the assignment.
+
+    Returns
+    -------
+    tuple of (np.ndarray of shape (N,), int)
+        Fold of each row, and the number of folds.
+
+    Raises
+    ------
+    BadArray
+        For a single group.
     """
     n_groups = len(y) if groups is None else len(np.unique(groups))
     if n_groups < 2:
@@ -104,25 +183,42 @@ def assign_folds(y: np.ndarray, groups: np.ndarray | None, folds: int, seed: int
             "training rows", f"all belong to {n_groups} group", "choose a task with at least two patients in train"
         )
     used = min(folds, n_groups, int(np.bincount(y).max()))
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     assigned = np.empty(len(y), int)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        splits = kind(used, shuffle=True, random_state=seed).split(np.zeros(len(y)), y, groups)
+        splits = splitter(used, shuffle=True, random_state=seed).split(np.zeros(len(y)), y, groups)
         for fold, (_, held_out) in enumerate(splits):
             assigned[held_out] = fold
     return assigned, used
 
 
-def positions(y: np.ndarray, classes: Sequence | None) -> tuple[np.ndarray, np.ndarray]:
-    """((K,) classes, (N,) each label's position among them). Raises ``BadArray`` for a label that is none of them and
-    for a single class."""
+def class_positions(y: np.ndarray, classes: Sequence | None) -> tuple[np.ndarray, np.ndarray]:
+    """Position of each label among the classes.
+
+    Parameters
+    ----------
+    y : np.ndarray of shape (N,)
+        Labels.
+    classes : sequence, optional
+        All K classes; by default those that occur.
+
+    Returns
+    -------
+    tuple of np.ndarray of shapes (K,) and (N,)
+        The classes, and each label's position among them.
+
+    Raises
+    ------
+    BadArray
+        For a label that is none of the classes and for a single class.
+    """
     known = np.unique(y) if classes is None else np.asarray(classes)
     order = np.argsort(known)
-    found = order[np.searchsorted(known, y, sorter=order).clip(max=len(known) - 1)]
-    if (known[found] != y).any():
-        stranger = y[known[found] != y][0]
-        raise BadArray("labels", f"{stranger} is none of the {len(known)} classes", "check the task's classes")
-    if found.min() == found.max():
+    position = order[np.searchsorted(known, y, sorter=order).clip(max=len(known) - 1)]
+    if (known[position] != y).any():
+        unknown = y[known[position] != y][0]
+        raise BadArray("labels", f"{unknown} is none of the {len(known)} classes", "check the task's classes")
+    if position.min() == position.max():
         raise BadArray("labels", f"every training row has class {y[0]}", "train on rows of at least two classes")
-    return known, found
+    return known, position

@@ -35,7 +35,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.probe import LogisticPathCV
 from bench.probe.goal import assign_folds
-from bench.probe.linear.crossfit import TO_COMPARE
+from bench.probe.linear.crossfit import GAP_TO_COMPARE
 from bench.probe.linear.design import standardise, suited
 from bench.probe.linear.logistic import HALF_DECADES
 from bench.probe.linear.solver.path import fit_path, one_hot
@@ -129,7 +129,7 @@ def profile(x: np.ndarray, y: np.ndarray, folds: np.ndarray) -> str:
     kind = suited(z)
     design = done(f"all of {kind.__name__}", lambda: kind.of(z))
     fits = done(
-        "path", lambda: fit_path(design, one_hot(y[seen])[None], np.ones((1, len(z))), HALF_DECADES, TO_COMPARE)
+        "path", lambda: fit_path(design, one_hot(y[seen])[None], np.ones((1, len(z))), HALF_DECADES, GAP_TO_COMPARE)
     )
     done("coefficients", lambda: fits.coefficients(design))
     return f"one fold: {', '.join(parts)}; {fits.products} Hessian products, {int(fits.stiff.sum())} stiff"
@@ -175,7 +175,7 @@ def gaps(x: np.ndarray, y: np.ndarray, folds: np.ndarray, cells: int) -> Iterato
         seen = folds != fold
         z, scaler = standardise(x[seen])
         held, design = scaler(x[~seen]), suited(z).of(z)
-        fits = fit_path(design, one_hot(y[seen])[None], np.ones((1, len(z))), HALF_DECADES, TO_COMPARE)
+        fits = fit_path(design, one_hot(y[seen])[None], np.ones((1, len(z))), HALF_DECADES, GAP_TO_COMPARE)
         coef, intercept = (each.numpy() for each in fits.coefficients(design))
         for i in own:
             c = HALF_DECADES[i]

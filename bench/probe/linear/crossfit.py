@@ -1,4 +1,4 @@
-"""Logistic regression over a grid, on patient-grouped folds of the training rows and on all of them.
+"""Logistic regression for every candidate, on patient-grouped folds of the training rows and on all of them.
 
 Every fold is standardised and its design made once, whatever the number of penalties, class weights and labels that are
 fitted on it; folds, and the factorisation of all rows that the refit will need, run side by side.
@@ -21,15 +21,32 @@ from bench.probe.linear.kernel import Kernel
 from bench.probe.linear.solver.path import fit_path, one_hot
 from bench.probe.log_probabilities import FLOOR, comparable, from_logits
 
-TO_COMPARE, TO_PREDICT = 1e-6, 1e-8  # optimality gap of candidates, and of the refit
-FEW, TO_TELL_TIES = 64, 1e-20  # axes of a design whose classes can tie, being facts more than sounds; gap on those
+GAP_TO_COMPARE, GAP_TO_PREDICT = 1e-6, 1e-8  # optimality gap of candidates, and of the refit
+_FEW_AXES = 64  # of a design whose classes can tie, its features being facts more than sounds
+_GAP_TO_TELL_TIES = 1e-20  # optimality gap on such a design
 _WORTH_THREADS = 100_000  # features below which threads would only wait for each other
-
-Progress = Callable[[int, int], None]
 
 
 def sample_weights(y: np.ndarray, class_weight: str | None) -> np.ndarray:
-    """(N,) ones, or N / (K · rows of the class) for ``balanced``, over the K classes present."""
+    """Weight of every row.
+
+    Parameters
+    ----------
+    y : np.ndarray of shape (N,), int
+        Class indices.
+    class_weight : None or "balanced"
+        With None all rows count alike; else as N / (K · rows of the class), over the K classes present.
+
+    Returns
+    -------
+    np.ndarray of shape (N,)
+        The weights.
+
+    Raises
+    ------
+    BadArray
+        For another ``class_weight``.
+    """
     if class_weight is None:
         return np.ones(len(y))
     if class_weight != "balanced":
@@ -39,77 +56,163 @@ def sample_weights(y: np.ndarray, class_weight: str | None) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Candidates: strengths ``C`` (ascending, each once) × class weights, for labels of ``classes`` classes."""
+class CandidateGrid:
+    """Candidates that a fit compares: strengths × class weights.
+
+    Attributes
+    ----------
+    C : sequence of float
+        Inverse strengths of the penalty, ascending, each once.
+    class_weights : sequence of None or "balanced"
+        Class weights.
+    n_classes : int
+        Number of classes of the labels, K.
+    """
 
     C: Sequence[float]
-    class_weight: Sequence[str | None]
-    classes: int
+    class_weights: Sequence[str | None]
+    n_classes: int
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.C), len(self.class_weight)
+        """(number of strengths, number of class weights)."""
+        return len(self.C), len(self.class_weights)
+
+    def at_edge(self, c: float) -> bool:
+        """Whether a strength is the first or last of several."""
+        return len(self.C) > 1 and c in (self.C[0], self.C[-1])
+
+    def compare(self, score: Callable[[int, int], float], metric: object) -> tuple[list[dict], dict]:
+        """Scores every candidate and finds the best.
+
+        Parameters
+        ----------
+        score : callable
+            Takes the positions of C and class weight and returns the candidate's score, higher is better.
+        metric : object
+            What the error names where the score is undefined.
+
+        Returns
+        -------
+        tuple of (list of dict, dict)
+            Every candidate (``C``, ``class_weight``, ``score``), and the best of them: the first of equals, so the
+            smallest C and first class weight.
+
+        Raises
+        ------
+        BadInput
+            Where the score of no candidate is defined.
+        """
+        path = [
+            {"C": c, "class_weight": weight, "score": score(i, j)}
+            for i, c in enumerate(self.C)
+            for j, weight in enumerate(self.class_weights)
+        ]
+        scores = np.array([candidate["score"] for candidate in path], float)
+        if np.isnan(scores).all():
+            raise BadInput("linear probe", f"{metric} is undefined on the training rows", "choose another metric")
+        return path, path[int(np.nanargmax(scores))]
 
 
 @dataclass(frozen=True)
-class Linear:
-    """A fitted probe: ``coef`` (M, D) of standardised features and ``intercept`` (M,) of the classes ``present``."""
+class FittedLinear:
+    """A fitted linear probe.
+
+    Attributes
+    ----------
+    scaler : Scaler
+        Standardises features (N, D) first.
+    coef : np.ndarray of shape (M, D)
+        Coefficients of the standardised features; M = 1 for two classes present, else one row per class.
+    intercept : np.ndarray of shape (M,)
+        Intercepts.
+    present : np.ndarray
+        Positions of the classes that have training rows.
+    n_classes : int
+        Number of all classes, K.
+    """
 
     scaler: Scaler
     coef: np.ndarray
     intercept: np.ndarray
     present: np.ndarray
-    classes: int
+    n_classes: int
 
     def log_proba(self, x: np.ndarray) -> np.ndarray:
-        """(N, K) natural logarithms of the class probabilities, as ``bench.probe.log_probabilities`` keeps them."""
+        """Natural logarithms (N, K) of the class probabilities, as ``bench.probe.log_probabilities`` keeps them."""
         logits = self.scaler(x) @ self.coef.T + self.intercept
-        return log_probabilities(logits[None], self.present, self.classes)[0]
+        return class_log_probabilities(logits[None], self.present, self.n_classes)[0]
 
 
 def crossfit(
     x: np.ndarray,
     labels: np.ndarray,
     folds: np.ndarray,
-    grid: Grid,
+    grid: CandidateGrid,
     designs: Designs,
-    progress: Progress | None = None,
-) -> tuple[np.ndarray, Callable[[int, float, str | None], Linear]]:
-    """((L, C, class weights, N, K) out-of-fold log probabilities of every candidate, rounded as ``comparable``; the
-    refit on all rows).
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, Callable[[int, float, str | None], FittedLinear]]:
+    """Predicts every row by every candidate fitted on the other folds.
 
-    ``x`` (N, D); ``labels`` (L, N) class indices of L labellings; ``folds`` (N,). The refit takes a labelling's
-    position, C and class weight.
+    Parameters
+    ----------
+    x : np.ndarray of shape (N, D)
+        Features.
+    labels : np.ndarray of shape (L, N), int
+        Class indices of L labellings.
+    folds : np.ndarray of shape (N,), int
+        Fold of every row.
+    grid : CandidateGrid
+        The candidates.
+    designs : Designs
+        Makes the designs, and keeps what other fits on the same rows need.
+    progress : callable, optional
+        Called with (folds done, folds) after each fold.
+
+    Returns
+    -------
+    pooled : np.ndarray of shape (L, C, class weights, N, K)
+        Out-of-fold log probabilities of every candidate, rounded as ``bench.probe.log_probabilities.comparable``.
+    refit : callable
+        Fits all rows: takes a labelling's position, C and class weight, and returns a ``FittedLinear``.
+
+    Raises
+    ------
+    BadArray
+        For features that are no matrix or not finite.
+    BadInput
+        Where a fit does not reach its optimum.
     """
     masks = [out for out in (folds == fold for fold in range(folds.max() + 1)) if out.any()]
     with workers(_side_by_side(x, designs, len(masks) + 1)) as pool:
         whole = pool.submit(designs.of, x, principal=False)
-        pooled = designs.path((x, labels, folds, grid), partial(_path, x, labels, masks, grid, designs, pool, progress))
+        solve = partial(_pooled_predictions, x, labels, masks, grid, designs, pool, progress)
+        pooled = designs.path((x, labels, folds, grid), solve)
         design, scaler = whole.result()
 
-    def refit(position: int, c: float, class_weight: str | None) -> Linear:
+    def refit(position: int, c: float, class_weight: str | None) -> FittedLinear:
         present, y = np.unique(labels[position], return_inverse=True)
         with workers(1) as pool:  # one thread: its rounding, and with it the record, is the same on any machine
-            problem = one_hot(y)[None], sample_weights(y, class_weight)[None], [c], TO_PREDICT
+            problem = one_hot(y)[None], sample_weights(y, class_weight)[None], [c], GAP_TO_PREDICT
             coef, intercept = pool.submit(coefficients, design, *problem).result()
         coef, intercept = coef[0].cpu().numpy(), intercept[0].cpu().numpy()
-        return Linear(scaler, coef, intercept, present, grid.classes)
+        return FittedLinear(scaler, coef, intercept, present, grid.n_classes)
 
     return pooled, refit
 
 
-def _path(
+def _pooled_predictions(
     x: np.ndarray,
     labels: np.ndarray,
     masks: Sequence[np.ndarray],
-    grid: Grid,
+    grid: CandidateGrid,
     designs: Designs,
     pool: Executor,
-    progress: Progress | None,
+    progress: Callable[[int, int], None] | None,
 ) -> np.ndarray:
-    """(L, C, class weights, N, K) log probabilities: the rows of each of ``masks`` from fits on all others."""
-    pooled = np.full((len(labels), *grid.shape, x.shape[0], grid.classes), FLOOR)
-    running = {pool.submit(_fold, x, labels, out, grid, designs): out for out in masks}
+    """Log probabilities (L, C, class weights, N, K): the rows of each of ``masks`` from fits on all others."""
+    pooled = np.full((len(labels), *grid.shape, x.shape[0], grid.n_classes), FLOOR)
+    running = {pool.submit(_fold_predictions, x, labels, out, grid, designs): out for out in masks}
     for done, future in enumerate(as_completed(running), start=1):
         pooled[:, :, :, running[future]] = future.result()
         if progress:
@@ -118,11 +221,34 @@ def _path(
 
 
 def coefficients(
-    design: Design | Kernel, targets: np.ndarray, weights: np.ndarray, path: Sequence[float], usual: float
+    design: Design | Kernel, targets: np.ndarray, weights: np.ndarray, path: Sequence[float], usual_gap: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """((P, M, D) coefficients, (P, M) intercepts) of ``fit_path``'s problems, to the optimality gap ``usual`` or, on a
-    design of few axes, to one that tells ties. What a kernel does not solve is solved in principal axes."""
-    tolerance = usual if design.width > FEW else TO_TELL_TIES
+    """Coefficients of ``fit_path``'s problems; what a kernel does not solve is solved in principal axes.
+
+    Parameters
+    ----------
+    design : Design or Kernel
+        The standardised rows (N, D).
+    targets : np.ndarray of shape (Q, M, N)
+        One-hot labels of Q labellings.
+    weights : np.ndarray of shape (Q, N)
+        Sample weights.
+    path : sequence of float
+        Values of C, ascending.
+    usual_gap : float
+        Optimality gap to reach; on a design of few axes it is one that tells ties.
+
+    Returns
+    -------
+    tuple of torch.Tensor of shapes (P, M, D) and (P, M)
+        Coefficients of the standardised features and intercepts of the P = Q · len(path) problems.
+
+    Raises
+    ------
+    BadInput
+        Where a problem does not reach its optimum in principal axes either.
+    """
+    tolerance = usual_gap if design.width > _FEW_AXES else _GAP_TO_TELL_TIES
     try:
         return fit_path(design, targets, weights, path, tolerance).coefficients(design)
     except (BadInput, torch.linalg.LinAlgError):
@@ -136,32 +262,49 @@ def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
     return min(jobs, designs.threads or jobs) if x.size > _WORTH_THREADS and designs.device == "cpu" else 1
 
 
-def _fold(x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: Grid, designs: Designs) -> np.ndarray:
-    """(L, C, class weights, N held out, K) log probabilities of every candidate, fitted on the other rows."""
+def _fold_predictions(
+    x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: CandidateGrid, designs: Designs
+) -> np.ndarray:
+    """Log probabilities (L, C, class weights, held-out rows, K) of every candidate, fitted on the rows not ``out``."""
     design, scaler = designs.of(x[~out], principal=False, keep=False)
     z = torch.from_numpy(scaler(x[out])).to(designs.device)
-    found = np.full((len(labels), *grid.shape, int(out.sum()), grid.classes), FLOOR)
-    known = [np.unique(y[~out], return_inverse=True) for y in labels]
-    for size in {len(present) for present, _ in known}:  # labellings of as many classes are solved together
-        alike = [i for i, (present, _) in enumerate(known) if len(present) == size]
-        if size == 1:
+    predictions = np.full((len(labels), *grid.shape, int(out.sum()), grid.n_classes), FLOOR)
+    training = [np.unique(y[~out], return_inverse=True) for y in labels]  # (classes present, class indices)
+    for n_present in {len(present) for present, _ in training}:  # labellings of as many classes are solved together
+        alike = [i for i, (present, _) in enumerate(training) if len(present) == n_present]
+        if n_present == 1:
             for i in alike:
-                found[i][..., known[i][0][0]] = 0.0
+                predictions[i][..., training[i][0][0]] = 0.0
             continue
-        targets = np.stack([one_hot(known[i][1]) for i in alike for _ in grid.class_weight])
-        weights = np.stack([sample_weights(known[i][1], weight) for i in alike for weight in grid.class_weight])
-        coef, intercept = coefficients(design, targets, weights, grid.C, TO_COMPARE)
-        logits = z @ coef.flatten(0, 1).T  # (N held out, problems · M)
+        targets = np.stack([one_hot(training[i][1]) for i in alike for _ in grid.class_weights])
+        weights = np.stack([sample_weights(training[i][1], weight) for i in alike for weight in grid.class_weights])
+        coef, intercept = coefficients(design, targets, weights, grid.C, GAP_TO_COMPARE)
+        logits = z @ coef.flatten(0, 1).T  # (held-out rows, problems · M)
         logits = logits.view(len(z), *intercept.shape).permute(1, 0, 2) + intercept[:, None]
-        logits = logits.cpu().numpy().reshape(len(alike), len(grid.class_weight), len(grid.C), len(z), -1)
-        for i, own in zip(alike, logits.swapaxes(1, 2), strict=True):
-            found[i] = comparable(log_probabilities(own, known[i][0], grid.classes))
-    return found
+        logits = logits.cpu().numpy().reshape(len(alike), len(grid.class_weights), len(grid.C), len(z), -1)
+        for i, of_labelling in zip(alike, logits.swapaxes(1, 2), strict=True):
+            predictions[i] = comparable(class_log_probabilities(of_labelling, training[i][0], grid.n_classes))
+    return predictions
 
 
-def log_probabilities(logits: np.ndarray, present: np.ndarray, classes: int) -> np.ndarray:
-    """(..., N, K) log probabilities from logits (..., N, M) of the classes ``present``, M = 1 for two."""
-    out = np.full((*logits.shape[:-1], classes), FLOOR)
-    whole = logits if len(present) > 2 else np.concatenate([np.zeros_like(logits), logits], axis=-1)
-    out[..., present] = from_logits(whole)
+def class_log_probabilities(logits: np.ndarray, present: np.ndarray, n_classes: int) -> np.ndarray:
+    """Log probabilities of all classes, ``FLOOR`` for those without training rows.
+
+    Parameters
+    ----------
+    logits : np.ndarray of shape (..., N, M)
+        Linear functions of the rows; M = 1 for two classes present, else one per class present.
+    present : np.ndarray
+        Positions of the classes that have training rows.
+    n_classes : int
+        Number of all classes, K.
+
+    Returns
+    -------
+    np.ndarray of shape (..., N, K)
+        Natural logarithms, as ``bench.probe.log_probabilities`` keeps them.
+    """
+    out = np.full((*logits.shape[:-1], n_classes), FLOOR)
+    of_present = logits if len(present) > 2 else np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    out[..., present] = from_logits(of_present)
     return out

@@ -23,14 +23,22 @@ from bench.probe.linear.kernel import Kernel
 
 @dataclass(frozen=True)
 class Scaler:
-    """Train mean and standard deviation. ``kept`` (D,) bool: features that vary at all; the others are left out."""
+    """Standardises features with the mean and standard deviation of the training rows.
+
+    Attributes
+    ----------
+    mean, scale : np.ndarray of shape (kept,)
+        Mean and standard deviation of the features that vary.
+    kept : np.ndarray of shape (D,), bool
+        Features that vary at all; the others are left out.
+    """
 
     mean: np.ndarray
     scale: np.ndarray
     kept: np.ndarray
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(N, kept) float64 standardised features."""
+        """Standardised features (N, kept), float64, of features (N, D)."""
         x = np.asarray(x) if self.kept.all() else np.asarray(x)[:, self.kept]
         z = np.subtract(x, self.mean, dtype=float)
         z /= self.scale
@@ -38,7 +46,23 @@ class Scaler:
 
 
 def check_features(x: np.ndarray) -> np.ndarray:
-    """The (N, D) array itself. Raises ``BadArray`` where it is not a matrix of finite numbers."""
+    """Checks that features are a matrix of finite numbers.
+
+    Parameters
+    ----------
+    x : array-like of shape (N, D)
+        Features of N clips.
+
+    Returns
+    -------
+    np.ndarray of shape (N, D)
+        The array itself.
+
+    Raises
+    ------
+    BadArray
+        Where it is no matrix, or holds NaN or infinity.
+    """
     x = np.asarray(x)
     if x.ndim != 2:
         raise BadArray(
@@ -57,8 +81,25 @@ def check_features(x: np.ndarray) -> np.ndarray:
 
 
 def standardise(x: np.ndarray) -> tuple[np.ndarray, Scaler]:
-    """((N, kept) float64 standardised features, the scaler). A feature is dropped only if it is exactly constant, so
-    features of any magnitude count alike. Raises ``BadArray`` for features that are not finite."""
+    """Standardises features to mean 0 and standard deviation 1.
+
+    A feature is dropped only if it is exactly constant, so features of any magnitude count alike.
+
+    Parameters
+    ----------
+    x : np.ndarray of shape (N, D)
+        Features.
+
+    Returns
+    -------
+    tuple of (np.ndarray of shape (N, kept), Scaler)
+        Standardised features in float64, and the scaler that does the same to other rows.
+
+    Raises
+    ------
+    BadArray
+        For features that are no matrix or not finite.
+    """
     x = check_features(x)
     kept = x.max(axis=0) > x.min(axis=0)
     z = (x if kept.all() else x[:, kept]).astype(float)
@@ -71,19 +112,26 @@ def standardise(x: np.ndarray) -> tuple[np.ndarray, Scaler]:
 
 @dataclass(frozen=True)
 class Design:
-    """Rows (N, D) as coordinates ``x`` (N, r) float64 in orthonormal axes of their span, r = rank <= min(N, D).
+    """Rows (N, D) as coordinates in orthonormal axes of their span, of rank r <= min(N, D).
 
-    ``x32`` is the same in float32, ``squares`` its element-wise square, ``norms`` (N,) the squared row norms with the
-    intercept's 1. ``_axes`` maps coordinates to features: (D, r) axes, or where N < D the (N, r) combinations of the
-    rows ``_rows`` (N, D) that give them.
+    Attributes
+    ----------
+    x : torch.Tensor of shape (N, r), float64
+        Coordinates of the rows.
+    x32 : torch.Tensor of shape (N, r), float32
+        The same in single precision.
+    squares : torch.Tensor of shape (N, r), float32
+        Element-wise square of ``x32``.
+    norms : torch.Tensor of shape (N,)
+        Squared norms of the rows, with the intercept's 1.
     """
 
     x: torch.Tensor
     x32: torch.Tensor
     squares: torch.Tensor
     norms: torch.Tensor
-    _axes: torch.Tensor
-    _rows: torch.Tensor | None
+    _axes: torch.Tensor  # (D, r) axes; where N < D, the (N, r) combinations of ``_rows`` that give them
+    _rows: torch.Tensor | None  # (N, D) where N < D
 
     @classmethod
     def of(cls, z: np.ndarray, device: str = "cpu") -> Design:
@@ -102,21 +150,22 @@ class Design:
 
     @property
     def width(self) -> int:
-        """Coordinates of a fit."""
+        """Number of coordinates of a fit, r."""
         return self.x.shape[1]
 
     @property
     def device(self) -> torch.device:
+        """The device that holds it."""
         return self.x.device
 
     @property
     def nbytes(self) -> int:
-        """What it holds in memory."""
-        held = (self.x, self.x32, self.squares, self._axes, self._rows)
-        return sum(each.nbytes for each in held if each is not None)
+        """Memory that it holds."""
+        arrays = (self.x, self.x32, self.squares, self._axes, self._rows)
+        return sum(array.nbytes for array in arrays if array is not None)
 
     def coefficients(self, w: torch.Tensor) -> torch.Tensor:
-        """(..., D) coefficients of the standardised features from those of the coordinates (..., r)."""
+        """Coefficients (..., D) of the standardised features from those of the coordinates (..., r)."""
         of_axes = w @ self._axes.T
         return of_axes if self._rows is None else of_axes @ self._rows
 
@@ -127,13 +176,25 @@ def suited(z: np.ndarray) -> type[Design] | type[Kernel]:
 
 
 class Designs:
-    """Designs of rows (N, D), each made once: several seeds, tasks and protocols refit on the same rows. And the latest
-    path solved on them, for tasks that differ in nothing but the metric that chooses from it; folds are drawn by seed
-    and labels, so that their own designs serve no other path.
+    """Makes and keeps designs: several seeds, tasks and protocols refit on the same rows.
 
-    Both are known by the content of the arrays; designs least recently used go first where all hold more than
-    ``max_bytes``. With 0, the default, nothing is kept. ``threads``: folds fitted side by side at most, as many as
-    there are cores by default; results do not depend on it. ``made`` and ``solved`` count designs and paths.
+    It also keeps the latest path solved on them, for tasks that differ in nothing but the metric that chooses from it;
+    folds are drawn by seed and labels, so that their own designs serve no other path. Both are known by the content of
+    the arrays; designs least recently used go first where all hold more than ``max_bytes``.
+
+    Parameters
+    ----------
+    device : str
+        torch's name of the device that holds the designs.
+    max_bytes : int
+        Memory that kept designs may take; with 0, nothing is kept.
+    threads : int or None
+        Folds fitted side by side at most, as many as there are cores by default; results do not depend on it.
+
+    Attributes
+    ----------
+    made, solved : int
+        Number of designs made and of paths solved so far.
     """
 
     def __init__(self, device: str = "cpu", max_bytes: int = 0, threads: int | None = None):
@@ -144,41 +205,72 @@ class Designs:
         self.made = self.solved = 0
 
     def of(self, x: np.ndarray, principal: bool = True, keep: bool = True) -> tuple[Any, Scaler]:
-        """The design of features (N, D), in principal axes or else of the kind that is ``suited``, and the scaler that
-        standardised them. ``keep``: for others that ask for the same rows."""
+        """The design of some rows, and the scaler that standardised them.
+
+        Parameters
+        ----------
+        x : np.ndarray of shape (N, D)
+            Features.
+        principal : bool
+            Whether the design has to be in principal axes; else it is of the kind that is ``suited``.
+        keep : bool
+            Whether to keep the design for others that ask for the same rows.
+
+        Returns
+        -------
+        tuple of (Design or Kernel, Scaler)
+            The design and the scaler.
+
+        Raises
+        ------
+        BadArray
+            For features that are no matrix or not finite.
+        """
         key = f"{principal} {_digest(x)}" if keep and self.max_bytes else ""
         with self._lock:
             if key and key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
         z, scaler = standardise(x)
-        found = (Design if principal else suited(z)).of(z, self.device), scaler
+        design_and_scaler = (Design if principal else suited(z)).of(z, self.device), scaler
         with self._lock:
             self.made += 1
             if key:
-                self._known[key] = found
+                self._known[key] = design_and_scaler
                 while (
                     sum(design.nbytes for design, _ in self._known.values()) > self.max_bytes and len(self._known) > 1
                 ):
                     self._known.popitem(last=False)
-        return found
+        return design_and_scaler
 
     def path(self, problem: tuple, solve: Callable[[], np.ndarray]) -> np.ndarray:
-        """What ``solve`` gives, read-only; not solved again where ``problem``, of arrays and what has a ``repr``, is
-        that of the call before."""
+        """Solves a path, unless it is that of the call before.
+
+        Parameters
+        ----------
+        problem : tuple
+            What determines the path: arrays, and values known by their ``repr``.
+        solve : callable
+            Computes the path's predictions.
+
+        Returns
+        -------
+        np.ndarray
+            What ``solve`` returned, read-only.
+        """
         key = ""
         if self.max_bytes:
             key = " ".join(_digest(each) if isinstance(each, np.ndarray) else repr(each) for each in problem)
             if (known := self._path) and known[0] == key:
                 return known[1]
         self._path = None  # the one before is freed first
-        found = solve()
-        found.flags.writeable = False
+        predictions = solve()
+        predictions.flags.writeable = False
         with self._lock:
             self.solved += 1
         if self.max_bytes:
-            self._path = key, found
-        return found
+            self._path = key, predictions
+        return predictions
 
 
 def _digest(x: np.ndarray) -> str:

@@ -9,15 +9,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from bench.base.errors import BadInput
-from bench.probe.goal import assign_folds, positions
-from bench.probe.linear.crossfit import Grid, crossfit
+from bench.probe.goal import CLASS_WEIGHTS, assign_folds, class_positions
+from bench.probe.linear.crossfit import CandidateGrid, crossfit
 from bench.probe.linear.design import Designs, check_features
 from bench.scores import metrics
 from bench.scores.metrics import Roles
 
-HALF_DECADES = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-12, 11))
-WEIGHTS: tuple[str | None, ...] = (None, "balanced")
+HALF_DECADES = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-12, 11))  # values of C, 1e-6 to 1e5
 
 
 class LogisticPathCV(ClassifierMixin, BaseEstimator):
@@ -34,15 +32,51 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
     the refit until it is 1e-8; of separable rows that are hardly penalised, where the estimate is least sure, the
     largest gap seen was 4e-7.
 
-    ``metric`` is the name of one of ``bench.scores.metrics`` (with ``roles``) or a callable ``(y (N,) class positions,
-    proba (N, K)) -> float``, higher is better. ``classes`` are all K classes that may occur, in the order of the
-    columns of ``predict_proba``; by default those of ``y``. ``device`` is torch's. ``designs`` shares factorisations
-    between fits on the same rows. ``progress`` is called with (folds done, folds) after each fold.
+    Parameters
+    ----------
+    Cs : sequence of float
+        Inverse strengths of the penalty.
+    class_weights : sequence of None or "balanced"
+        Class weights, as scikit-learn's.
+    folds : int
+        Number of folds, fewer where there are fewer groups.
+    seed : int
+        Seed of the folds.
+    metric : str or callable
+        Name of one of ``bench.scores.metrics``, or a callable ``(y (N,) class positions, proba (N, K)) -> float``,
+        higher is better.
+    roles : Roles, optional
+        Classes of a special role for a named metric.
+    classes : sequence, optional
+        All K classes that may occur, in the order of the columns of ``predict_proba``; by default those of ``y``.
+    device : str
+        torch's name of the device to compute on.
+    designs : Designs, optional
+        Shares factorisations between fits on the same rows.
+    progress : callable, optional
+        Called with (folds done, folds) after each fold.
 
-    After ``fit``: ``best_params_``, ``path_`` (C, class_weight and score of every candidate), ``at_edge_`` (the
-    chosen C is the grid's first or last), ``folds_`` (N,) each row's fold, ``n_folds_`` (fewer than ``folds`` where
-    there are fewer groups), ``classes_``, ``coef_`` (M, D) and ``intercept_`` (M,) for standardised features.
+    Attributes
+    ----------
+    best_params_ : dict
+        ``C`` and ``class_weight`` of the winner.
+    path_ : list of dict
+        ``C``, ``class_weight`` and ``score`` of every candidate.
+    at_edge_ : bool
+        Whether the chosen C is the first or last of several.
+    folds_ : np.ndarray of shape (N,)
+        Fold of each training row.
+    n_folds_ : int
+        Number of folds used.
+    classes_ : np.ndarray of shape (K,)
+        The classes.
+    coef_ : np.ndarray of shape (M, D)
+        Coefficients of the standardised features; M = 1 for two classes, else K.
+    intercept_ : np.ndarray of shape (M,)
+        Intercepts.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> patients = np.repeat(np.arange(20), 5)
@@ -56,7 +90,7 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         Cs: Sequence[float] = HALF_DECADES,
-        class_weights: Sequence[str | None] = WEIGHTS,
+        class_weights: Sequence[str | None] = CLASS_WEIGHTS,
         folds: int = 5,
         seed: int = 0,
         metric: str | Callable[[np.ndarray, np.ndarray], float] = "uar",
@@ -78,30 +112,51 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
         self.progress = progress
 
     def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> LogisticPathCV:
-        """Itself, fitted on features (N, D), labels (N,) and patients (N,); without ``groups`` every row counts as a
-        patient of its own. Raises ``BadArray`` (a ``ValueError``) for features that are not finite, labels outside
-        ``classes``, a single class, or a single group."""
+        """Chooses C and class weight on patient-grouped folds and fits all rows.
+
+        Parameters
+        ----------
+        X : np.ndarray of shape (N, D)
+            Features.
+        y : np.ndarray of shape (N,)
+            Class labels.
+        groups : np.ndarray of shape (N,), optional
+            Patient of each row; by default every row counts as a patient of its own.
+
+        Returns
+        -------
+        LogisticPathCV
+            The fitted estimator itself.
+
+        Raises
+        ------
+        BadArray
+            A ``ValueError``, for features that are not finite, labels outside ``classes``, a single class, or a single
+            group.
+        BadInput
+            Where the metric is undefined on the training rows for every candidate.
+        """
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), ensure_all_finite=False, ensure_min_samples=2)
         check_features(X)
         check_classification_targets(y)
-        self.classes_, position = positions(y, self.classes)
-        grid = Grid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), len(self.classes_))
+        self.classes_, position = class_positions(y, self.classes)
+        grid = CandidateGrid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), len(self.classes_))
         self.folds_, self.n_folds_ = assign_folds(position, groups, self.folds, self.seed)
         designs = self.designs or Designs(self.device)
         pooled, refit = crossfit(X, position[None], self.folds_, grid, designs, self.progress)
-        self.path_, best = compared(grid, lambda i, j: self._score(position, pooled[0, i, j]), self.metric)
+        self.path_, best = grid.compare(lambda i, j: self._score(position, pooled[0, i, j]), self.metric)
         self.best_params_ = {"C": best["C"], "class_weight": best["class_weight"]}
-        self.at_edge_ = at_edge(grid, best["C"])
+        self.at_edge_ = grid.at_edge(best["C"])
         self._fitted = refit(0, best["C"], best["class_weight"])
         self.coef_, self.intercept_ = self._fitted.coef, self._fitted.intercept
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """(N, K) class probabilities; 0 for classes without training rows."""
+        """Class probabilities (N, K) of features (N, D); 0 for classes without training rows."""
         return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
-        """(N, K) natural logarithms of the class probabilities, as ``bench.probe.log_probabilities`` keeps them."""
+        """Natural logarithms (N, K) of the class probabilities, as ``bench.probe.log_probabilities`` keeps them."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite=False, reset=False)
         return self._fitted.log_proba(check_features(X))
@@ -109,7 +164,7 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
     predict_scores = predict_log_proba
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """(N,) most probable class."""
+        """Most probable class (N,)."""
         check_is_fitted(self)
         return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
 
@@ -117,23 +172,3 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
         if callable(self.metric):
             return float(self.metric(y, np.exp(scores)))
         return metrics.evaluate(self.metric, y, scores.argmax(axis=1), scores, self.roles or Roles())
-
-
-def compared(grid: Grid, score: Callable[[int, int], float], metric: object) -> tuple[list[dict], dict]:
-    """(every candidate with its score, the best: the first of equals, so the smallest C and first class weight).
-
-    ``score`` takes the positions of C and class weight. Raises ``BadInput`` where ``metric`` is defined for none."""
-    path = [
-        {"C": c, "class_weight": weight, "score": score(i, j)}
-        for i, c in enumerate(grid.C)
-        for j, weight in enumerate(grid.class_weight)
-    ]
-    scores = np.array([candidate["score"] for candidate in path], float)
-    if np.isnan(scores).all():
-        raise BadInput("linear probe", f"{metric} is undefined on the training rows", "choose another metric")
-    return path, path[int(np.nanargmax(scores))]
-
-
-def at_edge(grid: Grid, c: float) -> bool:
-    """Whether C is the first or last of several."""
-    return len(grid.C) > 1 and c in (grid.C[0], grid.C[-1])

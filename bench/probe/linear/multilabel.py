@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from bench.probe.goal import Goal
-from bench.probe.linear.crossfit import Grid, crossfit
+from bench.probe.goal import CLASS_WEIGHTS, Goal
+from bench.probe.linear.crossfit import CandidateGrid, crossfit
 from bench.probe.linear.design import Designs, check_features
-from bench.probe.linear.logistic import HALF_DECADES, WEIGHTS, at_edge, compared
+from bench.probe.linear.logistic import HALF_DECADES
 from bench.scores import metrics
 from bench.scores.label_kinds import bits
 from bench.scores.metrics import Roles
@@ -22,15 +22,46 @@ class MultilabelPathCV(BaseEstimator):
     """``LogisticPathCV`` for each of ``classes``, chosen by that label's AUROC on pooled out-of-fold predictions.
 
     Labels are bit masks. Folds are stratified by the combination of labels and shared by all of them, so a fold is
-    factorised once. After ``fit``: ``best_params_`` and ``path_`` with the label in each entry, ``folds_``,
-    ``at_edge_`` (of any label).
+    factorised once.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the K labels, in the order of their bits.
+    Cs : sequence of float
+        Inverse strengths of the penalty.
+    class_weights : sequence of None or "balanced"
+        Class weights, as scikit-learn's.
+    folds : int
+        Number of folds, fewer where there are fewer groups.
+    seed : int
+        Seed of the folds.
+    device : str
+        torch's name of the device to compute on.
+    designs : Designs, optional
+        Shares factorisations between fits on the same rows.
+    progress : callable, optional
+        Called with (folds done, folds) after each fold.
+
+    Attributes
+    ----------
+    best_params_ : dict
+        ``<label> C`` and ``<label> class_weight`` of every label.
+    path_ : list of dict
+        ``label``, ``C``, ``class_weight`` and ``score`` of every candidate.
+    at_edge_ : bool
+        Whether any label's C is the first or last of several.
+    folds_ : np.ndarray of shape (N,)
+        Fold of each training row.
+    n_folds_ : int
+        Number of folds used.
     """
 
     def __init__(
         self,
         classes: tuple[str, ...],
         Cs: Sequence[float] = HALF_DECADES,
-        class_weights: Sequence[str | None] = WEIGHTS,
+        class_weights: Sequence[str | None] = CLASS_WEIGHTS,
         folds: int = 5,
         seed: int = 0,
         device: str = "cpu",
@@ -47,28 +78,48 @@ class MultilabelPathCV(BaseEstimator):
         self.progress = progress
 
     def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> MultilabelPathCV:
-        """Itself. Raises ``BadInput`` for a label that all or no training rows have, and as ``LogisticPathCV``."""
+        """Chooses C and class weight of each label on patient-grouped folds and fits all rows.
+
+        Parameters
+        ----------
+        X : np.ndarray of shape (N, D)
+            Features.
+        y : np.ndarray of shape (N,), int
+            Labels as bit masks.
+        groups : np.ndarray of shape (N,)
+            Patient of each row.
+
+        Returns
+        -------
+        MultilabelPathCV
+            The fitted estimator itself.
+
+        Raises
+        ------
+        BadInput
+            For a label that all or no training rows have, features that are not finite, or a single group.
+        """
         X, goal = check_features(X), Goal(tuple(self.classes), METRIC, "multilabel")
         y = goal.labels(y)
         self.folds_, self.n_folds_ = goal.folds(y, groups, self.folds, self.seed)
-        grid = Grid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), 2)
+        grid = CandidateGrid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), 2)
         designs = self.designs or Designs(self.device)
         labels = bits(y, len(self.classes)).T.astype(int)
         pooled, refit = crossfit(X, labels, self.folds_, grid, designs, self.progress)
         self.best_params_, self.path_, self._fitted, self.at_edge_ = {}, [], [], False
         for k, name in enumerate(self.classes):
 
-            def score(i: int, j: int, own: np.ndarray = labels[k], scores: np.ndarray = pooled[k]) -> float:
-                return metrics.evaluate(METRIC, own, scores[i, j].argmax(axis=1), scores[i, j], Roles())
+            def score(i: int, j: int, truth: np.ndarray = labels[k], scores: np.ndarray = pooled[k]) -> float:
+                return metrics.evaluate(METRIC, truth, scores[i, j].argmax(axis=1), scores[i, j], Roles())
 
-            path, best = compared(grid, score, METRIC)
+            path, best = grid.compare(score, METRIC)
             self.path_ += [{"label": name, **candidate} for candidate in path]
             self.best_params_ |= {f"{name} C": best["C"], f"{name} class_weight": best["class_weight"]}
-            self.at_edge_ |= at_edge(grid, best["C"])
+            self.at_edge_ |= grid.at_edge(best["C"])
             self._fitted.append(refit(k, best["C"], best["class_weight"]))
         return self
 
     def predict_scores(self, X: np.ndarray) -> np.ndarray:
-        """(N, K) log odds of every label."""
-        log = [fitted.log_proba(check_features(X)) for fitted in self._fitted]
-        return np.stack([pair[:, 1] - pair[:, 0] for pair in log], axis=1)
+        """Log odds (N, K) of every label, of features (N, D)."""
+        log_proba = [fitted.log_proba(check_features(X)) for fitted in self._fitted]
+        return np.stack([of_label[:, 1] - of_label[:, 0] for of_label in log_proba], axis=1)

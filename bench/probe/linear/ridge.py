@@ -1,7 +1,8 @@
 """Regression probe: ridge on standardised features; every penalty, every group left out, from one eigendecomposition.
 
 A linear smoother ŷ = Hy predicts a group g as it would without having seen it from its residual alone:
-y_g − ŷ_g⁻ᵍ = (I − H_gg)⁻¹ (y − ŷ)_g (Golub, Heath & Wahba 1979 for single rows, 10.1080/00401706.1979.10489751).
+y_g − ŷ_g⁻ᵍ = (I − H_gg)⁻¹ (y − ŷ)_g (Golub, Heath & Wahba, Technometrics 21, 1979, for single rows,
+10.1080/00401706.1979.10489751).
 """
 
 from __future__ import annotations
@@ -15,19 +16,48 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from bench.base.errors import BadArray
 from bench.probe.linear.design import Designs, check_features
 
-ALPHAS = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-6, 13))
+ALPHAS = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-6, 13))  # 1e-3 to 1e6
 
 
 class RidgePathCV(RegressorMixin, BaseEstimator):
-    """Minimises |y − b − Zw|² + alpha |w|² on standardised features Z with a free intercept b.
+    """Ridge regression whose penalty is chosen inside the training rows.
+
+    Minimises |y − b − Zw|² + alpha |w|² on standardised features Z with a free intercept b.
 
     Candidates are compared by the mean absolute error of predictions for one group (patient) at a time, left out
     exactly; only mean and scale of the features are those of all training rows. Ties go to the larger alpha; the
-    winner is refitted on all rows. ``designs`` shares factorisations between fits on the same rows; ``progress`` is
-    called with (1, 1) when all is compared.
+    winner is refitted on all rows.
 
-    After ``fit``: ``best_params_``, ``path_`` (alpha and score, the negated error, of every candidate), ``at_edge_``,
-    ``folds_`` (N,) each row's group, ``coef_`` (D,) and ``intercept_`` for standardised features.
+    Parameters
+    ----------
+    alphas : sequence of float
+        Strengths of the penalty.
+    device : str
+        torch's name of the device that factorises.
+    designs : Designs, optional
+        Shares factorisations between fits on the same rows.
+    progress : callable, optional
+        Called with (1, 1) when all candidates are compared.
+
+    Attributes
+    ----------
+    best_params_ : dict
+        ``alpha`` of the winner.
+    path_ : list of dict
+        ``alpha`` and ``score`` (the negated mean absolute error) of every candidate.
+    at_edge_ : bool
+        Whether the chosen alpha is the first or last of several.
+    folds_ : np.ndarray of shape (N,)
+        Group of each training row.
+    coef_ : np.ndarray of shape (D,)
+        Coefficients of the standardised features.
+    intercept_ : float
+        Intercept, the mean of the targets.
+
+    References
+    ----------
+    Golub, Heath & Wahba, Generalized cross-validation as a method for choosing a good ridge parameter, Technometrics
+    21 (1979), 10.1080/00401706.1979.10489751.
     """
 
     def __init__(
@@ -43,8 +73,27 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
         self.progress = progress
 
     def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> RidgePathCV:
-        """Itself, fitted on features (N, D), targets (N,) and groups (N,); without groups every row is one. Raises
-        ``BadArray`` (a ``ValueError``) for features that are not finite and for a single group."""
+        """Chooses alpha by leaving out one group at a time and fits all rows.
+
+        Parameters
+        ----------
+        X : np.ndarray of shape (N, D)
+            Features.
+        y : np.ndarray of shape (N,)
+            Targets, in their own unit.
+        groups : np.ndarray of shape (N,), optional
+            Group (patient) of each row; by default every row is one.
+
+        Returns
+        -------
+        RidgePathCV
+            The fitted estimator itself.
+
+        Raises
+        ------
+        BadArray
+            A ``ValueError``, for features that are not finite and for a single group.
+        """
         types = (np.float64, np.float32)
         X, y = validate_data(self, X, y, dtype=types, ensure_all_finite=False, ensure_min_samples=2, y_numeric=True)
         check_features(X)
@@ -58,7 +107,7 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
         grid = np.array(sorted({float(alpha) for alpha in self.alphas}, reverse=True))
         shrink = 1 / (squares + grid[:, None])  # (alphas, r)
         weights = shrink * (x.T @ (y - centre))
-        errors = np.abs(_left_out(x, shrink, y - centre - weights @ x.T, self.folds_)).mean(axis=1)
+        errors = np.abs(_left_out_residuals(x, shrink, y - centre - weights @ x.T, self.folds_)).mean(axis=1)
         self.path_ = [{"alpha": float(a), "score": -float(e)} for a, e in zip(grid, errors, strict=True)]
         best = int(np.argmin(errors))
         self.best_params_ = {"alpha": float(grid[best])}
@@ -70,19 +119,21 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """(N,) targets, in their own unit."""
+        """Targets (N,) of features (N, D), in their own unit."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite=False, reset=False)
         return self._scaler(check_features(X)) @ self.coef_ + self.intercept_
 
     def predict_scores(self, X: np.ndarray) -> np.ndarray:
-        """(N, 1) ``predict``."""
+        """``predict`` as a column (N, 1)."""
         return self.predict(X)[:, None]
 
 
-def _left_out(x: np.ndarray, shrink: np.ndarray, residual: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """(alphas, N) y minus its prediction without its group, from centred coordinates (N, r), ``shrink`` (alphas, r)
-    and residuals (alphas, N)."""
+def _left_out_residuals(x: np.ndarray, shrink: np.ndarray, residual: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Targets minus their predictions without their own group, (alphas, N).
+
+    From centred coordinates ``x`` (N, r), ``shrink`` (alphas, r) and residuals (alphas, N).
+    """
     out = np.empty_like(residual)
     for group in np.unique(groups):
         own = np.flatnonzero(groups == group)

@@ -22,13 +22,14 @@ import pandas as pd
 
 from bench.base.provenance import peak_memory_mb, stamp
 from bench.probe import protocols
+from bench.probe.goal import CLASS_WEIGHTS
 from bench.probe.linear.design import Designs, standardise
-from bench.probe.linear.logistic import HALF_DECADES, WEIGHTS, LogisticPathCV
+from bench.probe.linear.logistic import HALF_DECADES, LogisticPathCV
 from bench.probe.linear.solver.path import MAX_CELLS
 from bench.runs.sweep.plan import Job, width
 from bench.scores import per_test
 
-CANDIDATES = len(HALF_DECADES) * len(WEIGHTS)
+CANDIDATES = len(HALF_DECADES) * len(CLASS_WEIGHTS)
 SMALL, LARGE = (400, 64), (2400, 768)  # rows and features of the two fits that are timed; few say little of many
 _CLASSES, _GROUPS, _FOLDS = 4, 40, 2
 _ARRAYS = 12  # of (problem, class, row) that the solver holds at once

@@ -17,9 +17,10 @@ from bench.base.paths import write_text
 from bench.base.progress import Progress, silent
 from bench.base.threads import workers
 from bench.data.manifest import TRAIN
-from bench.probe.linear.crossfit import TO_PREDICT, coefficients, log_probabilities, sample_weights
+from bench.probe.goal import CLASS_WEIGHTS
+from bench.probe.linear.crossfit import GAP_TO_PREDICT, class_log_probabilities, coefficients, sample_weights
 from bench.probe.linear.design import Designs
-from bench.probe.linear.logistic import HALF_DECADES, WEIGHTS
+from bench.probe.linear.logistic import HALF_DECADES
 from bench.probe.linear.solver.path import one_hot
 from bench.runs.context import SweepNotes
 from bench.runs.sweep.plan import Job
@@ -116,15 +117,15 @@ def candidates(job: Job, test: str) -> dict[tuple[float, str | None], float]:
     present, y = np.unique(labels[train], return_inverse=True)
     with workers(1) as pool:
         design, scaler = pool.submit(Designs().of, x[train], principal=False).result()
-        targets = np.stack([one_hot(y)] * len(WEIGHTS))
-        weights = np.stack([sample_weights(y, weight) for weight in WEIGHTS])
-        found = pool.submit(coefficients, design, targets, weights, HALF_DECADES, TO_PREDICT).result()
+        targets = np.stack([one_hot(y)] * len(CLASS_WEIGHTS))
+        weights = np.stack([sample_weights(y, weight) for weight in CLASS_WEIGHTS])
+        found = pool.submit(coefficients, design, targets, weights, HALF_DECADES, GAP_TO_PREDICT).result()
     coef, intercept = (each.cpu().numpy() for each in found)
     z, out = scaler(x[tested]), {}
     for i, (w, b) in enumerate(zip(coef, intercept, strict=True)):
-        scores = records.as_stored(log_probabilities((z @ w.T + b)[None], present, len(card.classes))[0])
+        scores = records.as_stored(class_log_probabilities((z @ w.T + b)[None], present, len(card.classes))[0])
         value = metrics.evaluate(card.main_metric, labels[tested], scores.argmax(axis=1), scores, Roles.of(card))
-        out[HALF_DECADES[i % len(HALF_DECADES)], WEIGHTS[i // len(HALF_DECADES)]] = value
+        out[HALF_DECADES[i % len(HALF_DECADES)], CLASS_WEIGHTS[i // len(HALF_DECADES)]] = value
     return out
 
 

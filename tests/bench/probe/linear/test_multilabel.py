@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bench.base.errors import BadInput
-from bench.probe.linear.crossfit import Grid, crossfit
+from bench.probe.linear.crossfit import CandidateGrid, crossfit
 from bench.probe.linear.design import Designs
 from bench.probe.linear.logistic import HALF_DECADES
 from bench.probe.linear.multilabel import MultilabelPathCV
@@ -22,7 +22,7 @@ def test_every_label_is_a_probe_of_its_own_on_shared_folds():
     probe = MultilabelPathCV(("crackle", "wheeze"), designs=designs).fit(X, y, groups)
     assert designs.made == 6
     wheeze = bits(y, 2)[:, [1]].T.astype(int)
-    pooled, refit = crossfit(X, wheeze, probe.folds_, Grid(HALF_DECADES, (None, "balanced"), 2), Designs())
+    pooled, refit = crossfit(X, wheeze, probe.folds_, CandidateGrid(HALF_DECADES, (None, "balanced"), 2), Designs())
     scores = [roc_auc_score(wheeze[0], one[:, 1] - one[:, 0]) for one in pooled[0].reshape(-1, len(y), 2)]
     np.testing.assert_allclose([c["score"] for c in probe.path_ if c["label"] == "wheeze"], scores, atol=1e-9)
     chosen = (probe.best_params_["wheeze C"], probe.best_params_["wheeze class_weight"])

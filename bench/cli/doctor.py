@@ -10,8 +10,14 @@ from bench.cli.options import Verb, json_output, print_json
 
 
 def report() -> dict:
-    """JSON-ready: ``versions``, ``torchaudio`` (``native`` or ``python-only``), ``devices``, ``data`` ({task: what is
-    at hand, or why it cannot be used}), ``weights`` ({encoder id: where its weights lie, or why not}), ``cache``."""
+    """What is installed and at hand, JSON-ready.
+
+    Returns
+    -------
+    dict
+        ``versions``, ``torchaudio`` (``native`` or ``python-only``), ``devices``, ``data`` ({task: what is at hand, or
+        why it cannot be used}), ``weights`` ({encoder id: where its weights lie, or why not}) and ``cache``.
+    """
     import torch
 
     from bench.base import optional_imports
@@ -57,8 +63,10 @@ def _data() -> dict[str, str]:
 
 
 def _weights() -> dict[str, str]:
-    """{encoder: where its weights lie and by what its digest is known, or that they are not at hand}. Not verified:
-    `check`, `fetch` and every run do that."""
+    """{encoder: where its weights lie and by what its digest is known, or that they are not at hand}.
+
+    Nothing is verified here: `check`, `fetch` and every run do that.
+    """
     from bench.encoders.weights import find, licences, verified
 
     out = {}
@@ -66,23 +74,23 @@ def _weights() -> dict[str, str]:
         if not card.weights:
             continue
         try:
-            there = find.at_hand(card)
+            at_hand = find.at_hand(card)
         except RespBenchError as error:
             out[card.id] = str(error)
             continue
-        if there is None:
+        if at_hand is None:
             out[card.id] = f"not at hand: respbench fetch {card.id}"
             continue
-        wanted, path = there
-        pin = verified.pin(card, wanted)
-        known = "digest on the card" if wanted.sha256 else f"digest pinned {pin.date}" if pin else "not used yet"
+        weights, path = at_hand
+        pin = verified.pin(card, weights)
+        known = "digest on the card" if weights.sha256 else f"digest pinned {pin.date}" if pin else "not used yet"
         agreed = "" if licences.agreed(card) else ", licence not agreed to (--accept-licence)"
         out[card.id] = f"{path} ({known}{agreed})"
     return out
 
 
 def diagnose(arguments: argparse.Namespace) -> int:
-    """``doctor``"""
+    """Runs ``doctor``."""
     from bench.cli.texts import doctor_text
 
     facts = report()

@@ -108,14 +108,14 @@ def fetch(arguments: argparse.Namespace) -> int:
     if card.weights:
         licences.require(card, arguments.accept_licence)
         say(f"{card.id}: licence of the weights: {card.weights[0].licence or 'unstated'}; cite {card.citation}")
-    done = fetch_weights(card, next(iter(arguments.source), None), repin=arguments.repin, progress=terminal)
+    fetched = fetch_weights(card, next(iter(arguments.source), None), repin=arguments.repin, progress=terminal)
     trust = {
         "card": "as the release's card has it",
         "pinned": "as pinned on first use",
         "first use": "not known before: trusted on this first use and pinned from now on",
     }
-    say(f"SHA-256 {done.sha256}, {trust[done.trust]}")
-    print(done.path)
+    say(f"SHA-256 {fetched.sha256}, {trust[fetched.trust]}")
+    print(fetched.path)
     return 0
 
 

@@ -108,8 +108,9 @@ def print_json(value: object) -> None:
 
 
 def agree_to_licences(ids: Iterable[str], accept: bool) -> None:
-    """Shows each licence that is being agreed to, once, before any work. Raises ``LicenceNotAccepted`` for weights at
-    hand whose restrictive licence nobody has agreed to.
+    """Shows each licence that is being agreed to, once, before any work.
+
+    Raises ``LicenceNotAccepted`` for weights at hand whose restrictive licence nobody has agreed to.
     """
     from bench.base import registry
     from bench.encoders.weights import licences

@@ -23,20 +23,20 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def audit(arguments: argparse.Namespace) -> int:
-    """``audit``"""
+    """Runs ``audit``."""
     from bench.base.progress import terminal
     from bench.reports.audit.report import render, write
     from bench.runs.audit.audit import audit as run_audit
 
     for task in arguments.task:
-        made = run_audit(task, arguments.root, arguments.encoder, progress=terminal)
+        result = run_audit(task, arguments.root, arguments.encoder, progress=terminal)
         if arguments.out:
-            print("\n".join(map(str, write(arguments.out, made))))
+            print("\n".join(map(str, write(arguments.out, result))))
         else:
             if arguments.json:
-                print_json(made.facts)
+                print_json(result.facts)
             else:
-                print(render(made))
+                print(render(result))
     return 0
 
 
@@ -56,17 +56,17 @@ def ood_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def ood(arguments: argparse.Namespace) -> int:
-    """``ood``"""
+    """Runs ``ood``."""
     from bench.base.progress import terminal
     from bench.reports.out_of_domain import report
     from bench.runs.choices import EncoderChoice
     from bench.runs.out_of_domain import run_transfers
 
-    asked = [EncoderChoice.parse(text) for text in arguments.encoder]
-    agree(asked, arguments)
+    choices = [EncoderChoice.parse(text) for text in arguments.encoder]
+    agree(choices, arguments)
     run_transfers(
         arguments.task,
-        asked,
+        choices,
         arguments.out,
         root=arguments.root,
         shots=arguments.shots,
@@ -95,7 +95,7 @@ def score_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def score(arguments: argparse.Namespace) -> int:
-    """``score``"""
+    """Runs ``score``."""
     from bench.cli.texts import score_text
     from bench.data.manifest import load_task
     from bench.scores.submitted import score_file
@@ -123,19 +123,19 @@ def leaderboard_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def leaderboard(arguments: argparse.Namespace) -> int:
-    """``leaderboard``"""
+    """Runs ``leaderboard``."""
     from bench.reports.leaderboard import files as board
     from bench.runs.context import BoardNotes, update_board_notes
     from bench.scores import records
 
     if arguments.note:
         update_board_notes(arguments.folder, notes=arguments.note)
-    found = records.load_all(arguments.folder)
-    written = board.write(found, arguments.folder)
+    loaded = records.load_all(arguments.folder)
+    written = board.write(loaded, arguments.folder)
     if arguments.json:
-        print_json(board.as_json(found, BoardNotes.read(arguments.folder)))
+        print_json(board.as_json(loaded, BoardNotes.read(arguments.folder)))
     else:
-        print(board.console(found))
+        print(board.console(loaded))
         print(f"\nreport: {written[0]}")
     return 0
 

@@ -54,7 +54,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     if not settings.get("out"):
         raise NothingAsked("give --out, the folder of the records")
     agree(grid.encoders, arguments)
-    done = run_sweep(
+    outcome = run_sweep(
         grid,
         Path(settings["out"]),
         root=arguments.root,
@@ -69,10 +69,10 @@ def sweep(arguments: argparse.Namespace) -> int:
     )
     if arguments.estimate:
         return 0
-    failed = f", {len(done.failed)} failed" if done.failed else ""
-    say(f"{len(done.made)} records made, {len(done.kept)} were there already{failed}")
+    failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+    say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already{failed}")
     print("\n".join(map(str, report.write(Path(settings["out"])))))
-    return 1 if done.failed else 0
+    return 1 if outcome.failed else 0
 
 
 def merged(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -120,16 +120,16 @@ def encode_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def encode_task(arguments: argparse.Namespace) -> int:
-    """``encode``"""
+    """Runs ``encode``."""
     from bench.base.progress import terminal
     from bench.runs.choices import EncoderChoice
     from bench.runs.encode import encode_task as encode
 
-    asked = EncoderChoice.parse(arguments.encoder, arguments.layers)
-    agree([asked], arguments)
-    done = encode(
+    choice = EncoderChoice.parse(arguments.encoder, arguments.layers)
+    agree([choice], arguments)
+    encoded = encode(
         arguments.task,
-        asked,
+        choice,
         root=arguments.root,
         out=arguments.out,
         device=arguments.device,
@@ -139,10 +139,11 @@ def encode_task(arguments: argparse.Namespace) -> int:
         progress=terminal,
     )
     if arguments.json:
-        print_json(done)
+        print_json(encoded)
     else:
-        print(f"{done['clips']} clips, {done['encoded']} encoded now, {done['peak_memory_mb']:.0f} MB at the peak")
-        for path in done["files"]:
+        memory = f"{encoded['peak_memory_mb']:.0f} MB at the peak"
+        print(f"{encoded['clips']} clips, {encoded['encoded']} encoded now, {memory}")
+        for path in encoded["files"]:
             print(path)
     return 0
 
@@ -167,7 +168,7 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_suite(arguments: argparse.Namespace) -> int:
-    """``run``"""
+    """Runs ``run``."""
     from bench.base.progress import terminal
     from bench.runs import choices, suite
     from bench.runs.context import update_board_notes
@@ -176,11 +177,11 @@ def run_suite(arguments: argparse.Namespace) -> int:
         raise NothingAsked("give --suite or --task (respbench ls suites, respbench ls tasks)")
     suite_of = registry.suite(arguments.suite).tasks if arguments.suite else ()
     tasks = list(dict.fromkeys([*suite_of, *arguments.task]))
-    asked = [choices.EncoderChoice.parse(text, arguments.layers) for text in arguments.encoder]
-    agree(asked, arguments)
+    encoders = [choices.EncoderChoice.parse(text, arguments.layers) for text in arguments.encoder]
+    agree(encoders, arguments)
     outcome = suite.run_suite(
         tasks,
-        asked,
+        encoders,
         arguments.out,
         optional=set(suite_of) - set(arguments.task),
         root=arguments.root,
@@ -195,8 +196,9 @@ def run_suite(arguments: argparse.Namespace) -> int:
         progress=terminal,
         say=say,
     )
-    told = (outcome.absent, arguments.title, arguments.note, outcome.absent_tasks)
-    update_board_notes(arguments.out, command_line(), *told)
+    update_board_notes(
+        arguments.out, command_line(), outcome.absent, arguments.title, arguments.note, outcome.absent_tasks
+    )
     say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already")
     arguments.folder = arguments.out
     return leaderboard(arguments)

@@ -19,15 +19,15 @@ def fetch_corpus(arguments: argparse.Namespace) -> int:
     from bench.data.corpora import fetch
     from bench.data.corpora.sources import corpus
 
-    wanted = corpus(arguments.what)
-    print(fetch.notice(wanted), file=sys.stderr)
+    chosen = corpus(arguments.what)
+    print(fetch.notice(chosen), file=sys.stderr)
     root = arguments.root or paths.data_root() or Path("data")
-    done = fetch.fetch(wanted, root, arguments.source, progress=terminal)
-    print(fetch.text(done), file=sys.stderr)
-    for report in done.reports:
+    installed = fetch.fetch(chosen, root, arguments.source, progress=terminal)
+    print(fetch.text(installed), file=sys.stderr)
+    for report in installed.reports:
         print(check_text(report) if "state" in report else f"{report['id']}: {report['problem']}")
-    print(done.folder)
-    return 0 if done.ok else 1
+    print(installed.folder)
+    return 0 if installed.ok else 1
 
 
 def from_csv_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +43,25 @@ def from_csv(arguments: argparse.Namespace) -> int:
     from bench.cli.texts import check_text
     from tasks.csv import describe
 
-    told = describe(arguments.file, arguments.root)
+    described = describe(arguments.file, arguments.root)
     if arguments.json:
-        print_json(told)
+        print_json(described)
     else:
-        print(check_text(told["report"]))
+        print(check_text(described["report"]))
         root = ["--root", str(arguments.root)] if arguments.root else []
-        command = ["respbench", "run", "--task", told["id"], *root, "--encoder", "fbank.stats", "--out", "runs/own"]
+        command = [
+            "respbench",
+            "run",
+            "--task",
+            described["id"],
+            *root,
+            "--encoder",
+            "fbank.stats",
+            "--out",
+            "runs/own",
+        ]
         print(f"\nrun it: {shlex.join(command)}")
-    return 0 if told["report"]["ok"] else 1
+    return 0 if described["report"]["ok"] else 1
 
 
 def simulate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +72,7 @@ def simulate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def simulate(arguments: argparse.Namespace) -> int:
-    """``simulate``"""
+    """Runs ``simulate``."""
     from bench import simulate
 
     for name, facts in simulate.corpora(arguments.folder, seed=arguments.seed, size=arguments.size).items():

@@ -19,8 +19,11 @@ _WIDTH = 118  # characters of a line of text
 
 
 def encoders() -> list[dict]:
-    """One row per listed encoder, from its card. ``weights_present`` is ``yes`` (found, not verified), ``no``, ``none
-    needed``, ``trained from scratch``, or ``unknown`` where the folders cannot be searched."""
+    """One row per listed encoder, from its card.
+
+    ``weights_present`` is ``yes`` (found, not verified), ``no``, ``none needed``, ``trained from scratch``, or
+    ``unknown`` where the folders cannot be searched.
+    """
     return [
         {
             "id": card.id,
@@ -109,12 +112,12 @@ def task_table(rows: Sequence[Mapping]) -> str:
     header = ["id", "classes", "main metric", "tests, headline first", "other splits (id@split)", "recordings"]
     cells = [[row["id"], *map(_text, (row["classes"], row["main_metric"], row["tests"], row["variants"])),
               row["access"]] for row in rows]  # fmt: skip
-    told = (
+    explanation = (
         "A regression task has its target's name in place of classes. Another split of the same recordings is named "
         "after an @: icbhi.cycles4@fold0. Licences and addresses: --json. What of a task is on this machine: "
         "respbench check ID."
     )
-    return f"{markdown(header, cells)}\n\n{textwrap.fill(told, _WIDTH)}"
+    return f"{markdown(header, cells)}\n\n{textwrap.fill(explanation, _WIDTH)}"
 
 
 def suites() -> list[dict]:
@@ -142,14 +145,14 @@ def protocols() -> list[dict]:
 
     return [
         {
-            "name": named.name,
-            "version": named.version,
-            "kind": named.kind,
-            "selection": named.selection,
-            "seeds": list(named.seeds),
-            "description": named.description,
+            "name": protocol.name,
+            "version": protocol.version,
+            "kind": protocol.kind,
+            "selection": protocol.selection,
+            "seeds": list(protocol.seeds),
+            "description": protocol.description,
         }
-        for named in PROTOCOLS.values()
+        for protocol in PROTOCOLS.values()
     ]
 
 
@@ -159,8 +162,8 @@ def protocol_table(rows: Sequence[Mapping]) -> str:
     for row in rows:
         seeds = ", ".join(map(str, row["seeds"]))
         head = f"{row['name']} (version {row['version']}, {row['kind']}, seeds {seeds})"
-        told = (row["description"], f"Selection: {row['selection']}.")
-        lines = (textwrap.fill(text, _WIDTH, initial_indent="    ", subsequent_indent="    ") for text in told)
+        paragraphs = (row["description"], f"Selection: {row['selection']}.")
+        lines = (textwrap.fill(text, _WIDTH, initial_indent="    ", subsequent_indent="    ") for text in paragraphs)
         parts.append("\n".join([head, *lines]))
     return "\n\n".join(parts)
 
@@ -265,7 +268,7 @@ def ls_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def ls(arguments: argparse.Namespace) -> int:
-    """``ls``"""
+    """Runs ``ls``."""
     listed = {kind: LISTINGS[kind]() for kind in ([arguments.what] if arguments.what else LISTINGS)}
     if arguments.json:
         print_json(listed[arguments.what] if arguments.what else listed)

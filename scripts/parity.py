@@ -1,4 +1,4 @@
-"""Writes results/parity.md: how far every encoder is from its original, and what half precision changes.
+"""Writes and seals results/parity.md: how far every encoder is from its original, and what half precision changes.
 
     python scripts/parity.py [--golden FOLDER] [--device cuda] [--speed] [--out results/parity.md]
 
@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the packages before the tests
 
 from bench.encoders.batches import embed  # noqa: E402
 from bench.encoders.load import PRECISIONS, load_encoder  # noqa: E402
+from bench.reports.pages import seal_pages  # noqa: E402
 from bench.reports.tables import markdown  # noqa: E402
 from parity import GATES, Case, build, cases, differences  # noqa: E402
 from parity.golden import COMPACT, Golden  # noqa: E402
@@ -171,10 +172,10 @@ def main() -> int:
     command = "python scripts/parity.py" + "".join(
         f" {a}" for a in (["--device", arguments.device] if arguments.device != "cpu" else [])
     )
-    text, held = report(
-        fixtures(arguments.golden), arguments.device, arguments.speed, command + (" --speed" if arguments.speed else "")
-    )
+    command += " --speed" if arguments.speed else ""
+    text, held = report(fixtures(arguments.golden), arguments.device, arguments.speed, command)
     arguments.out.write_text(text, encoding="utf-8")
+    seal_pages(arguments.out.parent, [arguments.out.name], command)
     print(text)
     return 0 if held else 1
 

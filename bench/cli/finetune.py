@@ -40,7 +40,7 @@ def finetune(arguments: argparse.Namespace) -> int:
     from bench.base.progress import terminal
     from bench.finetune import suite
     from bench.finetune.recipe import changed, load_recipe
-    from bench.reports.finetune import report
+    from bench.reports.finetune.report import run_summary, write_finetune_report
     from bench.runs.choices import EncoderChoice
 
     if not arguments.out and not arguments.estimate:
@@ -71,10 +71,10 @@ def finetune(arguments: argparse.Namespace) -> int:
         command=command_line(),
         progress=terminal,
         say=say,
-        done=lambda name, trained: say(f"{name}: {report.in_words(trained.records)}"),
+        done=lambda name, trained: say(f"{name}: {run_summary(trained.records)}"),
     )
     if outcome.made:
-        written = report.write(arguments.out)
+        written = write_finetune_report(arguments.out)
         print(written[0].read_text())
         print("\n".join(map(str, written)))
     if outcome.diverged:

@@ -25,18 +25,18 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
 def audit(arguments: argparse.Namespace) -> int:
     """Runs ``audit``."""
     from bench.base.progress import terminal
-    from bench.reports.audit.report import render, write
+    from bench.reports.audit.report import render_audit, write_audit
     from bench.runs.audit.audit import audit as run_audit
 
     for task in arguments.task:
         result = run_audit(task, arguments.root, arguments.encoder, progress=terminal)
         if arguments.out:
-            print("\n".join(map(str, write(arguments.out, result))))
+            print("\n".join(map(str, write_audit(arguments.out, result.facts, result.task.card))))
         else:
             if arguments.json:
                 print_json(result.facts)
             else:
-                print(render(result))
+                print(render_audit(result.facts, result.task.card))
     return 0
 
 
@@ -58,7 +58,7 @@ def ood_arguments(parser: argparse.ArgumentParser) -> None:
 def ood(arguments: argparse.Namespace) -> int:
     """Runs ``ood``."""
     from bench.base.progress import terminal
-    from bench.reports.out_of_domain import report
+    from bench.reports.out_of_domain.report import write_transfer_report
     from bench.runs.choices import EncoderChoice
     from bench.runs.out_of_domain import run_transfers
 
@@ -82,7 +82,7 @@ def ood(arguments: argparse.Namespace) -> int:
         progress=terminal,
         say=print,
     )
-    print("\n".join(map(str, report.write(arguments.out))))
+    print("\n".join(map(str, write_transfer_report(arguments.out))))
     return 0
 
 
@@ -124,18 +124,18 @@ def leaderboard_arguments(parser: argparse.ArgumentParser) -> None:
 
 def leaderboard(arguments: argparse.Namespace) -> int:
     """Runs ``leaderboard``."""
-    from bench.reports.leaderboard import files as board
+    from bench.reports.leaderboard.report import console_leaderboard, leaderboard_json, write_leaderboard
     from bench.runs.context import BoardNotes, update_board_notes
     from bench.scores import records
 
     if arguments.note:
         update_board_notes(arguments.folder, notes=arguments.note)
     loaded = records.load_all(arguments.folder)
-    written = board.write(loaded, arguments.folder)
+    written = write_leaderboard(loaded, arguments.folder)
     if arguments.json:
-        print_json(board.as_json(loaded, BoardNotes.read(arguments.folder)))
+        print_json(leaderboard_json(loaded, BoardNotes.read(arguments.folder)))
     else:
-        print(board.console(loaded))
+        print(console_leaderboard(loaded))
         print(f"\nreport: {written[0]}")
     return 0
 

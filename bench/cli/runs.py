@@ -45,7 +45,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 def sweep(arguments: argparse.Namespace) -> int:
     """``sweep``: exit status 1 where a job failed."""
     from bench.base.progress import terminal
-    from bench.reports.sweep import report
+    from bench.reports.sweep.report import write_sweep_report
     from bench.runs.sweep.grid import Grid
     from bench.runs.sweep.run import sweep as run_sweep
 
@@ -71,7 +71,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         return 0
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already{failed}")
-    print("\n".join(map(str, report.write(Path(settings["out"])))))
+    print("\n".join(map(str, write_sweep_report(Path(settings["out"])))))
     return 1 if outcome.failed else 0
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench.base import registry
 from bench.base.errors import BadInput, RespBenchError, UnknownId
 from bench.base.progress import Progress, silent
-from bench.reports.finetune import report as finetune_report
-from bench.reports.leaderboard import files
-from bench.reports.sweep import report as sweep_report
-from bench.runs.context import SweepNotes
+from bench.reports.audit.report import stale_audits
+from bench.reports.finetune.report import stale_finetune_report
+from bench.reports.leaderboard.report import stale_leaderboard
+from bench.reports.out_of_domain.report import stale_transfer_report
+from bench.reports.pages import broken_seals
+from bench.reports.sweep.report import stale_sweep_report
 from bench.scores import label_kinds, per_test, records
 from bench.scores.schema import Record
 
@@ -19,34 +22,57 @@ FACTS = ("task", "state", "splits", "groups_in_train", "incomplete", "excluded")
 
 
 def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
-    """(number of records, what does not hold, one line each).
+    """Recomputes every number of a results folder and every page made of them.
 
     Held against the predictions: every key, digest, score, interval and domain. Held against each other: records of
     one task on one data must agree on the clips, their labels, groups and lengths, and on what the data was. Held
-    against the records and the audits beside them: every file of the board, and of the reports of a sweep and of
-    fine-tuning. That the predictions themselves are honest, no recomputation can show; their makers' commands are in
-    the board. Raises ``BadInput`` where the folder holds no record.
+    against the records, once these hold: every page of the leaderboard and of the reports of sweeps, of transfer and
+    of fine-tuning. Held against their JSON files: the pages of audits. Held against their digests in ``pages.json``:
+    pages that no record gives. That the predictions themselves are honest, no recomputation can show; the commands
+    that made them are in the leaderboard.
+
+    Parameters
+    ----------
+    folder
+        A results folder, with ``records/``.
+    progress
+        Told of every record.
+
+    Returns
+    -------
+    tuple[int, list[str]]
+        The number of records, and one line for each thing that does not hold.
+
+    Raises
+    ------
+    BadInput
+        Where the folder holds no record.
     """
     problems: list[str] = []
-    found: list[Record] = []
-    listed = list(records.paths(folder))
-    if not listed:
+    verified: list[Record] = []
+    paths = list(records.paths(folder))
+    if not paths:
         raise BadInput(folder, "no records below this folder", "make some with `respbench run --out FOLDER`")
-    with progress("verify", len(listed)) as tick:
-        for path in listed:
+    with progress("verify", len(paths)) as tick:
+        for path in paths:
             try:
                 record = records.read(path)
                 problems += [f"{path}: {problem}" for problem in verify_record(record)]
-                found.append(record)
+                verified.append(record)
             except RespBenchError as error:
                 problems.append(str(error))
             tick(1)
-    problems += _disagreements(found)
-    if not problems and (folder / SweepNotes.FILE).exists():
-        problems += sweep_report.stale(folder)
-    if not problems and (folder / finetune_report.FOLDER / finetune_report.FILES[0]).exists():
-        problems += finetune_report.stale(folder)
-    return len(listed), problems + ([] if problems else _verify_board(found, folder))
+    problems += _disagreements(verified)
+    checks: list[Callable[[], list[str]]] = [lambda: broken_seals(folder), lambda: stale_audits(folder)]
+    if not problems:
+        of_records = (stale_leaderboard, stale_sweep_report, stale_transfer_report, stale_finetune_report)
+        checks += [partial(check, verified, folder) for check in of_records]
+    for check in checks:
+        try:
+            problems += check()
+        except RespBenchError as error:
+            problems.append(str(error))
+    return len(paths), problems
 
 
 def verify_record(record: Record) -> list[str]:
@@ -61,7 +87,7 @@ def verify_record(record: Record) -> list[str]:
     counted = {split: part["clips"] for split, part in record.data["splits"].items() if split in set(table["split"])}
     if table["split"].value_counts().to_dict() != counted:
         problems.append("the predictions are not one per test clip")
-    if not _chosen_is_best(record.selection):
+    if not chosen_is_best(record.selection):
         problems.append("the hyperparameters are not the best of the recorded candidates")
     try:
         card = registry.task_card(record.spec["task"])
@@ -72,7 +98,7 @@ def verify_record(record: Record) -> list[str]:
     return problems
 
 
-def _chosen_is_best(selection: Mapping) -> bool:
+def chosen_is_best(selection: Mapping) -> bool:
     """Whether what was chosen is among the best candidates, of each label where every label has its own."""
     for label in {candidate.get("label") for candidate in selection["path"]}:
         path = [c for c in selection["path"] if c.get("label") == label and c["score"] is not None]
@@ -111,19 +137,3 @@ def _differences(what: str, stored: object, again: object, at: str = "") -> list
     if isinstance(stored, float) and isinstance(again, float):
         return [] if abs(stored - again) <= 2 * 10.0**-records.DECIMALS else [f"{what} {at} is {stored}, not {again}"]
     return [] if stored == again else [f"{what} {at} is {stored!r}, not {again!r}"]
-
-
-def _verify_board(found: list[Record], folder: Path) -> list[str]:
-    """Holds the board's files, where there are any, against the records."""
-    on_disk = {p.relative_to(folder).as_posix() for p in files.files(folder)}
-    if not on_disk:
-        return []
-    try:
-        again = files.rendered(found, folder)
-    except BadInput as error:
-        return [str(error)]
-    remedy = f"write the board again with `respbench leaderboard {folder}`"
-    stale = [name for name, text in again.items() if name not in on_disk or (folder / name).read_text() != text]
-    return [f"{folder / name}: not what the records give; {remedy}" for name in stale] + [
-        f"{folder / name}: no record gives this page; delete it" for name in sorted(on_disk - again.keys())
-    ]

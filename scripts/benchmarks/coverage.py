@@ -27,10 +27,12 @@ from scipy.special import expit, logit
 from scipy.stats import norm, t
 
 from bench.data.manifest import load_task
+from bench.reports.pages import seal_pages
 from bench.scores import records
 from bench.scores.intervals import _interval, bootstrap_weights, effective_groups, score_table
 
 TASK = "icbhi.cycles4"
+FILES = ("coverage.md", "coverage.csv", "coverage.png", "model.json")
 SIZES, OTHER_SIZES = (20, 33, 47, 126, 400), (20, 47, 126)
 TAILS, CLIP_DRAWS = (0.025, 0.975), 500
 
@@ -154,6 +156,7 @@ def main() -> None:
     table.to_csv(options.out / "coverage.csv", index=False, float_format="%.6f", lineterminator="\n")
     (options.out / "coverage.md").write_text(report(table, model["like"], model["record"]))
     figure(table, options.out / "coverage.png")
+    seal_pages(options.out, FILES, f"python scripts/benchmarks/coverage.py --out {options.out.as_posix()}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from finetune_claims_quality import reactions
 import bench
 from bench.finetune import TrainingDiverged, fit
 from bench.finetune.recipe import Recipe, recipe_of
+from bench.reports.pages import seal_pages, write_pages
 from bench.types import Task
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -167,9 +168,9 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         files = results(Plan(), Path(folder))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (arguments.out / name).write_text(text, encoding="utf-8")
+    write_pages(arguments.out, files)
+    command = f"python scripts/benchmarks/finetune_claims.py --out {arguments.out.as_posix()}"
+    seal_pages(arguments.out, list(files), command)
     print(f"{time.monotonic() - began:.0f} s")
 
 

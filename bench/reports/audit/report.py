@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
-from bench.base.paths import file_name, write_text
-from bench.base.registry import CONTROL_PREFIX
+from bench.base.errors import UnknownId
+from bench.base.paths import file_name
+from bench.base.registry import CONTROL_PREFIX, task_card
+from bench.reports.audit.summary import AUDIT_FOLDER
+from bench.reports.pages import SEALS, stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.runs.audit.checks.annotations import LONG_S, SHORT_S
 from bench.runs.audit.checks.shortcuts import scored_by
@@ -17,10 +19,7 @@ from bench.scores import metrics
 from bench.scores.intervals import FEW_GROUPS
 from bench.scores.metrics import DURATION_MATCHED
 from bench.scores.printed import BLANK, amount, missing, signed
-
-if TYPE_CHECKING:
-    from bench.runs.audit.audit import Audit
-    from bench.types import TaskCard
+from bench.types import TaskCard
 
 _STATES = {
     "complete": "The corpus is complete.",
@@ -37,9 +36,16 @@ _ABOUT_SHORTCUTS = (
 )
 
 
-def render(audit: Audit) -> str:
-    """The report, Markdown."""
-    facts, card = audit.facts, audit.task.card
+def render_audit(facts: Mapping, card: TaskCard) -> str:
+    """Renders an audit as Markdown.
+
+    Parameters
+    ----------
+    facts
+        ``bench.runs.audit.audit.Audit.facts``, as computed or as read back from the audit's JSON file.
+    card
+        The card of the task that was audited.
+    """
     parts = [
         f"# Audit of {facts['task']}",
         f"**{DISCLAIMER}**",
@@ -48,7 +54,7 @@ def render(audit: Audit) -> str:
         "## Findings",
         _findings(facts),
         "## Splits and classes",
-        _splits(facts, card.group),
+        split_table(facts, card.group),
         *_domains(facts, card.domain),
         "## The same sound twice",
         _duplicates(facts["duplicates"]),
@@ -56,18 +62,33 @@ def render(audit: Audit) -> str:
         _annotations(facts["annotations"]),
         *_shortcuts(facts, card),
         *_nuisance(facts["nuisance"]),
-        *_resolution(facts["resolution"], card.group),
+        *resolution_section(facts["resolution"], card.group),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def write(folder: Path, audit: Audit) -> list[Path]:
-    """Writes ``<task>.md`` and ``<task>.json`` below ``folder``, the task named by ``bench.base.paths.file_name``."""
-    name = file_name(audit.task.card.id)
-    files = [folder / f"{name}.md", folder / f"{name}.json"]
-    write_text(files[0], render(audit))
-    write_text(files[1], json.dumps(audit.facts, indent=1, ensure_ascii=False) + "\n")
-    return files
+def write_audit(folder: Path, facts: Mapping, card: TaskCard) -> list[Path]:
+    """Writes ``<task>.md`` and ``<task>.json``, the task named by ``file_name``, below ``folder`` and returns them."""
+    name = file_name(card.id)
+    text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+    return write_pages(folder, {f"{name}.md": render_audit(facts, card), f"{name}.json": text})
+
+
+def stale_audits(folder: Path) -> list[str]:
+    """Lists what in the audit pages of a results folder is not what the audits' JSON files give, one line each."""
+    texts, problems = {}, []
+    for path in sorted((folder / AUDIT_FOLDER).glob("*.json")):
+        if path.name == SEALS:
+            continue
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            texts[f"{AUDIT_FOLDER}/{path.stem}.md"] = render_audit(facts, task_card(facts["task"]))
+        except UnknownId as error:
+            problems.append(f"{path}: its page cannot be checked: {error}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"{path}: not a readable audit ({type(error).__name__}: {error})")
+    remedy = f"audit the task again with `respbench audit TASK --out {folder / AUDIT_FOLDER}`"
+    return problems + stale_pages(folder, texts, (folder / AUDIT_FOLDER).glob("*.md"), remedy)
 
 
 def _state(facts: Mapping) -> str:
@@ -88,7 +109,7 @@ def _findings(facts: Mapping) -> str:
     return "\n".join(lines) or "None."
 
 
-def _splits(facts: Mapping, group: str) -> str:
+def split_table(facts: Mapping, group: str) -> str:
     classes = list(dict.fromkeys(name for split in facts["splits"].values() for name in split["classes"]))
     nobody = group == "recording"  # no ids of people: a column of groups would say the same twice
     grouped = [] if nobody else [f"{group}s"]
@@ -155,7 +176,7 @@ def _stretch(one: Mapping) -> str:
 def _annotations(facts: Mapping) -> str:
     lengths, gaps = facts["duration_s"], facts["gaps"]
     if not lengths:
-        return f"The length of none of the {facts['clips']} clips is known." + _reported(facts)
+        return f"The length of none of the {facts['clips']} clips is known." + reported_annotations(facts)
     told = ", ".join(f"{name} {value:g} s" for name, value in lengths.items())
     lines = [f"- {facts['with_end']} of {facts['clips']} clips have a known length: {told}"]
     counted = [
@@ -179,11 +200,11 @@ def _annotations(facts: Mapping) -> str:
         )
     if "clipped" in facts:
         lines.append(f"- Recordings with 1 % or more of their samples at full scale: {_count(facts['clipped'])}")
-    return "\n".join(lines) + _reported(facts)
+    return "\n".join(lines) + reported_annotations(facts)
 
 
-def _reported(facts: Mapping) -> str:
-    """What the loader and the audio reported about single annotations."""
+def reported_annotations(facts: Mapping) -> str:
+    """What loading and decoding reported about single annotations, as lines of a list."""
     lines = [f"\n- `{code}`: {of['first']}" + _further(of) for code, of in facts["reported"].items()]
     return "".join(lines)
 
@@ -266,7 +287,7 @@ def _nuisance(facts: Mapping) -> list[str]:
     return parts
 
 
-def _resolution(rows: list[Mapping], group: str) -> list[str]:
+def resolution_section(rows: list[Mapping], group: str) -> list[str]:
     if not rows:
         return []
     told = (

@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.base.errors import BadInput
-from bench.base.paths import write_text
 from bench.probe.protocols import BEST_TEST as PEEKING
 from bench.probe.protocols import FINETUNE as HONEST
-from bench.reports.finetune import numbers
-from bench.reports.finetune.numbers import Column, Comparison, Row
+from bench.reports.finetune import recipe_rows
+from bench.reports.finetune.recipe_rows import Column, Comparison, Row
 from bench.reports.leaderboard.overview import remarks
 from bench.reports.names import recipe_labels
+from bench.reports.pages import stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.runs.context import BoardNotes
 from bench.scores import metrics, per_test, records
@@ -26,7 +26,6 @@ from bench.scores.schema import Record
 from bench.types import Score
 
 FOLDER = "finetune"
-FILES = ("finetune.md", "finetune.csv")
 
 _READING = f"""\
 Every run stands under two protocols. **{HONEST}**: the epoch was chosen on validation patients out of train, and the
@@ -40,38 +39,36 @@ method differs. p is two-sided and not corrected for the number of comparisons. 
 seeds; memory is the largest, of the GPU where there is one, else of the whole process."""
 
 
-def write(out: Path) -> list[Path]:
-    """Writes the report below ``finetune/`` of a results folder and returns its files, the Markdown first. Raises
-    ``BadInput`` where no fine-tuned record lies there."""
-    files = []
-    for name, text in rendered(out).items():
-        write_text(out / FOLDER / name, text)
-        files.append(out / FOLDER / name)
-    return files
+def write_finetune_report(folder: Path) -> list[Path]:
+    """Writes the report below ``finetune/`` of a results folder and returns its files, the Markdown first.
+
+    Raises ``BadInput`` where no fine-tuned record lies there.
+    """
+    return write_pages(folder, _render(records.load_all(folder), folder))
 
 
-def stale(out: Path) -> list[str]:
-    """What in the report of a results folder is not what its records and their costs give, one line each."""
-    wrong = [
-        name
-        for name, text in rendered(out).items()
-        if not (path := out / FOLDER / name).exists() or path.read_text(encoding="utf-8") != text
-    ]
-    return [f"{out / FOLDER / name}: not what the records give; run `respbench finetune` again" for name in wrong]
+def stale_finetune_report(found: Sequence[Record], folder: Path) -> list[str]:
+    """Lists what in the report of a results folder is not what its records and their costs give; nothing where no
+    report was made.
+    """
+    present = [path for suffix in ("md", "csv") for path in (folder / FOLDER).glob(f"*.{suffix}")]
+    if not present:
+        return []
+    return stale_pages(folder, _render(found, folder), present, "run `respbench finetune` again")
 
 
-def rendered(out: Path) -> dict[str, str]:
-    """{file name: text}. Raises ``BadInput`` where no fine-tuned record lies in the folder."""
-    found = records.load_all(out)
+def _render(found: Sequence[Record], folder: Path) -> dict[str, str]:
+    """{path relative to the results folder: text}. Raises ``BadInput`` where no record is fine-tuned."""
     require_one_data(found)
-    made = numbers.rows(found)
-    if not made:
-        raise BadInput(out, "holds no fine-tuned record", "make some with `respbench finetune`")
-    return dict(zip(FILES, (_markdown(made, found, BoardNotes.read(out)), _csv(made)), strict=True))
+    rows = recipe_rows.rows(found)
+    if not rows:
+        raise BadInput(folder, "holds no fine-tuned record", "make some with `respbench finetune`")
+    markdown_text = _markdown(rows, found, BoardNotes.read(folder))
+    return {f"{FOLDER}/finetune.md": markdown_text, f"{FOLDER}/finetune.csv": _csv(rows)}
 
 
-def in_words(pair: Sequence[Record]) -> str:
-    """What one run came to, in a line."""
+def run_summary(pair: Sequence[Record]) -> str:
+    """Describes the result of one run under its two protocols, in a line."""
     told = []
     for record in pair:
         task = record.data["task"]
@@ -104,7 +101,7 @@ def _table(rows: Sequence[Row], found: Sequence[Record]) -> str:
     lines = []
     for encoder in dict.fromkeys(row.encoder for row in rows):
         own = [row for row in rows if row.encoder == encoder]
-        probes = {probe.key: probe for row in own if (probe := numbers.frozen(found, row))}
+        probes = {probe.key: probe for row in own if (probe := recipe_rows.frozen(found, row))}
         lines += [_frozen(probe, own[0]) for probe in probes.values()]
         lines += [_line(row) for row in sorted(own, key=lambda row: -_sortable(row))]
     score = first.honest.score
@@ -114,10 +111,10 @@ def _table(rows: Sequence[Row], found: Sequence[Record]) -> str:
 
 def _frozen(probe: Record, row: Row) -> list[str]:
     """The line of a frozen encoder on the row's test."""
-    score = asdict(numbers.column([probe], row.test).score)
+    score = asdict(recipe_rows.column([probe], row.test).score)
     clip = "" if probe.spec["clip"] == row.spec["clip"] else f", clip {probe.spec['clip']}"
-    named = [row.encoder, probe.spec["pooling"], "frozen", f"{numbers.FROZEN} probe{clip}", "1"]
-    return [*named, amount(score, numbers.unit_of(row)), *[BLANK] * 8]
+    named = [row.encoder, probe.spec["pooling"], "frozen", f"{recipe_rows.FROZEN} probe{clip}", "1"]
+    return [*named, amount(score, recipe_rows.unit_of(row)), *[BLANK] * 8]
 
 
 def _sortable(row: Row) -> float:
@@ -127,7 +124,7 @@ def _sortable(row: Row) -> float:
 
 
 def _line(row: Row) -> list[str]:
-    unit, against = numbers.unit_of(row), row.compared
+    unit, against = recipe_rows.unit_of(row), row.compared
     return [
         row.encoder,
         row.pooling,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.base import registry
 from bench.base.paths import file_name
 from bench.probe.protocols import BEST_TEST
-from bench.reports.audit.findings import Audited
+from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.table import cells, leaderboard
 from bench.reports.names import link_target, rank_class, row_name
 from bench.reports.tables import DISCLAIMER, markdown
@@ -105,7 +105,7 @@ def overview(
     records: Sequence[Record],
     by_task: Mapping[str, list[Record]],
     notes: BoardNotes,
-    audits: Mapping[str, Audited],
+    audits: Mapping[str, AuditSummary],
 ) -> str:
     """Markdown of the overview; ``by_task``: each task's records, best first; ``audits`` by task."""
     wide = leaderboard(records)
@@ -164,7 +164,7 @@ def _share(data: Mapping) -> str:
     return f"{recordings}{whole} recordings, {clips} clips"
 
 
-def _task_list(by_task: Mapping[str, list[Record]], audits: Mapping[str, Audited]) -> str:
+def _task_list(by_task: Mapping[str, list[Record]], audits: Mapping[str, AuditSummary]) -> str:
     rows = []
     for task, part in by_task.items():
         data = part[0].data
@@ -183,7 +183,7 @@ def _task_list(by_task: Mapping[str, list[Record]], audits: Mapping[str, Audited
     return markdown(header, rows, right=(3, 4))
 
 
-def _audit_cell(record: Record, audit: Audited | None) -> str:
+def _audit_cell(record: Record, audit: AuditSummary | None) -> str:
     """Link and marks of a task's audit."""
     if audit is None:
         return BLANK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.reports.audit.findings import Audited
+from bench.reports.audit.summary import AuditSummary
 from bench.reports.names import row_name
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
@@ -20,7 +20,7 @@ def task_page(
     records: Sequence[Record],
     names: Mapping[str, str],
     differences: Mapping,
-    audit: Audited | None = None,
+    audit: AuditSummary | None = None,
 ) -> str:
     """Markdown of a task's page. ``records``: all of the task's, best first; ``names``: record key to the encoder's
     name in tables; ``differences``: paired differences to the untrained twin by (record key, test)."""
@@ -64,7 +64,7 @@ def _data_lines(data: Mapping) -> str:
     return f"{state} {source}\n\n" + markdown(header, rows, right=range(1, len(header)))
 
 
-def _audit_line(audit: Audited, record: Record) -> str:
+def _audit_line(audit: AuditSummary, record: Record) -> str:
     link = f"[Audit](../{audit.report})"
     if why := audit.stale(record):
         return f"{link}: **stale**, {why}; nothing of it is shown here."
@@ -83,7 +83,7 @@ def _shown(record: Record, test: str) -> list[str]:
     return [name for name in dict.fromkeys(named) if name in record.scores[test]]
 
 
-def _test_mark(record: Record, test: str, audit: Audited | None) -> str:
+def _test_mark(record: Record, test: str, audit: AuditSummary | None) -> str:
     """What a reader must know of a test before its numbers, in brackets."""
     shared = record.data["groups_in_train"].get(test, 0)
     marks = [f"{shared} {record.data['task']['group']}s in train"] if shared else []

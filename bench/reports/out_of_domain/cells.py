@@ -7,7 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from bench.reports.names import CONTROL_FAMILIES, row_name
-from bench.reports.out_of_domain.numbers import DROP, FEW, GAP, IN, MATCHED, OUT, PROBE, TEST, WORST, Shown
+from bench.reports.out_of_domain.transfer_table import (
+    DROP,
+    FEW,
+    GAP,
+    IN,
+    OUT,
+    PROBE,
+    TEST,
+    WITHIN_DECILES,
+    WORST,
+    Shown,
+)
 from bench.reports.tables import markdown
 from bench.scores.printed import BLANK, amount, missing, signed
 
@@ -46,8 +57,8 @@ class Cells:
         """Each AUROC beside that within duration deciles; empty where there is none."""
         columns: dict[str, Cell] = {}
         for what in (IN, OUT, PROBE):
-            if self._has(what + MATCHED):
-                columns |= {what: self._of(what), what + MATCHED: self._of(what + MATCHED)}
+            if self._has(what + WITHIN_DECILES):
+                columns |= {what: self._of(what), what + WITHIN_DECILES: self._of(what + WITHIN_DECILES)}
         return _table(self.rows, columns) if columns else ""
 
     def worst(self) -> str:

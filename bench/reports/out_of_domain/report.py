@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from bench.base.errors import BadInput
-from bench.base.paths import write_text
 from bench.base.registry import task_card
 from bench.reports.out_of_domain.cells import Cells, glance, left_out
-from bench.reports.out_of_domain.numbers import IN, OUT, Shown, shown, table
+from bench.reports.out_of_domain.transfer_table import IN, OUT, Shown, shown, transfer_table
+from bench.reports.pages import stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import TransferNotes
 from bench.runs.out_of_domain import Transfer, transfer
@@ -20,7 +20,7 @@ from bench.scores.per_test import tested
 from bench.scores.records import load_all, require_one_data
 from bench.scores.schema import Record
 
-NAME = "ood"
+FILES = ("ood.md", "ood.csv")
 
 _READING = """\
 One probe per encoder is chosen and fitted on the source's training patients and applied, as it is, to two tests:
@@ -42,12 +42,12 @@ what the probe learnt runs the other way on the target.
   controls, and stand below the encoders, which are sorted by their value out of domain."""
 
 
-def render(found: Sequence[Record], notes: TransferNotes) -> dict[str, str]:
-    """{file name: text} of the report. Raises ``BadInput`` where one task was run on different data."""
-    require_one_data(found)
-    firsts = {record.spec["task"]: record for record in reversed(found)}
+def render_transfer_report(records: Sequence[Record], notes: TransferNotes) -> dict[str, str]:
+    """{file name: text} of the report. Raises ``BadInput`` for records of one task on different data."""
+    require_one_data(records)
+    firsts = {record.spec["task"]: record for record in reversed(records)}
     listed = {id: transfer(id) for id in notes.tasks if id in firsts and id not in notes.blanks}
-    numbers = table(found, listed)
+    numbers = transfer_table(records, listed)
     parts = [f"# {notes.title}", f"**{DISCLAIMER}**", *_remarks(list(listed), firsts)]
     if notes.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
@@ -60,30 +60,32 @@ def render(found: Sequence[Record], notes: TransferNotes) -> dict[str, str]:
         parts += _section(plan, numbers[numbers["task"] == id], firsts[id], notes)
     parts += _left_out(numbers, [id for id, plan in listed.items() if plan is None], firsts)
     parts += _blank(notes)
-    return {f"{NAME}.md": "\n\n".join(filter(None, parts)) + "\n", f"{NAME}.csv": _csv(numbers)}
+    return dict(zip(FILES, ("\n\n".join(filter(None, parts)) + "\n", _csv(numbers)), strict=True))
 
 
-def write(folder: Path) -> list[Path]:
-    """Writes the report of a results folder into it and returns its files, the Markdown first. Raises ``BadInput``
-    where no report was asked for there."""
-    out = []
-    for name, text in _rendered(folder).items():
-        write_text(folder / name, text)
-        out.append(folder / name)
-    return out
+def write_transfer_report(folder: Path) -> list[Path]:
+    """Writes the report of a results folder into it and returns its files, the Markdown first.
+
+    Raises ``BadInput`` where no report was asked for there.
+    """
+    return write_pages(folder, _render_folder(load_all(folder), folder))
 
 
-def stale(folder: Path) -> list[str]:
-    """The report's files in a results folder that are not what its records give."""
-    files = {folder / name: text for name, text in _rendered(folder).items()}
-    return [str(path) for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+def stale_transfer_report(records: Sequence[Record], folder: Path) -> list[str]:
+    """Lists what in the report of a results folder is not what its records give; nothing where none was made."""
+    present = [folder / name for name in FILES if (folder / name).exists()]
+    if not present and not (folder / TransferNotes.FILE).exists():
+        return []
+    remedy = "write the report again with `respbench ood`"
+    return stale_pages(folder, _render_folder(records, folder), present, remedy)
 
 
-def _rendered(folder: Path) -> dict[str, str]:
+def _render_folder(records: Sequence[Record], folder: Path) -> dict[str, str]:
+    """Renders with the notes of a results folder."""
     notes = TransferNotes.read(folder)
     if not notes.tasks:
         raise BadInput(folder, "no out-of-domain report was made here", "make one with respbench ood")
-    return render(load_all(folder), notes)
+    return render_transfer_report(records, notes)
 
 
 def _remarks(ids: Sequence[str], firsts: Mapping[str, Record]) -> list[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.base.paths import file_name, write_bytes
 from bench.reports.names import row_names
-from bench.reports.sweep.numbers import chosen_point, curves
+from bench.reports.sweep.sweep_table import chosen_point, curves
 from bench.scores import metrics
 from bench.scores.schema import Record
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from bench.base.errors import BadInput
-from bench.base.paths import write_text
 from bench.reports.leaderboard.overview import remarks
-from bench.reports.sweep import figures, numbers
-from bench.reports.sweep.tables import (
+from bench.reports.pages import seal_pages, stale_pages, write_pages
+from bench.reports.sweep import figures, sweep_table
+from bench.reports.sweep.sections import (
     at_a_glance,
     encoder_section,
     encoder_table,
@@ -29,8 +30,6 @@ from bench.scores import records
 from bench.scores.records import require_one_data
 from bench.scores.schema import Record
 
-NAME = "sweep"
-
 _READING = """\
 Scores are those of each task's headline test, in its main metric, in percent where it is a fraction; intervals are
 95 % by patient bootstrap of the lowest seed. Over several seeds the value is their mean, and ± is their standard
@@ -39,61 +38,67 @@ chosen on its training clips. **A layer or pooling that is best in these tables 
 report its score here is to choose on test. What the training clips alone would choose stands under *Layers*."""
 
 
-def write(out: Path) -> list[Path]:
-    """Writes the report of a results folder below ``sweep/`` and returns its files, the Markdown first. Raises
-    ``BadInput`` where no sweep was made there."""
-    found, notes = _found(out)
-    texts, merged, differences = _made(found, notes, oracle.read(out))
-    files = []
-    for name, text in texts.items():
-        write_text(out / SweepNotes.FOLDER / name, text)
-        files.append(out / SweepNotes.FOLDER / name)
-    return files + figures.draw(out / SweepNotes.FOLDER, merged, found, differences)
+def write_sweep_report(folder: Path) -> list[Path]:
+    """Writes the report of a results folder below ``sweep/`` and returns its files, the Markdown first.
+
+    Oracle scores, which no record can give again, are sealed. Raises ``BadInput`` where no sweep was made there.
+    """
+    report = _report_of(records.load_all(folder), folder)
+    files = write_pages(folder, report.texts)
+    if (folder / SweepNotes.FOLDER / oracle.NAME).exists():
+        seal_pages(folder / SweepNotes.FOLDER, [oracle.NAME], report.notes.commands[-1])
+    return files + figures.draw(folder / SweepNotes.FOLDER, report.merged, report.records, report.differences)
 
 
-def stale(out: Path) -> list[str]:
-    """What in the report of a results folder is not what its records give, one line each."""
-    found, notes = _found(out)
-    scores = oracle.read(out)
-    texts, merged, differences = _made(found, notes, scores)
-    wrong = [
-        name
-        for name, text in texts.items()
-        if not (path := out / SweepNotes.FOLDER / name).exists() or path.read_text(encoding="utf-8") != text
-    ]
-    drawn = figures.names(merged, found, differences)
-    wrong += [name for name, digest in drawn.items() if figures.shown(out / SweepNotes.FOLDER / name) != digest]
-    wrong += [path.name for path in sorted((out / SweepNotes.FOLDER).glob("*.png")) if path.name not in drawn]
-    lines = [f"{out / SweepNotes.FOLDER / name}: not what the records give; run the sweep again" for name in wrong]
-    return lines + ([] if scores is None else oracle.strangers(scores, found))
+def stale_sweep_report(found: Sequence[Record], folder: Path) -> list[str]:
+    """Lists what in the report of a results folder is not what its records give; nothing where no sweep was made."""
+    below = folder / SweepNotes.FOLDER
+    present = [path for suffix in ("md", "csv") for path in below.glob(f"*.{suffix}") if path.name != oracle.NAME]
+    if not present and not (folder / SweepNotes.FILE).exists():
+        return []
+    report = _report_of(found, folder)
+    lines = stale_pages(folder, report.texts, present, "run the sweep again")
+    drawn = figures.names(report.merged, report.records, report.differences)
+    differing = [name for name, digest in drawn.items() if figures.shown(below / name) != digest]
+    differing += [path.name for path in sorted(below.glob("*.png")) if path.name not in drawn]
+    lines += [f"{below / name}: not what the records give; run the sweep again" for name in differing]
+    return lines + ([] if report.oracle is None else oracle.strangers(report.oracle, report.records))
 
 
-def _found(out: Path) -> tuple[list[Record], SweepNotes]:
-    """The sweep's records, those of the folder that its notes names."""
-    notes = SweepNotes.read(out)
-    named = set(notes.keys)
-    found = [records.read(path) for path in records.paths(out) if path.stem in named]
-    if not found:
-        raise BadInput(out, "no sweep was made here", "make one with `respbench sweep`")
-    require_one_data(found)
-    return found, notes
+@dataclass(frozen=True)
+class _Report:
+    """The sweep's records and notes, its numbers (``merged`` over seeds, ``differences`` between poolings, ``oracle``
+    scores where they were asked for), and ``texts`` {path relative to the results folder: text}.
+    """
+
+    records: Sequence[Record]
+    notes: SweepNotes
+    merged: pd.DataFrame
+    differences: pd.DataFrame
+    oracle: pd.DataFrame | None
+    texts: Mapping[str, str]
 
 
-def _made(
-    found: Sequence[Record], notes: SweepNotes, scores: pd.DataFrame | None
-) -> tuple[dict[str, str], pd.DataFrame, pd.DataFrame]:
-    """({file name: text}, scores over seeds, differences between poolings)."""
-    table = numbers.table(found)
-    merged = numbers.over_seeds(table)
-    differences = numbers.pooling_differences(found)
-    drawn = list(figures.names(merged, found, differences))
+def _report_of(found: Sequence[Record], folder: Path) -> _Report:
+    """The report of those records of a results folder that its notes name."""
+    notes, scores = SweepNotes.read(folder), oracle.read(folder)
+    keys = set(notes.keys)
+    own = [record for record in found if record.key in keys]
+    if not own:
+        raise BadInput(folder, "no sweep was made here", "make one with `respbench sweep`")
+    require_one_data(own)
+    table = sweep_table.table(own)
+    merged = sweep_table.over_seeds(table)
+    differences = sweep_table.pooling_differences(own)
+    drawn = list(figures.names(merged, own, differences))
     texts = {
-        f"{NAME}.md": _markdown(found, notes, table, merged, differences, drawn, scores),
-        f"{NAME}.csv": table.to_csv(index=False, lineterminator="\n"),
+        "sweep.md": _markdown(own, notes, table, merged, differences, drawn, scores),
+        "sweep.csv": table.to_csv(index=False, lineterminator="\n"),
     }
     if len(differences):
         texts["poolings.csv"] = differences.to_csv(index=False, lineterminator="\n")
-    return texts, merged, differences
+    texts = {f"{SweepNotes.FOLDER}/{name}": text for name, text in texts.items()}
+    return _Report(own, notes, merged, differences, scores, texts)
 
 
 def _markdown(
@@ -117,7 +122,7 @@ def _markdown(
     parts += ["## Data and encoders", task_table(by_task), encoder_table(found), "## At a glance", at_a_glance(merged)]
     for encoder, part in merged.groupby("encoder", sort=True):
         parts += encoder_section(encoder, part, [name for name in drawn if name.startswith("heat-")])
-    parts += _when("Layers", layer_table(numbers.chosen_layers(merged)))
+    parts += _when("Layers", layer_table(sweep_table.chosen_layers(merged)))
     parts += _when("Poolings", pooling_table(differences, [name for name in drawn if name == "poolings.png"]))
     parts += _when("Seeds", seed_table(merged))
     parts += _when("Sensitivity to C", selection_table(table, [name for name in drawn if name.startswith("path-")]))

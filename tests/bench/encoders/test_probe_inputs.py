@@ -16,7 +16,7 @@ from bench.probe import protocols
 from bench.probe.heads.attentive import AttentiveProbe
 from bench.probe.heads.layer_mix import LayerMixProbe
 from bench.probe.heads.mlp import MlpProbe
-from bench.reports.leaderboard import files
+from bench.reports.leaderboard.report import console_leaderboard
 from bench.reports.names import row_name
 from bench.runs import choices
 from bench.scores import records
@@ -124,7 +124,7 @@ def test_probes_that_draw_have_five_seeds():
 def test_a_board_names_all_layers(encoder, task, brief):
     made = [bench.evaluate(encoder, task, name, seeds=(0,))[0] for name in ("layer-mix", "knn")]
     assert row_name("test.layered", ALL_LAYERS) == "test.layered all layers"
-    assert "test.layered all layers" in files.console(made)
+    assert "test.layered all layers" in console_leaderboard(made)
 
 
 def test_every_choice_is_named_once():

@@ -19,7 +19,7 @@ from bench.finetune import fit
 from bench.finetune.fitting import FOLDER, build
 from bench.finetune.record import MARK, PEEKING, best_epoch
 from bench.probe import protocols
-from bench.reports.leaderboard import files
+from bench.reports.leaderboard.report import write_leaderboard
 from bench.reports.leaderboard.table import cells, leaderboard
 from bench.reports.names import rank_class
 from bench.reports.verify import verify
@@ -202,7 +202,7 @@ def test_records_verify_and_are_never_ranked_with_frozen_ones(whole, task, tmp_p
     assert set(ranked.loc[(slice(None), "finetune"), "rank"]) <= {1.0, 1.5, 2.0}
     assert {"test.tiny · toy", "test.tiny · toy focal"} < set(cells(found)["encoder"])
     assert rank_class(other.records[1].spec | {"encoder": "random.x.y"}) == "control"
-    files.write(found, tmp_path)
+    write_leaderboard(found, tmp_path)
     assert f"Rows of {PEEKING} chose their epoch on the test" in (tmp_path / "leaderboard.md").read_text()
     assert verify(tmp_path) == (5, [])
 

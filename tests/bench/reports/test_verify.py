@@ -7,8 +7,11 @@ import shutil
 import pytest
 
 from bench.cli.main import main
-from bench.reports.leaderboard import files
+from bench.reports.audit.report import write_audit
+from bench.reports.leaderboard.report import write_leaderboard
+from bench.reports.pages import seal_pages
 from bench.reports.verify import verify
+from bench.runs.audit.audit import audit
 from bench.scores import records
 
 
@@ -142,26 +145,50 @@ def test_a_table_edited_by_hand_fails_and_can_be_written_again(results):
     overview = results / "leaderboard.md"
     overview.write_text(overview.read_text().replace("50.0", "99.9"))
     assert any("leaderboard.md" in problem for problem in verify(results)[1])
-    files.write(records.load_all(results), results)
+    write_leaderboard(records.load_all(results), results)
     assert verify(results) == (3, [])
 
 
-def audited(folder, **changes):
-    """An audit of the records' data, as the audit writes it, with a mark on its first test."""
-    spec = records.read(first_record(folder)).spec
-    facts = {"task": spec["task"], "version": spec["task_version"], "digest": spec["manifest"]}
-    facts |= {"marks": {"corrected": ["meta.level AUROC 70.1"], "official": []}} | changes
-    (folder / "audit").mkdir(exist_ok=True)
-    (folder / "audit" / f"{spec['task']}.json").write_text(json.dumps(facts))
+@pytest.mark.parametrize("page", ["leaderboard.md", "leaderboard.csv", "tasks/icbhi.cycles4.md"])
+def test_an_edited_page_of_the_leaderboard_fails(results, page):
+    path = results / page
+    path.write_text(path.read_text().replace("5", "6", 1))
+    assert [problem.partition(":")[0] for problem in verify(results)[1]] == [str(path)]
 
 
-def test_a_changed_mark_fails_as_does_an_audit_that_cannot_be_read(results):
-    audited(results)
+def test_an_edited_sealed_page_fails_in_any_folder_below(results):
+    (results / "speed").mkdir()
+    page = results / "speed" / "speed.md"
+    page.write_text("98.5 s")
+    seal_pages(page.parent, [page.name], "time it")
+    assert verify(results) == (3, [])
+    page.write_text("98.4 s")
+    assert verify(results)[1] == [f"{page}: changed since `time it`"]
+    (page.parent / "pages.json").write_text("[]")
+    assert any("not a readable list of pages" in problem for problem in verify(results)[1])
+
+
+@pytest.fixture(scope="module")
+def audit_of_task(simulated):
+    """An audit of the task of the records, without anything that needs many resamples."""
+    made = audit("icbhi.cycles4", simulated, reference=None, resamples=10)
+    return made.facts | {"marks": {"corrected": ["meta.level AUROC 70.1"], "official": []}}, made.task.card
+
+
+def test_a_changed_mark_fails_as_does_an_audit_that_cannot_be_read(results, audit_of_task):
+    facts, card = audit_of_task
+    page, data = write_audit(results / "audit", facts, card)
     assert any("icbhi.cycles4.md" in problem for problem in verify(results)[1])
-    files.write(records.load_all(results), results)
+    write_leaderboard(records.load_all(results), results)
     assert verify(results) == (3, [])
     assert "## Test corrected (meta.level AUROC 70.1)" in (results / "tasks" / "icbhi.cycles4.md").read_text()
-    audited(results, marks={"corrected": ["meta.level AUROC 55.5"]})
+    text = page.read_text()
+    page.write_text(text.replace("5", "6", 1))
+    assert [problem.partition(":")[0] for problem in verify(results)[1]] == [str(page)]
+    page.write_text(text)
+    data.write_text(json.dumps(facts | {"marks": {"corrected": ["meta.level AUROC 55.5"]}}))
     assert any("leaderboard.md" in problem for problem in verify(results)[1])
-    audited(results, marks=None)
+    data.write_text(json.dumps(facts | {"marks": None}))
     assert any("not a readable audit" in problem for problem in verify(results)[1])
+    data.unlink()
+    assert any(f"{page}: no record gives this page" in problem for problem in verify(results)[1])

@@ -9,8 +9,8 @@ from bench.base.errors import BadInput, UnknownId
 from bench.base.registry import task_card
 from bench.cli.main import main
 from bench.reports import verify
-from bench.reports.out_of_domain import report
-from bench.reports.out_of_domain.numbers import DROP, GAP, IN, MATCHED, OUT, PROBE, WORST
+from bench.reports.out_of_domain.report import stale_transfer_report, write_transfer_report
+from bench.reports.out_of_domain.transfer_table import DROP, GAP, IN, OUT, PROBE, WITHIN_DECILES, WORST
 from bench.runs.choices import EncoderChoice
 from bench.runs.context import TransferNotes
 from bench.runs.out_of_domain import expanded, run_transfers, transfer
@@ -31,7 +31,7 @@ def made(tmp_path_factory):
         out[shortcut] = tmp_path_factory.mktemp("report")
         settings = {"shots": (10, 50) if shortcut else (), "draws": 2, "controls": False}
         run_transfers([TRANSFER], BANDWIDTH, out[shortcut], root=root, **settings)
-        report.write(out[shortcut])
+        write_transfer_report(out[shortcut])
     return out
 
 
@@ -111,7 +111,7 @@ def test_the_worst_device_is_the_one_with_the_lowest_value(made, numbers):
 
 
 def test_a_score_of_duration_alone_is_chance_within_durations(made, numbers):
-    row = number(numbers[0.0], IN + MATCHED, encoder="meta.duration")
+    row = number(numbers[0.0], IN + WITHIN_DECILES, encoder="meta.duration")
     assert row["low"] < 0.5 < row["high"]
 
 
@@ -128,26 +128,29 @@ def test_the_report_says_what_is_blank_and_what_the_data_are(made):
 def test_records_verify_and_the_report_is_theirs(made, tmp_path):
     count, problems = verify.verify(made[1.0])
     assert problems == [] and count == 2 * 4 + 2 * 2
-    assert report.stale(made[1.0]) == []
     copy = shutil.copytree(made[1.0], tmp_path / "copy")
-    text = (copy / "ood.csv").read_text()
-    (copy / "ood.csv").write_text(text.replace("0.5", "0.6", 1))
-    assert report.stale(copy) == [str(copy / "ood.csv")]
-    report.write(copy)
-    assert report.stale(copy) == []
+    for name in ("ood.csv", "ood.md"):
+        text = (copy / name).read_text()
+        (copy / name).write_text(text.replace("5", "6", 1))
+        (problem,) = verify.verify(copy)[1]
+        assert problem.startswith(f"{copy / name}: not what the records give")
+        write_transfer_report(copy)
+    assert stale_transfer_report(records.load_all(copy), copy) == []
+    (copy / "ood.json").unlink()
+    assert any("no out-of-domain report was made here" in problem for problem in verify.verify(copy)[1])
 
 
 def test_writing_again_changes_nothing(made):
     before = {path: path.read_bytes() for path in made[0.0].rglob("*") if path.is_file()}
     context = TransferNotes.read(made[0.0])
     assert context.tasks == [TRANSFER] and not context.blanks
-    report.write(made[0.0])
+    write_transfer_report(made[0.0])
     assert {path: path.read_bytes() for path in made[0.0].rglob("*") if path.is_file()} == before
 
 
 def test_a_folder_without_a_report_is_refused(tmp_path):
     with pytest.raises(BadInput, match="no out-of-domain report"):
-        report.write(tmp_path)
+        write_transfer_report(tmp_path)
 
 
 def test_a_corpus_that_is_not_there_leaves_its_task_blank(simulated, tmp_path):
@@ -157,7 +160,7 @@ def test_a_corpus_that_is_not_there_leaves_its_task_blank(simulated, tmp_path):
     run_transfers(
         [TRANSFER, opera], [EncoderChoice("meta.duration")], tmp_path, root=simulated, say=said.append, **settings
     )
-    report.write(tmp_path)
+    write_transfer_report(tmp_path)
     text = (tmp_path / "ood.md").read_text()
     assert f"- {opera}: no clip has usable audio in this copy" in text
     assert any(line.startswith(f"left blank: {opera}") for line in said)
@@ -169,12 +172,12 @@ def test_labels_present_or_not_are_reported_one_by_one(simulated, tmp_path):
     run_transfers(
         [f"{TRANSFER}.bits"], [EncoderChoice("meta.duration")], tmp_path, root=simulated, shots=(), controls=False
     )
-    report.write(tmp_path)
+    write_transfer_report(tmp_path)
     table, text = pd.read_csv(tmp_path / "ood.csv"), (tmp_path / "ood.md").read_text()
     row = number(table, OUT, "auroc.bit.crackle", "meta.duration", f"{TRANSFER}.bits")
     record = records.read(records.path(tmp_path, f"{TRANSFER}.bits", row["record"]))
     assert row["value"] == record.scores["inter"]["auroc.bit.crackle"]["value"]
-    matched = number(table, OUT + MATCHED, "auroc.bit.crackle", "meta.duration", f"{TRANSFER}.bits")
+    matched = number(table, OUT + WITHIN_DECILES, "auroc.bit.crackle", "meta.duration", f"{TRANSFER}.bits")
     assert matched["low"] < 0.5 < matched["high"]
     assert "### AUROC of crackle" in text and "Clips that have it: in-domain " in text
 

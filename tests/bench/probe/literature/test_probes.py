@@ -10,7 +10,7 @@ from bench.probe.literature._probe import fitted_together
 from bench.probe.literature._rows import drawn
 from bench.probe.literature.opera import OperaProbe
 from bench.probe.literature.protocols import PROTOCOLS
-from bench.reports.verify import _chosen_is_best
+from bench.reports.verify import chosen_is_best
 
 CARDS = {"multiclass": task_card("icbhi.cycles4"), "multilabel": task_card("icbhi.bits")}
 CARDS["regression"] = task_card("nosemic.rate")
@@ -46,7 +46,7 @@ def test_every_form_that_was_published_keeps_the_interface_and_the_others_are_re
     assert ticks == [1] * protocols.FOLDS
     if kind == "multiclass":
         np.testing.assert_allclose(np.exp(scores).sum(1), 1, atol=1e-6)
-    assert _chosen_is_best({"path": fitted.path_, "chosen": fitted.best_params_})
+    assert chosen_is_best({"path": fitted.path_, "chosen": fitted.best_params_})
     again = probe(name, kind).fit(X, y, groups)
     assert (again.predict_scores(X) == scores).all() and again.path_ == fitted.path_
     assert again.predict_scores(X[:7]) - scores[:7] == pytest.approx(0, abs=1e-5)

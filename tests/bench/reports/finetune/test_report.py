@@ -10,8 +10,9 @@ import bench
 from bench.base.errors import BadInput
 from bench.finetune import fit
 from bench.finetune.record import PROTOCOLS
-from bench.reports.finetune import numbers, report
-from bench.reports.finetune.numbers import rows
+from bench.reports.finetune import recipe_rows
+from bench.reports.finetune.recipe_rows import rows
+from bench.reports.finetune.report import stale_finetune_report, write_finetune_report
 from bench.reports.leaderboard.table import cells
 from bench.reports.verify import verify
 from bench.runs import evaluate
@@ -83,7 +84,7 @@ def test_looking_at_the_test_never_costs_on_the_headline(made):
 
 
 def test_the_report_has_both_protocols_the_gap_the_cost_and_the_frozen_probe(folder):
-    files = report.write(folder)
+    files = write_finetune_report(folder)
     text = files[0].read_text()
     head = next(line for line in text.splitlines() if line.startswith("| encoder"))
     for title in ("finetune", "literature/best-test-epoch", "gap", "against ce", "device-hours", "peak memory"):
@@ -95,19 +96,21 @@ def test_the_report_has_both_protocols_the_gap_the_cost_and_the_frozen_probe(fol
 
 
 def test_verify_holds_the_report_against_records_and_costs(folder):
-    report.write(folder)
+    write_finetune_report(folder)
     assert verify(folder)[1] == []
-    path = folder / "finetune" / "finetune.md"
-    path.write_text(path.read_text().replace("gap", "gain", 1))
-    assert any("finetune.md: not what the records give" in problem for problem in verify(folder)[1])
-    report.write(folder)
+    for name in ("finetune.md", "finetune.csv"):
+        path = folder / "finetune" / name
+        path.write_text(path.read_text().replace("5", "6", 1))
+        (problem,) = verify(folder)[1]
+        assert problem.startswith(f"{path}: not what the records give")
+        write_finetune_report(folder)
     ours = of(records.load_all(folder), "focal", "finetune")[0]
     cost = records.path(folder, ours.spec["task"], ours.key).with_suffix(".run.json")
     told = cost.read_text()
     cost.write_text(json.dumps(json.loads(told) | {"wall_s": 1e6, "device_hours": 1e3}))
-    stale = report.stale(folder)
+    stale = stale_finetune_report(records.load_all(folder), folder)
     cost.write_text(told)
-    assert len(stale) == 2 and report.stale(folder) == []
+    assert len(stale) == 2 and stale_finetune_report(records.load_all(folder), folder) == []
 
 
 def varied(record, recipe=(), **spec):
@@ -164,16 +167,16 @@ def test_the_probe_beside_is_of_the_same_weights_and_if_it_is_there_the_same_poo
     (probe,) = (r for r in found if r.spec["protocol"] == "linear")
     changes = [{}, {"pooling": "max"}, {"pooling": "a"}, {"clip": "tile8"}, {"weights": "b" * 64}]
     several = [dataclasses.replace(probe, spec=probe.spec | change, key=f"{9 - i}") for i, change in enumerate(changes)]
-    assert numbers.frozen(several, row).key == "9"
-    assert numbers.frozen(several[1:], row).key == "7" and numbers.frozen(several[3:], row).key == "6"
-    assert numbers.frozen(several[4:], row) is None
+    assert recipe_rows.frozen(several, row).key == "9"
+    assert recipe_rows.frozen(several[1:], row).key == "7" and recipe_rows.frozen(several[3:], row).key == "6"
+    assert recipe_rows.frozen(several[4:], row) is None
 
 
 def test_the_report_tells_epochs_and_settings_apart(folder, tmp_path):
     long = ce(folder)
     for record in [*long, *(varied(r, {"epochs": 1}) for r in long)]:
         records.write(record, tmp_path)
-    text = report.write(tmp_path)[0].read_text()
+    text = write_finetune_report(tmp_path)[0].read_text()
     assert "| ce [epochs 1] " in text and "| ce [epochs 2] " in text
     assert "- **ce [epochs 1]**: ce (no options). Run for at most 1 epochs." in text
     table = list(csv.DictReader(io.StringIO((tmp_path / "finetune" / "finetune.csv").read_text())))
@@ -184,11 +187,11 @@ def test_a_comparison_over_some_of_the_seeds_says_over_which(folder, tmp_path):
     found = records.load_all(folder)
     for record in [*of(found, "focal", "finetune"), *(r for r in ce(folder) if r.spec["seed"] == 1)]:
         records.write(record, tmp_path)
-    lines = [line for line in report.write(tmp_path)[0].read_text().splitlines() if "| focal " in line]
+    lines = [line for line in write_finetune_report(tmp_path)[0].read_text().splitlines() if "| focal " in line]
     assert lines and all("(seeds 1) |" in line for line in lines)
 
 
 def test_a_folder_without_fine_tuning_has_no_report(task, tmp_path):
     records.write(evaluate.evaluate(tiny(), task)[0], tmp_path)
     with pytest.raises(BadInput, match="no fine-tuned record"):
-        report.write(tmp_path)
+        write_finetune_report(tmp_path)

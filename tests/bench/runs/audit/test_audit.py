@@ -8,8 +8,7 @@ import soundfile
 from bench import simulate
 from bench.base.errors import BadInput, UnknownId
 from bench.cli.main import main
-from bench.reports.audit import report
-from bench.reports.audit.report import render
+from bench.reports.audit.report import render_audit, resolution_section, split_table
 from bench.runs.audit.audit import ALL, HERE, audit
 from bench.scores.printed import BLANK
 from tests.tasks import _corpora
@@ -55,7 +54,7 @@ def test_everything_that_was_planted_is_found(audited, spoilt):
 
 
 def test_reports_are_whole_and_json_ready(audited):
-    text = render(audited)
+    text = render_audit(audited.facts, audited.task.card)
     assert json.loads(json.dumps(audited.facts)) == audited.facts
     for heading in ("Findings", "Splits", "same sound twice", "Annotations", "What predicts", "tell", "smallest"):
         assert any(line.startswith("#") and heading in line for line in text.splitlines()), heading
@@ -65,12 +64,12 @@ def test_reports_are_whole_and_json_ready(audited):
 
 def test_what_cannot_be_told_is_said(audited):
     facts = audited.facts
-    splits = report._splits(facts, "recording")
+    splits = split_table(facts, "recording")
     assert "recordings | recordings" not in splits and "nobody can tell who is on both sides" in splits
-    assert "| patients |" in report._splits(facts, "patient")
-    assert "Fewer than 30 patients: read little into" in render(audited)
+    assert "| patients |" in split_table(facts, "patient")
+    assert "Fewer than 30 patients: read little into" in render_audit(audited.facts, audited.task.card)
     alike = {"test": "t", "metric": "uar", "system": "a", "other": "b", "difference": None, "low": None, "high": None}
-    (_, _, table) = report._resolution([alike | {"resolved": 0.0, "found": 0.0}], "patient")
+    (_, _, table) = resolution_section([alike | {"resolved": 0.0, "found": 0.0}], "patient")
     assert table.splitlines()[-1].count(BLANK) == 3
 
 
@@ -79,7 +78,9 @@ def test_annotations_without_audio(tmp_path):
         path.unlink()
     made = audit("icbhi.cycles4", tmp_path, "fbank.stats", resamples=20)
     assert list(made.facts["shortcuts"]) == [ALL] and made.facts["nuisance"] == {}
-    assert "Annotations alone" in render(made) and "No audio is here to compare" in render(made)
+    assert "Annotations alone" in render_audit(
+        made.facts, made.task.card
+    ) and "No audio is here to compare" in render_audit(made.facts, made.task.card)
 
 
 def test_part_of_the_audio_gives_both_views(tmp_path):
@@ -93,7 +94,7 @@ def test_part_of_the_audio_gives_both_views(tmp_path):
 
 def test_tables_without_classes_are_audited(tmp_path):
     made = audit("kauh.obstructive", tmp_path, resamples=20)
-    assert made.facts["shared"] == {} and "stethoscope_filter" in render(made)
+    assert made.facts["shared"] == {} and "stethoscope_filter" in render_audit(made.facts, made.task.card)
 
 
 def test_silence_and_a_single_class_are_survived(tmp_path):
@@ -102,7 +103,7 @@ def test_silence_and_a_single_class_are_survived(tmp_path):
         soundfile.write(path, np.zeros(16000), 8000)
     made = audit("sprsound.records3", tmp_path, resamples=20)
     assert {"identical-audio", "silent-clips"} <= codes(made)
-    assert "Nothing could be fitted" in render(made)
+    assert "Nothing could be fitted" in render_audit(made.facts, made.task.card)
 
 
 def test_the_command_writes_reports(tmp_path, capsys):

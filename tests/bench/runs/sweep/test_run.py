@@ -9,7 +9,7 @@ import pytest
 from bench.base.errors import BadInput
 from bench.cli.main import main
 from bench.reports import verify
-from bench.reports.sweep import report
+from bench.reports.sweep.report import stale_sweep_report, write_sweep_report
 from bench.runs import choices, evaluate, suite
 from bench.runs.context import SweepNotes
 from bench.runs.sweep import oracle
@@ -35,7 +35,7 @@ def made(simulated, tmp_path_factory):
     """(results folder, what the sweep did) of one task, two poolings and two seeds in this process."""
     out = tmp_path_factory.mktemp("sweep")
     done = sweep(GRID, out, root=simulated, workers=1, with_oracle=True, rates=RATES)
-    report.write(out)
+    write_sweep_report(out)
     return out, done
 
 
@@ -61,7 +61,7 @@ def test_again_nothing_is_made_and_the_report_stays(made, simulated):
     out, _ = made
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     again = sweep(GRID, out, root=simulated, rates=RATES)
-    report.write(out)
+    write_sweep_report(out)
     assert (again.todo, len(again.kept), again.made) == (0, 4, [])
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
@@ -184,7 +184,7 @@ def test_an_oracle_may_be_asked_for_when_the_features_are_gone(made, simulated, 
 
 def test_a_report_that_is_not_its_records_is_found(made, tmp_path):
     out = shutil.copytree(made[0], tmp_path / "copy")
-    assert verify.verify(out) == (4, []) and report.stale(out) == []
+    assert verify.verify(out) == (4, []) and stale_sweep_report(records.load_all(out), out) == []
     for name, old, new in (("sweep.csv", "0.5", "0.6"), ("sweep.md", "4 records", "9 records")):
         path = out / "sweep" / name
         path.write_text(path.read_text().replace(old, new, 1))
@@ -192,15 +192,15 @@ def test_a_report_that_is_not_its_records_is_found(made, tmp_path):
     scores = pd.read_csv(out / "sweep" / "oracle.csv")
     scores.assign(honest=scores["honest"] + 0.01).to_csv(out / "sweep" / "oracle.csv", index=False)
     problems = "\n".join(verify.verify(out)[1])
-    for name in ("sweep.csv", "sweep.md", "poolings.png", "the honest score of"):
+    for name in ("sweep.csv", "sweep.md", "poolings.png", "the honest score of", "oracle.csv: changed since"):
         assert name in problems
     next(records.paths(out)).unlink()
-    assert "no record" in "\n".join(report.stale(out))
+    assert "no record" in "\n".join(stale_sweep_report(records.load_all(out), out))
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path):
     with pytest.raises(BadInput, match="no sweep was made here"):
-        report.write(tmp_path)
+        write_sweep_report(tmp_path)
 
 
 def test_what_is_absent_is_listed(simulated, tmp_path):
@@ -209,7 +209,7 @@ def test_what_is_absent_is_listed(simulated, tmp_path):
         | {"suite": "quick", "tasks": [], "encoder": [*SETTINGS["encoder"], {"id": "ast.base"}], "skip_absent": True}
     )
     sweep(dataclasses.replace(grid, seeds=(0,)), tmp_path, root=simulated / "ICBHI", workers=1, rates=RATES)
-    report.write(tmp_path)
+    write_sweep_report(tmp_path)
     context = SweepNotes.read(tmp_path)
     assert list(context.absent) == ["ast.base"] and list(context.absent_tasks) == ["sprsound.events2"]
     text = (tmp_path / "sweep" / "sweep.md").read_text()

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from bench.data.recordings import Recording
-from bench.reports.audit import report
+from bench.reports.audit.report import reported_annotations
 from bench.runs.audit.checks import annotations
 from bench.runs.audit.sounds import heard
 from bench.types import Finding
@@ -50,10 +50,10 @@ def test_what_the_loader_and_the_audio_found_is_counted():
     found = [Finding("error", "past-end", "a", "ends late", "", ("a#1", "a#2")), Finding("note", "unsorted", "b", "x")]
     reported = annotations.oddities(frame(), {}, {}, found)["reported"]
     assert reported["past-end"]["clips"] == 2 and reported["unsorted"]["findings"] == 1
-    told = report._reported({"reported": reported}).splitlines()
+    told = reported_annotations({"reported": reported}).splitlines()
     assert told[1:] == ["- `unsorted`: b: x", "- `past-end`: a: ends late (2 clips)"]
     two = annotations.oddities(frame(), {}, {}, [*found, found[0]])["reported"]
-    assert report._reported({"reported": two}).endswith("a: ends late (the first of 2 findings, 4 clips)")
+    assert reported_annotations({"reported": two}).endswith("a: ends late (the first of 2 findings, 4 clips)")
 
 
 def test_signals_that_stand_still_or_are_driven_too_hard():

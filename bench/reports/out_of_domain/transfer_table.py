@@ -18,7 +18,7 @@ from bench.scores.metrics import Roles
 from bench.scores.schema import Record
 
 IN, OUT, DROP = "in-domain", "out-of-domain", "drop"
-MATCHED = " within duration deciles"
+WITHIN_DECILES = " within duration deciles"
 WORST = ", worst domain"
 PROBE, GAP = "target probe", "target probe minus out-of-domain"
 FEW = "few-shot"
@@ -58,7 +58,7 @@ def shown(task: Mapping) -> list[Shown]:
     return [Shown(name, name, metrics.get(name).title) for name in names]
 
 
-def table(found: Sequence[Record], plans: Mapping[str, Transfer | None]) -> pd.DataFrame:
+def transfer_table(found: Sequence[Record], plans: Mapping[str, Transfer | None]) -> pd.DataFrame:
     """One row per number: task, encoder (as tables name it), pooling, layer, marks, metric, ``what``, test, domain,
     value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
 
@@ -134,9 +134,9 @@ def _matched(what: str, test: str, part: pd.DataFrame, record: Record, each: Sho
     if each.bit is not None:
         binary = _binary(part, each.bit, len(task["classes"]))
         score = intervals.score_table(binary, [name], ("absent", "present"), Roles(), recalls=False)[name]
-        yield _number(what + MATCHED, test, score, record)
+        yield _number(what + WITHIN_DECILES, test, score, record)
     elif each.metric == label_kinds.of(task).auroc and name in record.scores[test]:
-        yield _number(what + MATCHED, test, record.scores[test][name], record)
+        yield _number(what + WITHIN_DECILES, test, record.scores[test][name], record)
 
 
 def _binary(part: pd.DataFrame, bit: int, n_classes: int) -> pd.DataFrame:

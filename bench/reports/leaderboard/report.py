@@ -1,7 +1,7 @@
 """The leaderboard as files: overview, one page per task, and every number as CSV.
 
-``render`` is a pure function of the records, of ``board.json`` (title, commands, encoders without weights, notes) and
-of what audits of the same data found, so ``respbench verify`` can hold the files on disk against all of them.
+``render_leaderboard`` is a pure function of the records, of ``board.json`` (title, commands, encoders without weights,
+notes) and of what audits of the same data found, so ``respbench verify`` can hold the files against all of them.
 """
 
 from __future__ import annotations
@@ -14,56 +14,82 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.base.paths import file_name, write_text
-from bench.reports.audit import findings
-from bench.reports.audit.findings import Audited
+from bench.base.paths import file_name
+from bench.reports.audit.summary import AuditSummary, read_audit_summaries
 from bench.reports.leaderboard.overview import overview, overview_tables, remarks
 from bench.reports.leaderboard.table import cells, leaderboard, twin_differences
 from bench.reports.leaderboard.task_page import task_page
 from bench.reports.names import rank_class, row_names
+from bench.reports.pages import stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import NOTHING, BoardNotes
 from bench.scores import metrics, per_test
 from bench.scores.records import require_one_data
 from bench.scores.schema import Record
 
+OVERVIEW, EVERY_NUMBER, PAGES = "leaderboard.md", "leaderboard.csv", "tasks"
 
-def render(records: Sequence[Record], notes: BoardNotes, audits: Mapping[str, Audited] = NOTHING) -> dict[str, str]:
-    """{file name: text} of the whole board; ``audits`` by task."""
+
+def render_leaderboard(
+    records: Sequence[Record], notes: BoardNotes, audits: Mapping[str, AuditSummary] = NOTHING
+) -> dict[str, str]:
+    """Renders the overview, one page per task and the CSV.
+
+    Parameters
+    ----------
+    records
+        All records of the leaderboard.
+    notes
+        Its title, commands, remarks and what could not run.
+    audits
+        {task: the audit of its data}.
+
+    Returns
+    -------
+    dict[str, str]
+        {path relative to the results folder: text}, the overview first.
+
+    Raises
+    ------
+    BadInput
+        Where there are no records, or records of one task on different data.
+    """
     by_task = _by_task(records)
     require_one_data(records)
     names, differences = row_names(records), twin_differences(records)
     pages = {
-        f"tasks/{file_name(task)}.md": task_page(task, part, names, differences, audits.get(task))
+        f"{PAGES}/{file_name(task)}.md": task_page(task, part, names, differences, audits.get(task))
         for task, part in sorted(by_task.items())
     }
-    return {"leaderboard.md": overview(records, by_task, notes, audits), **pages, "leaderboard.csv": _csv(records)}
+    return {OVERVIEW: overview(records, by_task, notes, audits), **pages, EVERY_NUMBER: _csv(records)}
 
 
-def rendered(records: Sequence[Record], folder: Path) -> dict[str, str]:
-    """``render`` with the notes and the audits of a results folder. Raises ``BadInput`` for an unreadable audit."""
-    return render(records, BoardNotes.read(folder), findings.read(folder, _by_task(records)))
+def _render_folder(records: Sequence[Record], folder: Path) -> dict[str, str]:
+    """Renders with the notes and the audits of a results folder. Raises ``BadInput`` for an unreadable audit."""
+    return render_leaderboard(records, BoardNotes.read(folder), read_audit_summaries(folder, _by_task(records)))
 
 
-def write(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Writes the board beside its records and returns the files, the overview first."""
-    out = []
-    for name, text in rendered(records, folder).items():
-        path = folder / name
-        write_text(path, text)
-        out.append(path)
-    return out
+def write_leaderboard(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Writes the leaderboard beside its records and returns the files, the overview first."""
+    return write_pages(folder, _render_folder(records, folder))
 
 
-def files(folder: Path) -> list[Path]:
-    """The board's files in a results folder, as far as they are there."""
-    named = [folder / name for name in ("leaderboard.md", "leaderboard.csv")]
-    return [path for path in named if path.exists()] + sorted((folder / "tasks").glob("*.md"))
+def stale_leaderboard(records: Sequence[Record], folder: Path) -> list[str]:
+    """Lists what in the leaderboard's files is not what the records and audits give; nothing where it has no files."""
+    overview_files = [folder / name for name in (OVERVIEW, EVERY_NUMBER) if (folder / name).exists()]
+    present = [*overview_files, *sorted((folder / PAGES).glob("*.md"))]
+    if not present:
+        return []
+    remedy = f"write the board again with `respbench leaderboard {folder}`"
+    return stale_pages(folder, _render_folder(records, folder), present, remedy)
 
 
-def as_json(records: Sequence[Record], notes: BoardNotes) -> dict:
-    """The board JSON-ready: ``rows`` as ``bench.leaderboard`` gives them, ``cells`` with interval, counts and state,
-    and what the tables say around them."""
+def leaderboard_json(records: Sequence[Record], notes: BoardNotes) -> dict:
+    """The leaderboard as JSON-ready values.
+
+    ``rows`` are as ``bench.leaderboard`` gives them; ``cells`` have interval, counts and state; the rest is what the
+    pages say around the tables.
+    """
     wide, long = leaderboard(records), cells(records)
     return {
         **asdict(notes),
@@ -83,7 +109,7 @@ def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
     return out
 
 
-def console(records: Sequence[Record]) -> str:
+def console_leaderboard(records: Sequence[Record]) -> str:
     """The overview as the terminal shows it: the state of the data, the table, what the marks mean."""
     told = "\n".join(remarks(_by_task(records))).replace("**", "")
     return "\n\n".join([DISCLAIMER, told, *overview_tables(records)])

@@ -1,7 +1,7 @@
-"""What an audit found, beside the scores of the data that it looked at.
+"""The summary of an audit that is shown beside the scores of the data that it examined.
 
-``bench.audit`` writes a report per task; where one lies beside the records of a board, its marks stand at the tests
-that they speak of, provided that it speaks of the very data (digest and task version) of the records.
+``respbench audit`` writes a report per task. Where one lies beside the records of a leaderboard, its marks stand at the
+tests that they concern, provided that it concerns the very data (digest and task version) of the records.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from bench.base.paths import file_name
 from bench.reports.names import link_target
 from bench.scores.schema import Record
 
-FOLDER = "audit"  # in a results folder
+AUDIT_FOLDER = "audit"  # in a results folder
 
 
 @dataclass(frozen=True)
-class Audited:
-    """One audit: the ``task`` with its ``version``, the ``digest`` of its data, ``marks`` {test: in a few words}."""
+class AuditSummary:
+    """One audit: the ``task`` with its ``version``, the ``digest`` of its data, and ``marks`` {test: short remarks}."""
 
     task: str
     version: int
@@ -31,10 +31,10 @@ class Audited:
     @property
     def report(self) -> str:
         """Where the report lies in a results folder, as the target of a Markdown link."""
-        return f"{FOLDER}/{link_target(file_name(self.task))}.md"
+        return f"{AUDIT_FOLDER}/{link_target(file_name(self.task))}.md"
 
     def stale(self, record: Record) -> str:
-        """Why the audit says nothing about a record of the task; empty where it speaks of the same data."""
+        """Why the audit does not apply to a record of the task; empty where it is of the same data."""
         spec = record.spec
         if self.version != spec["task_version"]:
             return f"of version {self.version} of the task, these results of version {spec['task_version']}"
@@ -43,24 +43,26 @@ class Audited:
         return ""
 
     def of_test(self, record: Record, test: str) -> list[str]:
-        """Its marks of a test of a record; none where it is stale."""
+        """Its marks of a test of a record; none where the audit is stale."""
         return [] if self.stale(record) else list(self.marks.get(test, ()))
 
 
-def read(folder: Path, tasks: Iterable[str]) -> dict[str, Audited]:
-    """{task: its audit}, of those that a results folder has. Raises ``BadInput`` for one that is not readable, or of
-    another task than its name says."""
+def read_audit_summaries(folder: Path, tasks: Iterable[str]) -> dict[str, AuditSummary]:
+    """{task: its audit}, of the given tasks whose audit lies in a results folder.
+
+    Raises ``BadInput`` for one that is not readable, or of another task than its name says.
+    """
     out = {}
     for task in tasks:
-        path = folder / FOLDER / f"{file_name(task)}.json"
+        path = folder / AUDIT_FOLDER / f"{file_name(task)}.json"
         if not path.exists():
             continue
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
             marks = {test: tuple(map(str, found)) for test, found in facts["marks"].items()}
-            out[task] = Audited(facts["task"], facts["version"], facts["digest"], marks)
+            out[task] = AuditSummary(facts["task"], facts["version"], facts["digest"], marks)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            remedy = f"make it again with `respbench audit {task} --out {folder / FOLDER}`"
+            remedy = f"make it again with `respbench audit {task} --out {folder / AUDIT_FOLDER}`"
             raise BadInput(path, f"not a readable audit ({error})", remedy) from error
         if out[task].task != task:
             raise BadInput(path, f"an audit of {out[task].task}", f"name it {file_name(out[task].task)}.json")

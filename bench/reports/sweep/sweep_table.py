@@ -149,11 +149,11 @@ def _difference(ours: Record, theirs: Record) -> dict:
     }
 
 
-def over_seeds(numbers: pd.DataFrame) -> pd.DataFrame:
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     """One row per combination: mean over seeds, the lowest seed's interval, and the standard deviations (population) of
     the score and of log10 of the strength chosen; NaN for a single seed."""
     rows = []
-    for key, part in numbers.groupby(ROW, sort=False):
+    for key, part in table.groupby(ROW, sort=False):
         part = part.sort_values("seed")
         many, strength = len(part) > 1, np.log10(part["strength"].astype(float))
         rows.append(

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bench.base.errors import BadInput
-from bench.reports.audit import findings
+from bench.reports.audit.summary import read_audit_summaries
 
 FACTS = {"task": "@x/t", "version": 1, "digest": "ab", "marks": {"test": ["3 patients in train"]}, "splits": {}}
 
@@ -14,9 +14,9 @@ def written(folder, name, text):
 
 
 def test_the_audits_that_are_there_are_read_by_task(tmp_path):
-    assert findings.read(tmp_path, ["@x/t"]) == {}
+    assert read_audit_summaries(tmp_path, ["@x/t"]) == {}
     written(tmp_path, "@x%2Ft", json.dumps(FACTS))
-    found = findings.read(tmp_path, ["@x/t", "other"])
+    found = read_audit_summaries(tmp_path, ["@x/t", "other"])
     assert list(found) == ["@x/t"]
     assert found["@x/t"].report == "audit/@x%252Ft.md" and found["@x/t"].marks == {"test": ("3 patients in train",)}
 
@@ -28,10 +28,10 @@ def test_the_audits_that_are_there_are_read_by_task(tmp_path):
 def test_what_is_no_audit_is_refused(tmp_path, text, told):
     written(tmp_path, "@x%2Ft", text)
     with pytest.raises(BadInput, match=told):
-        findings.read(tmp_path, ["@x/t"])
+        read_audit_summaries(tmp_path, ["@x/t"])
 
 
 def test_an_audit_under_another_name_is_refused(tmp_path):
     written(tmp_path, "x.t", json.dumps(FACTS))
     with pytest.raises(BadInput, match="an audit of @x/t"):
-        findings.read(tmp_path, ["x.t"])
+        read_audit_summaries(tmp_path, ["x.t"])

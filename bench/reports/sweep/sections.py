@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.reports.names import row_names
-from bench.reports.sweep.numbers import NEAR
+from bench.reports.sweep.sweep_table import NEAR
 from bench.reports.tables import markdown
 from bench.scores import metrics, per_test
 from bench.scores.printed import BLANK, amount, missing, signed

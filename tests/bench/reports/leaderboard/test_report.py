@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 
 import bench
-from bench.reports.audit.findings import Audited
-from bench.reports.leaderboard import files
+from bench.reports.audit.summary import AuditSummary
+from bench.reports.leaderboard.report import render_leaderboard
 from bench.runs import evaluate
 from bench.runs.context import BoardNotes, update_board_notes
 from bench.scores import records
@@ -25,7 +25,9 @@ def changed(record, **data):
 
 
 def test_the_overview_says_what_the_data_is_and_what_the_weights_were(record):
-    text = files.render([record], BoardNotes("Board", ["respbench run"], {"ast.base": "no file at hand"}, ["a note"]))
+    text = render_leaderboard(
+        [record], BoardNotes("Board", ["respbench run"], {"ast.base": "no file at hand"}, ["a note"])
+    )
     overview = text["leaderboard.md"]
     for expected in (
         "# Board",
@@ -37,12 +39,12 @@ def test_the_overview_says_what_the_data_is_and_what_the_weights_were(record):
     ):
         assert expected in overview
     assert "| ast.base" in overview and "**not at hand**: no file at hand" in overview
-    subset = files.render([changed(record, state="subset")], BoardNotes())["leaderboard.md"]
+    subset = render_leaderboard([changed(record, state="subset")], BoardNotes())["leaderboard.md"]
     assert "never compare with published scores" in subset
 
 
 def test_a_task_page_holds_formulas_tests_recalls_domains_and_selection(record):
-    page = files.render([record], BoardNotes())["tasks/icbhi.cycles4.md"]
+    page = render_leaderboard([record], BoardNotes())["tasks/icbhi.cycles4.md"]
     for expected in ("**ICBHI Score**: (Sp+Se)/2", "## Test corrected", "## Test official", "### By device"):
         assert expected in page
     assert "Interval: patient bootstrap, 2000 draws" in page and "C 1e" in page
@@ -53,7 +55,7 @@ def test_excluded_clips_and_shared_patients_are_marked(record):
     marked = changed(
         record, incomplete=True, excluded=["a.wav: is truncated"], groups_in_train={"official": 2, "corrected": 0}
     )
-    text = files.render([marked], BoardNotes())
+    text = render_leaderboard([marked], BoardNotes())
     assert "clips were excluded from icbhi.cycles4" in text["leaderboard.md"]
     page = text["tasks/icbhi.cycles4.md"]
     assert "- a.wav: is truncated" in page and "## Test official (2 patients in train)" in page
@@ -65,36 +67,37 @@ def test_what_an_encoder_was_trained_on_marks_its_cells(task, record):
     facts = evaluate.encoder_facts(seen, task.card)
     assert facts["marks"] == ["icbhi seen in pretraining"]
     assert (
-        "icbhi seen in pretraining" in files.render([changed(record, **facts)], BoardNotes())["tasks/icbhi.cycles4.md"]
+        "icbhi seen in pretraining"
+        in render_leaderboard([changed(record, **facts)], BoardNotes())["tasks/icbhi.cycles4.md"]
     )
 
 
 def audit_of(record, **changes):
     spec = record.spec
     facts = {"task": spec["task"], "version": spec["task_version"], "digest": spec["manifest"]}
-    return {spec["task"]: Audited(**facts | {"marks": {"corrected": ["meta.level AUROC 70.1"]}} | changes)}
+    return {spec["task"]: AuditSummary(**facts | {"marks": {"corrected": ["meta.level AUROC 70.1"]}} | changes)}
 
 
 def test_what_an_audit_of_the_same_data_found_stands_at_its_test(record):
-    text = files.render([record], BoardNotes(), audit_of(record))
+    text = render_leaderboard([record], BoardNotes(), audit_of(record))
     page = text["tasks/icbhi.cycles4.md"]
     assert "## Test corrected (meta.level AUROC 70.1)\n" in page and "[Audit](../audit/icbhi.cycles4.md)" in page
     assert "[corrected: meta.level AUROC 70.1](audit/icbhi.cycles4.md)" in text["leaderboard.md"]
     said_twice = changed(record, groups_in_train={"official": 2})
-    page = files.render([said_twice], BoardNotes(), audit_of(record, marks={"official": ["2 patients in train"]}))
+    page = render_leaderboard([said_twice], BoardNotes(), audit_of(record, marks={"official": ["2 patients in train"]}))
     assert "## Test official (2 patients in train)\n" in page["tasks/icbhi.cycles4.md"]
 
 
 @pytest.mark.parametrize("other", [{"digest": "f" * 64}, {"version": 99}])
 def test_an_audit_of_other_data_is_named_and_not_used(record, other):
-    text = files.render([record], BoardNotes(), audit_of(record, **other))
+    text = render_leaderboard([record], BoardNotes(), audit_of(record, **other))
     page, overview = text["tasks/icbhi.cycles4.md"], text["leaderboard.md"]
     assert "70.1" not in page and "70.1" not in overview and "## Test corrected\n" in page
     assert "**stale**" in page and "[**stale**](audit/icbhi.cycles4.md): of " in overview
 
 
 def test_auroc_within_duration_deciles_stands_beside_auroc(record):
-    text = files.render([record], BoardNotes())
+    text = render_leaderboard([record], BoardNotes())
     page, overview = text["tasks/icbhi.cycles4.md"], text["leaderboard.md"]
     table = page.split("## Test corrected")[1]
     score = record.scores["corrected"]["auroc.duration_matched"]
@@ -105,7 +108,7 @@ def test_auroc_within_duration_deciles_stands_beside_auroc(record):
 
 
 def test_the_csv_holds_every_score(record):
-    lines = files.render([record], BoardNotes())["leaderboard.csv"].splitlines()
+    lines = render_leaderboard([record], BoardNotes())["leaderboard.csv"].splitlines()
     assert len(lines) == 1 + sum(len(table) for table in record.scores.values())
     assert all(line.endswith(record.key) for line in lines[1:])
 

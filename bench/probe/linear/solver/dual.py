@@ -15,7 +15,7 @@ import torch
 
 from bench.probe.linear.kernel import Kernel
 from bench.probe.linear.solver.dual_factors import DualFactors, times
-from bench.probe.linear.solver.hessian import centred_over_classes, curvature_product
+from bench.probe.linear.solver.hessian import centred_over_classes, curvature_product, with_exact_shared_part
 from bench.probe.linear.solver.newton import FAR, LOOSE, Problems
 
 PATIENCE = 300  # products spent on a problem before factors are made
@@ -152,7 +152,8 @@ class IteratedDualStep:
                 solutions[active[done]], used[active[done]] = step[done], torch.where(spoilt, limit, turn)[done]
                 kept = ~done
                 if not kept.any():
-                    return self._with_flat_rows(solutions.double(), gradient), used
+                    step = self._with_flat_rows(solutions.double(), gradient)
+                    return with_exact_shared_part(step, gradient), used
                 active, p, cost, diagonal, near, share, limit = (
                     each[kept] for each in (active, p, cost, diagonal, near, share, limit)
                 )

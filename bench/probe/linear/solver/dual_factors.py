@@ -17,6 +17,7 @@ from bench.probe.linear.solver.hessian import (
     ProblemKey,
     centred_over_classes,
     curvature_product,
+    with_exact_shared_part,
 )
 
 _FLAT = 0.05  # curvature times squared norm, summed over the rows that a step by factors takes for flat
@@ -84,7 +85,8 @@ class DualFactors:
         if used > _STALE_AFTER:
             self._kept = {known: each for known, each in self._kept.items() if each is not blocks}
         alpha[:, rows] = of_rows
-        return torch.cat([alpha, alpha @ design.axes, intercept[:, None]], 1), used
+        step = torch.cat([alpha, alpha @ design.axes, intercept[:, None]], 1)
+        return with_exact_shared_part(step[None], gradient[None])[0], used
 
     def _ready(self, key: ProblemKey, curvature: torch.Tensor) -> _ClassBlocks:
         """Blocks on all rows that curve the objective, made anew where none that are kept reach."""

@@ -51,3 +51,29 @@ def centred_over_classes(step: torch.Tensor) -> torch.Tensor:
         The step minus its mean over classes; the step itself where M = 1.
     """
     return step - step.mean(1, keepdim=True) if step.shape[1] > 1 else step
+
+
+def with_exact_shared_part(step: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Replaces what a step in a kernel's coordinates adds to all classes alike by the Newton step's own.
+
+    The loss does not see that part and the penalty's curvature is 1, so it is that of the gradient. Iterations leave it
+    alone (see ``centred_over_classes``): what float32 rounds into α, which grows with C where rows cancel each other,
+    would stay there, and the gap would not show it.
+
+    Parameters
+    ----------
+    step : torch.Tensor of shape (P, M, r + 1)
+        Change of coordinates and intercepts.
+    gradient : torch.Tensor of shape (P, M, r + 1)
+        Gradient of the objective in coordinates (times the metric's inverse) and intercepts.
+
+    Returns
+    -------
+    torch.Tensor of shape (P, M, r + 1)
+        The step with its mean over classes replaced; the step itself where M = 1.
+    """
+    if step.shape[1] == 1:
+        return step
+    shared = -gradient.mean(1, keepdim=True)
+    shared[..., -1] = 0  # neither loss nor penalty sees what intercepts share
+    return centred_over_classes(step) + shared

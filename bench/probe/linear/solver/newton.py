@@ -31,8 +31,7 @@ _MAX_STEPS = 200
 _NEGLIGIBLE, _TINY = 0.05, 1e-30  # summed curvature of rows left out of a step; least curvature of an intercept
 _WORTH_LEAVING_OUT = 0.3  # of the rows, from which a step is worth taking without those that hardly curve
 _ROUNDED = 1e-12  # gap below which one that no longer shrinks is as small as it gets
-_WRONG = 1e-3  # gap below 0 by which a step is no descent, whatever the rounding
-_ENOUGH = 1e-8  # gap with which a tolerance that rounding forbids is given up
+_ENOUGH = 1e-8  # gap with which a tolerance that rounding forbids is given up, on either side of 0
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class Problems:
         """Finds the optima from given starts.
 
         A problem is done once the gap before its last step (see ``Fits``) is at most ``TRUSTED`` times the tolerance,
-        or below 1e-12 and no longer shrinking.
+        or below 1e-12 and no longer shrinking. A step that is no descent, whose gap is negative, ends nothing.
 
         Parameters
         ----------
@@ -201,7 +200,9 @@ class Problems:
             before, objectives[active] = gap[active], value
             gap[active] = now = decrease / torch.maximum(penalty, ROUNDING * value)
             # of the point before this step, which took out most of it unless rounding is all that is left
-            going_on = ~(now > -_WRONG) | (now > self.TRUSTED * tolerance) & ((now > _ROUNDED) | (now < before / 4))
+            rising = ~(now >= -max(self.TRUSTED * tolerance, _ENOUGH))
+            stiff[active] |= rising  # rounding of float32 products spoilt the step: float64 factors go on
+            going_on = rising | (now > self.TRUSTED * tolerance) & ((now > _ROUNDED) | (now < before / 4))
             if not going_on.any():
                 return Fits(w, b, objectives, gap, products, stiff)
             if not going_on.all():

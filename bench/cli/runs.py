@@ -46,11 +46,11 @@ def sweep(arguments: argparse.Namespace) -> int:
     """``sweep``: exit status 1 where a job failed."""
     from bench.base.progress import terminal
     from bench.reports.sweep.report import write_sweep_report
-    from bench.runs.sweep.grid import Grid
+    from bench.runs.sweep.grid import SweepGrid
     from bench.runs.sweep.run import sweep as run_sweep
 
     settings = merged(arguments)
-    grid = Grid.of(settings, str(arguments.file or "sweep"))
+    grid = SweepGrid.of(settings, str(arguments.file or "sweep"))
     if not settings.get("out"):
         raise NothingAsked("give --out, the folder of the records")
     agree(grid.encoders, arguments)

@@ -21,7 +21,8 @@ from bench.finetune.training.loop import TrainingDiverged
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice, Outcome, encoders_at_hand, require_same_data, tasks_at_hand
 from bench.runs.context import update_board_notes
-from bench.runs.suite import keep_controls
+from bench.runs.sweep.execute import make_controls
+from bench.scores import records
 from bench.types import Encoder, TaskCard
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of mallopt(3)
@@ -125,7 +126,8 @@ def run_plan(
     Raises ``BadInput`` where the folder holds records of other data.
     """
     keep_freed_memory()
-    require_same_data(planned.data, out)
+    stored = records.stored_specs(out, say)
+    require_same_data(planned.data, stored)
     outcome = FinetuneOutcome()
     for title, *run in planned.runs():
         for seed in planned.seeds:
@@ -139,7 +141,7 @@ def run_plan(
             outcome.made += 1
             done(name, trained)
     if outcome.made:
-        keep_controls(planned.data, out, Outcome(), say)
+        make_controls(planned.data, out, stored, Outcome(), say)
         update_board_notes(out, command)
     return outcome
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,19 +11,30 @@ from bench.base import registry
 from bench.base.errors import BadInput, MissingWeights, UnknownId
 from bench.base.progress import Progress
 from bench.data.manifest import Prepared, load_task, prepare
-from bench.encoders import probe_inputs
 from bench.encoders.load import require_trained
+from bench.encoders.pooling import LayerPooling
+from bench.encoders.probe_inputs import resolve_layer_pooling
 from bench.probe import protocols
 from bench.runs import evaluate
 from bench.runs.spec import data_identity
-from bench.scores import records
+from bench.scores.records import require_one_identity
+from bench.scores.schema import Spec
 from bench.types import EncoderCard, Protocol, TaskCard
 
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """An encoder as asked for: its id, the poolings and layers to evaluate (empty: the card's default), and an
-    explicit checkpoint."""
+    """An encoder as asked for.
+
+    Attributes
+    ----------
+    id
+        Of the encoder, its input policy included.
+    poolings, layers
+        To evaluate, all with all; empty for the card's own.
+    weights
+        An explicit checkpoint.
+    """
 
     id: str
     poolings: tuple[str, ...] = ()
@@ -32,26 +43,60 @@ class EncoderChoice:
 
     @classmethod
     def parse(cls, text: str, layers: Sequence[int] = ()) -> EncoderChoice:
-        """From ``id``, ``id:pooling,pooling`` or ``id:pooling=checkpoint``. Raises ``UnknownId``."""
+        """From ``id``, ``id:pooling,pooling`` or ``id:pooling=checkpoint``. Raises as ``checked``."""
         head, _, weights = text.partition("=")
         id, _, poolings = head.partition(":")
         # a comma inside brackets belongs to a pooling's name, as in [mean,max]
-        choice = cls(id, tuple(filter(None, re.split(r",(?![^\[]*\])", poolings))), tuple(layers), weights or None)
-        if choice.weights is None:  # a checkpoint may have other layers than its card
-            choice.wanted(registry.encoder_card(id))
-        return choice
+        names = tuple(filter(None, re.split(r",(?![^\[]*\])", poolings)))
+        return cls(id, names, tuple(layers), weights or None).checked()
 
-    def wanted(self, card: EncoderCard, reads: str = "clip") -> list[tuple[int, str]]:
-        """Every (layer, pooling) asked for, of the encoder as built, for a protocol that ``reads`` clips, tokens or
-        layers. Raises as ``bench.encoders.probe_inputs.resolve_layer_pooling``."""
-        asked = [(p, layer) for p in self.poolings or (None,) for layer in self.layers or (None,)]
-        return list(dict.fromkeys(probe_inputs.resolve_layer_pooling(card, *each, reads) for each in asked))
+    def checked(self) -> EncoderChoice:
+        """The same choice, if its card has it. Raises ``UnknownId`` for an encoder, pooling or layer that is none.
+
+        A checkpoint of the user's may have other layers than its card, so it is looked at once it is loaded.
+        """
+        if self.weights is None:
+            self.requested(registry.encoder_card(self.id))
+        return self
+
+    def requested(self, card: EncoderCard, reads: str = "clip") -> list[LayerPooling]:
+        """Every (layer, pooling) asked for, each once.
+
+        ``published``, the authors' own embedding, has no layers and is taken once whatever layers are asked for.
+
+        Parameters
+        ----------
+        card
+            Of the encoder as built.
+        reads
+            What the protocol's probe reads: ``clip``, ``tokens`` or ``layers``.
+
+        Raises
+        ------
+        UnknownId, BadInput
+            As ``bench.encoders.probe_inputs.resolve_layer_pooling``.
+        """
+        pairs: list[LayerPooling] = []
+        for pooling in self.poolings or (None,):
+            by_layer = [resolve_layer_pooling(card, pooling, layer, reads) for layer in self.layers or (None,)]
+            without_layers = by_layer[0][1] == "published"
+            pairs += [resolve_layer_pooling(card, pooling, None)] if without_layers else by_layer
+        return list(dict.fromkeys(pairs))
 
 
 @dataclass
 class Outcome:
-    """What a run did: records made and found, encoders left out because their weights are not at hand, and tasks left
-    out because their data are not (``absent``, ``absent_tasks``: {id: why})."""
+    """What a run did.
+
+    Attributes
+    ----------
+    made, kept
+        Records that were computed now, and that were there already.
+    absent
+        {encoder that was left out: why its weights are not at hand}.
+    absent_tasks
+        {task that was left out: why its data are not at hand}.
+    """
 
     made: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
@@ -60,30 +105,54 @@ class Outcome:
 
 
 def protocols_without_probe(
-    named: Sequence[Protocol], tasks: Sequence[str], optional: Collection[str], say: Callable[[str], None]
+    requested: Sequence[Protocol], tasks: Sequence[str], optional: Collection[str], say: Callable[[str], None]
 ) -> set[tuple[str, str]]:
-    """(protocol, task) where the protocol has no probe for the task's kind and the task is optional; for another such
-    task raises ``BadInput``."""
-    out = set()
-    for each in named:
+    """(protocol, task) where the protocol has no probe for the kind of an optional task.
+
+    Raises ``BadInput`` for such a task that is not optional.
+    """
+    without = set()
+    for protocol in requested:
         for task in tasks:
             card = registry.task_card(task)
             try:
-                protocols.probe(each, card, 0)
+                protocols.probe(protocol, card, 0)
             except BadInput as error:
                 if task not in optional:
                     raise
-                out.add((each.name, card.id))
-                say(f"{task}: without {each.name}: {error}")
-    return out
+                without.add((protocol.name, card.id))
+                say(f"{task}: without {protocol.name}: {error}")
+    return without
 
 
-def require_same_data(data: Sequence[tuple[TaskCard, Prepared]], out: Path) -> None:
-    """Raises ``BadInput`` where ``out`` holds records of a task on other data."""
+def requested_by_protocol(
+    choice: EncoderChoice,
+    card: EncoderCard,
+    requested: Sequence[Protocol],
+    required: bool,
+    say: Callable[[str], None],
+) -> dict[str, list[LayerPooling]]:
+    """{protocol: every (layer, pooling) that it takes of an encoder}.
+
+    A control that is not ``required`` goes without the protocols that it cannot serve. Raises as
+    ``EncoderChoice.requested`` for an encoder that is required.
+    """
+    by_protocol = {}
+    for protocol in requested:
+        try:
+            by_protocol[protocol.name] = choice.requested(card, protocol.reads)
+        except BadInput as error:
+            if required:
+                raise
+            say(f"left out of {protocol.name}: {error}")
+    return by_protocol
+
+
+def require_same_data(data: Sequence[tuple[TaskCard, Prepared]], stored: Mapping[str, Spec]) -> None:
+    """Raises ``BadInput`` where ``stored`` records (``records.stored_specs``) are of a task on other data."""
     planned = [data_identity(card, prepared) for card, prepared in data]
     tasks = {spec["task"] for spec in planned}
-    stored = records.stored_specs(out).values()
-    records.require_one_identity([*planned, *(spec for spec in stored if spec["task"] in tasks)])
+    require_one_identity([*planned, *(spec for spec in stored.values() if spec["task"] in tasks)])
 
 
 def tasks_at_hand(
@@ -127,53 +196,41 @@ def encoders_at_hand(
     say: Callable[[str], None],
     to_train: bool = False,
 ) -> list[EncoderChoice]:
-    """The encoders whose weights are there; the others are noted in ``outcome``, or raise ``MissingWeights``. Raises
-    ``BadInput`` for one that is trained from scratch, unless they are here ``to_train``."""
+    """The encoders whose weights are there; with ``skip_absent`` the others are noted in ``outcome``.
+
+    Raises ``MissingWeights`` for another, and ``BadInput`` for an encoder that is trained from scratch, unless the
+    encoders are here ``to_train``.
+    """
     from bench.encoders.weights.find import find
 
-    out = []
-    for asked in encoders:
-        card = registry.encoder_card(asked.id)
+    at_hand = []
+    for choice in encoders:
+        card = registry.encoder_card(choice.id)
         if not to_train:
             require_trained(card)
         try:
             if card.weights:
-                find(card, asked.weights)
+                find(card, choice.weights)
         except MissingWeights as error:
             if not skip_absent:
                 raise
-            outcome.absent[asked.id] = error.problem
-            say(f"{asked.id}: left out, {error.problem}")
+            outcome.absent[choice.id] = error.problem
+            say(f"{choice.id}: left out, {error.problem}")
         else:
-            out.append(asked)
-    return out
-
-
-def _choices_of(
-    asked: EncoderChoice, card: EncoderCard, named: Sequence[Protocol], required: bool, say: Callable[[str], None]
-) -> list[tuple[Protocol, list[tuple[int, str]]]]:
-    """What each protocol takes of an encoder; a control that is not ``required`` goes without those it cannot serve."""
-    out = []
-    for each in named:
-        try:
-            out.append((each, asked.wanted(card, each.reads)))
-        except BadInput as error:
-            if required:
-                raise
-            say(f"left out of {each.name}: {error}")
-    return out
+            at_hand.append(choice)
+    return at_hand
 
 
 def with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
     """The encoders, each followed by its untrained twin, and the duration control, unless they are asked for."""
-    out, asked = [], {choice.id for choice in encoders}
+    choices, ids = [], {choice.id for choice in encoders}
     for choice in encoders:
-        out.append(choice)
+        choices.append(choice)
         twin = registry.twin_id(choice.id)
-        if _has_twin(choice.id) and twin not in asked:
-            out.append(EncoderChoice(twin, choice.poolings, choice.layers))
-            asked.add(twin)
-    return out + [EncoderChoice(id) for id in registry.CONTROL_ENCODERS if id not in asked]
+        if _has_twin(choice.id) and twin not in ids:
+            choices.append(EncoderChoice(twin, choice.poolings, choice.layers))
+            ids.add(twin)
+    return choices + [EncoderChoice(id) for id in registry.CONTROL_ENCODERS if id not in ids]
 
 
 def _has_twin(id: str) -> bool:

@@ -17,7 +17,7 @@ from bench.runs.choices import EncoderChoice
 
 def encode_task(
     task: str,
-    asked: EncoderChoice,
+    choice: EncoderChoice,
     *,
     root: Path | None = None,
     out: Path | None = None,
@@ -32,23 +32,23 @@ def encode_task(
     the number of clips."""
     began = time.monotonic()
     prepared = prepare(load_task(task, root), on_bad_clip, progress)
-    encoder = load_encoder(asked.id, asked.weights, device, precision)
+    encoder = load_encoder(choice.id, choice.weights, device, precision)
     store = FeatureStore(encoder, prepared, protocols.get("linear", clip).clip)
-    wanted = asked.wanted(encoder.card)
-    encoded = store.encode(wanted, progress)
+    requested = choice.requested(encoder.card)
+    encoded = store.encode(requested, progress)
     files = []
     if out is not None:
         shown = [name for name in prepared.rows if not name.startswith("meta_")]  # age, sex: no matter of features
         with replacing(out / "clips.csv") as partial:
             prepared.rows[shown].to_csv(partial, index=False)
         files.append(str(out / "clips.csv"))
-        for layer, pooling in wanted:
-            name = file_name(f"{asked.id}-{layer}-{pooling}") + ".npy"
+        for layer, pooling in requested:
+            name = file_name(f"{choice.id}-{layer}-{pooling}") + ".npy"
             store.export((layer, pooling), out / name)
             files.append(str(out / name))
     return {
         "task": task,
-        "encoder": asked.id,
+        "encoder": choice.id,
         "clips": len(prepared.rows),
         "encoded": encoded,
         "excluded": [str(finding) for finding in prepared.excluded],

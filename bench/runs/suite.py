@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from bench.base import registry
-from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
-from bench.data.manifest import Prepared
-from bench.encoders import probe_inputs
-from bench.encoders.features import FeatureStore
-from bench.encoders.load import load_encoder, require_device
-from bench.probe import protocols
-from bench.probe.controls import names
-from bench.runs import evaluate
-from bench.runs.choices import (
-    EncoderChoice,
-    Outcome,
-    _choices_of,
-    encoders_at_hand,
-    protocols_without_probe,
-    require_same_data,
-    tasks_at_hand,
-    with_controls,
-)
-from bench.runs.spec import control_spec, encoder_spec
-from bench.scores import metrics, per_test, records
-from bench.scores.printed import amount
+from bench.runs.choices import EncoderChoice, Outcome
+from bench.runs.sweep.execute import RecordMaker, make_controls, result_line
+from bench.runs.sweep.grid import SweepGrid
+from bench.runs.sweep.plan import Step, features_needed, plan, steps
+from bench.scores import records
 from bench.scores.schema import Record
-from bench.types import TaskCard
 
 
 def run_suite(
@@ -51,80 +32,65 @@ def run_suite(
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Runs every task with every encoder, and the control rows: chance, majority and, with ``controls``, the clip's
-    duration and every encoder's untrained twin, where they give what a protocol reads. ``seeds`` default to each
-    protocol's own. Ids, weights, device and data are checked before anything is computed.
+    """Runs every task with every encoder in this process, and the control rows.
 
-    A task whose data cannot be used is listed with the reason where it is among the ``optional`` ones, as the members
-    of a suite are. Raises ``BadInput`` for another such task, where no task is left, and where ``out`` holds records of
-    a task on different data; and ``MissingWeights`` for an encoder without weights unless ``skip_absent``, which lists
-    it instead.
+    It is a sweep without processes of its own and without an estimate: the jobs of one encoder on one task are done
+    before the next is looked at, so one encoder is held at a time. Label-only controls are always computed.
+
+    Parameters
+    ----------
+    tasks, encoders
+        To be combined, all with all. An encoder that is asked for twice is run once.
+    out
+        The results folder.
+    optional
+        Tasks that are left out, with the reason, where their data cannot be used, as the members of a suite are.
+    root
+        The data folder; by default ``$RESPBENCH_DATA`` or ``./data``.
+    protocol_names
+        Names of protocols.
+    seeds
+        By default each protocol's own.
+    skip_absent
+        Lists encoders without weights instead of refusing them.
+    controls
+        Adds the clip's duration and every encoder's untrained twin, where they give what a protocol reads.
+    say
+        Called with each line that a user should see.
+
+    Raises
+    ------
+    UnknownId, MissingWeights, BadInput
+        As ``bench.runs.sweep.plan.plan``, before anything is computed.
     """
-    named = [protocols.get(name, clip) for name in protocol_names]
-    without = protocols_without_probe(named, tasks, optional, say)
-    require_device(device)
-    outcome = Outcome()
-    at_hand = encoders_at_hand(encoders, skip_absent, outcome, say)
-    for asked in at_hand:
-        card = registry.encoder_card(asked.id)
-        if asked.weights is None and all(card.dims.values()):  # of some, sizes are known once they are built
-            _choices_of(asked, card, named, True, say)
-    data = tasks_at_hand(tasks, optional, root, on_bad_clip, outcome, progress, say)
-    require_same_data(data, out)
-    keep_controls(data, out, outcome, say)
-    for asked in with_controls(at_hand) if controls else at_hand:
-        encoder = load_encoder(asked.id, asked.weights, device, precision)
-        wanted = _choices_of(asked, encoder.card, named, asked in at_hand, say)
-        for card, prepared in data:
-            combinations = [
-                (want, each, seed, encoder_spec(encoder, card, prepared, each.name, seed, *want, clip))
-                for each, wants in wanted
-                if (each.name, card.id) not in without
-                for want in wants
-                for seed in (each.seeds if seeds is None else seeds)
-            ]
-            missing = [(want, each.reads) for want, each, _, spec in combinations if not _path(out, spec).exists()]
-            # one forward pass serves every pooling and layer asked for
-            together = [
-                source
-                for want in dict.fromkeys(missing)
-                for source in probe_inputs.required_features(encoder.card, *want)
-            ]
-            if together:
-                FeatureStore(encoder, prepared, clip).encode(together, progress)
-            for (layer, pooling), each, seed, spec in combinations:
-                make = partial(evaluate.evaluate_prepared, encoder, card, prepared, each.name, seed, clip=clip)
-                _keep(spec, out, outcome, say, partial(make, pooling=pooling, layer=layer, progress=progress))
+    grid = SweepGrid(
+        tasks=tuple(tasks),
+        encoders=tuple(encoders),
+        optional=frozenset(optional),
+        protocols=tuple(dict.fromkeys(protocol_names)),
+        seeds=None if seeds is None else tuple(dict.fromkeys(seeds)),
+        clip=clip,
+        device=device,
+        precision=precision,
+        on_bad_clip=on_bad_clip,
+        skip_absent=skip_absent,
+        controls=controls,
+    )
+    planned = plan(grid, out, root, progress, say)
+    outcome = planned.outcome
+    make_controls(planned.data, out, planned.stored, outcome, say)
+    for step in steps(planned, say):
+        for record in _made(step, out, progress):
+            outcome.made.append(records.path(out, record.spec["task"], record.key))
+            say(result_line(record))
     return outcome
 
 
-def keep_controls(
-    data: Sequence[tuple[TaskCard, Prepared]], out: Path, outcome: Outcome, say: Callable[[str], None]
-) -> None:
-    """Makes what is missing of the control rows that hear nothing."""
-    for card, prepared in data:
-        for name in names(card):
-            spec = control_spec(name, card, prepared, 0)
-            _keep(spec, out, outcome, say, partial(evaluate.control_record, name, card, prepared))
-
-
-def _path(out: Path, spec: dict) -> Path:
-    return records.path(out, spec["task"], records.key(spec))
-
-
-def _keep(spec: dict, out: Path, outcome: Outcome, say: Callable[[str], None], make: Callable[[], Record]) -> None:
-    """Makes and writes a record unless it is there and whole."""
-    target = _path(out, spec)
-    label = f"{spec['task']}  {spec['encoder']}  {spec['pooling']}  {spec['protocol']}"
-    if target.exists():
-        try:
-            records.read(target)
-        except BadInput as error:
-            say(f"made again: {error}")  # whatever is wrong with it, it is not done
-        else:
-            outcome.kept.append(target)
-            return
-    record = make()
-    outcome.made.append(records.write(record, out))
-    test, main = per_test.headline(record.data["task"]), record.data["task"]["main_metric"]
-    say(f"{label}: {main} {amount(record.scores[test][main], metrics.get(main).unit)} on {test}")
+def _made(step: Step, out: Path, progress: Progress) -> Iterator[Record]:
+    """The records of a step's jobs, as they are written."""
+    if not step.jobs:
+        return
+    step.store.encode(features_needed(step.jobs), progress)
+    maker = RecordMaker(out, progress=progress)
+    for job in step.jobs:
+        yield maker.make(job)

@@ -30,7 +30,7 @@ from bench.probe import LogisticPathCV
 from bench.runs.choices import EncoderChoice
 from bench.runs.sweep.cost import Rates, cores, together
 from bench.runs.sweep.execute import execute, units
-from bench.runs.sweep.grid import Grid
+from bench.runs.sweep.grid import SweepGrid
 from bench.runs.sweep.plan import Job, Source, jobs_of
 from bench.scores.metrics import Roles
 from bench.types import EncoderCard, TaskCard
@@ -107,7 +107,7 @@ def features(d: int, seed: int, rows: pd.DataFrame, labels: list[np.ndarray]) ->
     return (x + 0.15 * rng.normal(size=x.shape)).astype(np.float32)
 
 
-def stored(folder: Path, encoders: int, data: list[tuple[TaskCard, Prepared]], grid: Grid) -> list[Job]:
+def stored(folder: Path, encoders: int, data: list[tuple[TaskCard, Prepared]], grid: SweepGrid) -> list[Job]:
     """The jobs of the grid, their features in a store."""
     rows = data[0][1].rows
     labels = [prepared.rows["label"].to_numpy() for _, prepared in data[:: len(METRICS)]]
@@ -123,8 +123,8 @@ def stored(folder: Path, encoders: int, data: list[tuple[TaskCard, Prepared]], g
                     values = features(WIDTHS[want[1]], 10 * i + len(want[1]), rows, labels)
                     chosen = list(store.units)
                     store.save(want, chosen, np.concatenate([values[list(unit.rows)] for unit in chosen]))
-            source = Source.of(encoder, store, card, prepared, "cpu")
-            jobs += [job for _, job in jobs_of(grid, encoder, source, store.spec, asked)]
+            source = Source.of(encoder, store, card, prepared)
+            jobs += [job for _, job in jobs_of(grid, encoder, source, asked)]
     return jobs
 
 
@@ -135,7 +135,7 @@ def single(jobs: list[Job]) -> dict[str, float]:
         if job.spec["pooling"] not in out:
             prepared, card = job.source.prepared, job.source.card
             train = (prepared.rows["split"] == "train").to_numpy()
-            x, y = job.source.store.gather(job.want)[train], prepared.rows["label"].to_numpy()[train]
+            x, y = job.source.store.gather(job.layer_pooling)[train], prepared.rows["label"].to_numpy()[train]
             groups = prepared.rows["group"].to_numpy()[train]
             began = time.perf_counter()
             LogisticPathCV(metric=card.main_metric, roles=Roles.of(card)).fit(x, y, groups)
@@ -150,7 +150,7 @@ def main() -> int:
     asked = parser.parse_args()
     rows = manifest()
     data = [task(i, rows) for i in range(asked.tasks)]
-    grid = Grid(tasks=(), encoders=(EncoderChoice("simulated"),), seeds=tuple(range(asked.seeds)))
+    grid = SweepGrid(tasks=(), encoders=(EncoderChoice("simulated"),), seeds=tuple(range(asked.seeds)))
     with tempfile.TemporaryDirectory() as folder:
         jobs = stored(Path(folder) / "features", asked.encoders, data, grid)
         whole = ENCODERS * TASKS * SEEDS * len(WIDTHS)

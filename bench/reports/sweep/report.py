@@ -62,7 +62,7 @@ def stale_sweep_report(found: Sequence[Record], folder: Path) -> list[str]:
     differing = [name for name, digest in drawn.items() if figures.shown(below / name) != digest]
     differing += [path.name for path in sorted(below.glob("*.png")) if path.name not in drawn]
     lines += [f"{below / name}: not what the records give; run the sweep again" for name in differing]
-    return lines + ([] if report.oracle is None else oracle.strangers(report.oracle, report.records))
+    return lines + ([] if report.oracle is None else oracle.oracle_mismatches(report.oracle, report.records))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from bench.probe.linear.logistic import HALF_DECADES, LogisticPathCV
 from bench.probe.linear.solver.path import MAX_CELLS
 from bench.runs.sweep.plan import Job, width
 from bench.scores import per_test
+from bench.scores.schema import TaskFacts
 
 CANDIDATES = len(HALF_DECADES) * len(CLASS_WEIGHTS)
 SMALL, LARGE = (400, 64), (2400, 768)  # rows and features of the two fits that are timed; few say little of many
@@ -173,5 +174,14 @@ def _scoring() -> float:
     )
     table["y_pred"] = table[[f"s_{k}" for k in range(_CLASSES)]].to_numpy().argmax(1)
     names = [str(k) for k in range(_CLASSES)]
-    task = {"tests": {"test": ["test"]}, "classes": names, "metrics": ["icbhi.Score", "auroc"], "normal": 0}
-    return _timed(lambda: per_test.score_predictions(task | {"adventitious": [1, 2, 3]}, table))
+    task: TaskFacts = {
+        "classes": names,
+        "metrics": ["icbhi.Score", "auroc"],
+        "main_metric": "icbhi.Score",
+        "normal": 0,
+        "adventitious": [1, 2, 3],
+        "tests": {"test": ["test"]},
+        "group": "patient",
+        "domain": "device",
+    }
+    return _timed(lambda: per_test.score_predictions(task, table))

@@ -11,10 +11,9 @@ from typing import Any
 
 from bench.base import registry
 from bench.base.errors import BadInput, NothingAsked, UnknownId
-from bench.encoders.probe_inputs import resolve_layer_pooling
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice
-from bench.types import EncoderCard
+from bench.types import Protocol
 
 ALL = "all"
 _TEXT, _TRUTH, _WHOLE = "a text in quotes", "true or false", "a whole number"
@@ -49,9 +48,12 @@ ENCODER_KEYS = {"id": _TEXT, "poolings": _TEXTS, "layers": KEYS["layers"], "weig
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Every combination that is asked for. ``optional`` tasks are left out where their data are not at hand, as the
-    members of a suite are. ``seeds`` None: the protocol's own."""
+class SweepGrid:
+    """Every combination that is asked for; a run of ``respbench run`` is one too.
+
+    ``optional`` tasks are left out where their data are not at hand, as the members of a suite are. ``seeds`` None:
+    the protocol's own.
+    """
 
     tasks: tuple[str, ...]
     encoders: tuple[EncoderChoice, ...]
@@ -66,7 +68,7 @@ class Grid:
     controls: bool = True
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], where: str = "sweep") -> Grid:
+    def of(cls, settings: Mapping[str, Any], where: str = "sweep") -> SweepGrid:
         """From the keys of a TOML file (``KEYS``). Raises ``UnknownId`` for unknown keys, ids and names,
         ``BadInput`` for a value of another form, ``NothingAsked`` where tasks or encoders are missing."""
         check_keys(settings, KEYS, where)
@@ -92,6 +94,10 @@ class Grid:
             seeds=tuple(dict.fromkeys(settings["seeds"])) if settings.get("seeds") else None,
             **{name: settings[name] for name in shared if name in settings},
         )
+
+    def protocols_asked(self) -> list[Protocol]:
+        """The protocols under the grid's clip policy. Raises ``UnknownId``."""
+        return [protocols.get(name, self.clip) for name in self.protocols]
 
     def seeds_of(self, protocol: str) -> tuple[int, ...]:
         """The seeds that a protocol runs on."""
@@ -127,16 +133,6 @@ def check_keys(settings: Mapping[str, Any], known: Mapping[str, str], where: str
             raise BadInput(f"{where}: {key}", f"{value!r} is not {form}", "see scripts/recipes/sweep.toml")
 
 
-def wanted(asked: EncoderChoice, card: EncoderCard, reads: str = "clip") -> list[tuple[int, str]]:
-    """Every (layer, pooling) asked for, of the encoder as built, for protocols that read this of it; ``published`` has
-    no layers and is taken once. Raises ``BadInput`` where the encoder cannot give what is read."""
-    wants = []
-    for pooling in asked.poolings or (None,):
-        each = [resolve_layer_pooling(card, pooling, layer, reads) for layer in asked.layers or (None,)]
-        wants += [resolve_layer_pooling(card, pooling, None)] if each[0][1] == "published" else each
-    return list(dict.fromkeys(wants))
-
-
 def layers_of(text: Sequence[str]) -> str | list[int]:
     """``all`` or layers, from words. Raises ``BadInput``."""
     if list(text) == [ALL]:
@@ -154,7 +150,4 @@ def _choice(table: Mapping[str, Any], layers: str | Sequence[int]) -> EncoderCho
             problem = "how many layers the checkpoint has is not known before it is loaded"
             raise BadInput(f"encoder {card.id}", problem, "give the layers as numbers")
         layers = range(-card.layers, 0)
-    choice = EncoderChoice(table["id"], tuple(table.get("poolings", ())), tuple(layers), table.get("weights"))
-    if choice.weights is None:
-        wanted(choice, card)
-    return choice
+    return EncoderChoice(table["id"], tuple(table.get("poolings", ())), tuple(layers), table.get("weights")).checked()

@@ -6,7 +6,7 @@ the *oracle* score. It stands in ``sweep/oracle.csv`` and in the report's own se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,14 @@ from bench.runs.context import SweepNotes
 from bench.runs.sweep.plan import Job
 from bench.scores import metrics, per_test, records
 from bench.scores.metrics import DURATION_MATCHED, Roles
-from bench.scores.schema import Record
+from bench.scores.schema import Record, Spec, TaskFacts
 
 NAME = "oracle.csv"
 LABEL = "oracle (chosen on test; never a result)"
 SAME = 1e-4  # how far a score may lie from the record's: two fits to the same optimum may differ in a tie
 
 
-def covered(spec: Mapping, task: Mapping) -> bool:
+def covered(spec: Spec, task: TaskFacts) -> bool:
     """Whether an oracle is known for a record: the linear probe of one class a clip on a held-out test."""
     return (
         spec["protocol"] == "linear"
@@ -48,7 +48,7 @@ def write(jobs: Sequence[Job], out: Path, progress: Progress = silent) -> Path:
     grouped: dict[tuple, list[Job]] = {}
     for job in jobs:
         if covered(job.spec, per_test.task_facts(job.source.card)) and not job.source.card.leave_one_out:
-            grouped.setdefault((str(job.source.store.folder), job.want, job.source.card.id), []).append(job)
+            grouped.setdefault((str(job.source.store.folder), job.layer_pooling, job.source.card.id), []).append(job)
     rows: list[dict] = []
     with progress("oracle", len(grouped)) as tick:
         for own in grouped.values():
@@ -70,17 +70,17 @@ def read(out: Path) -> pd.DataFrame | None:
     return pd.read_csv(path) if path.exists() else None
 
 
-def strangers(table: pd.DataFrame, found: Sequence[Record]) -> list[str]:
+def oracle_mismatches(table: pd.DataFrame, sweep_records: Sequence[Record]) -> list[str]:
     """What in the table is not what the records say, one line each."""
-    by_key = {record.key: record for record in found}
-    out = []
+    by_key = {record.key: record for record in sweep_records}
+    problems = []
     for row in table.to_dict("records"):
         record = by_key.get(row["record"])
         if record is None:
-            out.append(f"{NAME}: no record {row['record']}")
+            problems.append(f"{NAME}: no record {row['record']}")
         elif record.scores[row["test"]][row["metric"]]["value"] != row["honest"]:
-            out.append(f"{NAME}: the honest score of {row['record']} is not the record's")
-    return out
+            problems.append(f"{NAME}: the honest score of {row['record']} is not the record's")
+    return problems
 
 
 def _rows(jobs: Sequence[Job], out: Path) -> Iterator[dict]:
@@ -112,7 +112,7 @@ def _rows(jobs: Sequence[Job], out: Path) -> Iterator[dict]:
 def candidates(job: Job, test: str) -> dict[tuple[float, str | None], float]:
     """{(C, class weight): score on the test} of every candidate, fitted on all training clips."""
     card, rows = job.source.card, job.source.prepared.rows
-    x, labels = job.source.store.gather(job.want), rows["label"].to_numpy()
+    x, labels = job.source.store.gather(job.layer_pooling), rows["label"].to_numpy()
     train, tested = rows["split"].isin(TRAIN).to_numpy(), rows["split"].isin(card.tests[test]).to_numpy()
     present, y = np.unique(labels[train], return_inverse=True)
     with workers(1) as pool:

@@ -1,13 +1,13 @@
-"""The grid as jobs: what a record of each would be, which are there already, and what features they still need."""
+"""A grid as jobs: what a record of each would be, which are there already, and what features they still need."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.base.errors import BadInput
+from bench.base import registry
 from bench.base.progress import Progress, silent
 from bench.data import clips
 from bench.data.manifest import TRAIN, Prepared
@@ -18,17 +18,33 @@ from bench.encoders.probe_inputs import required_features
 from bench.probe import protocols
 from bench.runs import choices
 from bench.runs.choices import EncoderChoice, Outcome
-from bench.runs.spec import data_identity, encoder_spec
-from bench.runs.sweep.grid import Grid, wanted
+from bench.runs.evaluate import device_of
+from bench.runs.spec import encoder_spec
+from bench.runs.sweep.grid import SweepGrid
 from bench.scores import records
-from bench.scores.schema import Record
+from bench.scores.schema import Spec
 from bench.types import Encoder, EncoderCard, TaskCard
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An encoder on the data of a task, light enough to be sent to other processes. ``rows`` identifies the audio of
-    the training clips, ``labels`` their labels and groups: with the seed they determine the folds."""
+    """An encoder on the data of a task, light enough to be sent to other processes.
+
+    Attributes
+    ----------
+    encoder, card
+        The cards of both.
+    store
+        Reads the features; it holds no encoder.
+    prepared
+        The clips.
+    device
+        Where the features are computed.
+    rows
+        Identifies the audio of the training clips.
+    labels
+        Identifies their labels and groups: with the seed they determine the folds.
+    """
 
     encoder: EncoderCard
     store: FeatureStore
@@ -39,14 +55,13 @@ class Source:
     labels: str
 
     @classmethod
-    def of(cls, encoder: Encoder, store: FeatureStore, card: TaskCard, prepared: Prepared, device: str) -> Source:
+    def of(cls, encoder: Encoder, store: FeatureStore, card: TaskCard, prepared: Prepared) -> Source:
         """``encoder`` is the loaded one; its card alone is kept."""
         train = prepared.rows if card.leave_one_out else prepared.rows[prepared.rows["split"].isin(TRAIN)]
         text = "\n".join(f"{label} {group}" for label, group in zip(train["label"], train["group"]))
+        labels = hashlib.sha256(text.encode()).hexdigest()
         rows = clips.digest(train, prepared.recordings)
-        return cls(
-            encoder.card, store.reader(), card, prepared, device, rows, hashlib.sha256(text.encode()).hexdigest()
-        )
+        return cls(encoder.card, store.reader(), card, prepared, device_of(encoder), rows, labels)
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -67,11 +82,17 @@ class Job:
     """A record to be made."""
 
     source: Source
-    spec: Mapping
+    spec: Spec
 
     @property
-    def want(self) -> LayerPooling:
+    def layer_pooling(self) -> LayerPooling:
+        """(layer, pooling) of its features."""
         return self.spec["layer"], self.spec["pooling"]
+
+    @property
+    def reads(self) -> str:
+        """What its probe reads (``bench.types.Protocol.reads``)."""
+        return protocols.get(self.spec["protocol"]).reads
 
     @property
     def name(self) -> str:
@@ -81,119 +102,177 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
+class Step:
+    """One encoder on one task.
+
+    Attributes
+    ----------
+    choice
+        The encoder as asked for.
+    store
+        Holds the loaded encoder: it encodes what the jobs need.
+    requested
+        {record key: job} of what is asked for here and nowhere before.
+    jobs
+        Those of them that are not done.
+    """
+
+    choice: EncoderChoice
+    store: FeatureStore
+    source: Source
+    requested: dict[str, Job]
+    jobs: tuple[Job, ...]
+
+
+@dataclass
+class Plan:
+    """What is asked for and can be run.
+
+    Attributes
+    ----------
+    encoders
+        Every encoder to run, controls included; ``required`` those that were asked for.
+    data
+        The card and the clips of every task at hand.
+    without_probe
+        (protocol, task) that are left out.
+    stored
+        {record key: spec} of what is whole in the results folder.
+    requested
+        {record key: job}, filled by ``steps``.
+    outcome
+        What was there already, and what is absent.
+    """
+
+    grid: SweepGrid
+    out: Path
+    required: list[EncoderChoice]
+    encoders: list[EncoderChoice]
+    data: list[tuple[TaskCard, Prepared]]
+    without_probe: set[tuple[str, str]]
+    stored: dict[str, Spec]
+    outcome: Outcome
+    requested: dict[str, Job] = field(default_factory=dict)
+
+
+def plan(
+    grid: SweepGrid,
+    out: Path,
+    root: Path | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda line: None,
+) -> Plan:
+    """Checks ids, protocols, device, weights and data; nothing is computed, no encoder is loaded.
+
+    Raises
+    ------
+    UnknownId
+        For a pooling, layer or protocol that does not exist.
+    MissingWeights
+        For an encoder without weights, unless the grid skips those.
+    BadInput
+        For a task that is not optional and whose data cannot be used, where no task is left, and where ``out`` holds
+        records of a task on different data.
+    """
+    requested = grid.protocols_asked()
+    without_probe = choices.protocols_without_probe(requested, grid.tasks, grid.optional, say)
+    require_device(grid.device)
+    outcome = Outcome()
+    required = choices.encoders_at_hand(grid.encoders, grid.skip_absent, outcome, say)
+    for choice in required:
+        card = registry.encoder_card(choice.id)
+        if choice.weights is None and all(card.dims.values()):  # of some, sizes are known once they are built
+            choices.requested_by_protocol(choice, card, requested, True, say)
+    data = choices.tasks_at_hand(grid.tasks, grid.optional, root, grid.on_bad_clip, outcome, progress, say)
+    stored = records.stored_specs(out, say)
+    choices.require_same_data(data, stored)
+    encoders = choices.with_controls(required) if grid.controls else required
+    return Plan(grid, out, required, encoders, data, without_probe, stored, outcome)
+
+
+def steps(plan: Plan, say: Callable[[str], None] = lambda line: None) -> Iterator[Step]:
+    """Every encoder on every task, one loaded encoder at a time; each is loaded when its first step is asked for."""
+    grid = plan.grid
+    for choice in plan.encoders:
+        encoder = load_encoder(choice.id, choice.weights, grid.device, grid.precision)
+        required = choice in plan.required
+        by_protocol = choices.requested_by_protocol(choice, encoder.card, grid.protocols_asked(), required, say)
+        for card, prepared in plan.data:
+            store = FeatureStore(encoder, prepared, grid.clip)
+            source = Source.of(encoder, store, card, prepared)
+            requested = {
+                key: job
+                for key, job in jobs_of(grid, encoder, source, by_protocol)
+                if key not in plan.requested and (job.spec["protocol"], card.id) not in plan.without_probe
+            }
+            plan.requested |= requested
+            done = requested.keys() & plan.stored.keys()
+            plan.outcome.kept += [records.path(plan.out, card.id, key) for key in sorted(done)]
+            todo = tuple(job for key, job in requested.items() if key not in done)
+            yield Step(choice, store, source, requested, todo)
+
+
+def jobs_of(
+    grid: SweepGrid, encoder: Encoder, source: Source, by_protocol: dict[str, list[LayerPooling]]
+) -> Iterator[tuple[str, Job]]:
+    """(key, job) of every combination on one encoder and data."""
+    for protocol, pairs in by_protocol.items():
+        for layer, pooling in pairs:
+            for seed in grid.seeds_of(protocol):
+                spec = encoder_spec(
+                    encoder,
+                    source.card,
+                    source.prepared,
+                    protocol,
+                    seed,
+                    layer,
+                    pooling,
+                    grid.clip,
+                    source.store.spec,
+                )
+                yield records.key(spec), Job(source, spec)
+
+
+def features_needed(jobs: Iterable[Job]) -> tuple[LayerPooling, ...]:
+    """What has to be encoded for jobs: one forward pass serves all of it."""
+    inputs = {(job.layer_pooling, job.reads): job.source.encoder for job in jobs}
+    return tuple(
+        dict.fromkeys(each for (pair, reads), card in inputs.items() for each in required_features(card, pair, reads))
+    )
+
+
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """Features that jobs need and the store lacks: of ``clips`` clips, ``seconds`` of audio."""
 
-    asked: EncoderChoice
+    choice: EncoderChoice
     source: Source
-    wants: tuple[LayerPooling, ...]
+    features: tuple[LayerPooling, ...]
     clips: int
     seconds: float
 
 
 @dataclass
-class Plan:
-    """``asked``: jobs by their records' keys; ``jobs``: those to do; ``outcome``: what is there, and what absent."""
+class Workload:
+    """What remains to be done of a whole plan: no step, and so no encoder, is held."""
 
     jobs: list[Job] = field(default_factory=list)
-    asked: dict[str, Job] = field(default_factory=dict)
     encodings: list[Encoding] = field(default_factory=list)
-    data: list[tuple[TaskCard, Prepared]] = field(default_factory=list)
-    outcome: Outcome = field(default_factory=Outcome)
 
 
-def plan(
-    grid: Grid,
-    out: Path,
-    root: Path | None = None,
-    progress: Progress = silent,
-    say: Callable[[str], None] = lambda line: None,
-    all_features: bool = False,
-) -> Plan:
-    """The jobs of a grid. Data, ids, weights and device are checked, nothing is computed. With ``all_features`` those
-    of jobs that are done are needed too. Raises as ``bench.runs.suite.run_suite``."""
-    require_device(grid.device)
-    made = Plan()
-    without = choices.protocols_without_probe(
-        [protocols.get(name) for name in grid.protocols], grid.tasks, grid.optional, say
-    )
-    at_hand = choices.encoders_at_hand(grid.encoders, grid.skip_absent, made.outcome, say)
-    made.data = choices.tasks_at_hand(grid.tasks, grid.optional, root, grid.on_bad_clip, made.outcome, progress, say)
-    there = _there(out, say)
-    for card, prepared in made.data:
-        stored = [r.spec for r in there.values() if r.spec["task"] == card.id]
-        records.require_one_identity([data_identity(card, prepared), *stored])
-    for asked in choices.with_controls(at_hand) if grid.controls else at_hand:
-        encoder = load_encoder(asked.id, asked.weights, grid.device, grid.precision)
-        wants = _wants(grid, asked, encoder.card, asked in at_hand, say)
-        for card, prepared in made.data:
-            store = FeatureStore(encoder, prepared, grid.clip)
-            source = Source.of(encoder, store, card, prepared, grid.device)
-            told = jobs_of(grid, encoder, source, store.spec, wants)
-            own = {
-                key: job
-                for key, job in told
-                if key not in made.asked and (job.spec["protocol"], card.id) not in without
-            }
-            made.asked |= own
-            done = own.keys() & there.keys()
-            made.outcome.kept += [records.path(out, card.id, key) for key in sorted(done)]
-            todo = [job for key, job in own.items() if key not in done]
-            made.jobs += todo
-            needed = _needed(own.values() if all_features else todo)
-            if missing := store.missing(needed):
-                count = sum(len(unit.rows) for unit in missing)
-                made.encodings.append(Encoding(asked, source, needed, count, sum(u.seconds for u in missing)))
-    return made
-
-
-def _wants(
-    grid: Grid, asked: EncoderChoice, card: EncoderCard, required: bool, say: Callable[[str], None]
-) -> dict[str, list[LayerPooling]]:
-    """{protocol: what it takes of an encoder}; a control that is not ``required`` goes without what cannot serve it."""
-    wants = {}
-    for name in grid.protocols:
-        try:
-            wants[name] = wanted(asked, card, protocols.get(name).reads)
-        except BadInput as error:
-            if required:
-                raise
-            say(f"left out of {name}: {error}")
-    return wants
-
-
-def _needed(jobs: Iterable[Job]) -> tuple[LayerPooling, ...]:
-    """What has to be encoded for jobs."""
-    wants = {(job.want, protocols.get(job.spec["protocol"]).reads): job.source.encoder for job in jobs}
-    return tuple(
-        dict.fromkeys(each for (want, reads), card in wants.items() for each in required_features(card, want, reads))
-    )
-
-
-def _there(out: Path, say: Callable[[str], None]) -> dict[str, Record]:
-    """{key: record} of what is in a results folder and whole; says what is wrong with the others."""
-    found = {}
-    for path in records.paths(out):
-        try:
-            found[path.stem] = records.read(path)
-        except BadInput as error:
-            say(f"not counted as done: {error}")
-    return found
-
-
-def jobs_of(
-    grid: Grid, encoder: Encoder, source: Source, store: Mapping, wants: Mapping[str, list[LayerPooling]]
-) -> Iterator[tuple[str, Job]]:
-    """(key, job) of every combination on one encoder and data; ``store`` is the spec of the features, ``wants`` what
-    each protocol takes."""
-    for name, own in wants.items():
-        for want in own:
-            for seed in grid.seeds_of(name):
-                chosen = (name, seed, *want, grid.clip)
-                spec = encoder_spec(encoder, source.card, source.prepared, *chosen, store)
-                yield records.key(spec), Job(source, spec)
+def workload(plan: Plan, say: Callable[[str], None] = lambda line: None, all_features: bool = False) -> Workload:
+    """All steps of a plan together; with ``all_features`` the features of jobs that are done are needed too."""
+    work = Workload()
+    for step in steps(plan, say):
+        work.jobs += step.jobs
+        features = features_needed(step.requested.values() if all_features else step.jobs)
+        if missing := step.store.missing(features):
+            clip_count = sum(len(unit.rows) for unit in missing)
+            seconds = sum(unit.seconds for unit in missing)
+            work.encodings.append(Encoding(step.choice, step.source, features, clip_count, seconds))
+    return work
 
 
 def width(job: Job) -> int:
     """Features of a clip: as stored, or as the encoder's card says."""
-    return job.source.store.width(job.want) or job.source.encoder.dims[job.want[1]]
+    return job.source.store.width(job.layer_pooling) or job.source.encoder.dims[job.spec["pooling"]]

@@ -15,19 +15,37 @@ from bench.base.progress import Progress, silent
 from bench.base.provenance import peak_memory_mb
 from bench.encoders.features import FeatureStore
 from bench.encoders.load import load_encoder
-from bench.runs import suite
 from bench.runs.context import SweepNotes
 from bench.runs.sweep import cost, oracle
-from bench.runs.sweep.execute import Finished, Unit, execute, units
-from bench.runs.sweep.grid import Grid
-from bench.runs.sweep.plan import Encoding, Plan, plan
+from bench.runs.sweep.execute import Finished, Unit, execute, make_controls, units
+from bench.runs.sweep.grid import SweepGrid
+from bench.runs.sweep.plan import Encoding, Plan, Source, Workload, plan, workload
 from bench.scores import records
 
 
 @dataclass
 class Swept:
-    """What a sweep did or, with ``estimate_only``, would do. Seconds and MB, predicted and taken; ``probe_s`` of all
-    processes together, and ``busy_s``, in which they were at work; ``failed``: {job: what went wrong}."""
+    """What a sweep did or, with ``estimate_only``, would do.
+
+    Attributes
+    ----------
+    made, kept
+        Records that were computed now, and that were there already.
+    failed
+        {job: what went wrong}.
+    todo, unknown
+        Number of jobs to do, and of those whose protocol has no cost model.
+    workers
+        Number of processes.
+    clips, encode_s
+        Clips to encode, and the seconds that will take.
+    predicted_s, predicted_mb, took_s, memory_mb
+        Time and memory, predicted and taken.
+    probe_s, busy_s
+        Seconds in probes, and at work, of all processes together.
+    factorised
+        Factorisations made.
+    """
 
     made: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
@@ -47,7 +65,7 @@ class Swept:
 
 
 def sweep(
-    grid: Grid,
+    grid: SweepGrid,
     out: Path,
     *,
     root: Path | None = None,
@@ -63,22 +81,45 @@ def sweep(
 ) -> Swept:
     """Computes the missing records of the grid in ``out``; no page is written.
 
-    ``workers`` processes work on them, by default one for each core where there is enough to do. What goes wrong with
-    one job is in ``failed`` and stops no other. ``with_oracle`` adds the scores that choosing on test would give,
-    beside the records. ``rates``: what this machine does, measured if not given. Raises as ``bench.runs.sweep.plan``,
-    and ``BadInput`` where a worker dies.
+    Parameters
+    ----------
+    grid, out, root
+        What is asked for, the results folder, and the data folder.
+    workers
+        Number of processes; by default one for each core where there is enough to do.
+    estimate_only
+        Stops once it has said what is to be done.
+    with_oracle
+        Adds the scores that choosing on test would give, beside the records.
+    title, notes, command
+        For the report.
+    rates
+        What this machine does in a second; measured if not given.
+    say
+        Called with each line that a user should see.
+
+    Returns
+    -------
+    Swept
+        What goes wrong with one job is in ``failed`` and stops no other.
+
+    Raises
+    ------
+    UnknownId, MissingWeights, BadInput
+        As ``bench.runs.sweep.plan.plan``; ``BadInput`` where a worker dies.
     """
-    made = plan(grid, out, root, progress, say, all_features=with_oracle)
-    result = Swept(kept=list(made.outcome.kept), todo=len(made.jobs), workers=workers or cost.cores())
-    todo = _predicted(made, grid, workers, result, rates)
-    say(told(result))
+    planned = plan(grid, out, root, progress, say)
+    work = workload(planned, say, all_features=with_oracle)
+    result = Swept(kept=list(planned.outcome.kept), todo=len(work.jobs), workers=workers or cost.cores())
+    todo = _predicted(work, grid, workers, result, rates)
+    say(summary(result))
     if estimate_only:
         return result
     began = time.monotonic()
     if grid.controls:
-        suite.keep_controls(made.data, out, made.outcome, say)
-        result.made += made.outcome.made
-    refused = _encoded(made.encodings, grid, progress)
+        make_controls(planned.data, out, planned.stored, planned.outcome, say)
+        result.made += planned.outcome.made
+    refused = _encoded(work.encodings, grid, progress)
     for unit in todo:
         result.failed |= {job.name: refused[job.source] for job in unit.jobs if job.source in refused}
     _run(_with_features(todo, refused), out, result, progress, say)
@@ -88,24 +129,25 @@ def sweep(
             f"estimated {_time(result.predicted_s)}, took {_time(result.took_s)}; "
             f"estimated {result.predicted_mb:.0f} MB, needed {result.memory_mb:.0f} MB"
         )
-    told_of = SweepNotes.read(out)
-    told_of.keys = sorted({*told_of.keys, *made.asked})
-    told_of.absent |= made.outcome.absent
-    told_of.absent_tasks |= made.outcome.absent_tasks
-    told_of.say(command, title, notes)
-    told_of.write(out)
+    run_notes = SweepNotes.read(out)
+    run_notes.keys = sorted({*run_notes.keys, *planned.requested})
+    run_notes.absent |= planned.outcome.absent
+    run_notes.absent_tasks |= planned.outcome.absent_tasks
+    run_notes.say(command, title, notes)
+    run_notes.write(out)
     if with_oracle:
-        _oracle(made, out, progress)
+        _oracle(planned, progress)
     return result
 
 
-def _oracle(made: Plan, out: Path, progress: Progress) -> None:
+def _oracle(planned: Plan, progress: Progress) -> None:
     """Writes the oracle scores of every record of the sweep that is there."""
-    there = [job for key, job in made.asked.items() if records.path(out, job.spec["task"], key).exists()]
-    oracle.write(there, out, progress)
+    out, requested = planned.out, planned.requested
+    done = [job for key, job in requested.items() if records.path(out, job.spec["task"], key).exists()]
+    oracle.write(done, out, progress)
 
 
-def told(result: Swept) -> str:
+def summary(result: Swept) -> str:
     """What is to be done, in a line."""
     line = f"{result.todo} jobs to do, {len(result.kept)} done"
     if not result.todo:
@@ -116,49 +158,52 @@ def told(result: Swept) -> str:
     return line + (f"; {result.unknown} jobs of protocols without a cost model not counted" if result.unknown else "")
 
 
-def _predicted(made: Plan, grid: Grid, asked: int | None, result: Swept, rates: cost.Rates | None) -> list[Unit]:
-    """The units to do, for the number of processes ``asked`` for or the quickest; what they will need is put into
-    ``result``."""
-    if not made.jobs:
+def _predicted(
+    work: Workload, grid: SweepGrid, requested: int | None, result: Swept, rates: cost.Rates | None
+) -> list[Unit]:
+    """The units to do, for the number of processes ``requested`` or the quickest; ``result`` gets what they need."""
+    if not work.jobs:
         return []
     rates = rates or cost.Rates.measured()
     # processes take seconds to start: where nobody asked for them, they must be worth it
-    options = [result.workers] if asked else sorted({1, result.workers})
+    options = [result.workers] if requested else sorted({1, result.workers})
     planned = []
     for workers in options:
-        parts = units(made.jobs, rates, workers)
+        parts = units(work.jobs, rates, workers)
         used = min(workers, len(parts))
         planned.append((*cost.together([unit.need for unit in parts], used, rates), used, parts))
     solve_s, result.predicted_mb, result.workers, todo = min(planned, key=lambda option: option[0])
-    result.unknown = sum(not job.spec["protocol"].startswith(cost.MODELLED) for job in made.jobs)
-    result.clips = sum(each.clips for each in made.encodings)
-    result.encode_s = sum(_encoding_s(each, grid) for each in made.encodings)
+    result.unknown = sum(not job.spec["protocol"].startswith(cost.MODELLED) for job in work.jobs)
+    result.clips = sum(each.clips for each in work.encodings)
+    result.encode_s = sum(_encoding_s(each, grid) for each in work.encodings)
     result.predicted_s = solve_s + result.encode_s
     return todo
 
 
-def _encoding_s(each: Encoding, grid: Grid) -> float:
+def _encoding_s(each: Encoding, grid: SweepGrid) -> float:
     """Seconds that an encoding will take, from a few of its clips."""
-    encoder = load_encoder(each.asked.id, each.asked.weights, grid.device, grid.precision)
+    encoder = load_encoder(each.choice.id, each.choice.weights, grid.device, grid.precision)
     store = FeatureStore(encoder, each.source.prepared, grid.clip)
-    tried, seconds = store.tried(each.wants)
+    tried, seconds = store.tried(each.features)
     return each.seconds * seconds / tried if tried else 0.0
 
 
-def _encoded(encodings: Sequence[Encoding], grid: Grid, progress: Progress) -> dict:
-    """Fills the stores, one forward pass for all layers and poolings of an encoder on a data. {source: why it has no
-    features}."""
-    refused = {}
+def _encoded(encodings: Sequence[Encoding], grid: SweepGrid, progress: Progress) -> dict[Source, str]:
+    """Fills the stores, one forward pass for all layers and poolings of an encoder on a task's clips.
+
+    Returns {source: why it has no features}.
+    """
+    refused: dict[Source, str] = {}
     for each in encodings:
         try:
-            encoder = load_encoder(each.asked.id, each.asked.weights, grid.device, grid.precision)
-            FeatureStore(encoder, each.source.prepared, grid.clip).encode(each.wants, progress)
+            encoder = load_encoder(each.choice.id, each.choice.weights, grid.device, grid.precision)
+            FeatureStore(encoder, each.source.prepared, grid.clip).encode(each.features, progress)
         except RespBenchError as error:
             refused[each.source] = str(error)
     return refused
 
 
-def _with_features(todo: Sequence[Unit], refused: dict) -> list[Unit]:
+def _with_features(todo: Sequence[Unit], refused: dict[Source, str]) -> list[Unit]:
     """The units without the jobs that have no features."""
     parts = [(unit, tuple(job for job in unit.jobs if job.source not in refused)) for unit in todo]
     return [Unit(jobs, unit.need) for unit, jobs in parts if jobs]

@@ -130,9 +130,9 @@ def test_a_board_names_all_layers(encoder, task, brief):
 def test_every_choice_is_named_once():
     asked = choices.EncoderChoice("wavlm.base", ("mean", "freq"), (-1, -2))
     card = registry.encoder_card("wavlm.base")
-    assert len(asked.wanted(card)) == 4
-    assert asked.wanted(card, "tokens") == [(-1, "tokens"), (-2, "tokens")]
-    assert asked.wanted(card, "layers") == [(ALL_LAYERS, "mean"), (ALL_LAYERS, "freq")]
+    assert len(asked.requested(card)) == 4
+    assert asked.requested(card, "tokens") == [(-1, "tokens"), (-2, "tokens")]
+    assert asked.requested(card, "layers") == [(ALL_LAYERS, "mean"), (ALL_LAYERS, "freq")]
     assert probe_inputs.resolve_layer_pooling(card, None, 0) == (-card.layers, "mean")
 
 

@@ -3,18 +3,18 @@ import dataclasses
 import pytest
 
 from bench.runs.sweep.cost import CANDIDATES, Need, Rates, need, together
-from bench.runs.sweep.grid import Grid
-from bench.runs.sweep.plan import plan
+from bench.runs.sweep.grid import SweepGrid
+from bench.runs.sweep.plan import plan, workload
 
 RATES = Rates(design=1e-9, solve=1e-8, start=0.5, score=0.0, rest=0.0, process=2.0)
 
 
 @pytest.fixture(scope="module")
 def jobs(simulated, tmp_path_factory):
-    grid = Grid.of(
+    grid = SweepGrid.of(
         {"tasks": ["icbhi.cycles2"], "encoder": [{"id": "meta.duration"}], "seeds": [0, 1], "controls": False}
     )
-    return plan(grid, tmp_path_factory.mktemp("out"), simulated).jobs
+    return workload(plan(grid, tmp_path_factory.mktemp("out"), simulated)).jobs
 
 
 def test_this_machine_is_measured():

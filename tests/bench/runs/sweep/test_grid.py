@@ -6,14 +6,14 @@ from bench.base import registry
 from bench.base.errors import BadInput, NothingAsked, UnknownId
 from bench.cli import runs
 from bench.cli.main import build_parser
-from bench.runs.sweep.grid import Grid, read, wanted
+from bench.runs.sweep.grid import SweepGrid, read
 
 RECIPE = Path(__file__).parents[4] / "scripts" / "recipes" / "sweep.toml"
 SMALL = {"tasks": ["icbhi.cycles2"], "encoder": [{"id": "mfcc.stats"}]}
 
 
 def test_the_recipe_is_a_grid_of_every_layer():
-    grid = Grid.of(read(RECIPE))
+    grid = SweepGrid.of(read(RECIPE))
     assert grid.tasks == ("icbhi.cycles4", "sprsound.events2") and grid.optional == frozenset(grid.tasks)
     layers = registry.encoder_card("efficientat.mn04").layers
     assert grid.encoders[0].layers == tuple(range(-layers, 0)) and grid.encoders[1].layers == (-1,)
@@ -21,17 +21,17 @@ def test_the_recipe_is_a_grid_of_every_layer():
 
 
 def test_the_authors_own_embedding_has_no_layers_and_is_taken_once():
-    grid = Grid.of(
+    grid = SweepGrid.of(
         SMALL | {"encoder": [{"id": "efficientat.mn04", "poolings": ["published", "mean"], "layers": [-1, -2]}]}
     )
     card = registry.encoder_card("efficientat.mn04")
-    assert wanted(grid.encoders[0], card) == [(card.pool_layer, "published"), (-1, "mean"), (-2, "mean")]
+    assert grid.encoders[0].requested(card) == [(card.pool_layer, "published"), (-1, "mean"), (-2, "mean")]
 
 
 def test_seeds_are_the_protocols_own_unless_named():
-    grid = Grid.of(SMALL | {"protocols": ["linear", "literature/opera"]})
+    grid = SweepGrid.of(SMALL | {"protocols": ["linear", "literature/opera"]})
     assert grid.seeds_of("linear") == (0,) and grid.seeds_of("literature/opera") == (0, 1, 2, 3, 4)
-    assert Grid.of(SMALL | {"seeds": [3]}).seeds_of("literature/opera") == (3,)
+    assert SweepGrid.of(SMALL | {"seeds": [3]}).seeds_of("literature/opera") == (3,)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_seeds_are_the_protocols_own_unless_named():
 )
 def test_what_cannot_be_meant_is_refused_by_name(change, error, named):
     with pytest.raises(error) as raised:
-        Grid.of(SMALL | change)
+        SweepGrid.of(SMALL | change)
     assert named in str(raised.value)
 
 
@@ -94,9 +94,9 @@ def test_flags_go_before_the_file():
     flags = ["sweep", "--task", "icbhi.cycles2", "--encoder", "mfcc.stats:mean,[mean,std]", "--layers", "all"]
     settings = runs.merged(build_parser().parse_args(flags))
     assert settings["encoder"] == [{"id": "mfcc.stats", "poolings": ["mean", "[mean,std]"]}]
-    assert Grid.of(settings).encoders[0].layers == (-1,)
+    assert SweepGrid.of(settings).encoders[0].layers == (-1,)
 
 
 def test_the_recipe_of_the_committed_sweep_is_a_grid():
-    grid = Grid.of(read(RECIPE.with_name("results.toml")))
+    grid = SweepGrid.of(read(RECIPE.with_name("results.toml")))
     assert len(grid.tasks) == 6 and grid.encoders[0].id == "efficientat.mn04"

@@ -15,8 +15,8 @@ from bench.runs.context import SweepNotes
 from bench.runs.sweep import oracle
 from bench.runs.sweep.cost import Rates
 from bench.runs.sweep.execute import finished, units
-from bench.runs.sweep.grid import Grid
-from bench.runs.sweep.plan import Job, plan
+from bench.runs.sweep.grid import SweepGrid
+from bench.runs.sweep.plan import Job, plan, workload
 from bench.runs.sweep.run import sweep
 from bench.scores import records
 
@@ -27,7 +27,7 @@ SETTINGS = {
     "seeds": [0, 1],
     "controls": False,
 }
-GRID = Grid.of(SETTINGS)
+GRID = SweepGrid.of(SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +104,11 @@ def test_a_job_that_fails_is_named_and_loses_no_other(simulated, tmp_path, monke
     assert "failed: icbhi.cycles2  mfcc.stats  layer -1  mean  linear  seed 1: clip: wrong; mend it" in told
     assert "seed 0: MemoryError: not enough" in told and "2 records made, 0 were there already, 2 failed" in told
     assert "**2 records of the grid are missing.**" in (tmp_path / "sweep" / "sweep.md").read_text()
-    assert len(plan(GRID, tmp_path, simulated).jobs) == 2
+    assert len(workload(plan(GRID, tmp_path, simulated)).jobs) == 2
 
 
 def test_tasks_with_the_same_labels_share_every_factorisation(made, simulated, tmp_path):
-    jobs = list(plan(GRID, tmp_path, simulated).asked.values())
+    jobs = workload(plan(GRID, tmp_path, simulated)).jobs
     own = [job for job in jobs if job.spec["pooling"] == "mean"]
     card = dataclasses.replace(own[0].source.card, id="icbhi.other", main_metric="auroc")
     other = dataclasses.replace(own[0].source, card=card)
@@ -121,7 +121,7 @@ def test_tasks_with_the_same_labels_share_every_factorisation(made, simulated, t
 
 
 def test_one_unit_is_split_by_seed_where_processes_would_be_idle(simulated, tmp_path):
-    jobs = list(plan(GRID, tmp_path, simulated).asked.values())
+    jobs = workload(plan(GRID, tmp_path, simulated)).jobs
     assert len(units(jobs, RATES, 1)) == 2
     costs = [unit.need.seconds for unit in units(jobs, RATES, 4)]
     assert len(costs) == 4 and costs == sorted(costs, reverse=True)
@@ -204,7 +204,7 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path):
 
 
 def test_what_is_absent_is_listed(simulated, tmp_path):
-    grid = Grid.of(
+    grid = SweepGrid.of(
         SETTINGS
         | {"suite": "quick", "tasks": [], "encoder": [*SETTINGS["encoder"], {"id": "ast.base"}], "skip_absent": True}
     )

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,8 +149,9 @@ def test_the_manifest_is_written_as_described(simulated, monkeypatch, tmp_path):
     assert (tmp_path / "clips.csv").read_text().startswith("clip_id,group,split,label\n")
 
 
-def test_a_first_run_without_recordings_is_as_described(monkeypatch, tmp_path, capsys):
-    """The commands of the quick start, one after the other."""
+def test_a_first_run_without_recordings_is_as_described(simulated, monkeypatch, tmp_path, capsys):
+    """The commands of the quick start, one after the other; what is simulated already is not simulated again."""
+    shutil.copytree(simulated, tmp_path / "runs" / "data")
     section = TEXTS["docs/install.md"].split("## A first run, without any recordings")[1].split("\n## ")[0]
     monkeypatch.chdir(tmp_path)
     for line in COMMAND.findall(section):
@@ -194,6 +196,17 @@ def test_every_path_that_is_named_exists():
     assert len(named) > 150
     missing = sorted(f"{page}: {path}" for page, path in named if not (ROOT / path.rstrip(".")).exists())
     assert not missing
+
+
+def test_every_constant_that_is_named_is_in_a_file_named_beside_it():
+    named = 0
+    for page, text in TEXTS.items():
+        for line in text.splitlines():
+            files = [ROOT / path for path in re.findall(r"`((?:bench|model_zoo|tasks)/[\w/]+\.py)`", line)]
+            for constant in re.findall(r"`([A-Z][A-Z_]{3,})`", line) if files else ():
+                named += 1
+                assert any(constant in file.read_text(encoding="utf-8") for file in files), f"{page}: {constant}"
+    assert named > 4
 
 
 def test_every_dotted_name_exists():

@@ -181,7 +181,7 @@ class Encoder(_Module, typing.Protocol):
     def blocks(self) -> list[nn.Module]:
         """The parameters in blocks from the input to the output, each parameter in one block.
 
-        Optional: ``bench.encoders.blocks.longest`` of the module.
+        Optional: ``bench.encoders.blocks.split_at_longest_stack`` of the module.
         """
 
 

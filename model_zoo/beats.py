@@ -159,7 +159,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     import torch
 
-    from bench.encoders.blocks import ordered
+    from bench.encoders.blocks import split_around_stack
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
@@ -210,7 +210,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def blocks(self) -> list[nn.Module]:
             """Patches and positions, then the transformer's blocks."""
-            return ordered(self, self.net.encoder.layers)
+            return split_around_stack(self, self.net.encoder.layers)
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             fbank = self.tap("spectrogram", self.fbank(wave, length))

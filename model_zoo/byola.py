@@ -147,7 +147,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from torch import nn
 
     from bench.base.errors import CheckpointError
-    from bench.encoders.blocks import ordered
+    from bench.encoders.blocks import split_around_stack
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
@@ -234,7 +234,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def blocks(self) -> list[nn.Module]:
             """The convolution blocks, then the linear layers."""
             parts, size = self.net.features, len(self.net.features) // blocks
-            return ordered(self, [parts[i : i + size] for i in range(0, len(parts), size)], [self.net.fc])
+            return split_around_stack(self, [parts[i : i + size] for i in range(0, len(parts), size)], [self.net.fc])
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             outputs = self.net(self.tap("spectrogram", self.fbank(wave, length)))

@@ -170,7 +170,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from torch import nn
 
     from bench.base.errors import CheckpointError
-    from bench.encoders.blocks import ordered
+    from bench.encoders.blocks import split_around_stack
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import full_precision
@@ -242,8 +242,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """The trunk's blocks, then what makes its output the published embedding."""
             base, projection = self.net.base, self.net.projection
             if variant.cnn14:
-                return ordered(self, base.stages(), [base.fc1, projection])
-            return ordered(self, base.blocks(), [base.norm, projection])
+                return split_around_stack(self, base.stages(), [base.fc1, projection])
+            return split_around_stack(self, base.blocks(), [base.norm, projection])
 
         def window(self, wave: Tensor, length: Tensor) -> Tokens:
             x = self.tap("spectrogram", self.net.base.normalised(self.fbank(wave, length)), self.pieces)

@@ -142,7 +142,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import nn
 
-    from bench.encoders.blocks import ordered
+    from bench.encoders.blocks import split_around_stack
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter
@@ -209,7 +209,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def blocks(self) -> list[nn.Module]:
             """The trunk's blocks, then its norm."""
-            return ordered(self, self.net.blocks(), [self.net.norm])
+            return split_around_stack(self, self.net.blocks(), [self.net.norm])
 
         def maps(self, mel: Tensor) -> list[tuple[Tensor, float]]:
             """Every stage's tokens (B, T', F', D) and seconds per token at the least length."""

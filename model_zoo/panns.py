@@ -67,7 +67,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     import torch
 
-    from bench.encoders.blocks import ordered
+    from bench.encoders.blocks import split_around_stack
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
@@ -97,7 +97,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def blocks(self) -> list[nn.Module]:
             """The batch norm over bands, the convolution blocks, the embedding."""
-            return ordered(self, self.net.stages(), [self.net.fc1])
+            return split_around_stack(self, self.net.stages(), [self.net.fc1])
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             outputs = self.net(self.tap("spectrogram", self.net.normalised(self.fbank(wave, length))))

@@ -62,7 +62,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
     from torch import Tensor, nn
 
-    from bench.encoders.blocks import longest
+    from bench.encoders.blocks import encoder_blocks
     from bench.encoders.weights.find import parameter_digest
     from bench.types import Tokens
 
@@ -104,7 +104,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def blocks(self) -> list[nn.Module]:
             """The original's."""
-            return self.encoder.blocks() if hasattr(self.encoder, "blocks") else longest(self.encoder)
+            return encoder_blocks(self.encoder)
 
         def batch_length(self, n: int) -> int:
             """The original's."""

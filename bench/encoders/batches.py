@@ -1,18 +1,20 @@
-"""From clips to embeddings: batches of similar length, padding, and one forward pass for every pooling."""
+"""Embeds waveforms: batches of equal padded length, padding, and one forward pass for every pooling.
+
+Batching never changes an embedding: clips share a batch only when the encoder pads them to the same length.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from bench.base.errors import BadInput, UnknownId
-from bench.encoders.load import precision_of
-from bench.encoders.pooling import POOLINGS, pool
-from bench.types import PRECISIONS, Encoder, EncoderCard
+from bench.encoders.load import autocast, precision_of
+from bench.encoders.pooling import POOLINGS, LayerPooling, pool
+from bench.types import Encoder, EncoderCard
 
 BATCH_S = 20.0  # seconds of padded audio in a batch; larger batches fall out of the processor's cache
 
@@ -24,19 +26,43 @@ def embed(
     layer: int = -1,
     batch_s: float = BATCH_S,
 ) -> np.ndarray:
-    """Embeddings (N, P) float32 of mono waveforms at ``encoder.card.sample_rate``, in the order given.
+    """Embeds mono waveforms.
 
-    ``waves`` are 1-D float arrays in [-1, 1] of any lengths: padded to ``card.min_s``, cropped at ``card.max_s``.
-    ``pooling=None`` takes the card's default. Raises ``BadInput`` that names the index of a wave that is not 1-D,
-    not float, empty or not finite, and for a pooling that the encoder does not offer; ``UnknownId``.
+    Parameters
+    ----------
+    encoder : Encoder
+        As ``load_encoder`` gives it.
+    waves : sequence of ndarray
+        1-D float arrays in [-1, 1] at ``encoder.card.sample_rate``, of any lengths: zero-padded to ``card.min_s``,
+        cropped at ``card.max_s``.
+    pooling : str or None
+        One of ``card.dims``; None takes the card's default.
+    layer : int
+        Counted from either end.
+    batch_s : float
+        Seconds of padded audio in one forward pass at most.
+
+    Returns
+    -------
+    ndarray of float32, (N, P)
+        In the order of ``waves``.
+
+    Raises
+    ------
+    BadInput
+        For a wave that is not 1-D, not float, empty or not finite, by its index; for a pooling or a layer that the
+        encoder does not offer.
+    UnknownId
+        For a pooling that does not exist.
     """
     pooling = encoder.card.default_pooling if pooling is None else pooling
-    wanted = ((layer, pooling),)
-    _check_wanted(encoder.card, wanted)
-    waves = [_checked(wave, index) for index, wave in enumerate(waves)]
+    requested = ((layer, pooling),)
+    _require_offered(encoder.card, requested)
+    for index, wave in enumerate(waves):
+        _require_mono_audio(wave, index)
     out: np.ndarray | None = None
     for rows in plan_batches([len(w) for w in waves], encoder, int(batch_s * encoder.card.sample_rate)):
-        vectors = encode_batch(encoder, [waves[i] for i in rows], wanted)[layer, pooling]
+        vectors = encode_batch(encoder, [waves[i] for i in rows], requested)[layer, pooling]
         if out is None:
             out = np.empty((len(waves), vectors.shape[1]), np.float32)
         out[rows] = vectors
@@ -44,29 +70,57 @@ def embed(
 
 
 def encode_batch(
-    encoder: Encoder, waves: Sequence[np.ndarray], wanted: Sequence[tuple[int, str]]
-) -> dict[tuple[int, str], np.ndarray]:
-    """{(layer, pooling): (B, P) float32} of one forward pass over a batch from ``plan_batches``.
+    encoder: Encoder, waves: Sequence[np.ndarray], requested: Sequence[LayerPooling]
+) -> dict[LayerPooling, np.ndarray]:
+    """Pools one forward pass over a batch in every way requested.
 
-    Raises as ``bench.encoders.pooling.pool`` does, and ``BadInput`` for a pooling that the card does not offer.
+    Parameters
+    ----------
+    encoder : Encoder
+        As ``load_encoder`` gives it.
+    waves : sequence of ndarray
+        1-D float arrays that share a batch (see ``plan_batches``).
+    requested : sequence of (int, str)
+        The (layer, pooling) pairs.
+
+    Returns
+    -------
+    dict
+        {(layer, pooling): (B, P) float32}.
+
+    Raises
+    ------
+    BadInput
+        For a pooling that the card does not offer, and as ``bench.encoders.pooling.pool``.
+    UnknownId
+        For a pooling that does not exist.
     """
-    import torch
-
-    _check_wanted(encoder.card, wanted)
+    _require_offered(encoder.card, requested)
     wave, length = collate(encoder, waves)
-    half = None if precision_of(encoder) == PRECISIONS[0] else getattr(torch, precision_of(encoder))
     with torch.inference_mode():
-        with torch.autocast(wave.device.type, half) if half else nullcontext():
+        with autocast(wave.device, precision_of(encoder)):
             tokens = encoder(wave, length)
         tokens = tokens._replace(layers=tuple(g._replace(hidden=g.hidden.float()) for g in tokens.layers))
-        return {(layer, pooling): pool(tokens, layer, pooling).float().cpu().numpy() for layer, pooling in wanted}
+        return {(layer, pooling): pool(tokens, layer, pooling).float().cpu().numpy() for layer, pooling in requested}
 
 
 def plan_batches(lengths: Sequence[int], encoder: Encoder, max_samples: int) -> list[list[int]]:
-    """Lists of indices that share a batch: equal padded length, at most ``max_samples`` padded samples (or one clip).
+    """Groups clips into batches of equal padded length.
 
-    ``lengths`` are in samples, before padding and cropping. Shortest batches first, indices ascending within each
-    padded length, so the plan depends on nothing but its arguments.
+    Parameters
+    ----------
+    lengths : sequence of int
+        Samples of each clip, before padding and cropping.
+    encoder : Encoder
+        Says to which length it pads a clip.
+    max_samples : int
+        Padded samples in a batch at most; a longer clip is a batch of its own.
+
+    Returns
+    -------
+    list of list of int
+        Indices of the clips of each batch: shortest clips first, indices ascending within each padded length, so that
+        the plan depends on nothing but its arguments.
     """
     padded = [padded_length(encoder, n) for n in lengths]
     by_length: dict[int, list[int]] = {}
@@ -80,9 +134,15 @@ def plan_batches(lengths: Sequence[int], encoder: Encoder, max_samples: int) -> 
 
 
 def collate(encoder: Encoder, waves: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(wave (B, T) float32, length (B,) int64) on the encoder's device: fitted to the card's bounds, zero-padded."""
-    import torch
+    """Puts clips into one zero-padded array on the encoder's device.
 
+    Returns
+    -------
+    wave : Tensor of float32, (B, T)
+        The clips within the card's bounds, zero behind each one's end.
+    length : Tensor of int64, (B,)
+        Their lengths in samples.
+    """
     fitted = [fit_length(wave, encoder.card) for wave in waves]
     size = max(padded_length(encoder, len(wave)) for wave in fitted)
     wave = torch.zeros(len(fitted), size)
@@ -93,7 +153,7 @@ def collate(encoder: Encoder, waves: Sequence[np.ndarray]) -> tuple[torch.Tensor
 
 
 def fit_length(wave: np.ndarray, card: EncoderCard) -> np.ndarray:
-    """The waveform zero-padded at its end to ``card.min_s`` or cropped at its start to ``card.max_s``, float32."""
+    """The waveform, float32, zero-padded at its end to ``card.min_s`` or cut to its first ``card.max_s`` seconds."""
     size = bounded_length(len(wave), card)
     wave = np.asarray(wave[:size], np.float32)
     return np.pad(wave, (0, size - len(wave))) if len(wave) < size else wave
@@ -112,16 +172,12 @@ def padded_length(encoder: Encoder, n: int) -> int:
 
 
 def _device(encoder: Encoder) -> torch.device | str:
-    """Where the encoder's first tensor lies; the CPU for one without any."""
-    return next((t.device for t in _tensors(encoder)), "cpu")
+    """The device of the encoder's first tensor; the CPU for one without any."""
+    return next((t.device for t in itertools.chain(encoder.parameters(), encoder.buffers())), "cpu")
 
 
-def _tensors(encoder: Encoder) -> Iterator[torch.Tensor]:
-    return itertools.chain(encoder.parameters(), encoder.buffers())
-
-
-def _checked(wave: np.ndarray, index: int) -> np.ndarray:
-    """The wave, after one look at all that would make its embedding meaningless. Raises ``BadInput``."""
+def _require_mono_audio(wave: np.ndarray, index: int) -> None:
+    """Raises ``BadInput`` for a wave whose embedding would mean nothing."""
     where, remedy = f"wave {index}", "pass mono float arrays in [-1, 1] at the encoder's rate"
     if not isinstance(wave, np.ndarray):
         raise BadInput(where, f"is a {type(wave).__name__}, not a numpy array", remedy)
@@ -133,12 +189,11 @@ def _checked(wave: np.ndarray, index: int) -> np.ndarray:
         raise BadInput(where, "is empty", "leave it out")
     if not np.isfinite(wave).all():
         raise BadInput(where, "holds NaN or infinity", "mend or leave out the recording")
-    return wave
 
 
-def _check_wanted(card: EncoderCard, wanted: Sequence[tuple[int, str]]) -> None:
-    """Refuses what no encoder has (``UnknownId``) and what this one does not offer (``BadInput``)."""
-    for layer, pooling in wanted:
+def _require_offered(card: EncoderCard, requested: Sequence[LayerPooling]) -> None:
+    """Raises ``UnknownId`` for a pooling that does not exist, ``BadInput`` for what this encoder does not offer."""
+    for layer, pooling in requested:
         if pooling not in POOLINGS:
             raise UnknownId("pooling", pooling, POOLINGS)
         if pooling not in card.dims:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.base import registry
 from bench.base.errors import BadInput, CheckpointError, RespBenchError, UnknownId
@@ -15,58 +16,85 @@ from bench.base.paths import weight_folders
 from bench.base.progress import Progress, silent
 from bench.encoders.batches import collate
 from bench.encoders.contract import examine
-from bench.encoders.load import load_encoder
+from bench.encoders.load import load_encoder, needs_statistics
 from bench.encoders.weights.licences import LicenceNotAccepted
 from bench.types import Encoder
+
+if TYPE_CHECKING:
+    import torch
 
 HOLDS, BROKEN, UNCHECKED = "holds", "violated", "not checked"
 STATISTICS_S = (1.0, 2.0)  # clips of noise for encoders that take statistics of the training clips
 
 
 def check_encoders(device: str = "cpu", progress: Progress = silent) -> list[dict]:
-    """A row (see ``check_registered``) for every listed encoder under its default policy, and one that says so for
-    every family whose ids are open-ended."""
-    from bench.base.registry import open_ended
+    """Checks every listed encoder under its default policy.
 
+    Returns
+    -------
+    list of dict
+        A row (see ``check_registered``) for every encoder, and one that says so for every family whose ids are
+        open-ended.
+    """
     cards = registry.cards(registry.ENCODERS)
     rows = []
     with progress("check encoders", len(cards)) as tick:
         for card in cards:
             rows.append(check_registered(card.id, device=device))
             tick(1)
-    for note in open_ended():
+    for note in registry.open_ended():
         name, _, what = note.partition(": ")
         rows.append(_row(name, UNCHECKED, why=f"{what}; name one to check it"))
     return rows
 
 
 def check_registered(id: str, weights: str | Path | None = None, device: str = "cpu") -> dict:
-    """JSON-ready: ``id``, ``verdict`` (``holds``, ``violated``, ``not checked``), ``weights`` (``released``, ``given``,
-    ``untrained``, ``none needed``) and ``why`` not the released ones or not at all, ``invariance`` (largest difference
-    between a clip alone and in a batch, relative to the largest value), ``problems``, ``wall_s``.
+    """Runs the encoder contract on one encoder.
 
-    Raises ``UnknownId``, and ``BadInput`` for a checkpoint that was given and cannot be used.
+    Parameters
+    ----------
+    id : str
+        The encoder's id.
+    weights : str or Path, optional
+        A checkpoint to check it with; by default the released weights where they are at hand, else the untrained twin.
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    dict
+        JSON-ready: ``id``; ``verdict`` (``holds``, ``violated``, ``not checked``); ``weights`` (``released``,
+        ``given``, ``untrained``, ``none needed``); ``why`` not the released ones, or not at all; ``invariance``
+        (largest difference between a clip alone and in a batch, relative to the largest value); ``problems``;
+        ``wall_s`` in seconds.
+
+    Raises
+    ------
+    UnknownId
+        For an id that does not exist.
+    BadInput
+        For a checkpoint that was given and cannot be used.
     """
     began = time.monotonic()
     weight_folders()  # a wrong setting is no encoder's fault
     try:
-        encoder, used, why = _built(id, weights, device)
-        if getattr(encoder, "needs_stats", False):
+        encoder, used, why = _load(id, weights, device)
+        if needs_statistics(encoder):
             encoder.fit_stats(_noise(encoder))
     except RespBenchError as error:
         if weights is not None or isinstance(error, UnknownId):
             raise
-        told = str(error).removeprefix(f"{id}: ")
+        reason = str(error).removeprefix(f"{id}: ")
         if isinstance(error, CheckpointError):
-            return _row(id, BROKEN, "released", problems=[told])
-        return _row(id, UNCHECKED, why=told)
+            return _row(id, BROKEN, "released", problems=[reason])
+        return _row(id, UNCHECKED, why=reason)
     except (ImportError, OSError) as error:  # a shared library that does not load is an OSError
         return _row(id, UNCHECKED, why=str(error))
     except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         return _row(id, BROKEN, problems=[f"building it raised {type(error).__name__}: {error}"])
-    found = examine(encoder)
-    verdict = BROKEN if found.problems else HOLDS
-    return _row(id, verdict, used, why, found.invariance, list(found.problems), round(time.monotonic() - began, 1))
+    result = examine(encoder)
+    verdict = BROKEN if result.problems else HOLDS
+    return _row(id, verdict, used, why, result.invariance, list(result.problems), round(time.monotonic() - began, 1))
 
 
 def _row(
@@ -89,9 +117,11 @@ def _row(
     }
 
 
-def _built(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, str, str]:
-    """The encoder, which weights it has, and why not the released ones. Of an encoder without its weights the
-    untrained twin; ``BadInput`` where there is none."""
+def _load(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, str, str]:
+    """The encoder, which weights it has, and why not the released ones.
+
+    An encoder whose weights are not at hand is replaced by its untrained twin. Raises ``BadInput`` where there is none.
+    """
     from bench.encoders.weights.find import at_hand
 
     card = registry.encoder_card(id)
@@ -111,7 +141,8 @@ def _built(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, s
         raise BadInput(id, f"{why}, and it has no untrained form here ({error})", "get its weights") from error
 
 
-def _noise(encoder: Encoder) -> Iterator:
+def _noise(encoder: Encoder) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of one clip of noise each."""
     import numpy as np
 
     rng = np.random.default_rng(0)

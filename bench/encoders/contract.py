@@ -1,4 +1,4 @@
-"""The encoder contract as tests that anyone can run on an adapter of their own."""
+"""Checks the encoder contract on any encoder, such as an adapter of one's own."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ import torch
 
 from bench.base.errors import BadInput, RespBenchError
 from bench.encoders.batches import bounded_length, collate, embed, encode_batch, padded_length
-from bench.encoders.pooling import POOLINGS, pool
+from bench.encoders.pooling import POOLINGS, LayerPooling, pool
 from bench.types import Encoder, Tokens
 
 INVARIANCE = 1e-4  # largest difference allowed between a clip alone and in a batch, relative to the largest value
-SECONDS = (1.3, 2.1, 0.8)  # of the probing clips; sorting them is not its own inverse, so that a mixed-up order shows
+SECONDS = (1.3, 2.1, 0.8)  # of the test clips; sorting them is not its own inverse, so that a mixed-up order shows
 
 Vectors = dict[str, torch.Tensor]  # {pooling: (B, P)}
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What the contract found: each violation explained, and the largest difference between a clip alone and in a
-    batch, relative to the largest value (None where that could not be measured)."""
+    """The outcome of checking the contract: each violation explained, and the measured batch invariance.
+
+    ``invariance`` is the largest difference between a clip alone and in a batch, relative to the largest value; None
+    where that could not be measured.
+    """
 
     problems: tuple[str, ...]
     invariance: float | None
 
 
 def check_encoder(encoder: Encoder) -> list[str]:
-    """Every violation of the encoder contract (``bench.types.Encoder``), each explained; empty when there is none.
+    """Finds every violation of the encoder contract (``bench.types.Encoder``).
 
     Checks: card and mode; shapes and lengths of the tokens; ``card.dims``; finite answers to noise, silence, a
     constant, clicks, one sample, 50 ms and 60 s; NaN refused; the same answer twice; a clip alone, beside one of equal
@@ -38,19 +41,24 @@ def check_encoder(encoder: Encoder) -> list[str]:
     weight and is not zero at the first. No policy is exempt: one that reproduces an original's padding mask fixes the
     length of the batch that it stands for. Takes some fifteen forward passes of short clips and leaves weights and mode
     as they were.
+
+    Returns
+    -------
+    list of str
+        One explanation per violation; empty when there is none.
     """
     return list(examine(encoder).problems)
 
 
 def examine(encoder: Encoder) -> Examination:
-    """``check_encoder`` with the measured batch invariance."""
-    probe = Probe(encoder)
-    problems = tuple(problem for check in CHECKS for problem in _guarded(check, probe))
-    return Examination(problems, max(probe.gaps) if probe.gaps else None)
+    """As ``check_encoder``, with the measured batch invariance."""
+    subject = Subject(encoder)
+    problems = tuple(problem for check in CHECKS for problem in _guarded(check, subject))
+    return Examination(problems, max(subject.gaps) if subject.gaps else None)
 
 
-class Probe:
-    """An encoder under examination and its answers to the probing clips, each computed once."""
+class Subject:
+    """An encoder under examination and its answers to the test clips, each computed once."""
 
     def __init__(self, encoder: Encoder):
         self.encoder = encoder
@@ -67,6 +75,7 @@ class Probe:
 
     @cached_property
     def clips(self) -> list[np.ndarray]:
+        """The test clips, of ``SECONDS``."""
         return [self.noise(seconds) for seconds in SECONDS]
 
     @cached_property
@@ -91,33 +100,37 @@ class Probe:
 
     @cached_property
     def dirty(self) -> Tokens:
+        """All clips in one batch, with a loud tone behind their ends."""
         return self.ragged(0.9)
 
     def tokens(self, wave: torch.Tensor, length: torch.Tensor) -> Tokens:
+        """The encoder's answer without gradients."""
         with torch.inference_mode():
             return self.encoder(wave, length)
 
     @property
-    def offered(self) -> list[tuple[int, str]]:
+    def offered(self) -> list[LayerPooling]:
+        """The pooled layer under every pooling that the card offers."""
         return [(self.card.pool_layer, pooling) for pooling in self.card.dims if pooling in POOLINGS]
 
     def vectors(self, tokens: Tokens) -> Vectors:
+        """The tokens under every pooling that is offered."""
         return {pooling: pool(tokens, layer, pooling) for layer, pooling in self.offered}
 
 
-def _guarded(check: Callable[[Probe], Iterator[str]], probe: Probe) -> list[str]:
+def _guarded(check: Callable[[Subject], Iterator[str]], subject: Subject) -> list[str]:
     """A check's findings; an exception in a foreign adapter is one of them, so that the other checks still run."""
     problems = []
     try:
-        for problem in check(probe):
+        for problem in check(subject):
             problems.append(problem)
     except (RespBenchError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         problems.append(f"{check.__name__.strip('_')}: raised {type(error).__name__}: {error}")
     return problems
 
 
-def _card_and_mode(probe: Probe) -> Iterator[str]:
-    card, encoder = probe.card, probe.encoder
+def _card_and_mode(subject: Subject) -> Iterator[str]:
+    card, encoder = subject.card, subject.encoder
     for pooling in card.dims:
         if pooling not in POOLINGS:
             yield f"card.dims offers pooling {pooling!r}, which does not exist; known: {', '.join(POOLINGS)}"
@@ -134,87 +147,86 @@ def _card_and_mode(probe: Probe) -> Iterator[str]:
             yield f"batch_length gives {padded} samples for a clip of {n}, cutting it"
 
 
-def _shapes(probe: Probe) -> Iterator[str]:
-    for tokens, rows in ((probe.pair, 2), (probe.dirty, len(SECONDS))):
-        if len(tokens.layers) != probe.card.layers:
-            yield f"{len(tokens.layers)} layers come back, the card says {probe.card.layers}"
+def _shapes(subject: Subject) -> Iterator[str]:
+    for tokens, rows in ((subject.pair, 2), (subject.dirty, len(SECONDS))):
+        if len(tokens.layers) != subject.card.layers:
+            yield f"{len(tokens.layers)} layers come back, the card says {subject.card.layers}"
         for grid in tokens.layers:
             shape = tuple(grid.hidden.shape)
             if len(shape) != 4 or shape[0] != rows:
                 yield f"layer {grid.name}: hidden is {shape}, not (batch {rows}, T', F', D)"
                 continue
-            for name, count in (("length", grid.length), ("valid", grid.valid)):
-                if count is None and name == "valid":
-                    continue
+            counts = {"length": grid.length} | ({} if grid.valid is None else {"valid": grid.valid})
+            for name, count in counts.items():
                 if tuple(count.shape) != (rows,) or count.dtype != torch.int64:
                     yield f"layer {grid.name}: {name} is {count.dtype} {tuple(count.shape)}, not int64 ({rows},)"
                 elif not bool(((count >= 1) & (count <= shape[1])).all()):
                     yield f"layer {grid.name}: {name} {count.tolist()} lies outside 1 to T' = {shape[1]}"
-        pooled = tokens.layers[probe.card.pool_layer]
-        hop_s, bands = probe.card.grid
+        pooled = tokens.layers[subject.card.pool_layer]
+        hop_s, bands = subject.card.grid
         if hop_s and (pooled.hidden.shape[2] != bands or not np.isclose(pooled.hop_s, hop_s)):
-            found = f"F' {pooled.hidden.shape[2]} and hop {pooled.hop_s} s"
-            yield f"the pooled grid has {found}, the card says {bands} and {hop_s} s"
+            actual = f"F' {pooled.hidden.shape[2]} and hop {pooled.hop_s} s"
+            yield f"the pooled grid has {actual}, the card says {bands} and {hop_s} s"
 
 
-def _dimensions(probe: Probe) -> Iterator[str]:
-    for pooling, vector in probe.alone[0].items():
-        if tuple(vector.shape) != (1, probe.card.dims[pooling]):
+def _dimensions(subject: Subject) -> Iterator[str]:
+    for pooling, vector in subject.alone[0].items():
+        if tuple(vector.shape) != (1, subject.card.dims[pooling]):
             size = tuple(vector.shape)
-            yield f"pooling {pooling!r} gives {size}, card.dims says {probe.card.dims[pooling]} features"
+            yield f"pooling {pooling!r} gives {size}, card.dims says {subject.card.dims[pooling]} features"
 
 
-def _finite(probe: Probe) -> Iterator[str]:
-    rate = probe.card.sample_rate
+def _finite(subject: Subject) -> Iterator[str]:
+    rate = subject.card.sample_rate
     cases = {
         "silence": np.zeros(rate),
         "one sample": np.full(1, 0.5),
-        "a clip of 50 ms": probe.noise(0.05),
-        "a clip of 60 s": probe.noise(60.0),
+        "a clip of 50 ms": subject.noise(0.05),
+        "a clip of 60 s": subject.noise(60.0),
         "a constant": np.full(rate, 0.5),
-        "full-scale clicks": np.sign(probe.noise(1.0)) * (np.arange(rate) % 997 == 0),
+        "full-scale clicks": np.sign(subject.noise(1.0)) * (np.arange(rate) % 997 == 0),
     }
     for name, wave in cases.items():
-        for (_, pooling), vector in encode_batch(probe.encoder, [wave.astype(np.float32)], probe.offered).items():
+        for (_, pooling), vector in encode_batch(subject.encoder, [wave.astype(np.float32)], subject.offered).items():
             if not np.isfinite(vector).all():
                 yield f"{name} gives NaN or infinity under pooling {pooling!r}; legal audio needs finite answers"
-    for seconds, vectors in zip(SECONDS, probe.alone, strict=True):
-        for pooling, vector in vectors.items():
-            if not bool(vector.isfinite().all()):
+    for seconds, alone in zip(SECONDS, subject.alone, strict=True):
+        for pooling, embedding in alone.items():
+            if not bool(embedding.isfinite().all()):
                 yield f"noise of {seconds} s gives NaN or infinity under pooling {pooling!r}"
 
 
-def _refusal(probe: Probe) -> Iterator[str]:
-    wave = probe.noise(1.0)
+def _refusal(subject: Subject) -> Iterator[str]:
+    wave = subject.noise(1.0)
     wave[len(wave) // 2] = np.nan
     try:
-        embed(probe.encoder, [wave], probe.offered[0][1], layer=probe.card.pool_layer)
+        embed(subject.encoder, [wave], subject.offered[0][1], layer=subject.card.pool_layer)
     except BadInput:
         return
     yield "a clip that holds NaN is answered; it must be refused"
 
 
-def _determinism(probe: Probe) -> Iterator[str]:
-    again = probe.vectors(probe.tokens(*collate(probe.encoder, probe.clips[-1:])))
-    for pooling, vector in probe.alone[-1].items():
+def _determinism(subject: Subject) -> Iterator[str]:
+    again = subject.vectors(subject.tokens(*collate(subject.encoder, subject.clips[-1:])))
+    for pooling, vector in subject.alone[-1].items():
         if _distance(vector, again[pooling]) > INVARIANCE / 10:
             yield f"pooling {pooling!r} differs between two calls on the same clip; no randomness in eval mode"
 
 
-def _invariance(probe: Probe) -> Iterator[str]:
-    pair = probe.vectors(probe.pair)
-    for pooling, alone in probe.alone[0].items():
-        probe.gaps.append(gap := _distance(pair[pooling][1], alone[0]))
+def _invariance(subject: Subject) -> Iterator[str]:
+    pair = subject.vectors(subject.pair)
+    for pooling, vector in subject.alone[0].items():
+        subject.gaps.append(gap := _distance(pair[pooling][1], vector[0]))
         if gap > INVARIANCE:
-            told = f"differ by {gap:.1e} (limit {INVARIANCE:g}); batch mates leak in"
-            yield f"pooling {pooling!r}: a clip alone and beside one of equal padded length {told}"
-    dirty, clean = probe.vectors(probe.dirty), None
+            difference = f"differ by {gap:.1e} (limit {INVARIANCE:g}); batch mates leak in"
+            yield f"pooling {pooling!r}: a clip alone and beside one of equal padded length {difference}"
+    dirty, clean = subject.vectors(subject.dirty), None
     for pooling, vectors in dirty.items():
-        for row, alone in enumerate(probe.alone):
-            probe.gaps.append(gap := _distance(vectors[row], alone[pooling][0]))
+        for row, alone in enumerate(subject.alone):
+            subject.gaps.append(gap := _distance(vectors[row], alone[pooling][0]))
             if gap <= INVARIANCE:
                 continue
-            clean = clean or probe.vectors(probe.ragged(0.0))
+            clean = clean or subject.vectors(subject.ragged(0.0))
             if (leak := _distance(clean[pooling][row], alone[pooling][0])) > INVARIANCE:
                 yield (
                     f"pooling {pooling!r}: a clip of {SECONDS[row]} s alone and in a ragged batch differ by {leak:.1e}"
@@ -224,23 +236,23 @@ def _invariance(probe: Probe) -> Iterator[str]:
                 yield f"pooling {pooling!r} changes by {gap:.1e} with what lies behind a clip's end; mask it"
 
 
-def _gradient(probe: Probe) -> Iterator[str]:
-    weights = {name: p for name, p in probe.encoder.named_parameters() if p.requires_grad}
+def _gradient(subject: Subject) -> Iterator[str]:
+    weights = {name: p for name, p in subject.encoder.named_parameters() if p.requires_grad}
     if not weights:
         return
-    tokens = probe.encoder(*collate(probe.encoder, probe.clips[-1:]))
-    total = sum(pool(tokens, layer, pooling).square().mean() for layer, pooling in probe.offered)
+    tokens = subject.encoder(*collate(subject.encoder, subject.clips[-1:]))
+    total = torch.stack([pool(tokens, layer, pooling).square().mean() for layer, pooling in subject.offered]).sum()
     if not total.requires_grad:
         yield "no gradient reaches the weights: the output is detached, so the encoder cannot be fine-tuned"
         return
     grads = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
-    found = dict(zip(weights, grads, strict=True))
-    if lost := [name for name, grad in found.items() if grad is None]:
+    gradients = dict(zip(weights, grads, strict=True))
+    if lost := [name for name, grad in gradients.items() if grad is None]:
         yield f"no gradient reaches {len(lost)} of {len(weights)} weights, first {lost[0]}"
-    if broken := [name for name, grad in found.items() if grad is not None and not bool(grad.isfinite().all())]:
+    if broken := [name for name, grad in gradients.items() if grad is not None and not bool(grad.isfinite().all())]:
         yield f"the gradient of {len(broken)} weights is not finite, first {broken[0]}"
     first = next((name for name, weight in weights.items() if weight.ndim > 1), None)
-    if first and found[first] is not None and not bool(found[first].any()):
+    if first and gradients[first] is not None and not bool(gradients[first].any()):
         yield f"the gradient of the first layer ({first}) is zero throughout"
 
 

@@ -1,10 +1,8 @@
-"""Encoders ready for use, and the primitives that turn waveforms into embeddings.
-
-Batching never changes an embedding: clips share a batch only when the encoder pads them to the same length.
-"""
+"""Loads encoders by id, and says at which precision and on which device they compute."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,7 @@ from bench.encoders.weights import licences
 from bench.types import PRECISIONS, Encoder, EncoderCard
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 
 def load_encoder(
@@ -25,17 +23,40 @@ def load_encoder(
     *,
     accept_licence: bool = False,
 ) -> Encoder:
-    """The encoder ``id`` (``family.variant``, ``@policy`` appended for another input policy) in ``eval()``.
+    """Loads an encoder with its weights, in ``eval()``.
 
-    ``weights`` names a weight file or folder. Otherwise the card's files are looked for in
-    ``bench.base.paths.weight_folders()`` and among what was fetched; a restrictive licence must have been agreed to
-    (``accept_licence`` agrees, see ``bench.encoders.weights.licences``), and a digest that the card does not give is
-    pinned on first use. ``weights_digest`` is the SHA-256 of what was loaded, that of the initial state for an
-    untrained twin, ``none`` for an encoder without weights. One that is trained from scratch (``card.from_scratch``) is
-    initialised by seed 0 and leaves torch's own generator alone; ``encoder.reset(seed)`` initialises it again. An
-    adapted geometry shows in ``encoder.card``. ``precision`` (one of ``PRECISIONS``) is that of the network's
-    arithmetic, by autocast: weights, front end and embeddings stay float32. Raises ``UnknownId``, ``CheckpointError``
-    (absent, damaged or unfitting weights), ``LicenceNotAccepted``, ``BadInput``.
+    Parameters
+    ----------
+    id : str
+        ``family.variant``, with ``@policy`` appended for another input policy than the default one.
+    weights : str or Path, optional
+        A weight file or folder. By default the card's files are looked for in ``bench.base.paths.weight_folders()``
+        and among what was fetched; a digest that the card does not give is pinned on first use.
+    device : str
+        A torch device.
+    precision : {"float32", "bfloat16", "float16"}
+        Of the network's arithmetic, by autocast: weights, front end and embeddings stay float32.
+    accept_licence : bool
+        Agrees to a restrictive licence (see ``bench.encoders.weights.licences``).
+
+    Returns
+    -------
+    Encoder
+        A geometry that was adapted to the weights shows in ``encoder.card``. ``weights_digest`` is the SHA-256 of what
+        was loaded, that of the initial state for an untrained twin, ``none`` for an encoder without weights. An
+        encoder that is trained from scratch (``card.from_scratch``) is initialised by seed 0 and leaves torch's own
+        generator alone; ``encoder.reset(seed)`` initialises it again.
+
+    Raises
+    ------
+    UnknownId
+        For an id, policy or precision that does not exist.
+    CheckpointError
+        For weights that are absent, damaged or do not fit.
+    LicenceNotAccepted
+        For a restrictive licence that nobody has agreed to.
+    BadInput
+        For weights given to an encoder that takes none, and for an unknown or absent device.
     """
     from bench.encoders.weights.find import digest, find, trust
 
@@ -81,3 +102,15 @@ def require_device(device: str) -> None:
 def precision_of(encoder: Encoder) -> str:
     """The precision of the network's arithmetic; float32 for an encoder that was not loaded by ``load_encoder``."""
     return getattr(encoder, "precision", PRECISIONS[0])
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context in which a network on ``device`` computes at ``precision``; changes nothing for float32."""
+    import torch
+
+    return nullcontext() if precision == PRECISIONS[0] else torch.autocast(device.type, getattr(torch, precision))
+
+
+def needs_statistics(encoder: Encoder) -> bool:
+    """Whether the encoder measures statistics of the training clips (``fit_stats``) before it is used."""
+    return bool(getattr(encoder, "needs_stats", False))

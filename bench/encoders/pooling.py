@@ -1,10 +1,10 @@
-"""Tokens to one vector per clip.
+"""Pools an encoder's tokens into one vector per clip.
 
 Every pooling counts only the tokens within ``Grid.length`` (``mean_valid``: within ``Grid.valid``), so padding in a
 batch never enters. ``freq`` keeps the frequency axis: (B, T', F', D) -> (B, T', F' * D), F' outer, then the mean over
-time (Niizumi et al., Masked modeling duo, 2023); the average of its F' bands is exactly ``mean``. ``tokens`` is for
-heads that need a sequence: (B, T', F', D) -> (B, STEPS * F' * D), the clip's tokens averaged into ``STEPS`` equal
-steps in time.
+time (Niizumi et al., Masked modeling duo, ICASSP 2023, arXiv 2210.14648); the average of its F' bands is exactly
+``mean``. ``tokens`` is for heads that need a sequence: (B, T', F', D) -> (B, STEPS * F' * D), the clip's tokens
+averaged into ``STEPS`` equal steps in time.
 """
 
 from __future__ import annotations
@@ -24,15 +24,36 @@ LayerPooling = tuple[int, str]  # (layer, pooling), the layer counted from the l
 
 
 def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
-    """One vector per clip, (B, P), of one layer's tokens.
+    """Pools one layer's tokens.
 
     ``published`` is the authors' own embedding and has no layer. ``mean+max`` is the sum of both (as BYOL-A and PANNs
     publish it), ``[mean,max]`` and ``[mean,std]`` (population standard deviation) are concatenated; all are taken
     over time and frequency at once, but for ``freq`` and ``tokens``. ``mean_valid`` averages tokens over real audio;
     where the encoder averages no padding it equals ``mean``. ``tokens`` takes real audio alone too: of n tokens, step
     s averages those from floor(s n / 8) up to floor((s + 1) n / 8); a clip of fewer than 8 repeats token
-    floor(s n / 8). Raises ``UnknownId`` for a pooling that does not exist and
-    ``BadInput`` for one that this encoder cannot give, a layer out of range, or a clip without tokens.
+    floor(s n / 8).
+
+    Parameters
+    ----------
+    tokens : Tokens
+        What an encoder answers for a batch of B clips.
+    layer : int
+        Counted from either end.
+    pooling : str
+        One of ``POOLINGS``.
+
+    Returns
+    -------
+    Tensor, (B, P)
+        P is D for ``mean``, ``mean_valid``, ``max``, ``cls`` and ``mean+max``, 2 D for ``[mean,max]`` and
+        ``[mean,std]``, F' D for ``freq``, 8 F' D for ``tokens``.
+
+    Raises
+    ------
+    UnknownId
+        For a pooling that does not exist.
+    BadInput
+        For a pooling that this encoder cannot give, a layer out of range, or a clip without tokens.
     """
     import torch
 
@@ -72,6 +93,7 @@ def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
 
 
 def _layer(tokens: Tokens, layer: int) -> Grid:
+    """One layer's grid. Raises ``BadInput`` for a layer out of range."""
     n = len(tokens.layers)
     if not -n <= layer < n:
         raise BadInput(f"layer {layer}", f"this encoder has {n} layers", f"take one of {-n} to {n - 1}")
@@ -79,7 +101,7 @@ def _layer(tokens: Tokens, layer: int) -> Grid:
 
 
 def _counted(grid: Grid, length: Tensor) -> Tensor | None:
-    """Token counts (B,), or None where every token counts and no mask is needed."""
+    """Token counts (B,), or None where every token counts and no mask is needed. Raises ``BadInput``."""
     longest = grid.hidden.shape[1]
     if bool((length < 1).any()) or bool((length > longest).any()):
         problem = f"a clip counts {int(length.min())} to {int(length.max())} tokens of {longest}"
@@ -87,17 +109,18 @@ def _counted(grid: Grid, length: Tensor) -> Tensor | None:
     return None if bool((length == longest).all()) else length
 
 
-def _within(hidden: Tensor, length: Tensor) -> Tensor:
+def _counts(hidden: Tensor, length: Tensor) -> Tensor:
+    """True (B, T', 1, 1) for the tokens that count."""
     import torch
 
-    return (torch.arange(hidden.shape[1], device=hidden.device) < length[:, None])[:, :, None, None]  # (B, T', 1, 1)
+    return (torch.arange(hidden.shape[1], device=hidden.device) < length[:, None])[:, :, None, None]
 
 
 def _mean(hidden: Tensor, length: Tensor | None) -> Tensor:
     """Mean over the counted tokens in time: (B, F', D)."""
     if length is None:
         return hidden.mean(dim=1)
-    total = hidden.masked_fill(~_within(hidden, length), 0.0).sum(dim=1)
+    total = hidden.masked_fill(~_counts(hidden, length), 0.0).sum(dim=1)
     return total / length[:, None, None].to(total.dtype)
 
 
@@ -109,7 +132,7 @@ def _steps(hidden: Tensor, length: Tensor | None) -> Tensor:
     if length is None:
         length = torch.full((batch,), longest, device=hidden.device)
     else:
-        hidden = hidden.masked_fill(~_within(hidden, length), 0.0)
+        hidden = hidden.masked_fill(~_counts(hidden, length), 0.0)
     edge = torch.arange(STEPS + 1, device=hidden.device) * length[:, None] // STEPS  # (B, STEPS + 1)
     first, end = edge[:, :-1, None], torch.maximum(edge[:, 1:], edge[:, :-1] + 1)[:, :, None]
     place = torch.arange(longest, device=hidden.device)
@@ -120,5 +143,5 @@ def _steps(hidden: Tensor, length: Tensor | None) -> Tensor:
 def _max(hidden: Tensor, length: Tensor | None) -> Tensor:
     """Maximum over the counted tokens in time and over frequency: (B, D)."""
     if length is not None:
-        hidden = hidden.masked_fill(~_within(hidden, length), -float("inf"))
+        hidden = hidden.masked_fill(~_counts(hidden, length), -float("inf"))
     return hidden.amax(dim=(1, 2))

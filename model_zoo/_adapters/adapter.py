@@ -64,7 +64,7 @@ class Adapter(nn.Module):
     def blocks(self) -> list[nn.Module]:
         """The parameters in blocks from the input to the output, each parameter in one block: what comes before the
         longest ``nn.ModuleList`` or ``nn.Sequential`` inside, its modules, what comes behind."""
-        return blocks.longest(self)
+        return blocks.split_at_longest_stack(self)
 
     def forward(self, wave: Tensor, length: Tensor) -> Tokens:
         """Tokens of wave (B, T) float32 and length (B,) samples; a row depends on ``wave[i, :length[i]]`` alone.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, dropout
 
-from bench.encoders.blocks import ordered
+from bench.encoders.blocks import split_around_stack
 from model_zoo._networks import cnn14
 from model_zoo._networks.on_log_mel import OnLogMel
 
@@ -67,4 +67,4 @@ class Cnn(OnLogMel):
 
     def blocks(self) -> list[nn.Module]:
         """The batch norm over bands, the convolution blocks, the linear layer."""
-        return ordered(self, self.net.stages(), [self.net.fc1])
+        return split_around_stack(self, self.net.stages(), [self.net.fc1])

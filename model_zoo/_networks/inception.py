@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, scaled_dot_product_attention
 
-from bench.encoders.blocks import Group, ordered
+from bench.encoders.blocks import ParameterGroup, split_around_stack
 from bench.types import EncoderCard, Grid, Tokens
 from model_zoo._adapters.adapter import full_precision
 from model_zoo._networks.on_log_mel import Scratch
@@ -142,8 +142,8 @@ class Inception(Scratch):
 
     def blocks(self) -> list[nn.Module]:
         """The stems, each block of both branches, then pooling and combination."""
-        pairs = [Group(pair) for pair in zip(*(branch.blocks for branch in self.net.branches), strict=True)]
-        return ordered(self, pairs, [*(branch.pool for branch in self.net.branches), self.net.mix])
+        pairs = [ParameterGroup(pair) for pair in zip(*(branch.blocks for branch in self.net.branches), strict=True)]
+        return split_around_stack(self, pairs, [*(branch.pool for branch in self.net.branches), self.net.mix])
 
     def batch_length(self, n: int) -> int:
         """The most samples that give as many frames as n."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bench.encoders.blocks import ordered
+from bench.encoders.blocks import split_around_stack
 from model_zoo._networks.cnn14 import BANDS
 from model_zoo._networks.on_log_mel import OnLogMel
 
@@ -78,4 +78,4 @@ class Resnet(OnLogMel):
 
     def blocks(self) -> list[nn.Module]:
         """The stem, then the basic blocks."""
-        return ordered(self, [block for stage in self.net.stages for block in stage])
+        return split_around_stack(self, [block for stage in self.net.stages for block in stage])

@@ -7,7 +7,7 @@ import torch
 
 from bench.base.errors import BadInput
 from bench.encoders.batches import collate
-from bench.encoders.blocks import longest
+from bench.encoders.blocks import split_at_longest_stack
 from bench.finetune.model.lora import adapt
 from bench.finetune.recipe import Lora
 from model_zoo import efficientat, panns
@@ -167,7 +167,7 @@ def test_a_twin_passes_them_through(monkeypatch):
 
 
 def test_an_encoder_without_parameters_has_no_blocks():
-    assert longest(torch.nn.ReLU()) == []
+    assert split_at_longest_stack(torch.nn.ReLU()) == []
 
 
 def test_blocks_around_a_list_follow_the_order_of_registration():
@@ -183,8 +183,8 @@ def test_blocks_around_a_list_follow_the_order_of_registration():
             self.head = torch.nn.Linear(1, 5)
 
     net = Net()
-    first, one, two, last = longest(net)
+    first, one, two, last = split_at_longest_stack(net)
     assert [one, two] == list(net.inner.layers)
     assert [id(p) for p in last.parameters()] == [id(p) for m in (net.inner.norm, net.head) for p in m.parameters()]
     assert len(list(first.parameters())) == 5
-    assert longest(torch.nn.Linear(1, 1))[0].get_parameter("0").shape == (1, 1)
+    assert split_at_longest_stack(torch.nn.Linear(1, 1))[0].get_parameter("0").shape == (1, 1)

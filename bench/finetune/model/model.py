@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.base.errors import BadInput
 from bench.encoders.batches import BATCH_S, collate, plan_batches
+from bench.encoders.load import autocast
 from bench.finetune.data.augment import augmented_waves, masked
 from bench.finetune.data.randomness import torch_generator
 from bench.finetune.data.waves import Waves
@@ -19,7 +20,7 @@ from bench.finetune.methods.shared.base import Method, MicroBatch
 from bench.finetune.model.heads import classifier, readout
 from bench.finetune.model.parts import require_measured
 from bench.finetune.recipe import Recipe
-from bench.types import PRECISIONS, Encoder
+from bench.types import Encoder
 
 
 class FineTuned(nn.Module):
@@ -109,9 +110,3 @@ def _tapped(encoder: Encoder, taps: Mapping[str, Callable[[Tensor], Tensor]]) ->
     finally:
         for name in taps:
             del encoder.taps[name]
-
-
-def autocast(device: torch.device, precision: str):
-    """The context of a precision on a device."""
-    half = None if precision == PRECISIONS[0] else getattr(torch, precision)
-    return torch.autocast(device.type, half) if half else nullcontext()

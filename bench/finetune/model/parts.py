@@ -10,16 +10,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from bench.base.errors import BadInput
+from bench.encoders.blocks import encoder_blocks
 from bench.finetune.model.lora import adapt
 from bench.finetune.recipe import Lora, Optimiser, Parts, Recipe
-
-
-def blocks(encoder: nn.Module) -> list[nn.Module]:
-    """The encoder's parameters in blocks from the input to the output, as it says itself, else around its longest
-    stack of modules."""
-    from bench.encoders.blocks import longest
-
-    return encoder.blocks() if hasattr(encoder, "blocks") else longest(encoder)
 
 
 def require_measured(encoder: nn.Module, parts: Parts, where: str) -> None:
@@ -42,7 +35,7 @@ def freeze(encoder: nn.Module, parts: Parts, lora: Lora, where: str) -> None:
     fewer blocks than asked for, and as ``bench.finetune.model.lora.adapt``."""
     encoder.requires_grad_(parts.train == "all")
     if parts.train == "last":
-        found = blocks(encoder)
+        found = encoder_blocks(encoder)
         if parts.last > len(found):
             problem = f"has {len(found)} blocks, and the recipe trains the last {parts.last}"
             raise BadInput(where, problem, 'train fewer, or train = "all"')
@@ -56,7 +49,7 @@ def train_mode(encoder: nn.Module, heads: Sequence[nn.Module], parts: Parts) -> 
     """Training mode for what is trained, prediction mode for the rest; BatchNorm as the recipe says."""
     encoder.train(parts.train in ("all", "lora"))
     if parts.train == "last":
-        for block in blocks(encoder)[-parts.last :]:
+        for block in encoder_blocks(encoder)[-parts.last :]:
             block.train()
     if parts.norm == "frozen":
         for module in _norms(encoder):
@@ -71,7 +64,7 @@ def parameter_groups(encoder: nn.Module, heads: Sequence[nn.Module], choice: Par
     Block i of L (from 0, at the input) has the rate lr · layer_decay^(L − i), so that the last one is decayed once, as
     in BEiT (Bao et al., ICLR 2022); parameters in no block count as the first. ``heads`` have the head's rate.
     """
-    found = blocks(encoder)
+    found = encoder_blocks(encoder)
     depth = {id(p): i for i, block in enumerate(found) for p in block.parameters()}
     rates: dict[tuple[float, float], list[nn.Parameter]] = {}
 
@@ -100,7 +93,7 @@ def trained_parameters(recipe: Recipe, encoder: nn.Module, heads: Sequence[nn.Mo
 @contextmanager
 def recomputed(encoder: nn.Module, wanted: bool) -> Iterator[None]:
     """While it lasts, activations inside the encoder's blocks are computed again in the backward pass, if wanted."""
-    running = [b for b in blocks(encoder) if type(b).forward is not nn.Module.forward] if wanted else []
+    running = [b for b in encoder_blocks(encoder) if type(b).forward is not nn.Module.forward] if wanted else []
     for block in running:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
     try:

@@ -73,7 +73,7 @@ def toys(tmp_path, monkeypatch):
     registry.families.cache_clear()
     module = registry.family(registry.ENCODERS, "toy.right")
     monkeypatch.setattr(registry, "cards", lambda package: list(module.CARDS))
-    monkeypatch.setattr("bench.base.registry.open_ended", lambda: [module.OPEN])
+    monkeypatch.setattr(registry, "open_ended", lambda: [module.OPEN])
     (tmp_path / "weights").mkdir()
     for name, place in (("RESPBENCH_WEIGHTS", "weights"), ("RESPBENCH_CACHE", "cache")):
         monkeypatch.setenv(name, str(tmp_path / place))

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from bench.base.errors import BadInput
-from bench.finetune.model.parts import blocks, freeze, parameter_groups, recomputed, train_mode, trained_parameters
+from bench.encoders.blocks import encoder_blocks
+from bench.finetune.model.parts import freeze, parameter_groups, recomputed, train_mode, trained_parameters
 from bench.finetune.recipe import Lora, Optimiser, Parts, recipe_of
 from toy_finetune import tiny
 
@@ -17,7 +18,7 @@ def test_rates_decay_block_by_block_towards_the_input():
     optimiser = Optimiser(lr=1.0, head_lr=3.0, weight_decay=0.1)
     groups = parameter_groups(encoder, [head], Parts(layer_decay=0.5), optimiser)
     rate = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
-    assert len(blocks(encoder)) == 4  # patches, three layers
+    assert len(encoder_blocks(encoder)) == 4  # patches, three layers
     assert rate[id(encoder.patches.weight)] == (0.5**4, 0.1)
     assert [rate[id(layer.linear.weight)][0] for layer in encoder.layers] == [0.5**3, 0.5**2, 0.5]
     assert rate[id(encoder.layers[0].linear.bias)] == (0.5**3, 0.0)  # vectors are not decayed

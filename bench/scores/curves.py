@@ -18,15 +18,25 @@ STRATA = 10
 
 @dataclass(frozen=True)
 class GroupWeights:
-    """Weights (R, N) of clips that weigh as their groups do: ``counts`` (R, G) of each group in each draw, ``code``
-    (N,) each clip's group. A statistic of pairs of clips needs only what each pair of groups adds to it, G² numbers,
-    however many draws there are."""
+    """Weights (R, N) of clips that weigh as their groups do.
+
+    A statistic of pairs of clips needs only what each pair of groups adds to it, G² numbers, however many draws there
+    are.
+
+    Attributes
+    ----------
+    counts
+        (R, G) of each group in each draw.
+    code
+        (N,) each clip's group.
+    """
 
     counts: np.ndarray
     code: np.ndarray
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(R, N)."""
         return len(self.counts), len(self.code)
 
     def __getitem__(self, clips: tuple) -> GroupWeights:
@@ -50,9 +60,20 @@ def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray 
 def stratified_auroc(
     positive: np.ndarray, score: np.ndarray, weights: np.ndarray | GroupWeights, strata: np.ndarray
 ) -> np.ndarray:
-    """(...) share of won pairs within strata: ``positive`` (N,) bool, ``score`` (N,), ``weights`` (..., N), ``strata``
-    (N,). NaN where no stratum holds both. With one stratum it is ``weighted_auroc``. Weights that count clips give the
-    same bits in either form: all sums are of whole numbers."""
+    """(...) share of won pairs within strata; with one stratum it is ``weighted_auroc``.
+
+    Parameters
+    ----------
+    positive, score, strata
+        (N,) bool, float and int.
+    weights
+        (..., N). Weights that count clips give the same bits in either form: all sums are of whole numbers.
+
+    Returns
+    -------
+    numpy.ndarray
+        One share per weight vector; NaN where no stratum holds both a positive and a negative.
+    """
     if isinstance(weights, GroupWeights):
         return _of_groups(positive, score, weights, strata)
     w = np.ascontiguousarray(np.asarray(weights, float).reshape(-1, len(score)).T)  # (N, R): draws are contiguous
@@ -90,8 +111,10 @@ def _of_groups(positive: np.ndarray, score: np.ndarray, weights: GroupWeights, s
 
 
 def _won(ours: np.ndarray, theirs: np.ndarray, w_ours: np.ndarray, w_theirs: np.ndarray) -> tuple:
-    """(pairs (R,) in which a score of ours (P,) is above one of theirs (Q,), ties counting half, all pairs (R,)), of
-    clips that weigh (P, R) and (Q, R); scores rise."""
+    """(pairs (R,) won by ours, all pairs (R,)) of clips that weigh (P, R) and (Q, R).
+
+    A pair is won where a score of ours (P,) is above one of theirs (Q,), ties counting half; both rise.
+    """
     mass = np.zeros((len(theirs) + 1, w_theirs.shape[1]))  # cumulative weight, from the lowest score up
     np.cumsum(w_theirs, axis=0, out=mass[1:])
     below, not_above = (np.searchsorted(theirs, ours, side=side) for side in ("left", "right"))
@@ -109,8 +132,11 @@ def duration_strata(duration_s: np.ndarray, strata: int = STRATA) -> np.ndarray:
 
 
 def weighted_ap(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(...) average precision of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N): the mean
-    precision over the positives, tied scores taken together (as scikit-learn's). NaN where a draw has no positive."""
+    """(...) average precision of ``score`` (N,) for ``positive`` (N,) bool, one per weight vector (..., N).
+
+    It is the mean precision over the positives, tied scores taken together (as scikit-learn's). NaN where a draw has
+    no positive.
+    """
     order = np.argsort(-score, kind="stable")
     w = np.asarray(weights, float)[..., order]
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # of each run of equal scores

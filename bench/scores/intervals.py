@@ -72,15 +72,39 @@ def score_table(
     recalls: bool = True,
     kind: str = "multiclass",
 ) -> dict[str, Score]:
-    """{metric: Score with 95 % interval}, and with ``recalls`` also each class's own score (``recall.<class name>``,
-    or ``auroc.bit.<class name>`` of a multilabel task; n = the class's clips).
+    """Scores of a prediction table, each with its 95 % interval.
 
-    ``predictions``: clip_id, group, y_true, y_pred and, for AUROC, s_0 … s_{K−1}; for AUROC within duration deciles
-    also duration_s, and the deciles are those of the clips given, in every draw. ``unit`` names what a group is;
-    ``"clip"`` ignores ``group`` and resamples clips, for prediction files without patients. A recall's ``groups``
-    are those that have the class. Draws in which a metric is undefined are left out and counted in ``method``.
-    With one group there is no interval (NaN). Raises ``BadInput`` for labels outside the classes, missing groups,
-    duplicate clips, non-finite scores or lengths that are not known.
+    Parameters
+    ----------
+    predictions
+        clip_id, group, y_true, y_pred and, for AUROC, s_0 … s_{K-1}; for AUROC within duration deciles also
+        duration_s (seconds), and the deciles are those of the clips given, in every draw.
+    metrics
+        Names of metrics.
+    classes, roles, kind
+        What the task's labels mean.
+    resamples, seed
+        Number of bootstrap draws, and their seed.
+    unit
+        What a group is; ``"clip"`` ignores ``group`` and resamples clips, for prediction files without patients.
+    recalls
+        Adds each class's own score: ``recall.<class name>``, or ``auroc.bit.<class name>`` of a multilabel task. Its
+        n are the class's clips, its groups those that have the class.
+
+    Returns
+    -------
+    dict
+        {metric: score}. Draws in which a metric is undefined are left out and counted in ``method``. With one group
+        there is no interval (NaN).
+
+    Raises
+    ------
+    BadInput
+        For labels outside the classes, missing groups, duplicate clips, non-finite scores or unknown lengths.
+
+    References
+    ----------
+    Hesterberg, T. C. What teachers should know about the bootstrap. The American Statistician 69(4), 2015.
     """
     table = _Table.of(predictions, classes, unit, kind)
     counts = table.draws(resamples, seed)
@@ -143,8 +167,10 @@ def mean_difference(
     unit: str = "patient",
     kind: str = "multiclass",
 ) -> Difference:
-    """The mean over tables ``a`` minus that over ``b``, runs of several seeds on the same clips: one draw of groups
-    serves all, so the interval is that of the groups. Raises as ``paired_difference``."""
+    """The mean over tables ``a`` minus that over ``b``, runs of several seeds on the same clips.
+
+    One draw of groups serves all, so the interval is that of the groups. Raises as ``paired_difference``.
+    """
     sides = [[_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in side] for side in (a, b)]
     first = sides[0][0]
     for table in (*sides[0], *sides[1]):
@@ -217,8 +243,10 @@ def mean_score(
 
 @dataclass(frozen=True)
 class _Table:
-    """Predictions as arrays: ``code`` (N,) group index, ``cells`` (G, K·K) each group's confusion matrix, of a
-    multiclass task."""
+    """Predictions as arrays.
+
+    ``code`` (N,) is the group index, ``cells`` (G, K·K) each group's confusion matrix, of a multiclass task.
+    """
 
     clip: np.ndarray
     y: np.ndarray
@@ -331,8 +359,10 @@ def _interval(drawn: np.ndarray, groups: int, unit: str, effective: float | None
 
 
 def _p_value(drawn: np.ndarray, groups: float) -> float:
-    """Two-sided p for "no difference", by inverting the expanded percentile interval for that effective number of
-    groups; NaN without an interval."""
+    """Two-sided p for "no difference"; NaN without an interval.
+
+    It inverts the expanded percentile interval for that effective number of groups.
+    """
     defined = drawn[~np.isnan(drawn)]
     if groups <= 1 or not len(defined):
         return np.nan

@@ -56,15 +56,19 @@ class Multilabel(Multiclass):
     auroc = "auroc.bits"
 
     def valid(self, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """(N,) bool: which labels are sums of bits of the classes."""
         return np.isin(labels, range(2 ** len(classes)))
 
     def of_class(self, labels: np.ndarray, k: int) -> np.ndarray:
+        """(N,) bool: which clips have bit k."""
         return bits(labels, k + 1)[:, k]
 
     def decided(self, scores: np.ndarray) -> np.ndarray:
+        """(N,) sums of the bits whose log odds are above 0."""
         return (scores > 0) @ (1 << np.arange(scores.shape[1]))
 
     def read(self, text: str, names: Mapping[str, int]) -> float | None:
+        """A number, or names joined by ``+``; ``normal`` and ``none`` are no class."""
         if text.isascii() and text.isdigit() and int(text) < 2 ** len(names):
             return int(text)
         parts = [part for part in text.split("+") if part not in ("", "none", "normal")]
@@ -79,15 +83,19 @@ class Regression(Multiclass):
     auroc = ""
 
     def valid(self, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """(N,) bool: which targets are finite."""
         return np.isfinite(np.asarray(labels, float))
 
     def of_class(self, labels: np.ndarray, k: int) -> np.ndarray:
+        """(N,) bool: all clips with a target."""
         return np.isfinite(np.asarray(labels, float))
 
     def decided(self, scores: np.ndarray) -> np.ndarray:
+        """(N,) predictions themselves."""
         return scores[:, 0]
 
     def read(self, text: str, names: Mapping[str, int]) -> float | None:
+        """A finite number."""
         value = pd.to_numeric(text, errors="coerce")
         return float(value) if np.isfinite(value) else None
 

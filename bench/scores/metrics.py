@@ -33,11 +33,23 @@ class Roles:
 
 @dataclass(frozen=True)
 class Metric:
-    """A named score. ``kind`` says what ``fn`` takes: ``confusion``: ``fn(C (..., K, K) rows true, roles)``;
-    ``scores``: ``fn(y (N,), s (N, K), w (..., N), roles)``; ``predicted``: ``fn(y (N,), p (N,), w (..., N), roles)``;
-    ``strata``: as ``scores``, and the clips' ``strata`` (N,) and the task's ``kind``. All return (...). ``direction``
-    is ``higher`` or ``lower``: what is better. ``unit`` is ``%`` for a fraction shown in percent, else that of the
-    value itself (``target``: the target's own)."""
+    """A named score.
+
+    Attributes
+    ----------
+    name, title, formula
+        Its id, and as tables name and explain it.
+    direction
+        ``higher`` or ``lower``: what is better.
+    kind
+        What ``fn`` takes. ``confusion``: ``fn(C (..., K, K) rows true, roles)``; ``scores``: ``fn(y (N,), s (N, K),
+        w (..., N), roles)``; ``predicted``: ``fn(y (N,), p (N,), w (..., N), roles)``; ``strata``: as ``scores``, and
+        the clips' ``strata`` (N,) and the task's ``kind``.
+    fn
+        Returns (...), one value per confusion matrix or weight vector.
+    unit
+        ``%`` for a fraction shown in percent, else that of the value itself (``target``: the target's own).
+    """
 
     name: str
     title: str
@@ -49,14 +61,18 @@ class Metric:
 
     @property
     def pairs(self) -> bool:
-        """Whether it is a statistic of pairs of clips, which takes ``bench.scores.curves.GroupWeights`` for ``w``
-        too."""
+        """Whether it is a statistic of pairs of clips.
+
+        Such a one takes ``bench.scores.curves.GroupWeights`` for ``w`` too.
+        """
         return self.name.startswith("auroc")
 
 
 def get(name: str) -> Metric:
-    """The metric of that name; ``recall.<k>`` is the recall of class index k, ``auroc.bit.<k>`` the AUROC of bit k of
-    a multilabel task. Raises ``UnknownId``."""
+    """The metric of that name. Raises ``UnknownId``.
+
+    ``recall.<k>`` is the recall of class index k, ``auroc.bit.<k>`` the AUROC of bit k of a multilabel task.
+    """
     head, _, index = name.rpartition(".")
     if head == "auroc.bit" and index.isdecimal():
         return Metric(name, f"AUROC of bit {index}", "higher", "scores", partial(_auroc_bit, k=int(index)), "bit k")
@@ -81,8 +97,24 @@ def confusion(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int, weights: n
 
 
 def evaluate(name: str, y_true: np.ndarray, y_pred: np.ndarray, scores: np.ndarray, roles: Roles) -> float:
-    """One metric's value for N clips: ``y_true``, ``y_pred`` (N,) class indices, ``scores`` (N, K). Raises ``BadInput``
-    for one that needs the clips' lengths."""
+    """One metric's value for N clips.
+
+    Parameters
+    ----------
+    name
+        Of the metric.
+    y_true, y_pred
+        (N,) class indices.
+    scores
+        (N, K) class scores.
+    roles
+        Of the task's classes.
+
+    Raises
+    ------
+    BadInput
+        For a metric that needs the clips' lengths.
+    """
     metric = get(name)
     if metric.kind == "strata":
         raise BadInput(name, "needs the lengths of the clips", "take a metric of labels and scores alone")

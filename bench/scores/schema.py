@@ -156,39 +156,19 @@ class Selection(TypedDict):
 
 
 class TaskFacts(TypedDict):
-    """The part of a task's card that its scores depend on; every record carries its own copy.
+    """The part of a task's card that its scores depend on; every record carries its own copy."""
 
-    Attributes
-    ----------
-    kind
-        ``multilabel`` or ``regression``; a multiclass task does not say.
-    headline
-        The test that stands for the task, where it is not the first in alphabetical order.
-    demonstration
-        True for a task that enters no mean over tasks; others do not say.
-    classes
-        In label order.
-    metrics, main_metric
-        Names of ``bench.scores.metrics``.
-    normal, adventitious
-        Class indices of sensitivity and specificity.
-    tests
-        {test: the splits that it pools}.
-    group, domain
-        What a group (``patient``) and a domain (``device``) of this task are.
-    """
-
-    kind: NotRequired[str]
-    headline: NotRequired[str]
-    demonstration: NotRequired[bool]
-    classes: list[str]
-    metrics: list[str]
+    kind: NotRequired[str]  # multilabel or regression; a multiclass task does not say
+    headline: NotRequired[str]  # the test that stands for the task, where it is not the first in alphabetical order
+    demonstration: NotRequired[bool]  # True for a task that enters no mean over tasks; others do not say
+    classes: list[str]  # in label order
+    metrics: list[str]  # names of bench.scores.metrics
     main_metric: str
-    normal: int
-    adventitious: list[int]
-    tests: dict[str, list[str]]
-    group: str
-    domain: str
+    normal: int  # class index, of specificity
+    adventitious: list[int]  # class indices, of sensitivity
+    tests: dict[str, list[str]]  # {test: the splits that it pools}
+    group: str  # what a group of this task is: patient
+    domain: str  # what a domain of this task is: device, site
 
 
 class RecipeFacts(TypedDict):
@@ -273,45 +253,21 @@ class DataFacts(EncoderFacts):
 
 
 class RunFacts(TypedDict, total=False):
-    """How and at what cost a result was computed: never hashed, never compared, empty where the file is not there.
+    """How and at what cost a result was computed: never hashed, never compared, empty where the file is not there."""
 
-    Attributes
-    ----------
-    commit
-        Of the code, ``+`` appended where it was modified.
-    versions
-        {package: installed version or ``absent``}.
-    machine, device
-        Operating system and processor; where features were computed or the encoder was trained.
-    wall_s
-        Seconds from features to scores; of a fine-tuning run those of all epochs.
-    peak_memory_mb
-        Largest resident size of the process so far.
-    probe_s
-        Seconds in the probe's fit and predictions.
-    train_s, predict_s
-        Seconds in the steps and in the predictions of all epochs.
-    epochs_run
-        Number of epochs.
-    device_hours
-        Hours on the device.
-    device_name, device_memory_mb
-        The GPU's name and the peak of its allocated memory; empty and None on a CPU.
-    """
-
-    commit: str
-    versions: dict[str, str]
-    machine: str
-    device: str
-    wall_s: float
-    peak_memory_mb: float
-    probe_s: float
-    train_s: float
-    predict_s: float
+    commit: str  # of the code, + appended where it was modified
+    versions: dict[str, str]  # {package: installed version or absent}
+    machine: str  # operating system and processor
+    device: str  # where features were computed, or the encoder was trained
+    wall_s: float  # from features to scores; of a fine-tuning run, all epochs
+    peak_memory_mb: float  # largest resident size of the process so far
+    probe_s: float  # in the probe's fit and predictions
+    train_s: float  # in the steps of all epochs
+    predict_s: float  # in the predictions of all epochs
     epochs_run: int
     device_hours: float
-    device_name: str
-    device_memory_mb: float | None
+    device_name: str  # of a GPU; empty on a CPU
+    device_memory_mb: float | None  # peak of a GPU's allocated memory; None on a CPU
 
 
 @dataclass(frozen=True)

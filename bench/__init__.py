@@ -1,4 +1,4 @@
-"""RespBench: which pretrained audio representation for lung, breath and cough sounds, and can the number be trusted?
+"""RespBench: which pretrained audio representation serves lung, breath and cough sounds, and how far to trust it.
 
 The names below are the public Python API; they are imported when first used, so ``import bench`` is instant.
 """

@@ -30,7 +30,7 @@ from bench.encoders.load import load_encoder, require_trained
 from bench.encoders.pooling import pool
 from bench.types import Encoder, Tokens
 
-RATES = (16000, 22050, 32000, 44100, 48000)  # that HEAR's tasks come in
+SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)  # Hz, that HEAR's tasks come in
 __path__: list[str] = []  # a package of which every module is made by Modules
 
 
@@ -63,12 +63,14 @@ def export(id: str) -> ModuleType:
 
 
 def load_model(id: str, path: str = "") -> HearModel:
-    """The encoder's HEAR model, in ``eval()``. Raises as ``bench.load_encoder`` does, and ``BadInput`` for an encoder
-    that the API has no place for."""
+    """The encoder's HEAR model, in ``eval()``.
+
+    Raises as ``bench.load_encoder`` does, and ``BadInput`` for an encoder that the API has no place for.
+    """
     encoder = load_encoder(id, path or None)
     require_trained(encoder.card)
-    if encoder.card.sample_rate not in RATES:
-        problem = f"runs at {encoder.card.sample_rate} Hz, which is not one of HEAR's rates {RATES}"
+    if encoder.card.sample_rate not in SAMPLE_RATES:
+        problem = f"runs at {encoder.card.sample_rate} Hz, which is not one of HEAR's rates {SAMPLE_RATES}"
         raise BadInput(id, problem, "take another encoder")
     if getattr(encoder, "needs_stats", False):
         problem = "needs statistics of the training clips, which the HEAR API does not hand over"
@@ -83,17 +85,31 @@ def get_scene_embeddings(audio: Tensor, model: HearModel) -> Tensor:
 
 
 def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, Tensor]:
-    """(n_sounds, n_timestamps, timestamp_embedding_size) and the steps' centres (n_sounds, n_timestamps) in ms, both
-    float32. Steps over padding alone are left out."""
+    """Embeddings of time steps, and when they are.
+
+    Parameters
+    ----------
+    audio
+        (n_sounds, n_samples) in [-1, 1] at ``model.sample_rate``.
+    model
+        As ``load_model`` gives it.
+
+    Returns
+    -------
+    embeddings
+        (n_sounds, n_timestamps, timestamp_embedding_size) float32; steps over padding alone are left out.
+    timestamps
+        (n_sounds, n_timestamps) float32, the steps' centres in ms.
+    """
     card, n = model.encoder.card, audio.shape[1]
     window = n if card.max_s is None else round(card.max_s * card.sample_rate)
     parts, start, hop = [], 0, 0.0
     while start < n:
-        heard = audio[:, start : start + window]
-        grid = model(heard).layers[card.pool_layer]
+        part = audio[:, start : start + window]
+        grid = model(part).layers[card.pool_layer]
         steps = int((grid.length if grid.valid is None else grid.valid)[0])  # the clips are equally long
-        hop = hop or grid.hop_s * card.sample_rate or heard.shape[1] / steps  # samples
-        parts.append(grid.hidden[:, : min(steps, math.ceil(heard.shape[1] / hop))].flatten(2))
+        hop = hop or grid.hop_s * card.sample_rate or part.shape[1] / steps  # samples
+        parts.append(grid.hidden[:, : min(steps, math.ceil(part.shape[1] / hop))].flatten(2))
         start += n if window >= n else round(hop * parts[-1].shape[1])  # windows meet where their steps do
     embeddings = torch.cat(parts, dim=1).float()
     steps = embeddings.shape[1]
@@ -108,19 +124,24 @@ class Modules(MetaPathFinder, Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """The specification of a module below this one; None for any other name."""
         if not name.startswith(f"{__name__}."):
             return None
         return ModuleSpec(name, self, origin=__file__, is_package=True)
 
     def exec_module(self, module: ModuleType) -> None:
+        """Puts the functions of the HEAR API into the module."""
         id = module.__name__.removeprefix(f"{__name__}.")
         module.__doc__ = f"The encoder {id} as a module of the HEAR API."
 
         def load(model_file_path: str = "") -> HearModel:
             return load_model(id, model_file_path)
 
-        module.load_model = load
-        module.get_timestamp_embeddings, module.get_scene_embeddings = get_timestamp_embeddings, get_scene_embeddings
+        vars(module).update(
+            load_model=load,
+            get_scene_embeddings=get_scene_embeddings,
+            get_timestamp_embeddings=get_timestamp_embeddings,
+        )
 
 
 if not any(isinstance(finder, Modules) for finder in sys.meta_path):

@@ -24,7 +24,7 @@ class RunNotes:
     """``title``; ``commands`` that made the records; ``absent``: {encoder: why it did not run}; ``notes``: remarks."""
 
     FILE: ClassVar[str]
-    title: str
+    title: str = ""
     commands: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -68,8 +68,10 @@ class SweepNotes(RunNotes):
 
 @dataclass
 class TransferNotes(RunNotes):
-    """Notes of an out-of-domain report. ``tasks`` in the order asked for; ``blanks``: {task or "task protocol": why
-    there is no number}."""
+    """Notes of an out-of-domain report.
+
+    ``tasks`` in the order asked for; ``blanks``: {task or "task protocol": why there is no number}.
+    """
 
     FILE: ClassVar[str] = "ood.json"
     title: str = "Out-of-domain report"
@@ -87,11 +89,11 @@ def update_board_notes(
 ) -> BoardNotes:
     """Adds what one run contributes to the leaderboard's notes; an encoder or task with records is absent no longer."""
     board = BoardNotes.read(folder)
-    there = load_all(folder)
-    ran, answered = ({record.spec[name] for record in there} for name in ("encoder", "task"))
+    specs = [record.spec for record in load_all(folder)]
+    encoders, tasks = {spec["encoder"] for spec in specs}, {spec["task"] for spec in specs}
     board.say(command, title, notes)
-    board.absent = {encoder: why for encoder, why in {**board.absent, **absent}.items() if encoder not in ran}
+    board.absent = {encoder: why for encoder, why in {**board.absent, **absent}.items() if encoder not in encoders}
     left_out = {**board.absent_tasks, **absent_tasks}
-    board.absent_tasks = {task: why for task, why in left_out.items() if task not in answered}
+    board.absent_tasks = {task: why for task, why in left_out.items() if task not in tasks}
     board.write(folder)
     return board

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TypedDict
 
 from bench.base import provenance
 from bench.base.paths import file_name, replacing
@@ -13,6 +14,32 @@ from bench.encoders.features import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice
+
+
+class EncodedTask(TypedDict):
+    """What was encoded, JSON-ready.
+
+    Attributes
+    ----------
+    clips, encoded
+        Number of clips, and of those encoded now.
+    excluded
+        Why clips were left out.
+    store, files
+        Where the features are kept, and the files written.
+    wall_s, peak_memory_mb
+        Seconds and MB taken.
+    """
+
+    task: str
+    encoder: str
+    clips: int
+    encoded: int
+    excluded: list[str]
+    store: str
+    files: list[str]
+    wall_s: float
+    peak_memory_mb: float
 
 
 def encode_task(
@@ -26,10 +53,28 @@ def encode_task(
     clip: str = "native",
     on_bad_clip: str = "error",
     progress: Progress = silent,
-) -> dict:
-    """Encodes what the store lacks; JSON-ready facts. With ``out``: ``<encoder>-<layer>-<pooling>.npy`` (N, P)
-    float32 and ``clips.csv``, its rows in the same order, without the manifest's ``meta_*``. Memory does not grow with
-    the number of clips."""
+) -> EncodedTask:
+    """Encodes what the store lacks of a task's clips. Memory does not grow with the number of clips.
+
+    Parameters
+    ----------
+    task
+        Its id.
+    choice
+        The encoder, with the poolings and layers to encode.
+    root
+        The data folder; by default ``$RESPBENCH_DATA`` or ``./data``.
+    out
+        Writes ``<encoder>-<layer>-<pooling>.npy`` (N, P) float32 there, and ``clips.csv``, its rows in the same order,
+        without the manifest's ``meta_*``.
+    clip
+        The name of a clip policy.
+
+    Raises
+    ------
+    UnknownId, CheckpointError, BadInput
+        As ``bench.load_encoder``, ``bench.load_task`` and ``bench.data.manifest.prepare``.
+    """
     began = time.monotonic()
     prepared = prepare(load_task(task, root), on_bad_clip, progress)
     encoder = load_encoder(choice.id, choice.weights, device, precision)
@@ -38,7 +83,7 @@ def encode_task(
     encoded = store.encode(requested, progress)
     files = []
     if out is not None:
-        shown = [name for name in prepared.rows if not name.startswith("meta_")]  # age, sex: no matter of features
+        shown = [name for name in prepared.rows if not str(name).startswith("meta_")]  # age, sex: no matter of features
         with replacing(out / "clips.csv") as partial:
             prepared.rows[shown].to_csv(partial, index=False)
         files.append(str(out / "clips.csv"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.base import registry
@@ -24,8 +25,15 @@ SOURCE = "source_"  # how a transfer names the tests of its own corpus
 
 @dataclass(frozen=True)
 class Transfer:
-    """A task from one corpus to another, and its ``reverse``; ``test`` is its headline test, ``own`` that of its own
-    corpus, ``probed`` the clips of ``test`` in the reverse, where a probe of their own corpus scores them."""
+    """A task from one corpus to another.
+
+    Attributes
+    ----------
+    id, reverse
+        The tasks in both directions.
+    test, own
+        The headline test, and the test of the training corpus itself.
+    """
 
     id: str
     reverse: str
@@ -34,6 +42,7 @@ class Transfer:
 
     @property
     def probed(self) -> str:
+        """The clips of ``test`` in the reverse task, where a probe of their own corpus scores them."""
         return SOURCE + self.test
 
 
@@ -48,8 +57,10 @@ def transfer(id: str) -> Transfer | None:
 
 
 def expanded(id: str) -> list[str]:
-    """The canonical id of a transfer, or of every variant of a task in which one domain is the test. Raises
-    ``UnknownId``, and ``BadInput`` for a task that is neither."""
+    """The canonical id of a transfer, or of every variant of a task in which one domain is the test.
+
+    Raises ``UnknownId``, and ``BadInput`` for a task that is neither.
+    """
     card = registry.task_card(id)
     if transfer(id) or card.variant.startswith(LEFT_OUT):
         return [card.id]
@@ -80,15 +91,37 @@ def run_transfers(
 ) -> None:
     """Computes the missing records of ``tasks`` in ``out`` and notes there what was asked for; no page is written.
 
-    ``tasks``: transfers (each runs with its reverse), and tasks whose domains are left out in turn. ``shots`` target
-    groups are drawn ``draws`` times, for the encoders asked for and the clip's duration. With ``controls``, untrained
-    twins run too, but not on few shots. A task whose data are not at hand, and a draw that the data do not allow, is
-    blank in the report with the reason. Raises ``UnknownId``, ``MissingWeights`` unless ``skip_absent``, and
-    ``BadInput`` where no task can run.
+    A task whose data are not at hand, and a draw that the data do not allow, is blank in the report with the reason.
+
+    Parameters
+    ----------
+    tasks
+        Transfers (each runs with its reverse), and tasks whose domains are left out in turn.
+    encoders
+        To run beside the clip's duration.
+    out, root
+        The results folder, and the data folder.
+    shots, draws
+        Numbers of target groups that a probe is fitted on, each drawn ``draws`` times.
+    controls
+        Adds untrained twins, but not on few shots.
+    title, notes, command
+        For the report.
+    say
+        Called with each line that a user should see.
+
+    Raises
+    ------
+    UnknownId
+        For ids that do not exist.
+    MissingWeights
+        For an encoder without weights, unless ``skip_absent``.
+    BadInput
+        Where no task can run.
     """
-    asked = [id for task in tasks for id in expanded(task)]
-    plans = {id: transfer(id) for id in asked}
-    needed = list(dict.fromkeys(id for task, plan in plans.items() for id in (task, plan.reverse if plan else task)))
+    requested = [id for task in tasks for id in expanded(task)]
+    transfers = {id: transfer(id) for id in requested}
+    needed = dict.fromkeys(id for task, plan in transfers.items() for id in (task, plan.reverse if plan else task))
     data, refused = {}, {}
     for id in needed:
         try:
@@ -98,33 +131,41 @@ def run_transfers(
             say(f"left blank: {error}")
     if not data:
         raise next(iter(refused.values()))
-    duration = [EncoderChoice(id) for id in registry.CONTROL_ENCODERS if id not in {choice.id for choice in encoders}]
-    settings = {"root": root, "device": device, "precision": precision, "on_bad_clip": on_bad_clip}
-    settings |= {"progress": progress, "say": say}
-    asked_for = [*encoders, *duration]
-    outcome = suite.run_suite(list(data), asked_for, out, skip_absent=skip_absent, controls=controls, **settings)
-    at_hand = [choice for choice in asked_for if choice.id not in outcome.absent]
+    encoder_ids = {choice.id for choice in encoders}
+    duration = [EncoderChoice(id) for id in registry.CONTROL_ENCODERS if id not in encoder_ids]
+    run = partial(
+        suite.run_suite,
+        root=root,
+        device=device,
+        precision=precision,
+        on_bad_clip=on_bad_clip,
+        progress=progress,
+        say=say,
+    )
+    outcome = run(list(data), [*encoders, *duration], out, skip_absent=skip_absent, controls=controls)
+    at_hand = [choice for choice in (*encoders, *duration) if choice.id not in outcome.absent]
 
-    named: dict[str, list[str]] = {}
-    few_blank: dict[str, str] = {}
-    for plan in filter(None, plans.values()):
-        if plan.reverse in data:
-            named[plan.id], blank = _feasible(plan, *data[plan.reverse], shots, draws)
-            few_blank |= blank
-            for key, reason in blank.items():
-                say(f"left blank: {key}: {reason}")
-        if named.get(plan.id):
-            few = {"protocol_names": named[plan.id], "seeds": range(draws), "controls": False}
-            suite.run_suite([plan.reverse], at_hand, out, **few, **settings)
+    few_shot: dict[str, list[str]] = {}
+    few_shot_blanks: dict[str, str] = {}
+    for plan in filter(None, transfers.values()):
+        if plan.reverse not in data:
+            continue
+        few_shot[plan.id], blanks = _feasible(plan, *data[plan.reverse], shots, draws)
+        few_shot_blanks |= blanks
+        for key, reason in blanks.items():
+            say(f"left blank: {key}: {reason}")
+        if few_shot[plan.id]:
+            protocol_names = few_shot[plan.id]
+            run([plan.reverse], at_hand, out, protocol_names=protocol_names, seeds=range(draws), controls=False)
 
-    answered = {*data, *(f"{id} {name}" for id, names in named.items() for name in names)}
-    told = TransferNotes.read(out)
-    told.absent |= outcome.absent
-    told.blanks = {key: reason for key, reason in told.blanks.items() if key not in answered}
-    told.blanks |= few_blank | {id: error.problem for id, error in refused.items()}
-    told.tasks += [id for id in asked if id not in told.tasks]
-    told.say(command, title, notes)
-    told.write(out)
+    answered = {*data, *(f"{id} {name}" for id, names in few_shot.items() for name in names)}
+    report = TransferNotes.read(out)
+    report.absent |= outcome.absent
+    report.blanks = {key: reason for key, reason in report.blanks.items() if key not in answered}
+    report.blanks |= few_shot_blanks | {id: error.problem for id, error in refused.items()}
+    report.tasks += [id for id in requested if id not in report.tasks]
+    report.say(command, title, notes)
+    report.write(out)
 
 
 def _data(id: str, root: Path | None, on_bad_clip: str, progress: Progress) -> tuple[TaskCard, Prepared]:
@@ -132,9 +173,9 @@ def _data(id: str, root: Path | None, on_bad_clip: str, progress: Progress) -> t
     task = load_task(id, root)
     prepared = prepare(task, on_bad_clip, progress)
     evaluate.check_trainable(task.card, prepared)
-    plan, there = transfer(id), set(prepared.rows["split"])
+    plan, splits = transfer(id), set(prepared.rows["split"])
     for test in (plan.own, plan.test) if plan else ():
-        if not there & set(task.card.tests[test]):
+        if not splits & set(task.card.tests[test]):
             raise BadInput(id, f"there is no audio of the test `{test}`", "complete the corpus")
     return task.card, prepared
 
@@ -145,13 +186,13 @@ def _feasible(
     """(few-shot protocols that can be drawn from the target's training clips, {"task protocol": why not})."""
     train = prepared.rows[prepared.rows["split"].isin(TRAIN)]
     present = presence(train["label"].to_numpy(), card.kind, len(card.classes))
-    named, blank = [], {}
+    feasible, blanks = [], {}
     for k in shots:
         name = protocols.get(f"fewshot-{k}").name
         try:
             for seed in range(draws):
                 drawn(present, train["group"].to_numpy(str), k, seed)
-            named.append(name)
+            feasible.append(name)
         except BadInput as error:
-            blank[f"{plan.id} {name}"] = error.problem
-    return named, blank
+            blanks[f"{plan.id} {name}"] = error.problem
+    return feasible, blanks

@@ -40,9 +40,23 @@ MODELLED = ("linear", "knn", "fewshot-")
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds on one core of this machine: ``design`` per row · feature², ``solve`` per row · feature · candidate ·
-    logit and ``start`` per fold, ``score`` per predicted clip, ``rest`` per record;
-    ``process`` until a process has imported everything."""
+    """Seconds on one core of this machine.
+
+    Attributes
+    ----------
+    design
+        Per row · feature².
+    solve
+        Per row · feature · candidate · logit.
+    start
+        Per fold.
+    score
+        Per predicted clip.
+    rest
+        Per record.
+    process
+        Until a process has imported everything.
+    """
 
     design: float
     solve: float
@@ -55,6 +69,7 @@ class Rates:
     def measured(cls) -> Rates:
         """Timed now, in a few seconds."""
         fold, seconds = [], []
+        x = np.empty((0, 0))
         for n, d in (SMALL, LARGE):
             x, y, groups = _clips(n, d)
             probe = LogisticPathCV(folds=_FOLDS, designs=Designs(threads=1))
@@ -79,9 +94,25 @@ class Need:
 
 
 def need(jobs: Sequence[Job], rates: Rates, max_bytes: int, threads: int = 1) -> Need:
-    """Of jobs on one encoder, layer, pooling and training rows. A protocol that is not ``MODELLED`` counts for 0."""
+    """What jobs on one encoder, layer, pooling and training rows need.
+
+    Parameters
+    ----------
+    jobs
+        Of one unit.
+    rates
+        What this machine does in a second.
+    max_bytes
+        Of factorisations that a process keeps.
+    threads
+        Of one process.
+
+    Notes
+    -----
+    A protocol that is not ``MODELLED`` counts for 0.
+    """
     d = width(jobs[0])
-    known: set[tuple] = set()
+    known: set[object] = set()  # folds and training rows that an earlier job has factorised
     fits = other = 0.0
     n = 0
     for job in jobs:
@@ -96,11 +127,11 @@ def need(jobs: Sequence[Job], rates: Rates, max_bytes: int, threads: int = 1) ->
         in_fold = n * (protocols.FOLDS - 1) // protocols.FOLDS
         folds = (job.source.labels, job.spec["seed"], name)
         solved = name != "knn" and job.source.card.kind != "regression" and folds not in known
-        made = protocols.FOLDS if solved else 0
+        factorised = protocols.FOLDS if solved else 0
         if job.source.rows not in known:
-            made += 1
+            factorised += 1
         known |= {folds, job.source.rows}
-        fits += groups * made * rates.design * max(in_fold, d) * min(in_fold, d) ** 2
+        fits += groups * factorised * rates.design * max(in_fold, d) * min(in_fold, d) ** 2
         if solved:
             cells = in_fold * min(in_fold, d) * CANDIDATES * _logits(job)
             fits += groups * protocols.FOLDS * (rates.start + rates.solve * cells)

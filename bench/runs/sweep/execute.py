@@ -80,10 +80,10 @@ def units(jobs: Sequence[Job], rates: Rates, workers: int) -> list[Unit]:
     grouped: dict[tuple, list[Job]] = {}
     for job in jobs:
         grouped.setdefault((str(job.source.store.folder), job.layer_pooling, job.source.rows), []).append(job)
-    made = [_unit(own, rates) for own in grouped.values()]
-    total = sum(unit.need.seconds for unit in made)
+    whole = [_unit(own, rates) for own in grouped.values()]
+    total = sum(unit.need.seconds for unit in whole)
     out = []
-    for unit in made:
+    for unit in whole:
         seeds = sorted({job.spec["seed"] for job in unit.jobs})
         if workers > 1 and unit.need.seconds > total / (_SHARE * workers) and len(seeds) > 1:
             out += [_unit([job for job in unit.jobs if job.spec["seed"] == seed], rates) for seed in seeds]

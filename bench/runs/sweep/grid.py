@@ -69,11 +69,14 @@ class SweepGrid:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], where: str = "sweep") -> SweepGrid:
-        """From the keys of a TOML file (``KEYS``). Raises ``UnknownId`` for unknown keys, ids and names,
-        ``BadInput`` for a value of another form, ``NothingAsked`` where tasks or encoders are missing."""
+        """From the keys of a TOML file (``KEYS``).
+
+        Raises ``UnknownId`` for unknown keys, ids and names, ``BadInput`` for a value of another form,
+        ``NothingAsked`` where tasks or encoders are missing.
+        """
         check_keys(settings, KEYS, where)
-        suite, named = settings.get("suite"), tuple(settings.get("tasks", ()))
-        if not suite and not named:
+        suite, task_ids = settings.get("suite"), tuple(settings.get("tasks", ()))
+        if not suite and not task_ids:
             raise NothingAsked("name a suite or tasks (respbench ls suites, respbench ls tasks)")
         if not settings.get("encoder"):
             raise NothingAsked("name encoders (respbench ls encoders)")
@@ -83,13 +86,13 @@ class SweepGrid:
         for name in settings.get("protocols", ()):
             if protocols.get(name, settings.get("clip", "native")).kind == "control":
                 raise UnknownId("protocol of a probe", name, [n for n in protocols.PROTOCOLS if n != name])
-        for task in named:
+        for task in task_ids:
             registry.task_card(task)
         shared = {f.name for f in dataclasses.fields(cls)} - {"tasks", "encoders", "optional", "protocols", "seeds"}
         return cls(
-            tasks=tuple(dict.fromkeys([*members, *named])),
+            tasks=tuple(dict.fromkeys([*members, *task_ids])),
             encoders=tuple(_choice(table, settings.get("layers", ())) for table in settings["encoder"]),
-            optional=frozenset(members) - frozenset(named),
+            optional=frozenset(members) - frozenset(task_ids),
             protocols=tuple(dict.fromkeys(settings.get("protocols", ("linear",)))),
             seeds=tuple(dict.fromkeys(settings["seeds"])) if settings.get("seeds") else None,
             **{name: settings[name] for name in shared if name in settings},
@@ -105,8 +108,10 @@ class SweepGrid:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file, their keys checked. Raises ``BadInput`` for a file that is not there or not TOML,
-    ``UnknownId`` for unknown keys."""
+    """The settings of a TOML file, their keys checked.
+
+    Raises ``BadInput`` for a file that is not there or not TOML, ``UnknownId`` for unknown keys.
+    """
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -143,8 +148,9 @@ def layers_of(text: Sequence[str]) -> str | list[int]:
         raise BadInput("--layers", f"{' '.join(text)!r} are no layers", f"give numbers, or {ALL}") from None
 
 
-def _choice(table: Mapping[str, Any], layers: str | Sequence[int]) -> EncoderChoice:
-    card, layers = registry.encoder_card(table["id"]), table.get("layers", layers)
+def _choice(table: Mapping[str, Any], shared_layers: str | Sequence[int]) -> EncoderChoice:
+    """The encoder of a table ``[[encoder]]``; ``shared_layers`` are those of the whole grid."""
+    card, layers = registry.encoder_card(table["id"]), table.get("layers", shared_layers)
     if layers == ALL:
         if table.get("weights"):
             problem = "how many layers the checkpoint has is not known before it is loaded"

@@ -43,8 +43,10 @@ def covered(spec: Spec, task: TaskFacts) -> bool:
 
 
 def write(jobs: Sequence[Job], out: Path, progress: Progress = silent) -> Path:
-    """Writes the oracle scores of all jobs' records and returns the file. Raises ``BadInput`` where a record's own
-    candidate does not score what the record says."""
+    """Writes the oracle scores of all jobs' records and returns the file.
+
+    Raises ``BadInput`` where a record's own candidate does not score what the record says.
+    """
     grouped: dict[tuple, list[Job]] = {}
     for job in jobs:
         if covered(job.spec, per_test.task_facts(job.source.card)) and not job.source.card.leave_one_out:
@@ -55,12 +57,12 @@ def write(jobs: Sequence[Job], out: Path, progress: Progress = silent) -> Path:
             rows += _rows(own, out)
             tick(1)
     path = out / SweepNotes.FOLDER / NAME
-    known = pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
     if path.exists():
         older = pd.read_csv(path)
-        known = pd.concat([older[~older["record"].isin(known["record"])], known] if len(known) else [older])
-    known = known.sort_values(["task", "encoder", "pooling", "layer", "seed"])
-    write_text(path, known.to_csv(index=False, lineterminator="\n"))
+        table = pd.concat([older[~older["record"].isin(table["record"])], table] if len(table) else [older])
+    table = table.sort_values(["task", "encoder", "pooling", "layer", "seed"])
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 
 
@@ -83,26 +85,33 @@ def oracle_mismatches(table: pd.DataFrame, sweep_records: Sequence[Record]) -> l
     return problems
 
 
-def _rows(jobs: Sequence[Job], out: Path) -> Iterator[dict]:
+def _rows(jobs: Sequence[Job], out: Path) -> Iterator[dict[str, object]]:
+    """The table's rows of jobs on the same features and test: they differ in their seeds."""
     source = jobs[0].source
-    made = [records.read(records.path(out, source.card.id, records.key(job.spec))) for job in jobs]
+    stored = [records.read(records.path(out, source.card.id, records.key(job.spec))) for job in jobs]
     test = per_test.headline(per_test.task_facts(source.card))
-    scored = candidates(jobs[0], test)
-    best = max(scored, key=lambda name: _signed(source.card.main_metric, scored[name]))
-    for job, record in zip(jobs, made, strict=True):
+    test_scores = candidates(jobs[0], test)
+    best = max(test_scores, key=lambda candidate: _signed(source.card.main_metric, test_scores[candidate]))
+    for job, record in zip(jobs, stored, strict=True):
         chosen = record.selection["chosen"]
         honest = record.scores[test][source.card.main_metric]["value"]
-        again = scored[chosen["C"], chosen["class_weight"]]
-        if abs(again - honest) > SAME:
-            problem = f"its candidate scores {again:.6f} when refitted, and {honest:.6f} in the record"
+        if honest is None:
+            continue  # undefined on these clips, whatever is chosen
+        refitted = test_scores[chosen["C"], chosen["class_weight"]]
+        if abs(refitted - honest) > SAME:
+            problem = f"its candidate scores {refitted:.6f} when refitted, and {honest:.6f} in the record"
             raise BadInput(record.key, problem, "delete the record and run again")
         yield {
-            **{name: job.spec[name] for name in ("task", "encoder", "layer", "pooling", "seed")},
+            "task": job.spec["task"],
+            "encoder": job.spec["encoder"],
+            "layer": job.spec["layer"],
+            "pooling": job.spec["pooling"],
+            "seed": job.spec["seed"],
             "test": test,
             "metric": source.card.main_metric,
             "honest": honest,
-            "refitted": round(again, records.DECIMALS),
-            "oracle": round(scored[best], records.DECIMALS),
+            "refitted": round(refitted, records.DECIMALS),
+            "oracle": round(test_scores[best], records.DECIMALS),
             "oracle_C": best[0],
             "oracle_class_weight": best[1] or "",
             "record": record.key,
@@ -119,14 +128,14 @@ def candidates(job: Job, test: str) -> dict[tuple[float, str | None], float]:
         design, scaler = pool.submit(Designs().of, x[train], principal=False).result()
         targets = np.stack([one_hot(y)] * len(CLASS_WEIGHTS))
         weights = np.stack([sample_weights(y, weight) for weight in CLASS_WEIGHTS])
-        found = pool.submit(coefficients, design, targets, weights, HALF_DECADES, GAP_TO_PREDICT).result()
-    coef, intercept = (each.cpu().numpy() for each in found)
-    z, out = scaler(x[tested]), {}
+        fitted = pool.submit(coefficients, design, targets, weights, HALF_DECADES, GAP_TO_PREDICT).result()
+    coef, intercept = (each.cpu().numpy() for each in fitted)
+    z, test_scores = scaler(x[tested]), {}
     for i, (w, b) in enumerate(zip(coef, intercept, strict=True)):
         scores = records.as_stored(class_log_probabilities((z @ w.T + b)[None], present, len(card.classes))[0])
         value = metrics.evaluate(card.main_metric, labels[tested], scores.argmax(axis=1), scores, Roles.of(card))
-        out[HALF_DECADES[i % len(HALF_DECADES)], CLASS_WEIGHTS[i // len(HALF_DECADES)]] = value
-    return out
+        test_scores[HALF_DECADES[i % len(HALF_DECADES)], CLASS_WEIGHTS[i // len(HALF_DECADES)]] = value
+    return test_scores
 
 
 def _signed(metric: str, value: float) -> float:

@@ -24,7 +24,7 @@ from bench.scores import records
 
 
 @dataclass
-class Swept:
+class SweepResult:
     """What a sweep did or, with ``estimate_only``, would do.
 
     Attributes
@@ -78,7 +78,7 @@ def sweep(
     rates: cost.Rates | None = None,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
-) -> Swept:
+) -> SweepResult:
     """Computes the missing records of the grid in ``out``; no page is written.
 
     Parameters
@@ -100,7 +100,7 @@ def sweep(
 
     Returns
     -------
-    Swept
+    SweepResult
         What goes wrong with one job is in ``failed`` and stops no other.
 
     Raises
@@ -110,7 +110,7 @@ def sweep(
     """
     planned = plan(grid, out, root, progress, say)
     work = workload(planned, say, all_features=with_oracle)
-    result = Swept(kept=list(planned.outcome.kept), todo=len(work.jobs), workers=workers or cost.cores())
+    result = SweepResult(kept=list(planned.outcome.kept), todo=len(work.jobs), workers=workers or cost.cores())
     todo = _predicted(work, grid, workers, result, rates)
     say(summary(result))
     if estimate_only:
@@ -147,7 +147,7 @@ def _oracle(planned: Plan, progress: Progress) -> None:
     oracle.write(done, out, progress)
 
 
-def summary(result: Swept) -> str:
+def summary(result: SweepResult) -> str:
     """What is to be done, in a line."""
     line = f"{result.todo} jobs to do, {len(result.kept)} done"
     if not result.todo:
@@ -159,7 +159,7 @@ def summary(result: Swept) -> str:
 
 
 def _predicted(
-    work: Workload, grid: SweepGrid, requested: int | None, result: Swept, rates: cost.Rates | None
+    work: Workload, grid: SweepGrid, requested: int | None, result: SweepResult, rates: cost.Rates | None
 ) -> list[Unit]:
     """The units to do, for the number of processes ``requested`` or the quickest; ``result`` gets what they need."""
     if not work.jobs:
@@ -209,7 +209,7 @@ def _with_features(todo: Sequence[Unit], refused: dict[Source, str]) -> list[Uni
     return [Unit(jobs, unit.need) for unit, jobs in parts if jobs]
 
 
-def _run(todo: Sequence[Unit], out: Path, result: Swept, progress: Progress, say: Callable[[str], None]) -> None:
+def _run(todo: Sequence[Unit], out: Path, result: SweepResult, progress: Progress, say: Callable[[str], None]) -> None:
     others: dict[int, float] = {}
     with progress("sweep", sum(len(unit.jobs) for unit in todo)) as tick:
         try:
@@ -226,7 +226,7 @@ def _run(todo: Sequence[Unit], out: Path, result: Swept, progress: Progress, say
     result.memory_mb = peak_memory_mb() + sum(mb for process, mb in others.items() if process != os.getpid())
 
 
-def _add(result: Swept, done: Finished) -> None:
+def _add(result: SweepResult, done: Finished) -> None:
     result.made += done.made
     result.failed |= done.failed
     result.probe_s += done.probe_s

@@ -13,13 +13,15 @@ ROW = ["encoder", "pooling", "layer", "protocol"]
 
 
 VARIANT = ("weights", "parameters", "encoder_version", "protocol_version", "clip", "resampler", "dtype")
-TOLD = 3  # settings of a recipe that are told one by one where they differ
+LISTED_SETTINGS = 3  # of a recipe that are listed one by one where they differ
 CONTROL_FAMILIES = ("control", "random", "meta")
 
 
 def rank_class(spec: Mapping) -> str:
-    """Rows are ranked inside this class only: ``control``; ``literature``, of frozen encoders, or ``literature
-    finetune``; else the protocol's kind."""
+    """The class inside which a row is ranked.
+
+    It is ``control``; ``literature``, of frozen encoders, or ``literature finetune``; else the protocol's kind.
+    """
     if spec["encoder"].partition(".")[0] in CONTROL_FAMILIES:
         return "control"
     if spec["protocol"].startswith("literature/"):
@@ -28,8 +30,11 @@ def rank_class(spec: Mapping) -> str:
 
 
 def row_names(records: Sequence[Record]) -> dict[str, str]:
-    """{record key: its encoder as tables name it}: the id, with the recipe of a fine-tuned one (``recipe_labels``), and
-    where rows of frozen ones would otherwise be confused, the weights and versions too."""
+    """{record key: its encoder as tables name it}.
+
+    The name is the id, with the recipe of a fine-tuned encoder (``recipe_labels``) and, where rows of frozen ones would
+    otherwise be confused, the weights and versions too.
+    """
     variants: dict[tuple, set[tuple]] = {}
     for record in records:
         variants.setdefault(_row(record), set()).add(_variant(record))
@@ -44,9 +49,12 @@ def row_names(records: Sequence[Record]) -> dict[str, str]:
 
 
 def recipe_labels(records: Iterable[Record]) -> dict[str, str]:
-    """{key of a fine-tuned record: the name of its recipe}, and in brackets what tells it from others of that name: the
-    settings, or a digest of them where many differ; from others on the same encoder also weights, versions and device.
-    All tasks, seeds and protocols of a run by one recipe are labelled alike; the pooling is told apart from it."""
+    """{key of a fine-tuned record: the label of its recipe}.
+
+    The label is the recipe's name and, in brackets, what distinguishes it from others of that name: the settings, or a
+    digest of them where many differ; from others on the same encoder also weights, versions and device. All tasks,
+    seeds and protocols of a run by one recipe are labelled alike; the pooling is shown apart from it.
+    """
     tuned = [record for record in records if "recipe" in record.spec]
     settings = _differing((recipe_name(record), _settings(record.spec["recipe"])) for record in tuned)
     facts = _differing(((recipe_name(record), record.spec["encoder"]), _facts(record.spec)) for record in tuned)
@@ -55,7 +63,7 @@ def recipe_labels(records: Iterable[Record]) -> dict[str, str]:
         name, spec = recipe_name(record), record.spec
         differing = settings[name]
         told = [f"{what} {value}" for what, value in _settings(spec["recipe"]).items() if what in differing]
-        if len(differing) > TOLD:
+        if len(differing) > LISTED_SETTINGS:
             told = [f"settings {recipe_digest(spec)}"]
         told += [value for what, value in _facts(spec).items() if what in facts[name, spec["encoder"]]]
         labels[record.key] = f"{name} [{', '.join(told)}]" if told else name
@@ -81,8 +89,10 @@ def _settings(recipe: Mapping, under: str = "") -> dict[str, str]:
 
 
 def _facts(spec: Mapping) -> dict[str, str]:
-    """{what else may differ between runs: how it is told}. Of an encoder that is trained from scratch every seed has
-    parameters of its own, so they are compared within a seed."""
+    """{what else may differ between runs: how it is shown}.
+
+    Of an encoder that is trained from scratch every seed has parameters of its own, so they are compared within a seed.
+    """
     weights = spec["weights"][:8]
     return {
         "weights": f"weights {weights}",
@@ -115,9 +125,7 @@ def _variant(record: Record) -> tuple:
 
 
 def row_name(encoder: str, layer: int) -> str:
-    """An encoder as tables name it; the layer is told where it is not the last.
-
-    Results that every layer has a part in say so."""
+    """An encoder as tables name it, with the layer where it is not the last; ``all layers`` where each has a part."""
     if layer == ALL_LAYERS:
         return f"{encoder} all layers"
     return encoder if layer == -1 else f"{encoder} layer {layer}"

@@ -110,6 +110,7 @@ def _findings(facts: Mapping) -> str:
 
 
 def split_table(facts: Mapping, group: str) -> str:
+    """Renders the counts of every split and class, and which groups training shares with a test."""
     classes = list(dict.fromkeys(name for split in facts["splits"].values() for name in split["classes"]))
     nobody = group == "recording"  # no ids of people: a column of groups would say the same twice
     grouped = [] if nobody else [f"{group}s"]
@@ -210,7 +211,7 @@ def reported_annotations(facts: Mapping) -> str:
 
 
 def _further(of: Mapping) -> str:
-    """How many findings and clips stand behind the one that is shown, where there are more."""
+    """Counts the findings and clips behind the one that is shown, where there are more."""
     counted = [f"{of['findings']} findings"] * (of["findings"] > 1) + [f"{of['clips']} clips"] * (of["clips"] > 1)
     return f" (the first of {', '.join(counted)})" if of["findings"] > 1 else f" ({counted[0]})" if counted else ""
 
@@ -288,6 +289,7 @@ def _nuisance(facts: Mapping) -> list[str]:
 
 
 def resolution_section(rows: list[Mapping], group: str) -> list[str]:
+    """Renders the smallest differences that the tests resolve; empty where there are none."""
     if not rows:
         return []
     told = (

@@ -22,8 +22,11 @@ SAME = ("task", "manifest", "encoder", "encoder_version", "weights", "clip", "dt
 
 @dataclass(frozen=True)
 class Column:
-    """One protocol's scores over seeds: ``score`` is their mean with the interval of patients for these seeds,
-    ``seed_sd`` their standard deviation (n − 1; NaN of one seed). The two are never merged."""
+    """One protocol's scores over seeds.
+
+    ``score`` is their mean with the interval of patients for these seeds, ``seed_sd`` their standard deviation
+    (n − 1; NaN of one seed). The two are never merged.
+    """
 
     score: Score
     seed_sd: float
@@ -33,8 +36,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``difference`` to the base over the seeds that both have, ``seed_sd`` of the seeds' own differences; ``alike``:
-    whether the two recipes differ in the method alone."""
+    """The comparison with a base recipe.
+
+    ``difference`` is over the seeds that both have, ``seed_sd`` of the seeds' own differences; ``alike`` says whether
+    the two recipes differ in the method alone.
+    """
 
     difference: Difference
     seed_sd: float
@@ -45,9 +51,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Row:
-    """All runs of one recipe with one encoder and pooling on one task, scored on one test. ``recipe`` is its label
-    (``bench.reports.names.recipe_labels``); ``spec`` that of the first seed's honest record. ``gap`` is the difference
-    of the best-test-epoch protocol to the honest one; ``cost`` sums seconds and device-hours over the seeds."""
+    """All runs of one recipe with one encoder and pooling on one task, scored on one test.
+
+    ``recipe`` is its label (``bench.reports.names.recipe_labels``); ``spec`` that of the first seed's honest record.
+    ``gap`` is the difference of the best-test-epoch protocol to the honest one; ``cost`` sums seconds and device-hours
+    over the seeds.
+    """
 
     task: str
     test: str
@@ -119,8 +128,11 @@ def _memory(record: Record) -> float:
 
 
 def _base(ours: list[Record], bases: Sequence[list[Record]]) -> tuple[list[Record], bool]:
-    """(the runs to compare with, whether they differ in the method alone): those of cross-entropy on the same encoder
-    and data with the same other settings, else those of the recipe named after it; none for cross-entropy itself."""
+    """(The runs to compare with, whether they differ in the method alone).
+
+    These are the runs of cross-entropy on the same encoder and data with the same other settings, else those of the
+    recipe named after it; none for cross-entropy itself.
+    """
     spec = ours[0].spec
     if spec["recipe"]["method"]["name"] == BASE:
         return [], True
@@ -172,8 +184,10 @@ def compared(ours: Sequence[Record], theirs: Sequence[Record], test: str, base: 
 
 
 def frozen(found: Sequence[Record], row: Row) -> Record | None:
-    """The linear probe of the frozen encoder that the row started from, where the records hold one; of several, one
-    with the row's clip policy, pooling and layer if it is there."""
+    """The linear probe of the frozen encoder that the row started from, where the records hold one.
+
+    Of several, the one with the row's clip policy, pooling and layer is preferred.
+    """
     same = ("task", "encoder", "encoder_version", "weights")
     probes = [
         record

@@ -48,9 +48,7 @@ def write_finetune_report(folder: Path) -> list[Path]:
 
 
 def stale_finetune_report(found: Sequence[Record], folder: Path) -> list[str]:
-    """Lists what in the report of a results folder is not what its records and their costs give; nothing where no
-    report was made.
-    """
+    """Lists what in the report of a results folder is not what its records and costs give; nothing without a report."""
     present = [path for suffix in ("md", "csv") for path in (folder / FOLDER).glob(f"*.{suffix}")]
     if not present:
         return []

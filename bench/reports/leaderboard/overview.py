@@ -30,8 +30,11 @@ PARITY = (
 
 
 def overview_tables(records: Sequence[Record]) -> list[str]:
-    """Tables with intervals: the headline tests with mean and rank, all other tests, and the headline tests' AUROC
-    beside that within duration deciles."""
+    """Renders the tables with intervals.
+
+    They are the headline tests with mean and rank, all other tests, and the headline tests' AUROC beside that within
+    duration deciles.
+    """
     wide, long = leaderboard(records), cells(records)
     headline = sorted((long["task"] + "/" + long["test"])[long["headline"]].unique())
     others = [c for c in wide.columns if "/" in c and c not in headline]

@@ -26,11 +26,27 @@ def main_metric(task: Mapping) -> str:
 
 
 def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_metric) -> pd.DataFrame:
-    """One row per (encoder, pooling, layer, protocol, task, test) that has it: of each task the metric ``chosen``, as a
-    fraction.
+    """One row per (encoder, pooling, layer, protocol, task, test) that has a score.
 
     Over several seeds ``value`` is their mean, ``low`` and ``high`` the interval of that mean by bootstrap of groups
     and ``seed_sd`` the seeds' standard deviation (population): the two are never merged.
+
+    Parameters
+    ----------
+    records
+        Records of any number of tasks.
+    chosen
+        Gives the metric to show of a task's facts, by default its main metric.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Scores as fractions, NaN where missing.
+
+    Raises
+    ------
+    BadInput
+        For no records, and for records of one task on different data.
     """
     if not records:
         raise BadInput("leaderboard", "there are no records", "make some with bench.evaluate or `respbench run`")
@@ -76,11 +92,26 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
 
 
 def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per encoder, pooling, layer and protocol; a column ``task/test`` per test with the main metric (a
-    fraction), ``mean`` over the headline tests of all tasks present, demonstrations left out, whose metric is a
-    fraction that should be high (NaN where one is missing), and ``rank`` inside the row's class, by that mean (NaN for
-    controls). ``attrs["mean_of"]`` of the table names the tests of the mean. Raises ``BadInput`` for no records, and
-    for records of one task on different data."""
+    """The leaderboard as a table: one row per encoder, pooling, layer and protocol.
+
+    Parameters
+    ----------
+    records
+        Records of any number of tasks.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A column ``task/test`` per test with the main metric (a fraction); ``mean`` over the headline tests of all tasks
+        present, demonstrations left out, whose metric is a fraction that should be high (NaN where one is missing);
+        ``rank`` inside the row's class, by that mean (NaN for controls). ``attrs["mean_of"]`` names the tests of the
+        mean.
+
+    Raises
+    ------
+    BadInput
+        For no records, and for records of one task on different data.
+    """
     long = cells(records)
     long["column"] = long["task"] + "/" + long["test"]
     wide = long.pivot(index=[*ROW, "parity", "class"], columns="column", values="value")
@@ -107,8 +138,10 @@ def _class_order(column: pd.Series) -> pd.Series:
 
 
 def twin_differences(records: Sequence[Record]) -> dict[tuple[str, str], intervals.Difference]:
-    """{(record key, test): paired difference in the main metric to the untrained twin under the same task, pooling,
-    layer and protocol}, for every record that has one."""
+    """{(record key, test): paired difference in the main metric to the untrained twin}, for records that have one.
+
+    The twin is of the same task, pooling, layer and protocol.
+    """
     twins = {
         _identity(r, registry.original_id(r.spec["encoder"])): r for r in records if registry.is_twin(r.spec["encoder"])
     }

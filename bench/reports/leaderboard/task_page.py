@@ -22,8 +22,21 @@ def task_page(
     differences: Mapping,
     audit: AuditSummary | None = None,
 ) -> str:
-    """Markdown of a task's page. ``records``: all of the task's, best first; ``names``: record key to the encoder's
-    name in tables; ``differences``: paired differences to the untrained twin by (record key, test)."""
+    """Renders a task's page.
+
+    Parameters
+    ----------
+    task
+        The task's id.
+    records
+        All records of the task, best first.
+    names
+        {record key: the encoder's name in tables}.
+    differences
+        {(record key, test): paired difference to the untrained twin}.
+    audit
+        The audit of the task's data, where there is one.
+    """
     heads = {record.key: _row_head(record, names[record.key]) for record in records}
     data = records[0].data
     parts = [f"# {task}", f"**{DISCLAIMER}**", _data_lines(data)]
@@ -84,7 +97,7 @@ def _shown(record: Record, test: str) -> list[str]:
 
 
 def _test_mark(record: Record, test: str, audit: AuditSummary | None) -> str:
-    """What a reader must know of a test before its numbers, in brackets."""
+    """The marks of a test that a reader must know before its numbers, in brackets."""
     shared = record.data["groups_in_train"].get(test, 0)
     marks = [f"{shared} {record.data['task']['group']}s in train"] if shared else []
     marks += audit.of_test(record, test) if audit else []

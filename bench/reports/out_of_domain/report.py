@@ -17,7 +17,7 @@ from bench.runs.context import TransferNotes
 from bench.runs.out_of_domain import Transfer, transfer
 from bench.scores.intervals import FEW_GROUPS
 from bench.scores.per_test import tested
-from bench.scores.records import load_all, require_one_data
+from bench.scores.records import paths, read, require_one_data
 from bench.scores.schema import Record
 
 FILES = ("ood.md", "ood.csv")
@@ -68,7 +68,7 @@ def write_transfer_report(folder: Path) -> list[Path]:
 
     Raises ``BadInput`` where no report was asked for there.
     """
-    return write_pages(folder, _render_folder(load_all(folder), folder))
+    return write_pages(folder, _render_folder([read(path) for path in paths(folder)], folder))
 
 
 def stale_transfer_report(records: Sequence[Record], folder: Path) -> list[str]:

@@ -28,8 +28,10 @@ UNPRINTED = ("control.chance",)  # its floor is that of control.majority, with n
 
 @dataclass(frozen=True)
 class Shown:
-    """A metric of the report: its key in a record's scores, its name among the metrics, and its title. ``bit`` is the
-    label that it is about, of a multilabel task."""
+    """A metric of the report: its key in a record's scores, its name among the metrics, and its title.
+
+    ``bit`` is the label that it concerns, of a multilabel task.
+    """
 
     key: str
     metric: str
@@ -38,16 +40,21 @@ class Shown:
 
     @property
     def unit(self) -> str:
+        """``%`` for fractions, else the metric's own unit."""
         return metrics.get(self.metric).unit
 
     @property
     def lower(self) -> bool:
+        """Whether lower values are better."""
         return metrics.get(self.metric).direction == "lower"
 
 
 def shown(task: Mapping) -> list[Shown]:
-    """What a report shows of a task: AUROC, then the main score and the challenge's; every label's own AUROC; of more
-    than two classes the main score alone, for a mean over classes rests on the rarest."""
+    """The metrics that a report shows of a task.
+
+    They are AUROC, then the main score and the challenge's; of a multilabel task every label's own AUROC; of more than
+    two classes the main score alone, for a mean over classes rests on the rarest.
+    """
     kind, classes = task.get("kind", "multiclass"), task["classes"]
     if kind == "multilabel":
         return [Shown(f"auroc.bit.{name}", f"auroc.bit.{k}", f"AUROC of {name}", k) for k, name in enumerate(classes)]
@@ -59,11 +66,21 @@ def shown(task: Mapping) -> list[Shown]:
 
 
 def transfer_table(found: Sequence[Record], plans: Mapping[str, Transfer | None]) -> pd.DataFrame:
-    """One row per number: task, encoder (as tables name it), pooling, layer, marks, metric, ``what``, test, domain,
-    value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
+    """Every number of the report in one long table.
 
-    ``plans``: {task: the transfer that it is, None for a task whose test is a domain left out}. A number that has no
-    record is not there.
+    Parameters
+    ----------
+    found
+        All records of the results folder.
+    plans
+        {task: the transfer that it is, None for a task whose test is a domain left out}.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per number: task, encoder (as tables name it), pooling, layer, marks, metric, ``what``, test, domain,
+        value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
+        A number that has no record has no row.
     """
     names, rows = row_names(found), []
     for task, plan in plans.items():
@@ -128,8 +145,10 @@ def _own(plan: Transfer, record: Record, each: Shown) -> Iterator[dict]:
 
 
 def _matched(what: str, test: str, part: pd.DataFrame, record: Record, each: Shown) -> Iterator[dict]:
-    """The AUROC within duration deciles, where the metric is the task's AUROC or that of a label: the record has the
-    task's own."""
+    """The AUROC within duration deciles, where the metric is the task's AUROC or that of a label.
+
+    The record has the task's own; a label's is computed here.
+    """
     task, name = record.data["task"], metrics.DURATION_MATCHED
     if each.bit is not None:
         binary = _binary(part, each.bit, len(task["classes"]))

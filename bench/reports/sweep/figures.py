@@ -32,7 +32,7 @@ def names(merged: pd.DataFrame, found: Sequence[Record], differences: pd.DataFra
 
 
 def draw(folder: Path, merged: pd.DataFrame, found: Sequence[Record], differences: pd.DataFrame) -> list[Path]:
-    """Draws what is not there, or shows something else, and returns all files."""
+    """Draws the figures that are missing or show other numbers, and returns all files."""
     out = []
     for name, (digest, make) in _planned(merged, found, differences).items():
         path = folder / name
@@ -76,8 +76,10 @@ def _planned(merged: pd.DataFrame, found: Sequence[Record], differences: pd.Data
 
 
 def heat_map(encoder: str, part: pd.DataFrame) -> Figure:
-    """Headline scores of an encoder: a row per layer and pooling, a column per task. Colours span each column, whose
-    scores alone are comparable."""
+    """Draws the headline scores of an encoder: a row per layer and pooling, a column per task.
+
+    Colours span each column, whose scores alone are comparable.
+    """
     plt = _pyplot()
     tasks = sorted(part["task"].unique())
     rows = sorted({(p, layer) for p, layer in zip(part["pooling"], part["layer"])}, key=lambda r: (r[0], r[1]))
@@ -102,8 +104,10 @@ def heat_map(encoder: str, part: pd.DataFrame) -> Figure:
 
 
 def paths(task: str, own: Sequence[Record], labels: Mapping[str, str]) -> Figure:
-    """Out-of-fold score over C, a panel per encoder: a colour per pooling (and label), a style per class weight, the
-    chosen value marked."""
+    """Draws the out-of-fold score over C, a panel per encoder.
+
+    A colour stands for a pooling (and label), a style for a class weight; the chosen value is marked.
+    """
     plt = _pyplot()
     encoders = sorted({labels[record.key] for record in own})
     columns = min(3, len(encoders))
@@ -159,8 +163,10 @@ def poolings(differences: pd.DataFrame) -> Figure:
 
 
 def _with_paths(found: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
-    """{(task, protocol): records with a path over C}, of each encoder and pooling that of the last layer and lowest
-    seed."""
+    """{(task, protocol): records with a path over C}.
+
+    Of each encoder and pooling it is the record of the last layer and lowest seed.
+    """
     out: dict[tuple[str, str], dict] = {}
     for record in sorted(found, key=lambda r: (r.spec["layer"], -r.spec["seed"])):
         spec = record.spec

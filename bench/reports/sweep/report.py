@@ -43,10 +43,11 @@ def write_sweep_report(folder: Path) -> list[Path]:
 
     Oracle scores, which no record can give again, are sealed. Raises ``BadInput`` where no sweep was made there.
     """
-    report = _report_of(records.load_all(folder), folder)
+    report = _report_of([records.read(path) for path in records.paths(folder)], folder)
     files = write_pages(folder, report.texts)
     if (folder / SweepNotes.FOLDER / oracle.NAME).exists():
-        seal_pages(folder / SweepNotes.FOLDER, [oracle.NAME], report.notes.commands[-1])
+        command = next(reversed(report.notes.commands), "respbench sweep")
+        seal_pages(folder / SweepNotes.FOLDER, [oracle.NAME], command)
     return files + figures.draw(folder / SweepNotes.FOLDER, report.merged, report.records, report.differences)
 
 
@@ -67,8 +68,10 @@ def stale_sweep_report(found: Sequence[Record], folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class _Report:
-    """The sweep's records and notes, its numbers (``merged`` over seeds, ``differences`` between poolings, ``oracle``
-    scores where they were asked for), and ``texts`` {path relative to the results folder: text}.
+    """A sweep's report.
+
+    It has the records and notes; the numbers: ``merged`` over seeds, ``differences`` between poolings, ``oracle``
+    scores where they were asked for; and ``texts`` {path relative to the results folder: text}.
     """
 
     records: Sequence[Record]

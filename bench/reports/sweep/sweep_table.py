@@ -18,8 +18,10 @@ Curve = list[tuple[float, float]]  # (C, out-of-fold score), C rising
 
 
 def table(found: Sequence[Record]) -> pd.DataFrame:
-    """One row per record that tried candidates or not: its headline score with interval, what it chose and how
-    sensitive the out-of-fold score is to that. Controls that hear nothing have no row."""
+    """One row per record: its headline score with interval, what it chose and how sensitive the score is to that.
+
+    The sensitivity is that of the out-of-fold score. Control records without features have no row.
+    """
     names, rows = row_names(found), []
     for record in found:
         spec, task = record.spec, record.data["task"]
@@ -47,9 +49,12 @@ def table(found: Sequence[Record]) -> pd.DataFrame:
 
 
 def chosen(selection: Mapping) -> dict:
-    """What a record chose: C (or alpha) and class weight where there is one for all labels, whether it is at the edge
-    of the grid, its out-of-fold score, the most that falls by at a neighbouring value, and the range of values whose
-    score is within ``NEAR`` of the best. Of several labels, the worst fall and the narrowest range."""
+    """What a record chose, and how sensitive its out-of-fold score is to that.
+
+    C (or alpha) and class weight where there is one for all labels, whether it is at the edge of the grid, its
+    out-of-fold score, the most that falls by at a neighbouring value, and the range of values whose score is within
+    ``NEAR`` of the best. Of several labels, the worst fall and the narrowest range.
+    """
     found = curves(selection)
     strength = strength_name(selection)
     out = {
@@ -110,8 +115,10 @@ def _sensitivity(curve: Curve, at: int) -> dict[str, float]:
 
 
 def pooling_differences(found: Sequence[Record]) -> pd.DataFrame:
-    """Score minus that of the reference pooling (the first of ``POOLINGS`` at hand), paired by clip, of the lowest
-    seed: one row per task, encoder, layer, protocol and other pooling."""
+    """Score minus that of the reference pooling (the first of ``POOLINGS`` present), paired by clip.
+
+    One row per task, encoder, layer, protocol and other pooling, of the lowest seed.
+    """
     names = row_names(found)
     grouped: dict[tuple, dict[str, Record]] = {}
     for record in sorted(found, key=lambda r: -r.spec["seed"]):  # the lowest seed comes last and stays
@@ -150,8 +157,10 @@ def _difference(ours: Record, theirs: Record) -> dict:
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per combination: mean over seeds, the lowest seed's interval, and the standard deviations (population) of
-    the score and of log10 of the strength chosen; NaN for a single seed."""
+    """One row per combination: mean over seeds, and the lowest seed's interval.
+
+    The standard deviations (population) of the score and of log10 of the strength chosen are NaN for a single seed.
+    """
     rows = []
     for key, part in table.groupby(ROW, sort=False):
         part = part.sort_values("seed")
@@ -173,8 +182,11 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def chosen_layers(merged: pd.DataFrame) -> pd.DataFrame:
-    """Of every task, encoder and protocol, the layer and pooling of the highest out-of-fold score (no test clip enters
-    that), beside the highest test score of all, which chooses on test. Where the encoder has one row, none."""
+    """The layer and pooling of the highest out-of-fold score, of every task, encoder and protocol.
+
+    No test clip enters that choice. Beside it stands the highest test score of all, which chooses on test. An encoder
+    with one row has none.
+    """
     rows = []
     for _, part in merged.dropna(subset=["out_of_fold"]).groupby(["task", "encoder", "protocol"], sort=False):
         if len(part) > 1:

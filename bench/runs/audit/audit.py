@@ -22,7 +22,7 @@ from bench.runs.audit import resolution
 from bench.runs.audit.checks import annotations, duplicates, nuisance, shortcuts, splits
 from bench.runs.audit.control_tables import FeatureTable, control_tables, name_parts
 from bench.runs.audit.marks import marks
-from bench.runs.audit.sounds import Sound, listen
+from bench.runs.audit.sounds import Sound, analyse_recordings
 from bench.scores import records
 from bench.types import Encoder, Finding, Task
 
@@ -31,8 +31,11 @@ ALL, HERE = "all annotated clips", "clips with audio here"
 
 @dataclass(frozen=True)
 class Audit:
-    """``facts``: every section as JSON-ready values; ``findings``: the loader's, the audio's and the audit's own,
-    errors first; ``predictions``: {(clips, row's name): prediction table} behind the control rows."""
+    """The result of an audit.
+
+    ``facts``: every section as JSON-ready values; ``findings``: the loader's, the audio's and the audit's own, errors
+    first; ``predictions``: {(clips, row's name): prediction table} behind the control rows.
+    """
 
     task: Task = field(repr=False)
     facts: Mapping = field(repr=False)
@@ -49,11 +52,33 @@ def audit(
     resamples: int = 1000,
     progress: Progress = silent,
 ) -> Audit:
-    """The audit of a task on the copy of its data below ``root``, and of an encoder's embeddings of it where one is
-    named. A copy without audio, or with some of it, is audited as far as it goes. ``reference`` is the encoder that
-    stands beside the control rows and that the resolution is measured with; None leaves both out.
+    """Audits a task's data, and an encoder's embeddings of them where one is named.
 
-    Raises ``UnknownId``, ``BadInput`` where there is no copy, ``CheckpointError``.
+    A copy without audio, or with some of it, is audited as far as it goes.
+
+    Parameters
+    ----------
+    task
+        The task's id.
+    root
+        The folder of the data; by default where the recordings are looked for anyway.
+    encoder
+        An encoder, or its id, whose embeddings are tested for what they reveal besides.
+    reference
+        The encoder that stands beside the control rows and that the resolution is measured with; None leaves both out.
+    resamples
+        Draws of groups behind each interval.
+    progress
+        Told of recordings, encodings and probes.
+
+    Raises
+    ------
+    UnknownId
+        For a task or encoder that is not registered.
+    BadInput
+        Where there is no copy of the data.
+    CheckpointError
+        Where the encoder's weights cannot be used.
     """
     loaded = manifest.load_task(task, root)
     missing = [name for name in manifest.COLUMNS if name not in loaded.manifest]
@@ -61,11 +86,11 @@ def audit(
         raise BadInput(task, f"its manifest lacks the columns {', '.join(missing)}", f"see `respbench check {task}`")
     card = loaded.card
     here, found = _here(loaded, progress)
-    sounds = listen(loaded.root, here.recordings, progress)
+    sounds = analyse_recordings(loaded.root, here.recordings, progress)
     everything = manifest.usable(_with_ends(loaded.manifest, here.rows), [*loaded.findings, *found])
     beside = [shortcuts.encoder_table(one, here, "encoder", progress) for one in _encoders(here, encoder, reference)]
 
-    odd = annotations.oddities(everything, here.recordings, sounds, [*loaded.findings, *found])
+    odd = annotations.irregularities(everything, here.recordings, sounds, [*loaded.findings, *found])
     twice = duplicates.duplicates(here.rows, card, here.recordings, sounds)
     controls = _controls(loaded, everything, here, sounds, progress)
     probed = {
@@ -129,7 +154,7 @@ def _here(task: Task, progress: Progress) -> tuple[Prepared, list[Finding]]:
 
 
 def _with_ends(rows: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
-    """All clips, with the ends that their audio told."""
+    """All clips, with ends taken from their audio."""
     ends = rows["clip_id"].map(dict(zip(here["clip_id"], here["end_s"])))
     return rows.assign(end_s=ends.where(ends.notna(), pd.to_numeric(rows["end_s"])).astype(float))
 
@@ -146,15 +171,17 @@ def _encoders(here: Prepared, encoder: str | Encoder | None, reference: str | No
 def _controls(
     task: Task, everything: pd.DataFrame, here: Prepared, sounds: Mapping[str, Sound], progress: Progress
 ) -> dict[str, list[FeatureTable]]:
-    """The control tables by the clips that they speak of: all that are annotated, from annotations alone, unless the
-    audio of all of them is here."""
+    """The control tables by the clips that they cover.
+
+    These are all that are annotated, from annotations alone, unless all of them have audio, and those with audio.
+    """
     out = {}
     if len(here.rows) < len(everything):
         out[ALL] = control_tables(everything, {}, {}, task.card.domain)
     if len(here.rows):
-        heard = [load_encoder(id) for id in registry.AUDITED_CONTROLS]
+        encoders = [load_encoder(id) for id in registry.AUDITED_CONTROLS]
         out[HERE] = control_tables(here.rows, here.recordings, sounds, task.card.domain)
-        out[HERE] += [shortcuts.encoder_table(one, here, "audio", progress) for one in heard]
+        out[HERE] += [shortcuts.encoder_table(one, here, "audio", progress) for one in encoders]
     return out
 
 

@@ -1,4 +1,4 @@
-"""What is known about a clip without hearing it, as features: file name, header, device, chest position, date.
+"""What is known about a clip without its sound, as features: file name, header, device, chest position, date.
 
 A table is what a control row ``meta.<name>`` is fitted on. Words become one column for each value that at least three
 training groups share, so that no column is a name for a single patient; numbers become their value and the twentieth
@@ -28,8 +28,11 @@ _SEPARATORS = re.compile(r"[-_,\s]+")  # not the dot: ages have one
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """``features`` (N, D), D may be 0 where nothing varies in training; ``value`` (N,) the bare number behind them,
-    None for words. ``source``: ``annotation``, ``file name``, ``file`` or ``audio``."""
+    """Features of clips under a name.
+
+    ``features`` (N, D), D may be 0 where nothing varies in training; ``value`` (N,) the bare number behind them, None
+    for words. ``source``: ``annotation``, ``file name``, ``file``, ``audio`` or ``encoder``.
+    """
 
     name: str
     source: str
@@ -83,8 +86,10 @@ def prefix_table(rows: pd.DataFrame) -> FeatureTable:
 
 
 def name_tables(rows: pd.DataFrame) -> list[FeatureTable]:
-    """Every part of the file's name and its folder that varies, as words and where possible as numbers too; then all
-    of them together, ``file_name``."""
+    """Every part of the file's name and its folder that varies, then all of them together, ``file_name``.
+
+    A part is taken as words and, where possible, as numbers too.
+    """
     train, groups = rows["split"].isin(TRAIN).to_numpy(), rows["group"].to_numpy(str)
     places = zip_longest(*(name_parts(path) for path in rows["path"]), fillvalue="")
     named = {f"file_part_{place}": words for place, words in enumerate(places, start=1)}
@@ -147,7 +152,7 @@ def _words(words: np.ndarray, train: np.ndarray, groups: np.ndarray) -> np.ndarr
 
 
 def _columns(table: FeatureTable) -> frozenset[bytes]:
-    """What a table tells, whatever the order of its columns."""
+    """The content of a table, whatever the order of its columns."""
     return frozenset(column.tobytes() for column in table.features.T)
 
 

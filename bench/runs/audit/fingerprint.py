@@ -44,8 +44,10 @@ _FRAMES = 2000  # transformed at once: 16 MB
 
 @dataclass(frozen=True)
 class Match:
-    """Recordings ``a`` and ``b`` share ``seconds`` of sound, from ``a_s`` in a and from ``b_s`` in b on, all to within
-    0.3 s. ``errors`` is the share of differing bits of the best second."""
+    """Recordings ``a`` and ``b`` share ``seconds`` of sound, from ``a_s`` in a and from ``b_s`` in b on.
+
+    All times are right to within 0.3 s. ``errors`` is the share of differing bits of the best second.
+    """
 
     a: int
     b: int
@@ -56,31 +58,54 @@ class Match:
 
 
 def words(wave: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """((T,) uint32 words, (T,) bool which of them tell anything) of a mono recording; word t is of the 0.38 s of
-    sound from 0.016·t seconds on. Empty for recordings shorter than that."""
+    """Computes the fingerprint of a mono recording.
+
+    Parameters
+    ----------
+    wave
+        (N,) samples.
+    rate
+        Samples per second.
+
+    Returns
+    -------
+    tuple[numpy.ndarray, numpy.ndarray]
+        (T,) uint32 words and (T,) bool whether each is informative; word t is of the 0.38 s of sound from 0.016·t
+        seconds on. Empty for recordings shorter than that.
+    """
     wave = audio.resample(wave, rate, RATE)
     frames = 1 + (len(wave) - _WINDOW) // _HOP
     if frames <= _LAG:
         return np.zeros(0, np.uint32), np.zeros(0, bool)
     window, bands = _filters()
     views = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW)[::_HOP]
-    level, heard = np.empty((frames, BITS + 1), np.float32), np.empty(frames, bool)
+    level, audible = np.empty((frames, BITS + 1), np.float32), np.empty(frames, bool)
     for start in range(0, frames, _FRAMES):
         part = slice(start, start + _FRAMES)
         power = np.abs(fft.rfft(views[part] * window, axis=1)) ** 2 * (2 / (_WINDOW * (window @ window)))
         band = power @ bands.T
-        heard[part] = band.sum(axis=1) > np.maximum(_QUIET, _OFF_BAND * power.sum(axis=1))
+        audible[part] = band.sum(axis=1) > np.maximum(_QUIET, _OFF_BAND * power.sum(axis=1))
         level[part] = np.log(band + _QUIET * 1e-6)
     slope = np.diff(level, axis=1)
     bits = slope[_LAG:] > slope[:-_LAG]
-    made = (bits * (1 << np.arange(BITS, dtype=np.uint32))).sum(axis=1, dtype=np.uint32)
-    _, index, repeats = np.unique(made, return_inverse=True, return_counts=True)
-    return made, heard[_LAG:] & heard[:-_LAG] & (repeats[index] < _CONSTANT)
+    words = (bits * (1 << np.arange(BITS, dtype=np.uint32))).sum(axis=1, dtype=np.uint32)
+    _, index, repeats = np.unique(words, return_inverse=True, return_counts=True)
+    return words, audible[_LAG:] & audible[:-_LAG] & (repeats[index] < _CONSTANT)
 
 
 def matches(recordings: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Match]:
-    """Every pair of recordings that share a second of sound or more, given as ``words`` returns them; at most one
-    match per pair, at its best offset, ordered by pair."""
+    """Finds every pair of recordings that share a second of sound or more.
+
+    Parameters
+    ----------
+    recordings
+        The fingerprints, as ``words`` returns them.
+
+    Returns
+    -------
+    list[Match]
+        At most one match per pair, at its best offset, ordered by pair.
+    """
     best: dict[tuple[int, int], Match] = {}
     for a, b, offset in _candidates(recordings):
         match = _aligned(recordings, a, b, offset)
@@ -102,12 +127,12 @@ def _filters() -> tuple[np.ndarray, np.ndarray]:
 
 def _candidates(recordings: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tuple[int, int, int]]:
     """(a, b, offset in words), a < b, of pairs with enough equal words within one bin of offsets."""
-    counts = [int(told.sum()) for _, told in recordings]
+    counts = [int(informative.sum()) for _, informative in recordings]
     if not sum(counts):
         return []
     owner = np.repeat(np.arange(len(recordings)), counts)
-    at = np.concatenate([np.flatnonzero(told) for _, told in recordings])
-    word = np.concatenate([made[told] for made, told in recordings])
+    at = np.concatenate([np.flatnonzero(informative) for _, informative in recordings])
+    word = np.concatenate([words[informative] for words, informative in recordings])
     order = np.argsort(word, kind="stable")
     owner, at, word = owner[order], at[order], word[order]
     longest = int(at.max()) + _SLACK
@@ -130,10 +155,9 @@ def _candidates(recordings: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tup
 
 
 def _aligned(recordings: Sequence, a: int, b: int, offset: int) -> Match | None:
-    """The match of two recordings with b lagging by ``offset`` words or a few more; None where no second of it
-    agrees."""
+    """The match of two recordings with b lagging by ``offset`` words or a few more; None where no second agrees."""
     least = round(LEAST_S / WORD_S)
-    (word_a, told_a), (word_b, told_b) = recordings[a], recordings[b]
+    (word_a, informative_a), (word_b, informative_b) = recordings[a], recordings[b]
     best = None
     for lag in range(offset - 1, offset + _SLACK + 1):
         in_a, in_b = max(0, -lag), max(0, lag)
@@ -141,7 +165,7 @@ def _aligned(recordings: Sequence, a: int, b: int, offset: int) -> Match | None:
         if n < least:
             continue
         wrong = np.bitwise_count(word_a[in_a : in_a + n] ^ word_b[in_b : in_b + n]) / BITS
-        wrong = np.where(told_a[in_a : in_a + n] & told_b[in_b : in_b + n], wrong, 0.5)
+        wrong = np.where(informative_a[in_a : in_a + n] & informative_b[in_b : in_b + n], wrong, 0.5)
         total = np.concatenate([[0.0], np.cumsum(wrong)])
         errors = (total[least:] - total[:-least]) / least
         if errors.min() <= MOST_ERRORS and (best is None or errors.min() < best.errors):
@@ -152,8 +176,10 @@ def _aligned(recordings: Sequence, a: int, b: int, offset: int) -> Match | None:
 
 
 def _extent(wrong: np.ndarray, good: np.ndarray, least: int) -> tuple[int, int]:
-    """First and last word of the stretch in which ``good`` seconds lie. A second half of which is unrelated may still
-    be good, so the ends are where a quarter of a second agrees."""
+    """First and last word of the stretch in which ``good`` seconds lie.
+
+    A second half of which is unrelated may still be good, so the ends are where a quarter of a second agrees.
+    """
     first, last = np.flatnonzero(good)[[0, -1]] + (0, least - 1)
     short = least // 4
     mean = np.convolve(wrong[first : last + 1], np.full(short, 1 / short), mode="valid")

@@ -1,4 +1,4 @@
-"""What of an audit belongs beside a task's scores, in a few words per test."""
+"""The marks of an audit that are shown beside a task's scores, in a few words per test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from bench.types import TaskCard
 
 
 def marks(facts: Mapping, card: TaskCard) -> dict[str, list[str]]:
-    """{test: marks}: groups shared with training, sound shared with training, and the control that predicts the test
-    best where it does so well. ``facts``: see ``bench.audit.Audit``."""
+    """{test: marks} of an audit's ``facts`` (``bench.runs.audit.audit.Audit``).
+
+    The marks are groups shared with training, sound shared with training, and the control that predicts the test best
+    where it does so well.
+    """
     return {
         test: [*_groups(facts, card, splits), *_sound(facts, splits), *_control(facts, card, test)]
         for test, splits in card.tests.items()

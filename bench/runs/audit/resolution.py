@@ -31,11 +31,29 @@ def resolution(
     encoders: Sequence[FeatureTable],
     resamples: int = 1000,
 ) -> list[dict]:
-    """JSON-ready rows per test, metric (main and AUROC) and pair of systems: the ``difference`` with its interval,
-    ``resolved`` (half of it) and ``found`` (with power 0.8).
+    """Measures the smallest difference that each test resolves.
 
-    ``probed``: see ``shortcuts.probed``, of the same ``rows``. The systems are the linear probe on the first encoder,
-    its nearest neighbours, and the linear probe on the second; without encoders the control that does best.
+    The systems are the linear probe on the first encoder, its nearest neighbours, and the linear probe on the second;
+    without encoders the control that does best.
+
+    Parameters
+    ----------
+    probed
+        The probed tables of the same ``rows`` (``bench.runs.audit.checks.shortcuts.probed``).
+    rows
+        The manifest of the clips.
+    card
+        The task's card.
+    encoders
+        The tables of encoders among them.
+    resamples
+        Draws of groups behind each interval.
+
+    Returns
+    -------
+    list[dict]
+        JSON-ready rows per test, metric (main and AUROC) and pair of systems: the ``difference`` with its interval,
+        ``resolved`` (half of it) and ``found`` (with power 0.8).
     """
     fitted = {row["name"]: row["predictions"] for row in probed if row["predictions"] is not None}
     if not fitted:

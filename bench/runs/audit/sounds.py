@@ -26,15 +26,18 @@ _STEPS = 1 << 23
 
 @dataclass(frozen=True)
 class Sound:
-    """``bits``: the fewest bits per sample that hold the recording, 24 at most. ``clipped``: share of samples at full
+    """What the samples of a recording look like.
+
+    ``bits``: the fewest bits per sample that represent the recording, 24 at most. ``clipped``: share of samples at full
     scale. ``stuck`` (R, 3): start_s, end_s and value of each stretch of at least ``STUCK_S`` in which no channel's
-    samples change; value 0 is digital silence. ``words`` and ``told``: see ``fingerprint.words``."""
+    samples change; value 0 is digital silence. ``words`` and ``informative``: see ``fingerprint.words``.
+    """
 
     bits: int
     clipped: float
     stuck: np.ndarray = field(repr=False)
     words: np.ndarray = field(repr=False)
-    told: np.ndarray = field(repr=False)
+    informative: np.ndarray = field(repr=False)
 
     def stuck_s(self, start_s: float, end_s: float, silence: bool) -> float:
         """Seconds between two times that are digitally silent, or stuck at another value."""
@@ -42,21 +45,24 @@ class Sound:
         return float(np.clip(np.minimum(runs[:, 1], end_s) - np.maximum(runs[:, 0], start_s), 0, None).sum())
 
 
-def listen(root: Path, recordings: Mapping[str, Recording], progress: Progress = silent) -> dict[str, Sound]:
+def analyse_recordings(
+    root: Path, recordings: Mapping[str, Recording], progress: Progress = silent
+) -> dict[str, Sound]:
     """{path: Sound} of the recordings that decode."""
     sound = {path: recording for path, recording in recordings.items() if not recording.problem}
     out = {}
     with progress("listen to recordings", len(sound)) as tick:
         for path, recording in sound.items():
-            out[path] = _recalled(recording.digest) or _kept(recording.digest, heard(*audio.samples(root / path)))
+            cached = _load_cached(recording.digest)
+            out[path] = cached or _stored(recording.digest, analyse(*audio.samples(root / path)))
             tick(1)
     return out
 
 
-def heard(wave: np.ndarray, rate: int) -> Sound:
-    """The Sound of samples (T, channels)."""
-    words, told = fingerprint.words(wave.mean(axis=1, dtype=np.float32), rate)
-    return Sound(_bits(wave), float((np.abs(wave) >= _FULL_SCALE).mean()), _stuck(wave, rate), words, told)
+def analyse(wave: np.ndarray, rate: int) -> Sound:
+    """Analyses samples (T, channels) at ``rate`` per second."""
+    words, informative = fingerprint.words(wave.mean(axis=1, dtype=np.float32), rate)
+    return Sound(_bits(wave), float((np.abs(wave) >= _FULL_SCALE).mean()), _stuck(wave, rate), words, informative)
 
 
 def _bits(wave: np.ndarray) -> int:
@@ -71,22 +77,23 @@ def _stuck(wave: np.ndarray, rate: int) -> np.ndarray:
     return np.stack([edges[long] / rate, edges[long + 1] / rate, wave[edges[long], 0]], axis=1).astype(float)
 
 
-def _file(digest: str) -> Path:
+def cache_file(digest: str) -> Path:
+    """Where the analysis of a recording is cached, by the digest of its samples."""
     return paths.cache_root() / "sounds" / f"v{_VERSION}" / digest[:2] / f"{digest}.npz"
 
 
-def _recalled(digest: str) -> Sound | None:
+def _load_cached(digest: str) -> Sound | None:
     """The cached Sound; None where there is none or it is damaged."""
     try:
-        with np.load(_file(digest)) as kept:
+        with np.load(cache_file(digest)) as kept:
             bits, clipped = kept["facts"]
             return Sound(int(bits), float(clipped), kept["stuck"], kept["words"], kept["told"])
     except (OSError, ValueError, KeyError, EOFError):
         return None
 
 
-def _kept(digest: str, sound: Sound) -> Sound:
+def _stored(digest: str, sound: Sound) -> Sound:
     facts = np.array([sound.bits, sound.clipped])
-    with paths.replacing(_file(digest)) as partial, partial.open("wb") as file:
-        np.savez(file, facts=facts, stuck=sound.stuck, words=sound.words, told=sound.told)
+    with paths.replacing(cache_file(digest)) as partial, partial.open("wb") as file:
+        np.savez(file, facts=facts, stuck=sound.stuck, words=sound.words, told=sound.informative)
     return sound

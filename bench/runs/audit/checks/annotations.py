@@ -1,4 +1,4 @@
-"""What is odd about where clips begin and end, and about the sound between."""
+"""Irregular beginnings and ends of clips, and irregular sound between them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,23 @@ _CODES = ("unsorted", "past-end", "empty-clip", "annotation", "duplicate-annotat
 _EXAMPLES = 3
 
 
-def oddities(
-    rows: pd.DataFrame, recordings: Mapping[str, Recording], sounds: Mapping[str, Sound], found: Sequence[Finding]
+def irregularities(
+    rows: pd.DataFrame, recordings: Mapping[str, Recording], sounds: Mapping[str, Sound], reported: Sequence[Finding]
 ) -> dict:
-    """Counts and examples, JSON-ready. ``rows`` may lack ends; ``found`` are the loader's and the audio's findings,
-    which know what no manifest shows: the order of the source's file and ends past the sound."""
+    """Counts irregular clips and recordings, with examples, JSON-ready.
+
+    Parameters
+    ----------
+    rows
+        The manifest; ends (seconds) may be missing.
+    recordings
+        {path: the recording's header}.
+    sounds
+        {path: what its samples look like}; empty without audio.
+    reported
+        The findings of the loader and of decoding, which know what no manifest shows: the order of the source's file
+        and ends past the sound.
+    """
     known = rows[rows["end_s"].notna()]
     length_s = (known["end_s"] - known["start_s"]).to_numpy()
     facts = {
@@ -38,14 +50,14 @@ def oddities(
         "reported": {
             code: {"findings": len(of), "clips": sum(len(f.clips) for f in of), "first": str(of[0])}
             for code in _CODES
-            if (of := [finding for finding in found if finding.code == code])
+            if (of := [finding for finding in reported if finding.code == code])
         },
     }
     return facts | (_signal(known, sounds) if sounds else {})
 
 
 def findings(facts: Mapping, segments: bool) -> list[Finding]:
-    """What of it a reader must know. ``segments``: clips are parts of recordings, so that a long one is odd."""
+    """The findings among these facts. ``segments``: clips are parts of recordings, so that a long one is irregular."""
     lengths = facts["duration_s"]
     told = [
         ("overlapping", facts["overlaps"], "clips that overlap an earlier one", "the same sound carries two labels"),

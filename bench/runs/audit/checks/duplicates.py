@@ -22,9 +22,12 @@ _HALF = 0.5  # of the shorter recording that must be shared for the two to be on
 def duplicates(
     rows: pd.DataFrame, card: TaskCard, recordings: Mapping[str, Recording], sounds: Mapping[str, Sound]
 ) -> dict:
-    """JSON-ready: ``compared`` recordings; ``identical``: sets of recordings with the same samples; ``similar``:
+    """Finds recordings that share sound, JSON-ready.
+
+    ``compared`` counts recordings; ``identical`` has the sets of recordings with the same samples; ``similar`` has the
     pairs that share a second of sound or more but not every sample. Each says on which sides of the split its
-    recordings are, whether they are of one group, and whether their labels agree."""
+    recordings are, whether they are of one group, and whether their labels agree.
+    """
     describe = _Describer(rows, card)
     same = defaultdict(list)
     for path, recording in sorted(recordings.items()):
@@ -32,7 +35,7 @@ def duplicates(
             same[recording.digest].append(path)
     first = [paths[0] for paths in same.values()]  # one of each set is enough to be fingerprinted
     similar = []
-    for match in fingerprint.matches([(sounds[path].words, sounds[path].told) for path in first]):
+    for match in fingerprint.matches([(sounds[path].words, sounds[path].informative) for path in first]):
         a, b = first[match.a], first[match.b]
         shorter_s = min(recordings[a].duration_s, recordings[b].duration_s)
         whole = match.seconds >= _HALF * shorter_s
@@ -53,7 +56,7 @@ def duplicates(
 
 def findings(facts: Mapping) -> list[Finding]:
     """One for identical, one for whole near-identical recordings and one for shared stretches; one for labels."""
-    label_kinds = (
+    kinds = (
         ("identical-audio", facts["identical"], "sets of recordings with the same samples"),
         ("similar-audio", [f for f in facts["similar"] if f["whole"]], "pairs of recordings of the same sound"),
         (
@@ -63,7 +66,7 @@ def findings(facts: Mapping) -> list[Finding]:
         ),
     )
     found = []
-    for code, sets, problem in label_kinds:
+    for code, sets, problem in kinds:
         if not sets:
             continue
         across, groups = sum(s["across"] for s in sets), sum(s["groups"] > 1 for s in sets)
@@ -104,8 +107,11 @@ class _Describer:
         }
 
     def _labels(self, part: pd.DataFrame, at_s: float | None, seconds: float) -> list[str]:
-        """Spans and labels of a recording's clips; of those that a stretch touches the labels alone, once each,
-        because the stretch need not begin where a clip does."""
+        """Spans and labels of a recording's clips.
+
+        Of clips that a stretch touches it is the labels alone, once each, because the stretch need not begin where a
+        clip does.
+        """
         part = part.sort_values(["start_s", "end_s"], kind="stable")
         if at_s is not None:
             inside = (part["start_s"] < at_s + seconds) & (part["end_s"].fillna(float("inf")) > at_s)

@@ -1,4 +1,4 @@
-"""What an encoder's embeddings tell that no diagnosis should rest on: device, data set, patient, duration.
+"""What an encoder's embeddings reveal that no diagnosis should rest on: device, data set, patient, duration.
 
 Everything is predicted for clips that the probe has not seen. Device, data set and duration: patients in five folds,
 each predicted by a probe on the others. Patient: the recordings of every patient with two or more are parted, the
@@ -27,8 +27,23 @@ _LEAST_GROUPS = 2
 
 
 def nuisance(features: np.ndarray, rows: pd.DataFrame, card: TaskCard) -> list[dict]:
-    """JSON-ready rows ``what``, ``measure``, ``value``, ``chance``, ``n``, ``classes``, ``note`` for embeddings (N, D)
-    of the rows; a row whose ``value`` is None says in ``note`` why there is none."""
+    """Measures what embeddings reveal besides the label.
+
+    Parameters
+    ----------
+    features
+        (N, D) embeddings of the rows.
+    rows
+        The manifest of the N clips.
+    card
+        The task's card.
+
+    Returns
+    -------
+    list[dict]
+        JSON-ready rows ``what``, ``measure``, ``value``, ``chance``, ``n``, ``classes``, ``note``; one whose ``value``
+        is None says in ``note`` why there is none.
+    """
     out = [_domain("device" if card.domain == "device" else card.domain, rows["domain"].to_numpy(str), features, rows)]
     corpora = np.array([domain.partition("/")[0] for domain in rows["domain"].astype(str)])
     if (corpora != rows["domain"]).any() and len(set(corpora)) > 1:
@@ -73,8 +88,10 @@ def _domain(what: str, names: np.ndarray, features: np.ndarray, rows: pd.DataFra
 
 
 def _patient(group: str, features: np.ndarray, rows: pd.DataFrame) -> list[dict]:
-    """Accuracy of the nearest recording, and of a linear classifier, among the patients' other recordings. One
-    embedding per recording: the mean over its clips."""
+    """Accuracy of the nearest recording, and of a linear classifier, among the patients' other recordings.
+
+    A recording's embedding is the mean over its clips.
+    """
     measures = (f"{group}'s nearest recording", "linear on recordings")
     frame = pd.DataFrame(features.astype(float)).groupby(rows["path"].to_numpy(str)).mean()
     of_path = rows.drop_duplicates("path").set_index("path")["group"].astype(str)

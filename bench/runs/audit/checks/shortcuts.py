@@ -39,8 +39,14 @@ def probed(
     resamples: int = 1000,
     progress: Progress = silent,
 ) -> list[dict]:
-    """One dict per table: name, source, number of ``columns``, ``tests`` {test: {metric: Score}}, ``direction``,
-    ``predictions``; the last three empty or None where nothing could be fitted."""
+    """Fits and scores the linear probe on every table.
+
+    Returns
+    -------
+    list[dict]
+        One per table: name, source, number of ``columns``, ``tests`` {test: {metric: Score}}, ``direction``,
+        ``predictions``; the last three empty or None where nothing could be fitted.
+    """
     out = []
     with progress(f"probe shortcuts of {card.id}", len(tables)) as tick:
         for table in tables:
@@ -69,8 +75,26 @@ def trainable(rows: pd.DataFrame, card: TaskCard) -> bool:
 def predictions(
     features: np.ndarray, rows: pd.DataFrame, card: TaskCard, protocol: str = "linear", seed: int = 0
 ) -> pd.DataFrame:
-    """A prediction table of the tested clips: clip_id, group, split, duration_s (where all are known), y_true, y_pred,
-    s_0 … s_{K−1}."""
+    """Predicts the tested clips by a probe that was fitted on the others.
+
+    Parameters
+    ----------
+    features
+        (N, D) of the rows.
+    rows
+        The manifest of the N clips.
+    card
+        The task's card.
+    protocol
+        The probe.
+    seed
+        Of the folds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        clip_id, group, split, duration_s (where all are known), y_true, y_pred, s_0 … s_{K−1}.
+    """
     named, labels, groups = protocols.get(protocol), rows["label"].to_numpy(), rows["group"].to_numpy(str)
     if card.leave_one_out:
         sides = [(groups != group, groups == group) for group in sorted(set(groups))]
@@ -92,8 +116,10 @@ def predictions(
 
 
 def score_tests(predicted: pd.DataFrame, card: TaskCard, resamples: int) -> dict[str, dict[str, Score]]:
-    """{test: {metric: Score}}: the main metric, AUROC and, where durations are known, AUROC within their deciles; of
-    a regression task the main metric alone."""
+    """{test: {metric: Score}} of the main metric, AUROC and, where durations are known, AUROC within their deciles.
+
+    Of a regression task it is the main metric alone.
+    """
     names, out = scored_by(card), {}
     if "duration_s" in predicted and label_kinds.of(card).auroc:
         names = (*names, DURATION_MATCHED)
@@ -112,8 +138,10 @@ def scored_by(card: TaskCard) -> tuple[str, ...]:
 
 
 def direction(table: FeatureTable, rows: pd.DataFrame, card: TaskCard) -> dict[str, float]:
-    """{test, and ``train``: AUROC of the bare number for the adventitious classes against the normal one}: below a
-    half, lower values are abnormal. Empty for words, and where the task names no adventitious class."""
+    """{test, and ``train``: AUROC of the bare number for the adventitious classes against the normal one}.
+
+    Below a half, lower values are abnormal. Empty for words, and where the task names no adventitious class.
+    """
     if table.value is None or not card.adventitious or card.kind != "multiclass":
         return {}
     labels = rows["label"].to_numpy()
@@ -126,8 +154,10 @@ def direction(table: FeatureTable, rows: pd.DataFrame, card: TaskCard) -> dict[s
 
 
 def findings(found: Sequence[Mapping], card: TaskCard) -> list[Finding]:
-    """One per test that something but the sound predicts, naming what does, the strongest first. Of a control that
-    was fitted on several sets of clips the first counts."""
+    """One finding per test that something but the sound predicts, naming what does, the strongest first.
+
+    Of a control that was fitted on several sets of clips the first counts.
+    """
     auroc, by_test = label_kinds.of(card).auroc, {}
     for row in {row["name"]: row for row in reversed(found)}.values():
         for test, scores in row["tests"].items():

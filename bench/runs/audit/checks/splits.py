@@ -26,8 +26,10 @@ def _balance(part: pd.DataFrame, card: TaskCard) -> dict:
 
 
 def shared_groups(rows: pd.DataFrame, card: TaskCard) -> dict[str, dict]:
-    """{split outside training: its groups that training holds too, how much of the split they make up, and whether
-    the task's card declares them}, JSON-ready; only splits that share any."""
+    """{split outside training: its groups that training has too}, JSON-ready; only splits that share any.
+
+    Each says how much of the split they make up, and whether the task's card declares them.
+    """
     train = set(rows.loc[rows["split"].isin(TRAIN), "group"])
     out = {}
     for split in sorted(set(rows["split"]) - set(TRAIN)):
@@ -50,7 +52,7 @@ def domains(rows: pd.DataFrame) -> dict[str, dict[str, dict]]:
 
 
 def findings(rows: pd.DataFrame, card: TaskCard) -> list[Finding]:
-    """What of all this a reader must know."""
+    """The findings about splits: shared groups, rare classes, domains on one side only."""
     return [*_shared_findings(card, shared_groups(rows, card)), *_few(rows, card), *_domain_findings(rows, card)]
 
 

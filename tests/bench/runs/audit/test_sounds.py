@@ -8,20 +8,20 @@ from bench.runs.audit import sounds
 RATE = 8000
 
 
-def heard(wave):
-    return sounds.heard(np.asarray(wave, np.float32).reshape(len(wave), -1), RATE)
+def analysed(wave):
+    return sounds.analyse(np.asarray(wave, np.float32).reshape(len(wave), -1), RATE)
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16, 24])
 def test_effective_bits_are_those_that_move(bits):
     steps = np.random.default_rng(0).integers(-(2 ** (bits - 1)), 2 ** (bits - 1), 500)
-    assert heard(steps / 2.0 ** (bits - 1)).bits == bits
-    assert heard(np.zeros(500)).bits == 0
+    assert analysed(steps / 2.0 ** (bits - 1)).bits == bits
+    assert analysed(np.zeros(500)).bits == 0
 
 
 def test_stretches_that_stand_still():
     noise = np.random.default_rng(0).normal(0, 0.1, RATE)
-    sound = heard(np.concatenate([np.zeros(800), noise, np.ones(1600), noise, np.zeros(300)]))
+    sound = analysed(np.concatenate([np.zeros(800), noise, np.ones(1600), noise, np.zeros(300)]))
     np.testing.assert_allclose(sound.stuck, [[0.0, 0.1, 0.0], [1.1, 1.3, 1.0]])
     assert sound.clipped == pytest.approx(1600 / (2 * RATE + 2700))
     assert sound.stuck_s(0.05, 1.2, silence=True) == pytest.approx(0.05)
@@ -30,20 +30,20 @@ def test_stretches_that_stand_still():
 
 def test_a_channel_that_moves_keeps_the_recording_moving():
     noise = np.random.default_rng(0).normal(0, 0.1, RATE)
-    assert not len(heard(np.stack([noise, np.zeros(RATE)], axis=1)).stuck)
+    assert not len(analysed(np.stack([noise, np.zeros(RATE)], axis=1)).stuck)
 
 
-def test_what_was_heard_once_is_not_heard_again(tmp_path, monkeypatch):
+def test_a_recording_is_analysed_once(tmp_path, monkeypatch):
     for name in ("a.wav", "copy of a.wav"):
         soundfile.write(tmp_path / name, np.random.default_rng(5).normal(0, 0.1, RATE), RATE)
     (tmp_path / "b.wav").write_bytes(b"no sound")
     recordings = inspect(tmp_path, ["a.wav", "copy of a.wav", "b.wav"])
-    first = sounds.listen(tmp_path, recordings)
+    first = sounds.analyse_recordings(tmp_path, recordings)
     assert list(first) == ["a.wav", "copy of a.wav"]
-    monkeypatch.setattr(sounds, "heard", None)
-    again = sounds.listen(tmp_path, recordings)
+    monkeypatch.setattr(sounds, "analyse", None)
+    again = sounds.analyse_recordings(tmp_path, recordings)
     assert again["a.wav"].bits == first["a.wav"].bits
     np.testing.assert_array_equal(again["a.wav"].words, first["a.wav"].words)
-    sounds._file(recordings["a.wav"].digest).write_bytes(b"damaged")
+    sounds.cache_file(recordings["a.wav"].digest).write_bytes(b"damaged")
     with pytest.raises(TypeError):
-        sounds.listen(tmp_path, recordings)
+        sounds.analyse_recordings(tmp_path, recordings)

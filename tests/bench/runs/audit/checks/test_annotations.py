@@ -4,7 +4,7 @@ import pandas as pd
 from bench.data.recordings import Recording
 from bench.reports.audit.report import reported_annotations
 from bench.runs.audit.checks import annotations
-from bench.runs.audit.sounds import heard
+from bench.runs.audit.sounds import analyse
 from bench.types import Finding
 
 ODD = (
@@ -27,7 +27,7 @@ def recording(seconds):
 
 
 def test_counts_of_what_is_odd():
-    facts = annotations.oddities(frame(), {"a": recording(5.0), "b": recording(12.0)}, {}, [])
+    facts = annotations.irregularities(frame(), {"a": recording(5.0), "b": recording(12.0)}, {}, [])
     assert (facts["clips"], facts["with_end"]) == (6, 5)
     assert facts["short"] == {"count": 1, "splits": {"train": 1}, "examples": ["a#3"]}
     assert facts["long"]["examples"] == ["b#4"]
@@ -41,26 +41,26 @@ def test_counts_of_what_is_odd():
 
 
 def test_rounded_neighbours_are_neither_gaps_nor_overlaps():
-    facts = annotations.oddities(frame([("a", 0.0, 0.2), ("a", 0.201, 0.4), ("a", 0.399, 0.6)]), {}, {}, [])
+    facts = annotations.irregularities(frame([("a", 0.0, 0.2), ("a", 0.201, 0.4), ("a", 0.399, 0.6)]), {}, {}, [])
     assert facts["gaps"]["count"] == 0 and facts["overlaps"]["count"] == 0
     assert facts["short"]["examples"] == ["a#1"]
 
 
 def test_what_the_loader_and_the_audio_found_is_counted():
     found = [Finding("error", "past-end", "a", "ends late", "", ("a#1", "a#2")), Finding("note", "unsorted", "b", "x")]
-    reported = annotations.oddities(frame(), {}, {}, found)["reported"]
+    reported = annotations.irregularities(frame(), {}, {}, found)["reported"]
     assert reported["past-end"]["clips"] == 2 and reported["unsorted"]["findings"] == 1
     told = reported_annotations({"reported": reported}).splitlines()
     assert told[1:] == ["- `unsorted`: b: x", "- `past-end`: a: ends late (2 clips)"]
-    two = annotations.oddities(frame(), {}, {}, [*found, found[0]])["reported"]
+    two = annotations.irregularities(frame(), {}, {}, [*found, found[0]])["reported"]
     assert reported_annotations({"reported": two}).endswith("a: ends late (the first of 2 findings, 4 clips)")
 
 
 def test_signals_that_stand_still_or_are_driven_too_hard():
     noise = np.random.default_rng(0).normal(0, 0.1, (800, 1)).astype(np.float32)
     still = np.concatenate([noise, np.zeros_like(noise), np.ones_like(noise)])
-    facts = annotations.oddities(
-        frame([("a", 0.0, 1.0), ("a", 1.0, 2.0), ("a", 1.9, 3.0)]), {}, {"a": heard(still, 800)}, []
+    facts = annotations.irregularities(
+        frame([("a", 0.0, 1.0), ("a", 1.0, 2.0), ("a", 1.9, 3.0)]), {}, {"a": analyse(still, 800)}, []
     )
     assert facts["silent"]["examples"] == ["a#1"] and facts["stuck"]["examples"] == ["a#2"]
     assert facts["clipped"]["examples"] == ["a"]
@@ -68,5 +68,5 @@ def test_signals_that_stand_still_or_are_driven_too_hard():
 
 
 def test_a_table_without_lengths_has_nothing_odd():
-    facts = annotations.oddities(frame([("a", 0.0, float("nan"))]), {}, {}, [])
+    facts = annotations.irregularities(frame([("a", 0.0, float("nan"))]), {}, {}, [])
     assert facts["duration_s"] == {} and facts["coverage"] == {} and annotations.findings(facts, False) == []

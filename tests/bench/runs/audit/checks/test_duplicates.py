@@ -5,7 +5,7 @@ import soundfile
 
 from bench.data.recordings import inspect
 from bench.runs.audit.checks import duplicates
-from bench.runs.audit.sounds import listen
+from bench.runs.audit.sounds import analyse_recordings
 from tasks import icbhi
 from tests.bench.runs.audit.test_fingerprint import RATE, breathing
 
@@ -30,7 +30,7 @@ def found(folder, splits, labels, groups):
     rows = pd.DataFrame({"clip_id": paths, "path": paths, "start_s": 0.0, "end_s": 12.0, "domain": "d"})
     rows = rows.assign(split=splits, label=labels, group=groups)
     recordings = inspect(folder, paths)
-    return duplicates.duplicates(rows, CARD, recordings, listen(folder, recordings))
+    return duplicates.duplicates(rows, CARD, recordings, analyse_recordings(folder, recordings))
 
 
 def test_identical_and_near_identical_recordings(folder):
@@ -69,7 +69,7 @@ def test_events_of_identical_recordings_are_compared_with_their_times(folder):
         }
     ).assign(split="train", group="p", domain="d")
     recordings = inspect(folder, ["a.wav", "b.flac"])
-    (same,) = duplicates.duplicates(rows, CARD, recordings, listen(folder, recordings))["identical"]
+    (same,) = duplicates.duplicates(rows, CARD, recordings, analyse_recordings(folder, recordings))["identical"]
     assert same["labels"] == "differ" and same["annotations"][1] == "normal 0.00–1.00 s, abnormal 3.00–4.00 s"
 
 
@@ -77,7 +77,7 @@ def test_a_stretch_that_nobody_annotated_has_no_labels_to_compare(folder):
     rows = pd.DataFrame({"clip_id": ["d", "e"], "path": ["d.wav", "e.wav"], "start_s": 0.0, "end_s": [12.0, 2.0]})
     rows = rows.assign(label=0, split="train", group="p", domain="d")
     recordings = inspect(folder, ["d.wav", "e.wav"])
-    (tail,) = duplicates.duplicates(rows, CARD, recordings, listen(folder, recordings))["similar"]
+    (tail,) = duplicates.duplicates(rows, CARD, recordings, analyse_recordings(folder, recordings))["similar"]
     assert tail["labels"] == "unknown" and tail["annotations"] == ["normal", "nothing"]
 
 

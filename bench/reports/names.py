@@ -62,18 +62,18 @@ def recipe_labels(records: Iterable[Record]) -> dict[str, str]:
     for record in tuned:
         name, spec = recipe_name(record), record.spec
         differing = settings[name]
-        told = [f"{what} {value}" for what, value in _settings(spec["recipe"]).items() if what in differing]
+        parts = [f"{what} {value}" for what, value in _settings(spec["recipe"]).items() if what in differing]
         if len(differing) > LISTED_SETTINGS:
-            told = [f"settings {recipe_digest(spec)}"]
-        told += [value for what, value in _facts(spec).items() if what in facts[name, spec["encoder"]]]
-        labels[record.key] = f"{name} [{', '.join(told)}]" if told else name
+            parts = [f"settings {recipe_digest(spec)}"]
+        parts += [value for what, value in _facts(spec).items() if what in facts[name, spec["encoder"]]]
+        labels[record.key] = f"{name} [{', '.join(parts)}]" if parts else name
     return labels
 
 
-def _differing(found: Iterable[tuple[Hashable, Mapping[str, str]]]) -> dict[Hashable, set[str]]:
+def _differing(pairs: Iterable[tuple[Hashable, Mapping[str, str]]]) -> dict[Hashable, set[str]]:
     """{group: the names that have more than one value in it} of pairs of a group and {name: value}."""
     values: dict[Hashable, dict[str, set[str]]] = {}
-    for group, each in found:
+    for group, each in pairs:
         known = values.setdefault(group, {})
         for name, value in each.items():
             known.setdefault(name, set()).add(value)

@@ -110,11 +110,11 @@ def chosen_is_best(selection: Mapping) -> bool:
     return True
 
 
-def _disagreements(found: Sequence[Record]) -> list[str]:
+def _disagreements(all_records: Sequence[Record]) -> list[str]:
     """Records of one task on one data that differ in what they must share."""
     problems, first = [], {}
     identity = ["clip_id", "group", "domain", "split", "duration_s", "y_true"]
-    for record in found:
+    for record in all_records:
         same = tuple(record.spec[name] for name in ("task", "task_version", "manifest", "state", "excluded"))
         other = first.setdefault(same, record)
         if not record.predictions[identity].equals(other.predictions[identity]):

@@ -183,7 +183,7 @@ def mean_difference(
     value, other = (float(np.mean([table.value(chosen, roles) for table in side])) for side in sides)
     ours, theirs = (np.mean([table.sample(chosen, roles, counts) for table in side], axis=0) for side in sides)
     groups, effective = first.groups, effective_groups(np.bincount(first.code))
-    low, high, method = _interval(ours - theirs, groups, unit, effective)
+    low, high, method = expanded_interval(ours - theirs, groups, unit, effective)
     return Difference(value - other, low, high, _p_value(ours - theirs, effective), len(first.y), groups, method)
 
 
@@ -217,7 +217,7 @@ def unpaired_difference(
         problem = "undefined: a class that it needs has no clips"
         return Difference(np.nan, np.nan, np.nan, np.nan, n, sum(groups), problem)
     effective = min(effective_groups(np.bincount(table.code)) for table in tables)
-    low, high, method = _interval(drawn, min(groups), unit, effective)
+    low, high, method = expanded_interval(drawn, min(groups), unit, effective)
     p = _p_value(drawn, effective)
     return Difference(values[0] - values[1], low, high, p, n, sum(groups), f"unpaired {method}")
 
@@ -237,7 +237,7 @@ def mean_score(
     chosen, counts = metric_library.get(metric), read[0].draws(resamples, seed)
     drawn = np.mean([table.sample(chosen, roles, counts) for table in read], axis=0)
     value = float(np.mean([table.value(chosen, roles) for table in read]))
-    low, high, method = _interval(drawn, read[0].groups, unit, effective_groups(np.bincount(read[0].code)))
+    low, high, method = expanded_interval(drawn, read[0].groups, unit, effective_groups(np.bincount(read[0].code)))
     return Score(value, low, high, len(read[0].y), read[0].groups, method)
 
 
@@ -327,7 +327,9 @@ class _Table:
         value = self.value(metric, roles)
         if np.isnan(value):
             return Score(value, np.nan, np.nan, n, groups, "undefined: a class that it needs has no clips")
-        low, high, method = _interval(self.sample(metric, roles, counts), groups, self.unit, effective_groups(sizes))
+        low, high, method = expanded_interval(
+            self.sample(metric, roles, counts), groups, self.unit, effective_groups(sizes)
+        )
         return Score(value, low, high, n, groups, method)
 
 
@@ -340,8 +342,27 @@ def _lengths(frame: pd.DataFrame) -> np.ndarray:
     return lengths
 
 
-def _interval(drawn: np.ndarray, groups: int, unit: str, effective: float | None = None) -> tuple[float, float, str]:
-    """(low, high, how they were made); without an ``effective`` number all groups count alike."""
+def expanded_interval(
+    drawn: np.ndarray, groups: int, unit: str, effective: float | None = None
+) -> tuple[float, float, str]:
+    """The 95 % expanded percentile interval of resampled values.
+
+    Parameters
+    ----------
+    drawn
+        (resamples,) values; NaN where one is undefined.
+    groups
+        How many groups were resampled.
+    unit
+        What a group is called.
+    effective
+        The effective number of groups; by default all count alike.
+
+    Returns
+    -------
+    tuple[float, float, str]
+        Low, high and how they were computed; both NaN where there is no interval.
+    """
     defined = drawn[~np.isnan(drawn)]
     if groups < 2 or not len(defined):
         return np.nan, np.nan, f"no interval: {groups} {unit}" if groups < 2 else "no interval: undefined in every draw"

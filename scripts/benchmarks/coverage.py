@@ -7,8 +7,8 @@ model. Reads model.json, which ``--fit PREDICTIONS`` writes from a record's pred
 number), coverage.md and coverage.png. Needs the annotations of ICBHI, not its audio.
 
 The draws are ``bench.scores.intervals.bootstrap_weights``, the metrics ``bench.scores.metrics``, the intervals
-``bench.scores.intervals._interval``; at every size, one corpus is scored by ``score_table`` as a whole and must give
-the same interval.
+``bench.scores.intervals.expanded_interval``; at every size, one corpus is scored by ``score_table`` as a whole and must
+give the same interval.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from scipy.stats import norm, t
 from bench.data.manifest import load_task
 from bench.reports.pages import seal_pages
 from bench.scores import records
-from bench.scores.intervals import _interval, bootstrap_weights, effective_groups, score_table
+from bench.scores.intervals import bootstrap_weights, effective_groups, expanded_interval, score_table
 
 TASK = "icbhi.cycles4"
 FILES = ("coverage.md", "coverage.csv", "coverage.png", "model.json")
@@ -54,10 +54,10 @@ def intervals(corpus: Corpus, draws: int, seed: int) -> np.ndarray:
         defined = drawn[~np.isnan(drawn[:, m]), m]
         left = np.where(np.isnan(without[:, m]), value, without[:, m])
         out[m] = (
-            _interval(clips[:, m], int(sizes.sum()), "clip")[:2],
+            expanded_interval(clips[:, m], int(sizes.sum()), "clip")[:2],
             np.quantile(defined, TAILS),
-            _interval(defined, holders, "patient")[:2],
-            _interval(defined, holders, "patient", effective)[:2],
+            expanded_interval(defined, holders, "patient")[:2],
+            expanded_interval(defined, holders, "patient", effective)[:2],
             _bca(defined, value, left),
             _logit_t(value, left, effective),
         )

@@ -164,4 +164,4 @@ def _by_patient(rows: pd.DataFrame) -> tuple[float, float]:
     """95 % interval of the mean change by bootstrap of patients, who have as many clips each, for these seeds."""
     means = rows.groupby("group")["change"].mean().to_numpy()
     counts, _ = intervals.bootstrap_weights(np.arange(len(means)))
-    return intervals._interval(counts @ means / len(means), len(means), "patient")[:2]
+    return intervals.expanded_interval(counts @ means / len(means), len(means), "patient")[:2]

@@ -144,14 +144,14 @@ def _domains(facts: Mapping, domain: str) -> list[str]:
 def _duplicates(facts: Mapping) -> str:
     if not facts["compared"]:
         return "No audio is here to compare."
-    told = (
+    text = (
         f"{facts['compared']} recordings compared, {facts['fingerprinted']} of them long enough for a fingerprint. "
         f"Two recordings share a stretch where a fingerprint of {LEAST_S:g} s or more differs in at most "
         f"{MOST_ERRORS:.0%} of its bits, whatever their gain, format, sampling rate and beginning."
     )
     sets = [*facts["identical"], *facts["similar"]]
     if not sets:
-        return told + "\n\nNo recording is there twice and none shares a stretch with another."
+        return text + "\n\nNo recording is there twice and none shares a stretch with another."
     rows = [
         [
             _stretch(one),
@@ -165,7 +165,7 @@ def _duplicates(facts: Mapping) -> str:
     ]
     header = ["what", "recordings (splits)", "across the split", "groups", "annotated there as", "labels"]
     more = f"\n\nand {len(sets) - _LISTED} more." if len(sets) > _LISTED else ""
-    return f"{told}\n\n{markdown(header, rows)}{more}"
+    return f"{text}\n\n{markdown(header, rows)}{more}"
 
 
 def _stretch(one: Mapping) -> str:
@@ -178,8 +178,8 @@ def _annotations(facts: Mapping) -> str:
     lengths, gaps = facts["duration_s"], facts["gaps"]
     if not lengths:
         return f"The length of none of the {facts['clips']} clips is known." + reported_annotations(facts)
-    told = ", ".join(f"{name} {value:g} s" for name, value in lengths.items())
-    lines = [f"- {facts['with_end']} of {facts['clips']} clips have a known length: {told}"]
+    text = ", ".join(f"{name} {value:g} s" for name, value in lengths.items())
+    lines = [f"- {facts['with_end']} of {facts['clips']} clips have a known length: {text}"]
     counted = [
         (f"shorter than {SHORT_S} s", facts["short"]),
         (f"longer than {LONG_S:g} s", facts["long"]),
@@ -278,10 +278,10 @@ def _points(value: float | None) -> str:
 
 def _nuisance(facts: Mapping) -> list[str]:
     parts = []
-    for encoder, found in facts.items():
+    for encoder, measured in facts.items():
         rows = [
             [row["what"], row["measure"], _points(row["value"]), _points(row["chance"]), row["n"], row["note"] or BLANK]
-            for row in found
+            for row in measured
         ]
         header = ["what", "measure", "in percent", "chance", "clips or recordings", "note"]
         parts += [f"## What the embeddings of {encoder} tell besides", markdown(header, rows, right=(2, 3, 4))]
@@ -292,7 +292,7 @@ def resolution_section(rows: list[Mapping], group: str) -> list[str]:
     """Renders the smallest differences that the tests resolve; empty where there are none."""
     if not rows:
         return []
-    told = (
+    text = (
         f"Half of the 95 % interval of a difference, by {group} bootstrap; *found* is the difference that four of five "
         "test sets of this kind would show. What is smaller than *resolved* is not told apart here. It is blank where "
         "the score does not vary between draws, as that of a system which answers every clip alike."
@@ -307,4 +307,4 @@ def resolution_section(rows: list[Mapping], group: str) -> list[str]:
         )
         table.append([row["test"], metric.title, f"{row['system']} and {row['other']}", change, *limits])
     header = ["test", "metric", "systems", "difference", "resolved", "found"]
-    return ["## The smallest difference that the tests resolve", told, markdown(header, table, right=(3, 4, 5))]
+    return ["## The smallest difference that the tests resolve", text, markdown(header, table, right=(3, 4, 5))]

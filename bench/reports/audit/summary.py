@@ -59,7 +59,7 @@ def read_audit_summaries(folder: Path, tasks: Iterable[str]) -> dict[str, AuditS
             continue
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            marks = {test: tuple(map(str, found)) for test, found in facts["marks"].items()}
+            marks = {test: tuple(map(str, remarks)) for test, remarks in facts["marks"].items()}
             out[task] = AuditSummary(facts["task"], facts["version"], facts["digest"], marks)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             remedy = f"make it again with `respbench audit {task} --out {folder / AUDIT_FOLDER}`"

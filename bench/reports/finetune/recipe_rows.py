@@ -74,11 +74,11 @@ class Row:
     spec: Mapping
 
 
-def rows(found: Sequence[Record]) -> list[Row]:
+def rows(records: Sequence[Record]) -> list[Row]:
     """Rows of the fine-tuned among the records, in order of task, encoder and test (the headline first)."""
-    labels = recipe_labels(found)
+    labels = recipe_labels(records)
     groups: dict[tuple, dict[str, list[Record]]] = {}
-    for record in sorted(found, key=lambda r: r.spec["seed"]):
+    for record in sorted(records, key=lambda r: r.spec["seed"]):
         if record.spec["protocol"] in (HONEST, PEEKING):
             run_of = *(record.spec[name] for name in ("task", "encoder", "layer", "pooling")), labels[record.key]
             groups.setdefault(run_of, {HONEST: [], PEEKING: []})[record.spec["protocol"]].append(record)
@@ -123,8 +123,8 @@ def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Reco
 
 
 def _memory(record: Record) -> float:
-    told = record.run.get("device_memory_mb")
-    return float(told if told is not None else record.run.get("peak_memory_mb", np.nan))
+    memory_mb = record.run.get("device_memory_mb")
+    return float(memory_mb if memory_mb is not None else record.run.get("peak_memory_mb", np.nan))
 
 
 def _base(ours: list[Record], bases: Sequence[list[Record]]) -> tuple[list[Record], bool]:
@@ -154,12 +154,12 @@ def _rest(spec: Mapping) -> dict:
     return {name: value for name, value in spec["recipe"].items() if name != "method"}
 
 
-def column(found: Sequence[Record], test: str) -> Column:
+def column(records: Sequence[Record], test: str) -> Column:
     """The main metric on a test over the records of several seeds."""
-    metric = found[0].data["task"]["main_metric"]
-    score = per_test.mean_over_seeds(found, test, metric)
-    values = tuple(_value(record, test) for record in found)
-    return Column(score, _sd(values), tuple(record.spec["seed"] for record in found), values)
+    metric = records[0].data["task"]["main_metric"]
+    score = per_test.mean_over_seeds(records, test, metric)
+    values = tuple(_value(record, test) for record in records)
+    return Column(score, _sd(values), tuple(record.spec["seed"] for record in records), values)
 
 
 def _value(record: Record, test: str) -> float:
@@ -183,7 +183,7 @@ def compared(ours: Sequence[Record], theirs: Sequence[Record], test: str, base: 
     return Comparison(difference, _sd(own), tuple(a.spec["seed"] for a, _ in pairs), base, alike)
 
 
-def frozen(found: Sequence[Record], row: Row) -> Record | None:
+def frozen(records: Sequence[Record], row: Row) -> Record | None:
     """The linear probe of the frozen encoder that the row started from, where the records hold one.
 
     Of several, the one with the row's clip policy, pooling and layer is preferred.
@@ -191,7 +191,7 @@ def frozen(found: Sequence[Record], row: Row) -> Record | None:
     same = ("task", "encoder", "encoder_version", "weights")
     probes = [
         record
-        for record in found
+        for record in records
         if record.spec["protocol"] == FROZEN
         and record.spec["seed"] == 0
         and row.test in record.scores

@@ -47,50 +47,50 @@ def write_finetune_report(folder: Path) -> list[Path]:
     return write_pages(folder, _render(records.load_all(folder), folder))
 
 
-def stale_finetune_report(found: Sequence[Record], folder: Path) -> list[str]:
+def stale_finetune_report(all_records: Sequence[Record], folder: Path) -> list[str]:
     """Lists what in the report of a results folder is not what its records and costs give; nothing without a report."""
     present = [path for suffix in ("md", "csv") for path in (folder / FOLDER).glob(f"*.{suffix}")]
     if not present:
         return []
-    return stale_pages(folder, _render(found, folder), present, "run `respbench finetune` again")
+    return stale_pages(folder, _render(all_records, folder), present, "run `respbench finetune` again")
 
 
-def _render(found: Sequence[Record], folder: Path) -> dict[str, str]:
+def _render(all_records: Sequence[Record], folder: Path) -> dict[str, str]:
     """{path relative to the results folder: text}. Raises ``BadInput`` where no record is fine-tuned."""
-    require_one_data(found)
-    rows = recipe_rows.rows(found)
+    require_one_data(all_records)
+    rows = recipe_rows.rows(all_records)
     if not rows:
         raise BadInput(folder, "holds no fine-tuned record", "make some with `respbench finetune`")
-    markdown_text = _markdown(rows, found, BoardNotes.read(folder))
+    markdown_text = _markdown(rows, all_records, BoardNotes.read(folder))
     return {f"{FOLDER}/finetune.md": markdown_text, f"{FOLDER}/finetune.csv": _csv(rows)}
 
 
 def run_summary(pair: Sequence[Record]) -> str:
     """Describes the result of one run under its two protocols, in a line."""
-    told = []
+    lines = []
     for record in pair:
         task = record.data["task"]
         test, main = per_test.headline(task), task["main_metric"]
         score = amount(record.scores[test][main], metrics.get(main).unit)
-        told.append(f"{record.spec['protocol']} {main} {score} at epoch {record.selection['chosen']['epoch']}")
-    return "; ".join(told)
+        lines.append(f"{record.spec['protocol']} {main} {score} at epoch {record.selection['chosen']['epoch']}")
+    return "; ".join(lines)
 
 
-def _markdown(made: Sequence[Row], found: Sequence[Record], notes: BoardNotes) -> str:
-    tasks = {row.task: [record for record in found if record.spec["task"] == row.task] for row in made}
+def _markdown(rows: Sequence[Row], all_records: Sequence[Record], notes: BoardNotes) -> str:
+    tasks = {row.task: [record for record in all_records if record.spec["task"] == row.task] for row in rows}
     parts = ["# Fine-tuning", f"**{DISCLAIMER}**", "\n\n".join(remarks(tasks))]
     if notes.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
     parts.append(_READING)
-    for task in dict.fromkeys(row.task for row in made):
-        for test in dict.fromkeys(row.test for row in made if row.task == task):
-            chosen = [row for row in made if (row.task, row.test) == (task, test)]
-            parts += [f"## {task}, test {test}", _table(chosen, found)]
-    parts += ["## Recipes", _recipes(found)]
+    for task in dict.fromkeys(row.task for row in rows):
+        for test in dict.fromkeys(row.test for row in rows if row.task == task):
+            chosen = [row for row in rows if (row.task, row.test) == (task, test)]
+            parts += [f"## {task}, test {test}", _table(chosen, all_records)]
+    parts += ["## Recipes", _recipes(all_records)]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: Sequence[Row], found: Sequence[Record]) -> str:
+def _table(rows: Sequence[Row], all_records: Sequence[Record]) -> str:
     first = rows[0]
     header = [
         *("encoder", "pooling", "recipe", "method", "seeds", HONEST, PEEKING, "gap", "against ce", "p"),
@@ -99,7 +99,7 @@ def _table(rows: Sequence[Row], found: Sequence[Record]) -> str:
     lines = []
     for encoder in dict.fromkeys(row.encoder for row in rows):
         own = [row for row in rows if row.encoder == encoder]
-        probes = {probe.key: probe for row in own if (probe := recipe_rows.frozen(found, row))}
+        probes = {probe.key: probe for row in own if (probe := recipe_rows.frozen(all_records, row))}
         lines += [_frozen(probe, own[0]) for probe in probes.values()]
         lines += [_line(row) for row in sorted(own, key=lambda row: -_sortable(row))]
     score = first.honest.score
@@ -160,29 +160,29 @@ def _spread(sd: float, unit: str) -> str:
     return "" if missing(sd) else f" ± {100 * sd:.1f}" if unit == "%" else f" ± {sd:.2f}"
 
 
-def _recipes(found: Sequence[Record]) -> str:
+def _recipes(all_records: Sequence[Record]) -> str:
     """A line per label: what the recipe says of itself, its method, and the epochs that were asked for."""
-    labels, told = recipe_labels(found), {}
-    for record in found:
+    labels, lines = recipe_labels(all_records), {}
+    for record in all_records:
         if record.spec["protocol"] == HONEST:
             recipe, numbers_of = record.data["recipe"], record.spec["recipe"]
             method = numbers_of["method"]
             options = ", ".join(f"{name} {value}" for name, value in method["options"].items())
             text = f"{recipe['about']} " if recipe["about"] else ""
             source = f" Source: {recipe['source']}." if recipe["source"] else ""
-            told[labels[record.key]] = (
+            lines[labels[record.key]] = (
                 f"- **{labels[record.key]}**: {text}{method['name']} ({options or 'no options'}). "
                 f"Run for at most {numbers_of['epochs']} epochs.{source}"
             )
-    return "\n".join(told[label] for label in sorted(told))
+    return "\n".join(lines[label] for label in sorted(lines))
 
 
-def _csv(made: Sequence[Row]) -> str:
+def _csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     head = ("task", "test", "metric", "encoder", "pooling", "recipe", "method", "what", "against", "seeds")
     out.writerow([*head, "value", "low", "high", "seed_sd", "p", "n", "groups", "interval"])
-    for row in made:
+    for row in rows:
         named = [row.task, row.test, row.metric, row.encoder, row.pooling, row.recipe, row.method]
         for what, column in ((HONEST, row.honest), (PEEKING, row.peeking)):
             if column:

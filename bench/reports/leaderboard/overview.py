@@ -58,7 +58,7 @@ def _matched_table(wide: pd.DataFrame, records: Sequence[Record], columns: Seque
     rows = []
     for _, row in wide[~wide["encoder"].str.startswith("control.")].iterrows():
         identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
-        values = [_cell(found.get((*identity, column))) for column in shown for found in both]
+        values = [_cell(entry.get((*identity, column))) for column in shown for entry in both]
         rows.append([row_name(row["encoder"], row["layer"]), row["pooling"], row["protocol"], *values])
     caption = (
         "AUROC, and AUROC among clips of about the same length (duration deciles of the test). What lives on the "
@@ -100,8 +100,8 @@ def _keyed(long: pd.DataFrame) -> list[tuple]:
     ]
 
 
-def _cell(found: tuple | None) -> str:
-    return amount(dict(zip(("value", "low", "high"), found[5:8])), found[8]) if found else BLANK
+def _cell(entry: tuple | None) -> str:
+    return amount(dict(zip(("value", "low", "high"), entry[5:8])), entry[8]) if entry else BLANK
 
 
 def overview(
@@ -193,8 +193,8 @@ def _audit_cell(record: Record, audit: AuditSummary | None) -> str:
     if why := audit.stale(record):
         return f"[**stale**]({audit.report}): {why}"
     marks = {test: audit.of_test(record, test) for test in record.data["task"]["tests"]}
-    told = "; ".join(f"{test}: {', '.join(found)}" for test, found in marks.items() if found)
-    return f"[{told or 'nothing found'}]({audit.report})"
+    text = "; ".join(f"{test}: {', '.join(entry)}" for test, entry in marks.items() if entry)
+    return f"[{text or 'nothing found'}]({audit.report})"
 
 
 def _without_data(notes: BoardNotes) -> str:

@@ -111,8 +111,8 @@ def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 def console_leaderboard(records: Sequence[Record]) -> str:
     """The overview as the terminal shows it: the state of the data, the table, what the marks mean."""
-    told = "\n".join(remarks(_by_task(records))).replace("**", "")
-    return "\n\n".join([DISCLAIMER, told, *overview_tables(records)])
+    text = "\n".join(remarks(_by_task(records))).replace("**", "")
+    return "\n\n".join([DISCLAIMER, text, *overview_tables(records)])
 
 
 def _order(record: Record) -> tuple:

@@ -83,8 +83,8 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
         part = part.sort_values("seed")
         first = part.iloc[0].to_dict() | {"seeds": len(part), "seed_sd": np.nan}
         if len(part) > 1:
-            found = [by_key[key] for key in part["key"]]
-            score = score_json(per_test.mean_over_seeds(found, first["test"], first["metric"]))
+            of_seeds = [by_key[key] for key in part["key"]]
+            score = score_json(per_test.mean_over_seeds(of_seeds, first["test"], first["metric"]))
             first |= {"value": part["value"].mean(), "seed_sd": part["value"].std(ddof=0)}
             first |= {name: np.nan if score[name] is None else score[name] for name in ("low", "high")}
         merged.append(first)

@@ -80,8 +80,8 @@ class Cells:
         if self.each.bit is None or not self.rows:
             return ""
         counts = ((what, self.cells[self.rows[0], what]) for what in (IN, OUT))
-        told = [f"{what} {cell['n']:.0f} clips of {cell['groups']:.0f} {self.noun}s" for what, cell in counts]
-        return f"Clips that have it: {', '.join(told)}."
+        texts = [f"{what} {cell['n']:.0f} clips of {cell['groups']:.0f} {self.noun}s" for what, cell in counts]
+        return f"Clips that have it: {', '.join(texts)}."
 
     def in_out(self, row: Row) -> str:
         """``in-domain → out-of-domain`` as bare values."""
@@ -101,37 +101,37 @@ class Cells:
         return any(key[1] == what for key in self.cells)
 
     def _value(self, row: Row, what: str) -> float | None:
-        found = self.cells.get((row, what))
-        return None if found is None or missing(found["value"]) else found["value"]
+        number = self.cells.get((row, what))
+        return None if number is None or missing(number["value"]) else number["value"]
 
     def _plain(self, value: float) -> str:
         return f"{100 * value:.1f}" if self.each.unit == "%" else f"{value:.2f}"
 
     def _change(self, what: str) -> Cell:
         def cell(row: Row) -> str:
-            found = self.cells.get((row, what))
-            if found is None or missing(found["value"]) or missing(found["low"]):
+            number = self.cells.get((row, what))
+            if number is None or missing(number["value"]) or missing(number["low"]):
                 return BLANK
-            return signed(found["value"], found["low"], found["high"], self.each.unit)
+            return signed(number["value"], number["low"], number["high"], self.each.unit)
 
         return cell
 
     def _spread(self, what: str) -> Cell:
         def cell(row: Row) -> str:
-            found = self.cells.get((row, what))
-            if found is None:
+            number = self.cells.get((row, what))
+            if number is None:
                 return BLANK
-            sd = "" if missing(found["sd"]) else f" ± {self._plain(found['sd'])}"
-            return self._plain(found["value"]) + sd
+            sd = "" if missing(number["sd"]) else f" ± {self._plain(number['sd'])}"
+            return self._plain(number["value"]) + sd
 
         return cell
 
     def _which(self, what: str) -> Cell:
         def cell(row: Row) -> str:
-            found = self.cells.get((row, what))
-            if found is None:
+            number = self.cells.get((row, what))
+            if number is None:
                 return BLANK
-            return f"{found['domain']} ({found['n']:.0f} clips, {found['groups']:.0f} {self.noun}s)"
+            return f"{number['domain']} ({number['n']:.0f} clips, {number['groups']:.0f} {self.noun}s)"
 
         return cell
 

@@ -146,9 +146,9 @@ def _sizes(plan: Transfer, first: Record) -> str:
         part = tested(first, test)
         n = part["group"].nunique()
         shared = data["groups_in_train"].get(test, 0)
-        told = f"{what} test `{test}`: {len(part)} clips of {n} {noun}s"
-        told += f", {shared} of them in train" if shared else ""
-        lines.append(told + (", too few for an honest interval" if n < FEW_GROUPS else ""))
+        text = f"{what} test `{test}`: {len(part)} clips of {n} {noun}s"
+        text += f", {shared} of them in train" if shared else ""
+        lines.append(text + (", too few for an honest interval" if n < FEW_GROUPS else ""))
     return "; ".join(lines) + "."
 
 

@@ -65,12 +65,12 @@ def shown(task: Mapping) -> list[Shown]:
     return [Shown(name, name, metrics.get(name).title) for name in names]
 
 
-def transfer_table(found: Sequence[Record], plans: Mapping[str, Transfer | None]) -> pd.DataFrame:
+def transfer_table(all_records: Sequence[Record], plans: Mapping[str, Transfer | None]) -> pd.DataFrame:
     """Every number of the report in one long table.
 
     Parameters
     ----------
-    found
+    all_records
         All records of the results folder.
     plans
         {task: the transfer that it is, None for a task whose test is a domain left out}.
@@ -82,11 +82,11 @@ def transfer_table(found: Sequence[Record], plans: Mapping[str, Transfer | None]
         value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
         A number that has no record has no row.
     """
-    names, rows = row_names(found), []
+    names, rows = row_names(all_records), []
     for task, plan in plans.items():
-        probes = {_row(r, names): r for r in _of(found, plan.reverse)} if plan else {}
-        few = _few(found, plan, names) if plan else {}
-        for record in _of(found, task):
+        probes = {_row(r, names): r for r in _of(all_records, plan.reverse)} if plan else {}
+        few = _few(all_records, plan, names) if plan else {}
+        for record in _of(all_records, task):
             row = _row(record, names)
             head = {"task": task, "encoder": row[0], "pooling": row[1], "layer": row[2], "marks": _marks(record)}
             for each in shown(record.data["task"]):
@@ -103,16 +103,18 @@ def _row(record: Record, names: Mapping[str, str]) -> tuple[str, str, int]:
     return names[record.key], record.spec["pooling"], record.spec["layer"]
 
 
-def _of(found: Sequence[Record], task: str) -> list[Record]:
+def _of(all_records: Sequence[Record], task: str) -> list[Record]:
     """The records of a task that the report prints, but for few shots."""
-    printed = (r for r in found if r.spec["task"] == task and r.spec["encoder"] not in UNPRINTED)
+    printed = (r for r in all_records if r.spec["task"] == task and r.spec["encoder"] not in UNPRINTED)
     return [r for r in printed if r.spec["protocol"] in ("linear", "control") and r.spec["seed"] == 0]
 
 
-def _few(found: Sequence[Record], plan: Transfer, names: Mapping[str, str]) -> dict[tuple, dict[str, list[Record]]]:
+def _few(
+    all_records: Sequence[Record], plan: Transfer, names: Mapping[str, str]
+) -> dict[tuple, dict[str, list[Record]]]:
     """{row: {protocol: its draws}}."""
     out: dict[tuple, dict[str, list[Record]]] = {}
-    for record in found:
+    for record in all_records:
         if record.spec["task"] == plan.reverse and record.spec["kind"] == "fewshot":
             out.setdefault(_row(record, names), {}).setdefault(record.spec["protocol"], []).append(record)
     return out

@@ -26,15 +26,15 @@ _COLOURS = ("#00539c", "#d98600", "#3d8f5f", "#b04a8f", "#8c8c8c", "#b22222")
 _STYLES = ("-", "--", ":", "-.")
 
 
-def names(merged: pd.DataFrame, found: Sequence[Record], differences: pd.DataFrame) -> dict[str, str]:
+def names(merged: pd.DataFrame, records: Sequence[Record], differences: pd.DataFrame) -> dict[str, str]:
     """{file name: digest of what the figure shows}; ``draw`` makes the same files."""
-    return {name: digest for name, (digest, _) in _planned(merged, found, differences).items()}
+    return {name: digest for name, (digest, _) in _planned(merged, records, differences).items()}
 
 
-def draw(folder: Path, merged: pd.DataFrame, found: Sequence[Record], differences: pd.DataFrame) -> list[Path]:
+def draw(folder: Path, merged: pd.DataFrame, records: Sequence[Record], differences: pd.DataFrame) -> list[Path]:
     """Draws the figures that are missing or show other numbers, and returns all files."""
     out = []
-    for name, (digest, make) in _planned(merged, found, differences).items():
+    for name, (digest, make) in _planned(merged, records, differences).items():
         path = folder / name
         out.append(path)
         if shown(path) != digest:
@@ -52,14 +52,14 @@ def shown(path: Path) -> str:
         return str(image.info.get("Comment", ""))
 
 
-def _planned(merged: pd.DataFrame, found: Sequence[Record], differences: pd.DataFrame) -> dict[str, tuple]:
+def _planned(merged: pd.DataFrame, records: Sequence[Record], differences: pd.DataFrame) -> dict[str, tuple]:
     """{file name: (digest, function that draws it)}."""
     out = {}
     for (encoder, protocol), part in merged.groupby(["encoder", "protocol"]):
         rows = part[["task", "layer", "pooling", "value", "metric"]]
         out[_file("heat", encoder, protocol)] = _digest(rows), lambda e=encoder, p=part: heat_map(e, p)
-    labels = row_names(found)
-    for (task, protocol), own in _with_paths(found).items():
+    labels = row_names(records)
+    for (task, protocol), own in _with_paths(records).items():
         text = pd.DataFrame(
             [
                 (labels[r.key], r.spec["pooling"], w, *point)
@@ -119,9 +119,9 @@ def paths(task: str, own: Sequence[Record], labels: Mapping[str, str]) -> Figure
     series: dict[tuple, int] = {}
     for axis, encoder in zip(axes.flat, encoders):
         for record in (r for r in own if labels[r.key] == encoder):
-            found = curves(record.selection)
-            for label in sorted({of for of, _ in found}, key=str):
-                part = {weight: curve for (of, weight), curve in found.items() if of == label}
+            by_label = curves(record.selection)
+            for label in sorted({of for of, _ in by_label}, key=str):
+                part = {weight: curve for (of, weight), curve in by_label.items() if of == label}
                 series.setdefault((record.spec["pooling"], label), len(series))
                 colour = _COLOURS[series[record.spec["pooling"], label] % len(_COLOURS)]
                 for style, (weight, curve) in zip(_STYLES, part.items()):
@@ -162,13 +162,13 @@ def poolings(differences: pd.DataFrame) -> Figure:
     return fig
 
 
-def _with_paths(found: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
+def _with_paths(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
     """{(task, protocol): records with a path over C}.
 
     Of each encoder and pooling it is the record of the last layer and lowest seed.
     """
     out: dict[tuple[str, str], dict] = {}
-    for record in sorted(found, key=lambda r: (r.spec["layer"], -r.spec["seed"])):
+    for record in sorted(records, key=lambda r: (r.spec["layer"], -r.spec["seed"])):
         spec = record.spec
         if curves(record.selection):
             own = out.setdefault((spec["task"], spec["protocol"]), {})

@@ -51,13 +51,13 @@ def write_sweep_report(folder: Path) -> list[Path]:
     return files + figures.draw(folder / SweepNotes.FOLDER, report.merged, report.records, report.differences)
 
 
-def stale_sweep_report(found: Sequence[Record], folder: Path) -> list[str]:
+def stale_sweep_report(all_records: Sequence[Record], folder: Path) -> list[str]:
     """Lists what in the report of a results folder is not what its records give; nothing where no sweep was made."""
     below = folder / SweepNotes.FOLDER
     present = [path for suffix in ("md", "csv") for path in below.glob(f"*.{suffix}") if path.name != oracle.NAME]
     if not present and not (folder / SweepNotes.FILE).exists():
         return []
-    report = _report_of(found, folder)
+    report = _report_of(all_records, folder)
     lines = stale_pages(folder, report.texts, present, "run the sweep again")
     drawn = figures.names(report.merged, report.records, report.differences)
     differing = [name for name, digest in drawn.items() if figures.shown(below / name) != digest]
@@ -82,11 +82,11 @@ class _Report:
     texts: Mapping[str, str]
 
 
-def _report_of(found: Sequence[Record], folder: Path) -> _Report:
+def _report_of(all_records: Sequence[Record], folder: Path) -> _Report:
     """The report of those records of a results folder that its notes name."""
     notes, scores = SweepNotes.read(folder), oracle.read(folder)
     keys = set(notes.keys)
-    own = [record for record in found if record.key in keys]
+    own = [record for record in all_records if record.key in keys]
     if not own:
         raise BadInput(folder, "no sweep was made here", "make one with `respbench sweep`")
     require_one_data(own)
@@ -105,7 +105,7 @@ def _report_of(found: Sequence[Record], folder: Path) -> _Report:
 
 
 def _markdown(
-    found: Sequence[Record],
+    all_records: Sequence[Record],
     notes: SweepNotes,
     table: pd.DataFrame,
     merged: pd.DataFrame,
@@ -114,15 +114,21 @@ def _markdown(
     scores: pd.DataFrame | None,
 ) -> str:
     by_task: dict[str, list[Record]] = {}
-    for record in sorted(found, key=lambda r: (r.spec["task"], r.key)):
+    for record in sorted(all_records, key=lambda r: (r.spec["task"], r.key)):
         by_task.setdefault(record.spec["task"], []).append(record)
     parts = [f"# {notes.title}", f"**{DISCLAIMER}**", "\n\n".join(remarks(by_task))]
     if notes.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
-    parts += [_scope(found, notes), "## How to read it", _READING]
+    parts += [_scope(all_records, notes), "## How to read it", _READING]
     if notes.notes:
         parts += ["## Findings", "\n".join(f"- {note}" for note in notes.notes)]
-    parts += ["## Data and encoders", task_table(by_task), encoder_table(found), "## At a glance", at_a_glance(merged)]
+    parts += [
+        "## Data and encoders",
+        task_table(by_task),
+        encoder_table(all_records),
+        "## At a glance",
+        at_a_glance(merged),
+    ]
     for encoder, part in merged.groupby("encoder", sort=True):
         parts += encoder_section(encoder, part, [name for name in drawn if name.startswith("heat-")])
     parts += _when("Layers", layer_table(sweep_table.chosen_layers(merged)))
@@ -136,13 +142,13 @@ def _markdown(
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _scope(found: Sequence[Record], notes: SweepNotes) -> str:
+def _scope(all_records: Sequence[Record], notes: SweepNotes) -> str:
     """Which records these are."""
-    versions = sorted({f"`{r.spec['protocol']}` version {r.spec['protocol_version']}" for r in found})
-    clips = sorted({f"`{r.spec['clip']}`" for r in found})
-    seeds = sorted({r.spec["seed"] for r in found})
-    missing = len(notes.keys) - len(found)
-    line = f"{len(found)} records; protocols {', '.join(versions)}; clip policy {', '.join(clips)}; seeds "
+    versions = sorted({f"`{r.spec['protocol']}` version {r.spec['protocol_version']}" for r in all_records})
+    clips = sorted({f"`{r.spec['clip']}`" for r in all_records})
+    seeds = sorted({r.spec["seed"] for r in all_records})
+    missing = len(notes.keys) - len(all_records)
+    line = f"{len(all_records)} records; protocols {', '.join(versions)}; clip policy {', '.join(clips)}; seeds "
     line += f"{', '.join(map(str, seeds))}."
     return line + (f" **{missing} records of the grid are missing.**" if missing else "")
 

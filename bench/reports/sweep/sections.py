@@ -32,10 +32,10 @@ def task_table(by_task: Mapping[str, Sequence[Record]]) -> str:
     return markdown(header, rows, right=(4, 5, 6))
 
 
-def encoder_table(found: Sequence[Record]) -> str:
+def encoder_table(records: Sequence[Record]) -> str:
     """Every encoder with what its numbers depend on."""
-    names, rows = row_names(found), {}
-    for record in found:
+    names, rows = row_names(records), {}
+    for record in records:
         spec, data = record.spec, record.data
         marks = "; ".join(data["marks"]) or BLANK
         version, weights, licence = spec["encoder_version"], spec["weights"][:12], data["weights_licence"] or BLANK

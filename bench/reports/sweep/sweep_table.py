@@ -17,13 +17,13 @@ POOLINGS = ("mean", "published", "mean_valid")  # what other poolings are held a
 Curve = list[tuple[float, float]]  # (C, out-of-fold score), C rising
 
 
-def table(found: Sequence[Record]) -> pd.DataFrame:
+def table(records: Sequence[Record]) -> pd.DataFrame:
     """One row per record: its headline score with interval, what it chose and how sensitive the score is to that.
 
     The sensitivity is that of the out-of-fold score. Control records without features have no row.
     """
-    names, rows = row_names(found), []
-    for record in found:
+    names, rows = row_names(records), []
+    for record in records:
         spec, task = record.spec, record.data["task"]
         test = per_test.headline(task)
         if spec["kind"] == "control" or test not in record.scores:
@@ -44,8 +44,8 @@ def table(found: Sequence[Record]) -> pd.DataFrame:
             }
         )
     numbers = {"value": float, "low": float, "high": float}
-    made = pd.DataFrame(rows).astype(numbers)
-    return made.sort_values([*ROW, "seed"], ignore_index=True)
+    scores = pd.DataFrame(rows).astype(numbers)
+    return scores.sort_values([*ROW, "seed"], ignore_index=True)
 
 
 def chosen(selection: Mapping) -> dict:
@@ -55,7 +55,7 @@ def chosen(selection: Mapping) -> dict:
     out-of-fold score, the most that falls by at a neighbouring value, and the range of values whose score is within
     ``NEAR`` of the best. Of several labels, the worst fall and the narrowest range.
     """
-    found = curves(selection)
+    by_label = curves(selection)
     strength = strength_name(selection)
     out = {
         "strength": selection["chosen"].get(strength, np.nan) if strength else np.nan,
@@ -66,7 +66,7 @@ def chosen(selection: Mapping) -> dict:
         "near_low": np.nan,
         "near_high": np.nan,
     }
-    labels = sorted({label for label, _ in found}, key=str)
+    labels = sorted({label for label, _ in by_label}, key=str)
     parts = [_sensitivity(*chosen_point(selection, label)) for label in labels]
     if parts:
         out["out_of_fold"] = round(float(np.mean([part["out_of_fold"] for part in parts])), 6)
@@ -93,9 +93,9 @@ def strength_name(selection: Mapping) -> str | None:
 
 def chosen_point(selection: Mapping, label: str | None) -> tuple[Curve, int]:
     """(the curve of the class weight chosen, the position on it of the strength chosen), of one label."""
-    found, prefix = selection["chosen"], "" if label is None else f"{label} "
-    curve = curves(selection)[label, found.get(f"{prefix}class_weight")]
-    return curve, [c for c, _ in curve].index(found[f"{prefix}{strength_name(selection)}"])
+    choice, prefix = selection["chosen"], "" if label is None else f"{label} "
+    curve = curves(selection)[label, choice.get(f"{prefix}class_weight")]
+    return curve, [c for c, _ in curve].index(choice[f"{prefix}{strength_name(selection)}"])
 
 
 def _sensitivity(curve: Curve, at: int) -> dict[str, float]:
@@ -114,14 +114,14 @@ def _sensitivity(curve: Curve, at: int) -> dict[str, float]:
     }
 
 
-def pooling_differences(found: Sequence[Record]) -> pd.DataFrame:
+def pooling_differences(records: Sequence[Record]) -> pd.DataFrame:
     """Score minus that of the reference pooling (the first of ``POOLINGS`` present), paired by clip.
 
     One row per task, encoder, layer, protocol and other pooling, of the lowest seed.
     """
-    names = row_names(found)
+    names = row_names(records)
     grouped: dict[tuple, dict[str, Record]] = {}
-    for record in sorted(found, key=lambda r: -r.spec["seed"]):  # the lowest seed comes last and stays
+    for record in sorted(records, key=lambda r: -r.spec["seed"]):  # the lowest seed comes last and stays
         spec = record.spec
         if spec["kind"] != "control":
             key = (spec["task"], names[record.key], spec["layer"], spec["protocol"])
@@ -142,14 +142,14 @@ def _difference(ours: Record, theirs: Record) -> dict:
     test = per_test.headline(task)
     tables = [per_test.tested(record, test) for record in (ours, theirs)]
     arguments = {name: value for name, value in per_test.metric_arguments(task).items() if name != "metrics"}
-    made = intervals.paired_difference(*tables, task["main_metric"], **arguments)
-    numbers = {name: round(getattr(made, name), 6) for name in ("value", "low", "high", "p")}
+    difference = intervals.paired_difference(*tables, task["main_metric"], **arguments)
+    numbers = {name: round(getattr(difference, name), 6) for name in ("value", "low", "high", "p")}
     return {
         "test": test,
         "metric": task["main_metric"],
         **numbers,
-        "n": made.n,
-        "groups": made.groups,
+        "n": difference.n,
+        "groups": difference.groups,
         "seed": ours.spec["seed"],
         "record": ours.key,
         "minus_record": theirs.key,

@@ -85,12 +85,12 @@ def audit(
     if missing:
         raise BadInput(task, f"its manifest lacks the columns {', '.join(missing)}", f"see `respbench check {task}`")
     card = loaded.card
-    here, found = _here(loaded, progress)
+    here, problems = _here(loaded, progress)
     sounds = analyse_recordings(loaded.root, here.recordings, progress)
-    everything = manifest.usable(_with_ends(loaded.manifest, here.rows), [*loaded.findings, *found])
+    everything = manifest.usable(_with_ends(loaded.manifest, here.rows), [*loaded.findings, *problems])
     beside = [shortcuts.encoder_table(one, here, "encoder", progress) for one in _encoders(here, encoder, reference)]
 
-    odd = annotations.irregularities(everything, here.recordings, sounds, [*loaded.findings, *found])
+    odd = annotations.irregularities(everything, here.recordings, sounds, [*loaded.findings, *problems])
     twice = duplicates.duplicates(here.rows, card, here.recordings, sounds)
     controls = _controls(loaded, everything, here, sounds, progress)
     probed = {
@@ -112,7 +112,7 @@ def audit(
         *(finding for id, rows in revealed.items() for finding in nuisance.findings(rows, id)),
     ]
     order = {"error": 0, "warning": 1, "note": 2}
-    findings = tuple(sorted([*loaded.findings, *found, *own], key=lambda finding: order[finding.level]))
+    findings = tuple(sorted([*loaded.findings, *problems, *own], key=lambda finding: order[finding.level]))
     facts = {
         "task": card.id,
         "version": card.version,
@@ -142,15 +142,15 @@ def audit(
 
 def _here(task: Task, progress: Progress) -> tuple[Prepared, list[Finding]]:
     """The clips with sound audio, and what is wrong with the others. Unlike ``manifest.prepare`` it refuses nothing."""
-    rows, recordings, found = manifest.inspect_clips(task, progress)
-    rows = manifest.usable(rows, [*task.findings, *found])
+    rows, recordings, problems = manifest.inspect_clips(task, progress)
+    rows = manifest.usable(rows, [*task.findings, *problems])
     held = {path: recordings[path] for path in rows["path"].unique()}
     incomplete = len(rows) < len(task.manifest)
     identity = manifest.digest(rows, held)
     prepared = Prepared(
-        rows, tuple(found), identity, manifest.statistics(rows, task.card), held, incomplete, task.state, task.root
+        rows, tuple(problems), identity, manifest.statistics(rows, task.card), held, incomplete, task.state, task.root
     )
-    return prepared, found
+    return prepared, problems
 
 
 def _with_ends(rows: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:

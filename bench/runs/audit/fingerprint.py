@@ -148,9 +148,9 @@ def _candidates(recordings: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tup
     if not keys:
         return []
     key, votes = np.unique(np.concatenate(keys), return_counts=True)
-    found = key[votes >= _VOTES]
+    voted = key[votes >= _VOTES]
     return [
-        (*divmod(int(k // width), len(recordings)), int(k % width) * _SLACK - longest) for k in found
+        (*divmod(int(k // width), len(recordings)), int(k % width) * _SLACK - longest) for k in voted
     ]  # a < b: equal words keep the order of the recordings
 
 

@@ -70,9 +70,9 @@ def resolution(
         if parts[first].empty:
             continue
         for metric in scored_by(card):
-            told = {"test": test, "metric": metric, "system": first}
-            out.append(told | {"other": INDEPENDENT} | _independent(parts[first], metric, card, resamples))
-            out += [told | {"other": b} | _paired(parts[first], parts[b], metric, card, resamples) for b in others]
+            facts = {"test": test, "metric": metric, "system": first}
+            out.append(facts | {"other": INDEPENDENT} | _independent(parts[first], metric, card, resamples))
+            out += [facts | {"other": b} | _paired(parts[first], parts[b], metric, card, resamples) for b in others]
     return out
 
 

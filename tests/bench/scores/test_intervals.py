@@ -47,7 +47,7 @@ def test_score_table_has_every_metric_and_recall():
 def test_expanded_percentile_is_that_of_hesterberg():
     """n = 10: t interval's tails are those of a normal interval at 0.86 % (Hesterberg 2015, table 'expanded')."""
     drawn = np.linspace(0, 1, 100_001)
-    low, high, method = intervals._interval(drawn, 10, "patient")
+    low, high, method = intervals.expanded_interval(drawn, 10, "patient")
     assert low == pytest.approx(reference.norm.cdf(-np.sqrt(10 / 9) * reference.t.ppf(0.975, 9)), abs=1e-4)
     assert low == pytest.approx(1 - high, abs=1e-9)
     assert low < 0.025
@@ -62,11 +62,11 @@ def test_effective_groups_are_fewer_where_sizes_differ():
 
 def test_an_interval_is_wider_where_few_patients_hold_most_clips():
     drawn = np.random.default_rng(0).normal(0.6, 0.05, 4000)
-    alike, uneven = (intervals._interval(drawn, 40, "patient", effective) for effective in (40, 8.5))
+    alike, uneven = (intervals.expanded_interval(drawn, 40, "patient", effective) for effective in (40, 8.5))
     assert uneven[0] < alike[0] < alike[1] < uneven[1]
-    assert alike == intervals._interval(drawn, 40, "patient")
+    assert alike == intervals.expanded_interval(drawn, 40, "patient")
     assert uneven[2] == "patient bootstrap, 4000 draws, expanded percentile for 8.5 effective patients"
-    assert intervals._interval(drawn, 40, "patient", 1.0001)[:2] == (drawn.min(), drawn.max())
+    assert intervals.expanded_interval(drawn, 40, "patient", 1.0001)[:2] == (drawn.min(), drawn.max())
 
 
 def test_equal_patients_count_as_many_as_they_are():
@@ -183,7 +183,7 @@ def test_p_value_and_interval_agree():
     rng = np.random.default_rng(0)
     for shift in np.linspace(0, 1.2, 25):
         drawn = rng.normal(shift, 0.25, 4000)
-        low, high, _ = intervals._interval(drawn, 8, "patient")
+        low, high, _ = intervals.expanded_interval(drawn, 8, "patient")
         p = intervals._p_value(drawn, 8)
         if abs(p - 0.05) > 0.01:
             assert (p < 0.05) == (low > 0 or high < 0)

@@ -59,19 +59,19 @@ def irregularities(
 def findings(facts: Mapping, segments: bool) -> list[Finding]:
     """The findings among these facts. ``segments``: clips are parts of recordings, so that a long one is irregular."""
     lengths = facts["duration_s"]
-    told = [
+    candidates = [
         ("overlapping", facts["overlaps"], "clips that overlap an earlier one", "the same sound carries two labels"),
         ("same-span", facts["same_span"], "clips with the very span of another", "keep one of each"),
         ("short-clips", facts["short"], f"clips shorter than {SHORT_S} s", f"the shortest: {lengths.get('min')} s"),
     ]
     if segments:
         remedy = f"the longest: {lengths.get('max')} s"
-        told.append(("long-clips", facts["long"], f"clips longer than {LONG_S:g} s", remedy))
+        candidates.append(("long-clips", facts["long"], f"clips longer than {LONG_S:g} s", remedy))
     if "stuck" in facts:
         remedy = (
             f"the signal stands still for {STUCK_S} s or more at a time; listen to them before trusting their label"
         )
-        told += [
+        candidates += [
             (
                 "silent-clips",
                 facts["silent"],
@@ -93,7 +93,7 @@ def findings(facts: Mapping, segments: bool) -> list[Finding]:
         ]
     return [
         Finding("warning", code, listed["examples"][0], f"{problem}: {listed['count']}", remedy)
-        for code, listed, problem, remedy in told
+        for code, listed, problem, remedy in candidates
         if listed["count"]
     ]
 

@@ -65,7 +65,7 @@ def findings(facts: Mapping) -> list[Finding]:
             "pairs of recordings that share a stretch of sound",
         ),
     )
-    found = []
+    out = []
     for code, sets, problem in kinds:
         if not sets:
             continue
@@ -78,10 +78,10 @@ def findings(facts: Mapping) -> list[Finding]:
         level = "warning" if across or conflicts or groups else "note"
         first = next((s for s in sets if s["across"]), sets[0])
         remedy = "keep every copy of a recording on one side of the split, and one label for it"
-        found.append(
+        out.append(
             Finding(level, code, " and ".join(PurePosixPath(path).name for path in first["paths"][:2]), problem, remedy)
         )
-    return found
+    return out
 
 
 class _Describer:

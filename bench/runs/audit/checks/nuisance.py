@@ -51,15 +51,17 @@ def nuisance(features: np.ndarray, rows: pd.DataFrame, card: TaskCard) -> list[d
     return [*out, *_patient(card.group, features, rows), _duration(features, rows)]
 
 
-def findings(found: list[dict], encoder: str) -> list[Finding]:
+def findings(rows: list[dict], encoder: str) -> list[Finding]:
     """One note of all that was measured."""
-    told = [
+    measured = [
         f"{row['what']} ({row['measure']} {100 * row['value']:.0f} %, chance {100 * row['chance']:.1f} %)"
-        for row in found
+        for row in rows
         if row["value"] is not None
     ]
     remedy = "what separates classes may separate these instead: read scores by domain and with duration matched"
-    return [Finding("note", "nuisance", encoder, "its embeddings tell " + ", ".join(told), remedy)] if told else []
+    return (
+        [Finding("note", "nuisance", encoder, "its embeddings tell " + ", ".join(measured), remedy)] if measured else []
+    )
 
 
 def _domain(what: str, names: np.ndarray, features: np.ndarray, rows: pd.DataFrame) -> dict:

@@ -153,13 +153,13 @@ def direction(table: FeatureTable, rows: pd.DataFrame, card: TaskCard) -> dict[s
     return out
 
 
-def findings(found: Sequence[Mapping], card: TaskCard) -> list[Finding]:
+def findings(probed_rows: Sequence[Mapping], card: TaskCard) -> list[Finding]:
     """One finding per test that something but the sound predicts, naming what does, the strongest first.
 
     Of a control that was fitted on several sets of clips the first counts.
     """
     auroc, by_test = label_kinds.of(card).auroc, {}
-    for row in {row["name"]: row for row in reversed(found)}.values():
+    for row in {row["name"]: row for row in reversed(probed_rows)}.values():
         for test, scores in row["tests"].items():
             score = scores.get(auroc)
             if score and abs(score.value - 0.5) >= STRONG - 0.5 and not score.low <= 0.5 <= score.high:

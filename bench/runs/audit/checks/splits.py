@@ -57,7 +57,7 @@ def findings(rows: pd.DataFrame, card: TaskCard) -> list[Finding]:
 
 
 def _shared_findings(card: TaskCard, shared: Mapping[str, Mapping]) -> list[Finding]:
-    found = []
+    out = []
     for split, facts in shared.items():
         named = ", ".join(facts["named"][:_NAMED]) + (", …" if len(facts["named"]) > _NAMED else "")
         problem = (
@@ -67,14 +67,14 @@ def _shared_findings(card: TaskCard, shared: Mapping[str, Mapping]) -> list[Find
         )
         level = "warning" if facts["declared"] else "error"
         remedy = "the task's card says so" if facts["declared"] else f"keep every {card.group} on one side"
-        found.append(Finding(level, "shared-groups", split, problem, remedy))
-    return found
+        out.append(Finding(level, "shared-groups", split, problem, remedy))
+    return out
 
 
 def _few(rows: pd.DataFrame, card: TaskCard) -> list[Finding]:
     """Classes that training or a test lacks or that few groups carry there."""
     sides = {} if card.leave_one_out else {"training": TRAIN}
-    found = []
+    out = []
     for name, splits in (sides | {f"test {test}": members for test, members in card.tests.items()}).items():
         part = rows[rows["split"].isin(splits)]
         few = {
@@ -85,10 +85,8 @@ def _few(rows: pd.DataFrame, card: TaskCard) -> list[Finding]:
                 f"{c}: {n['clips']} clips of {n['groups']} {card.group}s" if n["clips"] else f"{c}: none"
                 for c, n in few.items()
             )
-            found.append(
-                Finding("warning", "few-groups", name, listed, "no score of these classes means anything there")
-            )
-    return found
+            out.append(Finding("warning", "few-groups", name, listed, "no score of these classes means anything there"))
+    return out
 
 
 def _domain_findings(rows: pd.DataFrame, card: TaskCard) -> list[Finding]:

@@ -25,7 +25,7 @@ from bench.scores.records import require_one_data
 from bench.scores.schema import Record
 from bench.types import Score
 
-FOLDER = "finetune"
+FILES = ("finetune/finetune.md", "finetune/finetune.csv")  # of a results folder, which may be called so itself
 
 _READING = f"""\
 Every run stands under two protocols. **{HONEST}**: the epoch was chosen on validation patients out of train, and the
@@ -49,7 +49,7 @@ def write_finetune_report(folder: Path) -> list[Path]:
 
 def stale_finetune_report(all_records: Sequence[Record], folder: Path) -> list[str]:
     """Lists what in the report of a results folder is not what its records and costs give; nothing without a report."""
-    present = [path for suffix in ("md", "csv") for path in (folder / FOLDER).glob(f"*.{suffix}")]
+    present = [folder / name for name in FILES if (folder / name).exists()]
     if not present:
         return []
     return stale_pages(folder, _render(all_records, folder), present, "run `respbench finetune` again")
@@ -61,8 +61,7 @@ def _render(all_records: Sequence[Record], folder: Path) -> dict[str, str]:
     rows = recipe_rows.rows(all_records)
     if not rows:
         raise BadInput(folder, "holds no fine-tuned record", "make some with `respbench finetune`")
-    markdown_text = _markdown(rows, all_records, BoardNotes.read(folder))
-    return {f"{FOLDER}/finetune.md": markdown_text, f"{FOLDER}/finetune.csv": _csv(rows)}
+    return dict(zip(FILES, (_markdown(rows, all_records, BoardNotes.read(folder)), _csv(rows)), strict=True))
 
 
 def run_summary(pair: Sequence[Record]) -> str:

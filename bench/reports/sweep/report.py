@@ -30,6 +30,8 @@ from bench.scores import records
 from bench.scores.records import require_one_data
 from bench.scores.schema import Record
 
+TEXTS = ("sweep.md", "sweep.csv", "poolings.csv")
+
 _READING = """\
 Scores are those of each task's headline test, in its main metric, in percent where it is a fraction; intervals are
 95 % by patient bootstrap of the lowest seed. Over several seeds the value is their mean, and ± is their standard
@@ -54,7 +56,7 @@ def write_sweep_report(folder: Path) -> list[Path]:
 def stale_sweep_report(all_records: Sequence[Record], folder: Path) -> list[str]:
     """Lists what in the report of a results folder is not what its records give; nothing where no sweep was made."""
     below = folder / SweepNotes.FOLDER
-    present = [path for suffix in ("md", "csv") for path in below.glob(f"*.{suffix}") if path.name != oracle.NAME]
+    present = [below / name for name in TEXTS if (below / name).exists()]
     if not present and not (folder / SweepNotes.FILE).exists():
         return []
     report = _report_of(all_records, folder)
@@ -94,14 +96,11 @@ def _report_of(all_records: Sequence[Record], folder: Path) -> _Report:
     merged = sweep_table.over_seeds(table)
     differences = sweep_table.pooling_differences(own)
     drawn = list(figures.names(merged, own, differences))
-    texts = {
-        "sweep.md": _markdown(own, notes, table, merged, differences, drawn, scores),
-        "sweep.csv": table.to_csv(index=False, lineterminator="\n"),
-    }
-    if len(differences):
-        texts["poolings.csv"] = differences.to_csv(index=False, lineterminator="\n")
-    texts = {f"{SweepNotes.FOLDER}/{name}": text for name, text in texts.items()}
-    return _Report(own, notes, merged, differences, scores, texts)
+    tables = [table, differences] if len(differences) else [table]
+    texts = [_markdown(own, notes, table, merged, differences, drawn, scores)]
+    texts += [each.to_csv(index=False, lineterminator="\n") for each in tables]
+    named = {f"{SweepNotes.FOLDER}/{name}": text for name, text in zip(TEXTS, texts)}
+    return _Report(own, notes, merged, differences, scores, named)
 
 
 def _markdown(

@@ -1,7 +1,8 @@
 """Hooks of the manual's build: tables made from the cards, and the pages under ``results/`` as part of the site.
 
-A page of ``docs/`` says ``<!-- generated: NAME -->`` where the table ``NAME`` of ``TABLES`` belongs. The tables come
-from the registry each time the manual is built, so they cannot be out of date.
+A line of a page in ``docs/`` that ends in ``<!-- generated: NAME -->`` is replaced by the table ``NAME`` of ``TABLES``;
+what else it says is for whoever reads the page as it lies there. The tables come from the registry each time the manual
+is built, so they cannot be out of date.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bench.reports.tables import markdown
 from bench.scores.printed import BLANK
 
 ROOT = Path(__file__).resolve().parents[1]
-MARK = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
+MARK = re.compile(r"^.*<!-- generated: ([\w-]+) -->$", re.MULTILINE)
 BESIDE = ("CONTRIBUTING.md", "CHANGELOG.md")  # pages that lie beside docs/, not in it
 SHOWN = (".md", ".png", ".csv", ".json")  # of results/, without the records
 

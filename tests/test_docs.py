@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,21 @@ def test_every_link_within_the_repository_leads_somewhere():
     local = [(page, link) for page, link in links if "://" not in link]
     assert len(local) > 60
     assert not [f"{page.name}: {link}" for page, link in local if not (page.parent / link).exists()]
+
+
+def test_the_layer_rule_is_the_one_that_the_linter_checks():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    (layers,) = (each["layers"] for each in project["contracts"] if each["type"] == "layers")
+    rooms = [layer.replace(" | ", ", ") for layer in reversed(layers) if layer not in ("types", "hear")]
+    assert f"    {' ← '.join(rooms)}\n" in TEXTS["docs/architecture.md"]
+
+
+def test_the_version_is_the_same_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    (cited,) = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    (released,) = re.findall(r'^date-released: "(.*)"$', (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert cited == version
+    assert f"## [{version}] - {released}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_is_one_page():

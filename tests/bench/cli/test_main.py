@@ -90,6 +90,7 @@ def test_ls_lists_everything_as_table_and_json(capsys):
         assert next(iter(json.loads(capsys.readouterr().out)[0].values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["--help"], ["ls"], ["ls", "encoders", "--json"]])
 def test_help_and_ls_answer_within_half_a_second(command):
     def used() -> float:  # processor time: other work on the machine is not ours

@@ -93,11 +93,18 @@ def test_progress_counts_every_recording(corpus):
         assert sum(ticks) == 0
 
 
-def test_a_second_look_at_a_whole_corpus_is_fast(real_data):
+def test_a_whole_corpus_is_looked_at(real_data):
     names = [path.relative_to(real_data).as_posix() for path in (real_data / "SPRSound").rglob("*.flac")]
     first = recordings.inspect(real_data, names)
-    began = time.monotonic()
-    assert recordings.inspect(real_data, names) == first
-    assert len(first) == 2683 and time.monotonic() - began < 1
+    assert len(first) == 2683 and recordings.inspect(real_data, names) == first
     assert not any(recording.problem for recording in first.values())
     assert {(recording.rate, recording.channels) for recording in first.values()} == {(8000, 1)}
+
+
+@pytest.mark.slow
+def test_a_second_look_at_a_whole_corpus_is_fast(real_data):
+    names = [path.relative_to(real_data).as_posix() for path in (real_data / "SPRSound").rglob("*.flac")]
+    recordings.inspect(real_data, names)
+    began = time.monotonic()
+    recordings.inspect(real_data, names)
+    assert time.monotonic() - began < 1  # about 0.2 s on an idle core

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from bench import simulate
 
 
@@ -22,6 +24,7 @@ def peak_mb(folder, cache):
     return facts["clips"], facts["peak_memory_mb"]
 
 
+@pytest.mark.slow
 def test_ten_times_the_clips_take_no_more_memory(tmp_path):
     few = simulate.clips(tmp_path / "few", 500)
     many = simulate.clips(tmp_path / "many", 5000)

@@ -261,6 +261,7 @@ def test_missing_scores_are_named():
         intervals.score_table(frame, ["auroc"], CLASSES, ROLES, 10)
 
 
+@pytest.mark.slow
 def test_two_thousand_draws_are_cheap():
     frame = predictions(n=2756, groups=49)
     start = time.perf_counter()

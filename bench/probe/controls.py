@@ -1,4 +1,4 @@
-"""Scores of controls that hear nothing: what the training labels alone achieve.
+"""Scores of label-only controls: what the training labels alone achieve, without any feature.
 
 ``control.majority`` calls every clip normal (no label at all, of a multilabel task), which is what the floors of Score
 50 and 25 refer to; ``control.chance`` draws each prediction from the training labels; ``control.mean``, of a
@@ -16,12 +16,36 @@ from bench.types import TaskCard
 
 
 def names(card: TaskCard) -> tuple[str, ...]:
-    """The controls of a task of this kind."""
+    """Names of the label-only controls of a task."""
     return ("control.mean",) if card.kind == "regression" else ("control.chance", "control.majority")
 
 
 def scores(name: str, card: TaskCard, train: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """(n, K) scores from the training labels, as the task's kind has them. Raises ``UnknownId``."""
+    """Scores of clips from the training labels alone.
+
+    Parameters
+    ----------
+    name : str
+        One of ``names(card)``.
+    card : TaskCard
+        The task.
+    train : np.ndarray of shape (N,)
+        Training labels as the task's kind has them.
+    n : int
+        Number of clips to score.
+    seed : int
+        Seed of drawn predictions.
+
+    Returns
+    -------
+    np.ndarray of shape (n, K)
+        Scores as the task's kind has them (``bench.scores.label_kinds``).
+
+    Raises
+    ------
+    UnknownId
+        For a name that is no control of the task.
+    """
     if name not in names(card):
         raise UnknownId("control", name, names(card))
     if name == "control.mean":
@@ -42,11 +66,26 @@ def scores(name: str, card: TaskCard, train: np.ndarray, n: int, seed: int) -> n
 
 
 def left_out(name: str, card: TaskCard, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """(N, K) scores of every row from the labels of all groups but its own."""
+    """Scores of every row from the labels of all groups but its own.
+
+    Parameters
+    ----------
+    name, card, seed
+        As ``scores``.
+    labels : np.ndarray of shape (N,)
+        Labels as the task's kind has them.
+    groups : np.ndarray of shape (N,)
+        Group (patient) of each row.
+
+    Returns
+    -------
+    np.ndarray of shape (N, K)
+        Scores as the task's kind has them.
+    """
     out: np.ndarray | None = None
     for group in sorted(set(groups)):
         own = groups == group
-        part = scores(name, card, labels[~own], int(own.sum()), seed)
-        out = np.empty((len(labels), part.shape[1])) if out is None else out
-        out[own] = part
+        of_group = scores(name, card, labels[~own], int(own.sum()), seed)
+        out = np.empty((len(labels), of_group.shape[1])) if out is None else out
+        out[own] = of_group
     return out

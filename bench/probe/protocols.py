@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.base.errors import BadInput, RespBenchError, UnknownId
 from bench.base.progress import Tick
-from bench.probe.literature import protocols
+from bench.probe.literature import protocols as literature
 from bench.types import Protocol, TaskCard
 
 if TYPE_CHECKING:
@@ -130,28 +130,32 @@ PROTOCOLS = {
             "reports; never to be compared with a protocol that does not look",
             seeds=DRAWN,
         ),
-        *protocols.PROTOCOLS,
+        *literature.PROTOCOLS,
     )
 }
 
 
-_PROBES = {  # protocol: (module of bench.probe, class), made from the task's goal
-    "knn": ("neighbours.knn", "KnnProbe"),
-    "prototype": ("neighbours.prototype", "PrototypeProbe"),
-    "mlp": ("heads.mlp", "MlpProbe"),
-    "attentive": ("heads.attentive", "AttentiveProbe"),
-    "layer-mix": ("heads.layer_mix", "LayerMixProbe"),
-}
-
-
-def _share(done: int, parts: int) -> int:
-    """How many of ``FOLDS`` units the last of the parts done completes."""
-    return FOLDS * done // parts - FOLDS * (done - 1) // parts
-
-
 def get(name: str, clip: str = "native") -> Protocol:
-    """The protocol of that name under a clip policy of ``bench.data.clips``. Raises ``UnknownId`` for either."""
-    from bench.data.clips import clip_policy
+    """The protocol of that name under a clip policy.
+
+    Parameters
+    ----------
+    name : str
+        One of ``PROTOCOLS``.
+    clip : str
+        Clip policy of ``bench.data.clips``.
+
+    Returns
+    -------
+    Protocol
+        The protocol.
+
+    Raises
+    ------
+    UnknownId
+        For an unknown protocol or clip policy.
+    """
+    from bench.data.clips import clip_policy  # which decodes audio, of no use to a list of protocols
 
     if name not in PROTOCOLS:
         raise UnknownId("protocol", name, PROTOCOLS)
@@ -162,65 +166,156 @@ def get(name: str, clip: str = "native") -> Protocol:
 def probe(
     protocol: Protocol, card: TaskCard, seed: int, tick: Tick = lambda n: None, designs: Designs | None = None
 ) -> Any:
-    """An unfitted probe: ``fit(X, y, groups)``, ``predict_scores(X) -> (N, K)`` as the task's kind has them (see
-    ``bench.scores.label_kinds``), ``best_params_``, ``path_``.
+    """The unfitted probe that a protocol stands for on a task.
 
-    ``tick`` is called with 1 after each of its ``FOLDS`` folds, or parts of the work; ``designs`` shares factorisations
-    between probes on the same rows. Raises ``UnknownId`` for a protocol without a probe, ``BadInput`` for one that has
-    none for the task's kind, ``RespBenchError`` for one that is no probe of frozen features.
+    Parameters
+    ----------
+    protocol : Protocol
+        A protocol of frozen features.
+    card : TaskCard
+        The task.
+    seed : int
+        Seed of the probe.
+    tick : callable
+        Called with the number of units just done, ``FOLDS`` of them in all.
+    designs : Designs, optional
+        Shares factorisations between probes on the same rows.
+
+    Returns
+    -------
+    estimator
+        ``fit(X, y, groups)``, ``predict_scores(X) -> (N, K)`` as the task's kind has them (see
+        ``bench.scores.label_kinds``), ``best_params_``, ``path_``.
+
+    Raises
+    ------
+    UnknownId
+        For a protocol without a probe.
+    BadInput
+        For a protocol that has no probe for the task's kind.
+    RespBenchError
+        For a protocol that is no probe of frozen features.
     """
     if protocol.kind == "finetune":
         raise RespBenchError(f"protocol {protocol.name} trains the encoder too; use `respbench finetune`")
-    if protocol.name.startswith("literature/"):
-        return protocols.probe(protocol, card, seed, _parts(tick))
-    if protocol.name == "linear" and card.kind == "multilabel":
-        from bench.probe.linear.multilabel import MultilabelPathCV
+    if protocol.name not in _BUILDERS:
+        raise UnknownId("probe protocol", protocol.name, [name for name in PROTOCOLS if name != "control"])
+    return _BUILDERS[protocol.name](_Request(protocol, card, seed, tick, designs))
 
-        return MultilabelPathCV(
-            card.classes, folds=FOLDS, seed=seed, designs=designs, progress=lambda done, folds: tick(1)
-        )
-    if protocol.name == "linear" and card.kind == "regression":
-        from bench.probe.linear.ridge import RidgePathCV
 
-        return RidgePathCV(designs=designs, progress=lambda done, folds: tick(FOLDS))
-    if protocol.name == "linear":
-        from bench.probe.linear.logistic import LogisticPathCV
-        from bench.scores.metrics import Roles
+class _Request(NamedTuple):
+    """What a builder makes a probe from: the arguments of ``probe``."""
 
-        return LogisticPathCV(
-            folds=FOLDS,
-            seed=seed,
-            metric=card.main_metric,
-            roles=Roles.of(card),
-            classes=range(len(card.classes)),
-            designs=designs,
-            progress=lambda done, folds: tick(1),
-        )
-    if protocol.name in _PROBES:
+    protocol: Protocol
+    card: TaskCard
+    seed: int
+    tick: Tick
+    designs: Designs | None
+
+    def settings(self) -> dict[str, Any]:
+        """Parameters of every probe that compares candidates for a ``Goal`` on folds."""
         from bench.probe.goal import Goal
 
-        module, name = _PROBES[protocol.name]
-        found = getattr(importlib.import_module(f"bench.probe.{module}"), name)
-        goal = Goal.of(card)
-        if protocol.name == "prototype" and goal.kind == "regression":
-            raise BadInput(card.id, "is a regression, which has no classes to be near to", "take the protocol linear")
-        return found(goal, folds=FOLDS, seed=seed, progress=lambda done, parts: tick(_share(done, parts)))
-    if protocol.name.startswith("fewshot-"):
-        from bench.probe.fewshot import FewShotProbe
-
-        shots = int(protocol.name.partition("-")[2])
-        return FewShotProbe(probe(get("linear"), card, seed, tick, designs), shots, card.kind, len(card.classes), seed)
-    raise UnknownId("probe protocol", protocol.name, [name for name in PROTOCOLS if name != "control"])
+        return {
+            "goal": Goal.of(self.card),
+            "folds": FOLDS,
+            "seed": self.seed,
+            "progress": lambda done, parts: self.tick(_units(done, parts)),
+        }
 
 
-def _parts(tick: Tick) -> Callable[[float], None]:
+# Each probe is imported as it is built: listing protocols has no need of torch, scikit-learn or pandas.
+
+
+def _linear(request: _Request) -> Any:
+    card, designs = request.card, request.designs
+    if card.kind == "regression":
+        from bench.probe.linear.ridge import RidgePathCV
+
+        return RidgePathCV(designs=designs, progress=lambda done, folds: request.tick(FOLDS))
+    shared = {"folds": FOLDS, "seed": request.seed, "designs": designs}
+    shared["progress"] = lambda done, folds: request.tick(1)
+    if card.kind == "multilabel":
+        from bench.probe.linear.multilabel import MultilabelPathCV
+
+        return MultilabelPathCV(card.classes, **shared)
+    from bench.probe.linear.logistic import LogisticPathCV
+    from bench.scores.metrics import Roles
+
+    classes = range(len(card.classes))
+    return LogisticPathCV(metric=card.main_metric, roles=Roles.of(card), classes=classes, **shared)
+
+
+def _knn(request: _Request) -> Any:
+    from bench.probe.neighbours.knn import KnnProbe
+
+    return KnnProbe(**request.settings())
+
+
+def _prototype(request: _Request) -> Any:
+    from bench.probe.neighbours.prototype import PrototypeProbe
+
+    if request.card.kind == "regression":
+        raise BadInput(
+            request.card.id, "is a regression, which has no classes to be near to", "take the protocol linear"
+        )
+    return PrototypeProbe(**request.settings())
+
+
+def _mlp(request: _Request) -> Any:
+    from bench.probe.heads.mlp import MlpProbe
+
+    return MlpProbe(**request.settings())
+
+
+def _attentive(request: _Request) -> Any:
+    from bench.probe.heads.attentive import AttentiveProbe
+
+    return AttentiveProbe(**request.settings())
+
+
+def _layer_mix(request: _Request) -> Any:
+    from bench.probe.heads.layer_mix import LayerMixProbe
+
+    return LayerMixProbe(**request.settings())
+
+
+def _few_shot(request: _Request, shots: int) -> Any:
+    from bench.probe.fewshot import FewShotProbe
+
+    card = request.card
+    return FewShotProbe(_linear(request), shots, card.kind, len(card.classes), request.seed)
+
+
+def _literature(request: _Request) -> Any:
+    return literature.probe(request.protocol, request.card, request.seed, _in_units(request.tick))
+
+
+_BUILDERS: dict[str, Callable[[_Request], Any]] = {
+    "linear": _linear,
+    "knn": _knn,
+    "prototype": _prototype,
+    "mlp": _mlp,
+    "attentive": _attentive,
+    "layer-mix": _layer_mix,
+    **{f"fewshot-{shots}": partial(_few_shot, shots=shots) for shots in SHOTS},
+    **{protocol.name: _literature for protocol in literature.PROTOCOLS},
+}
+
+
+def _units(done: int, parts: int) -> int:
+    """How many of ``FOLDS`` units the last of the parts done completes."""
+    return FOLDS * done // parts - FOLDS * (done - 1) // parts
+
+
+def _in_units(tick: Tick) -> Callable[[float], None]:
     """A function of the share of the work that is done, which ticks once for each of ``FOLDS`` parts."""
-    told = 0
+    ticked = 0
 
     def progress(share: float) -> None:
-        nonlocal told
-        while told < int(FOLDS * share + 1e-9):
-            told += 1
+        nonlocal ticked
+        while ticked < int(FOLDS * share + 1e-9):
+            ticked += 1
             tick(1)
 
     return progress

@@ -12,7 +12,7 @@ from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data.manifest import TRAIN, Prepared, load_task, prepare
 from bench.probe import protocols
-from bench.probe.fewshot import drawn, presence
+from bench.probe.fewshot import draw_groups, presence
 from bench.runs import evaluate, suite
 from bench.runs.choices import EncoderChoice
 from bench.runs.context import TransferNotes
@@ -191,7 +191,7 @@ def _feasible(
         name = protocols.get(f"fewshot-{k}").name
         try:
             for seed in range(draws):
-                drawn(present, train["group"].to_numpy(str), k, seed)
+                draw_groups(present, train["group"].to_numpy(str), k, seed)
             feasible.append(name)
         except BadInput as error:
             blanks[f"{plan.id} {name}"] = error.problem

@@ -20,7 +20,7 @@ from bench.data.manifest import TRAIN, load_task, prepare
 from bench.encoders.features import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.probe import protocols
-from bench.probe.literature._probe import fitted_together
+from bench.probe.literature.shared.probe import fit_together
 from bench.reports.tables import markdown
 
 
@@ -52,7 +52,7 @@ def compared(encoder_id: str, task_id: str, seeds: list[int]) -> str:
     named = protocols.get("literature/opera")
     probes = [protocols.probe(named, task.card, seed) for seed in seeds]
     own = (rows["split"] == "val").to_numpy()[train]
-    fitted_together(probes, features[train], labels[train], groups[train], own)
+    fit_together(probes, features[train], labels[train], groups[train], own)
     held = own if own.any() else probes[0].folds_ == 0
     ours = [roc_auc_score(labels[test], probe.predict_scores(features[test])[:, 1]) for probe in probes]
 

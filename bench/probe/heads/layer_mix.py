@@ -14,20 +14,26 @@ from bench.probe.goal import Goal
 from bench.probe.heads.stack import Head, Parameters
 from bench.probe.heads.training import HeadProbe
 
-RATES = (1e-4, 1e-3, 1e-2)
+LEARNING_RATES = (1e-4, 1e-3, 1e-2)
 EPOCHS = 20
-PACE = 10.0  # of the mixture: one number has to move as far as a whole column of the linear layer
+MIXTURE_RATE_FACTOR = 10.0  # one number has to move as far as a whole column of the linear layer
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """(B, L, D) layers weighted by softmax, summed, read by a linear layer. Weights start equal, that layer at 0."""
+    """Layers (B, L, D) weighted by softmax, summed, read by a linear layer. Weights start equal, that layer at 0.
 
-    averaged: tuple[int, ...] = (0,)
-    pace: Mapping[str, float] = field(default_factory=lambda: {"mixture": PACE})
+    Attributes
+    ----------
+    averaged_axes, rate_factors
+        As ``bench.probe.heads.stack.Head``.
+    """
 
-    def start(self, shape: Sequence[int], columns: int, source: torch.Generator) -> Parameters:
-        """``bench.probe.heads.stack.Head``."""
+    averaged_axes: tuple[int, ...] = (0,)
+    rate_factors: Mapping[str, float] = field(default_factory=lambda: {"mixture": MIXTURE_RATE_FACTOR})
+
+    def initial_parameters(self, shape: Sequence[int], columns: int, generator: torch.Generator) -> Parameters:
+        """First parameters of one slice, see ``bench.probe.heads.stack.Head``."""
         layers, width = shape
         return {
             "mixture": torch.zeros(layers),
@@ -35,20 +41,39 @@ class Mixture:
             "outer_bias": torch.zeros(columns),
         }
 
-    def noise(self, batch: int, source: np.random.Generator) -> None:
-        """Nothing is drawn."""
+    def draw_noise(self, batch: int, generator: np.random.Generator) -> None:
+        """None: nothing is drawn."""
 
     def outputs(self, p: Parameters, x: Tensor, noise: Tensor | None) -> Tensor:
-        """``bench.probe.heads.stack.Head``."""
+        """Outputs (F, C, B, columns) of standardised rows, see ``bench.probe.heads.stack.Head``."""
         mixed = p["mixture"].softmax(dim=2)[:, None] @ x  # (F, 1, C, L) @ (F, B, L, D)
         return mixed.transpose(1, 2) @ p["outer"] + p["outer_bias"][:, :, None]
 
 
 class LayerMixProbe(HeadProbe):
-    """Layers standardised each by itself, ``Mixture``, AdamW; rate, class weight and epochs as ``HeadProbe`` chooses.
+    """``Mixture`` of layers, each standardised by itself, trained by AdamW.
 
-    Features (N, L, D), the first layer first. ``best_params_["layer_weights"]`` are the weights (L,) learned on all
-    rows, which sum to 1.
+    Rate, class weight and epochs are chosen as in ``HeadProbe``. Features are (N, L, D), the first layer first.
+    ``best_params_["layer_weights"]`` are the weights (L,) learned on all rows, which sum to 1.
+
+    Parameters
+    ----------
+    goal : Goal
+        What candidates are compared for.
+    rates : sequence of float
+        Learning rates.
+    epochs : int
+        Most epochs.
+    folds : int
+        Number of folds, fewer where there are fewer groups.
+    seed : int
+        Seed of folds, first parameters and batches.
+    progress : callable, optional
+        Called with (parts done, parts) after each part of the work.
+
+    References
+    ----------
+    Yang et al., SUPERB: Speech processing universal performance benchmark, Interspeech 2021, section 3.
     """
 
     row_axes = 2
@@ -56,7 +81,7 @@ class LayerMixProbe(HeadProbe):
     def __init__(
         self,
         goal: Goal,
-        rates: Sequence[float] = RATES,
+        rates: Sequence[float] = LEARNING_RATES,
         epochs: int = EPOCHS,
         folds: int = 5,
         seed: int = 0,
@@ -73,5 +98,6 @@ class LayerMixProbe(HeadProbe):
         self.best_params_["layer_weights"] = [round(float(weight), 4) for weight in weights]
         return self
 
-    def _heads(self) -> list[tuple[dict, Head]]:
+    def heads(self) -> list[tuple[dict, Head]]:
+        """Settings and head of every shape, the simplest first."""
         return [({}, Mixture())]

@@ -6,21 +6,44 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from bench.probe.literature._probe import LiteratureProbe, Outcome
-from bench.probe.literature._rows import Rows
-from bench.probe.literature._stack import LinearStack, Momentum, normal
-from bench.probe.literature._training import Criterion, Progress, Recipe, cosine, generator, trained
+from bench.probe.literature.shared.loop import (
+    Criterion,
+    ReportShare,
+    TrainingSettings,
+    cosine_rate,
+    seeded_generator,
+    train,
+)
+from bench.probe.literature.shared.probe import LiteratureProbe, Outcome
+from bench.probe.literature.shared.replicas import LinearReplicas, Momentum, normal_layer
+from bench.probe.literature.shared.rows import LabelledRows
 from bench.scores.metrics import Roles
 
-RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
+LEARNING_RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
 BATCH, EPOCHS, EPOCH_STEPS = 128, 10, 1250
 _SCALE = BATCH / 256  # a learning rate is stated for batches of 256
 
 
 class DinoV2Probe(LiteratureProbe):
-    """A linear layer on the embedding as it is, from N(0, 0.01²), once for each of 13 learning rates, all trained in
-    one pass on the same batches: SGD with momentum 0.9, cosine to 0 over ``epochs`` times ``epoch_steps`` steps,
-    batches of 128; of the final states the one of best validation accuracy, the smaller rate among equals."""
+    """Linear layers on the embedding as it is, one for each of 13 learning rates, trained in one pass.
+
+    They start from N(0, 0.01²) and see the same batches of 128: SGD with momentum 0.9, cosine to 0 over ``epochs``
+    times ``epoch_steps`` steps; of the final states the one of best validation accuracy, the smaller rate among equals.
+
+    Parameters
+    ----------
+    kind, n_classes, metric, roles, seed, validation_folds, device, progress
+        As ``LiteratureProbe``.
+    epochs : int
+        Epochs.
+    epoch_steps : int
+        Steps of an epoch.
+
+    References
+    ----------
+    Oquab et al., DINOv2: Learning robust visual features without supervision, arXiv:2304.07193;
+    github.com/facebookresearch/dinov2, ``dinov2/eval/linear.py``.
+    """
 
     def __init__(
         self,
@@ -31,7 +54,7 @@ class DinoV2Probe(LiteratureProbe):
         seed: int = 0,
         validation_folds: int = 5,
         device: str = "cpu",
-        progress: Progress | None = None,
+        progress: ReportShare | None = None,
         epochs: int = EPOCHS,
         epoch_steps: int = EPOCH_STEPS,
     ):
@@ -39,36 +62,41 @@ class DinoV2Probe(LiteratureProbe):
         self.epochs = epochs
         self.epoch_steps = epoch_steps
 
-    def _outcomes(self, seeds: Sequence[int], rows: Rows, held: Rows) -> list[Outcome]:
-        return [self._outcome(seed, rows, held) for seed in seeds]
+    def outcomes(self, seeds: Sequence[int], rows: LabelledRows, validation: LabelledRows) -> list[Outcome]:
+        """One outcome per seed."""
+        return [self._outcome(seed, rows, validation) for seed in seeds]
 
-    def _outcome(self, seed: int, rows: Rows, held: Rows) -> Outcome:
-        drawn = generator("literature/dinov2", seed)
-        weights = normal([drawn] * len(RATES), rows.x.shape[1], self.n_classes)
-        stack = LinearStack(*(tensor.to(self.device) for tensor in weights))
-        rates = torch.tensor(RATES, device=self.device) * _SCALE
-        stream = _stream(len(rows), BATCH, drawn)
-        best = trained(
-            stack,
-            Momentum(stack.parameters),
+    def _outcome(self, seed: int, rows: LabelledRows, validation: LabelledRows) -> Outcome:
+        generator = seeded_generator("literature/dinov2", seed)
+        weights = normal_layer([generator] * len(LEARNING_RATES), rows.x.shape[1], self.n_classes)
+        network = LinearReplicas(*(tensor.to(self.device) for tensor in weights))
+        rates = torch.tensor(LEARNING_RATES, device=self.device) * _SCALE
+        stream = endless_batches(len(rows), BATCH, generator)
+        best = train(
+            network,
+            Momentum(network.parameters),
             rows,
-            held,
+            validation,
             lambda epoch: [next(stream) for _ in range(self.epoch_steps)],
             Criterion(self.kind, "accuracy"),
-            Recipe(self.epochs, lambda epoch, done: cosine(rates, 0.0, done), check=self.epochs, keep=self.epochs),
+            TrainingSettings(
+                self.epochs, lambda epoch, done: cosine_rate(rates, 0.0, done), check=self.epochs, keep=self.epochs
+            ),
             self.progress or (lambda share: None),
         )
         scores = [kept["score"] for kept in best.kept]
         chosen = scores.index(max(scores))
-        path = [{"lr": rate, "score": score} for rate, score in zip(RATES, scores, strict=True)]
-        return Outcome(best.stack[chosen], {"lr": RATES[chosen]}, path, chosen in (0, len(RATES) - 1))
+        path = [{"lr": rate, "score": score} for rate, score in zip(LEARNING_RATES, scores, strict=True)]
+        return Outcome(
+            best.networks[chosen], {"lr": LEARNING_RATES[chosen]}, path, chosen in (0, len(LEARNING_RATES) - 1)
+        )
 
 
-def _stream(n: int, size: int, drawn: torch.Generator) -> Iterator[torch.Tensor]:
-    """Batches (size,) without end: all ``n`` rows in a new order, again and again, batches running on across them."""
-    left = torch.empty(0, dtype=torch.long)
+def endless_batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """Yields row indices (size,) without end: all ``n`` rows in ever new orders, batches running on across them."""
+    remaining = torch.empty(0, dtype=torch.long)
     while True:
-        while len(left) < size:
-            left = torch.cat([left, torch.randperm(n, generator=drawn)])
-        yield left[:size]
-        left = left[size:]
+        while len(remaining) < size:
+            remaining = torch.cat([remaining, torch.randperm(n, generator=generator)])
+        yield remaining[:size]
+        remaining = remaining[size:]

@@ -6,12 +6,13 @@ Each description ends with what is ours where a publication leaves a detail open
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from bench.types import Protocol, TaskCard
 
 if TYPE_CHECKING:
-    from bench.probe.literature._probe import LiteratureProbe
+    from bench.probe.literature.shared.probe import LiteratureProbe
 
 _OURS = "Ours: validation rows drawn by group, one in 5, where the task has no validation split of its own"
 
@@ -86,12 +87,27 @@ PROTOCOLS = (
 def probe(
     protocol: Protocol, card: TaskCard, seed: int, progress: Callable[[float], None] | None = None
 ) -> LiteratureProbe:
-    """The unfitted probe of one of ``PROTOCOLS``: ``fit(X, y, groups, validation)``, otherwise as every other.
-    ``progress`` is called with the share of the work that is done."""
+    """The unfitted probe of one of ``PROTOCOLS``.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        One of ``PROTOCOLS``.
+    card : TaskCard
+        The task; its ``probe_settings`` may hold settings of the protocol.
+    seed : int
+        Seed of the training.
+    progress : callable, optional
+        Called with the share of the work that is done.
+
+    Returns
+    -------
+    LiteratureProbe
+        ``fit(X, y, groups, validation)``, otherwise as every other probe.
+    """
     from bench.scores.metrics import Roles
 
-    name = protocol.name.partition("/")[2]
-    task = {
+    settings = {
         "kind": card.kind,
         "n_classes": len(card.classes),
         "metric": card.main_metric,
@@ -99,22 +115,47 @@ def probe(
         "seed": seed,
         "progress": progress,
     }
-    if name == "opera":
-        from bench.probe.literature.opera import OperaProbe
+    return _PROBES[protocol.name](**settings, **card.probe_settings.get(protocol.name, {}))
 
-        return OperaProbe(**task, **card.probe_settings.get(protocol.name, {}))
-    if name == "hear":
-        from bench.probe.literature.hear import HearProbe
 
-        return HearProbe(**task)
-    if name == "xares":
-        from bench.probe.literature.xares import XaresProbe
+# Each probe is imported as it is built: listing protocols has no need of torch, scikit-learn or pandas.
 
-        return XaresProbe(**task)
-    if name == "dinov2":
-        from bench.probe.literature.dinov2 import DinoV2Probe
 
-        return DinoV2Probe(**task)
+def _opera(**settings: Any) -> LiteratureProbe:
+    from bench.probe.literature.opera import OperaProbe
+
+    return OperaProbe(**settings)
+
+
+def _evar(**settings: Any) -> LiteratureProbe:
     from bench.probe.literature.evar import EvarProbe
 
-    return EvarProbe(**task, rate=3e-5 if name == "evar-m2d" else 3e-4)
+    return EvarProbe(**settings)
+
+
+def _hear(**settings: Any) -> LiteratureProbe:
+    from bench.probe.literature.hear import HearProbe
+
+    return HearProbe(**settings)
+
+
+def _xares(**settings: Any) -> LiteratureProbe:
+    from bench.probe.literature.xares import XaresProbe
+
+    return XaresProbe(**settings)
+
+
+def _dinov2(**settings: Any) -> LiteratureProbe:
+    from bench.probe.literature.dinov2 import DinoV2Probe
+
+    return DinoV2Probe(**settings)
+
+
+_PROBES: dict[str, Callable[..., LiteratureProbe]] = {
+    "literature/opera": _opera,
+    "literature/evar": partial(_evar, rate=3e-4),
+    "literature/evar-m2d": partial(_evar, rate=3e-5),
+    "literature/hear": _hear,
+    "literature/xares": _xares,
+    "literature/dinov2": _dinov2,
+}

@@ -4,7 +4,7 @@ import pytest
 from bench.base.errors import BadInput
 from bench.base.registry import task_card
 from bench.probe import protocols
-from bench.probe.fewshot import EACH, drawn, presence
+from bench.probe.fewshot import GROUPS_PER_CLASS, draw_groups, presence
 from bench.scores import metrics
 from bench.scores.metrics import Roles
 
@@ -32,14 +32,15 @@ def auroc(name, train, test, seed=0, labels=None):
 def test_a_draw_holds_every_class_and_only_so_many_groups():
     _, labels, groups = cohort()
     present = presence(labels, "multiclass", 2)
-    draws = [drawn(present, groups, 10, seed) for seed in range(20)]
+    draws = [draw_groups(present, groups, 10, seed) for seed in range(20)]
     for names in draws:
         assert len(set(names)) == 10
         abnormal = {groups[i] for i in np.flatnonzero(labels)}
-        assert len(abnormal & set(names)) >= EACH and 4 <= len(abnormal & set(names)) <= 6  # stratified: half are ill
+        assert len(abnormal & set(names)) >= GROUPS_PER_CLASS
+        assert 4 <= len(abnormal & set(names)) <= 6  # stratified: half are ill
     assert len({tuple(names) for names in draws}) == 20
-    assert (draws[3] == drawn(present, groups, 10, 3)).all()
-    assert set(draws[3]) <= set(drawn(present, groups, 50, 3))
+    assert (draws[3] == draw_groups(present, groups, 10, 3)).all()
+    assert set(draws[3]) <= set(draw_groups(present, groups, 50, 3))
 
 
 def test_a_rare_class_is_drawn_from_two_groups():
@@ -47,7 +48,7 @@ def test_a_rare_class_is_drawn_from_two_groups():
     labels = np.zeros(300, int)
     labels[[0, 5]] = 1  # one clip each of two patients
     for seed in range(10):
-        assert {"0", "1"} <= set(drawn(presence(labels, "multiclass", 2), groups, 10, seed))
+        assert {"0", "1"} <= set(draw_groups(presence(labels, "multiclass", 2), groups, 10, seed))
 
 
 def test_a_label_is_drawn_present_and_absent():
@@ -55,8 +56,8 @@ def test_a_label_is_drawn_present_and_absent():
     masks = np.where(np.arange(60) < 50, 3, 0)
     present = presence(masks, "multilabel", 2)
     assert present.shape == (60, 4)
-    names = drawn(present, groups, 6, 0)
-    assert len(set(names) & {str(i) for i in range(25, 30)}) >= EACH
+    names = draw_groups(present, groups, 6, 0)
+    assert len(set(names) & {str(i) for i in range(25, 30)}) >= GROUPS_PER_CLASS
 
 
 @pytest.mark.parametrize("shots, problem", [(81, "80 groups where 81"), (2, "no 2 groups hold")])
@@ -67,7 +68,7 @@ def test_what_cannot_be_drawn_is_refused(shots, problem):
         labels = np.repeat(np.arange(80) % 2, 10)
         present = presence(labels, "multiclass", 2)
     with pytest.raises(BadInput, match=problem):
-        drawn(present, groups, shots, 0)
+        draw_groups(present, groups, shots, 0)
 
 
 def test_nothing_but_the_drawn_groups_counts():

@@ -27,12 +27,12 @@ def test_descriptions_state_what_the_probes_do():
 
     told = {name: named.description for name, named in protocols.PROTOCOLS.items()}
     for name, module in (("mlp", mlp), ("attentive", attentive), ("layer-mix", layer_mix)):
-        rates = ", ".join(f"{rate:.0e}".replace("e-0", "e-") for rate in module.RATES)
+        rates = ", ".join(f"{rate:.0e}".replace("e-0", "e-") for rate in module.LEARNING_RATES)
         assert f"{{{rates}}}" in told[name] and f"1..{module.EPOCHS};" in told[name]
     assert str(set(mlp.WIDTHS)).strip("{}").replace("1024, 256", "256, 1024") in told["mlp"]
     assert ", ".join(map(str, knn.NEIGHBOURS)) in told["knn"] and str(knn.TEMPERATURES).strip("()") in told["knn"]
     assert ", ".join(f"{s:g}" for s in prototype.SHRINKAGES) in told["prototype"]
-    assert f"{layer_mix.PACE:g} times" in told["layer-mix"]
+    assert f"{layer_mix.MIXTURE_RATE_FACTOR:g} times" in told["layer-mix"]
 
 
 @pytest.mark.parametrize("name", ["knn", "prototype", "mlp", "attentive", "layer-mix"])

@@ -56,7 +56,7 @@ def test_candidates_are_chosen_by_group_and_all_recorded(kind):
 @every
 def test_the_same_bits_whatever_the_threads(kind, monkeypatch):
     x, y, groups = corpus(kind)
-    monkeypatch.setattr(training, "_TOGETHER", 0)  # a stack for every fold
+    monkeypatch.setattr(training, "MAX_STACK_CELLS", 0)  # a stack for every fold
     first = made(kind).fit(x, y, groups)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0}, raising=False)
     torch.manual_seed(5)  # the global state plays no part
@@ -72,12 +72,12 @@ def test_what_is_held_out_moves_nothing(kind):
     x, y, groups = corpus(kind)
     probe = made(kind)
     probe.folds_ = TWO.folds(y, groups, 5, 0)[0]
-    head, out = probe._heads()[0][1], probe.folds_ == 2
+    head, out = probe.heads()[0][1], probe.folds_ == 2
     changed = np.where(out, 1 - y, y)
     curves = []
     for labels in (y, changed):
-        data = training.Rows(torch.from_numpy(x), torch.from_numpy(TWO.targets(labels)).float(), "multiclass")
-        curves.append(probe._curve(data, head, [training.Candidate(1e-2, "balanced")], [2], 16)[0])
+        data = training.TrainingRows(torch.from_numpy(x), torch.from_numpy(TWO.targets(labels)).float(), "multiclass")
+        curves.append(probe.held_out_outputs(data, head, [training.Candidate(1e-2, "balanced")], [2], 16)[0])
     np.testing.assert_array_equal(*curves)
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from bench.probe.literature._training import generator
-from bench.probe.literature.hear import DROPOUT, GRID, HearProbe, MlpStack, drawn_points
+from bench.probe.literature.hear import DROPOUT, HYPERPARAMETER_GRID, HearProbe, MlpReplica, drawn_points
+from bench.probe.literature.shared.loop import seeded_generator
 
 
 class Dropout(torch.nn.Module):
@@ -49,8 +49,8 @@ def test_a_network_trains_as_one_of_torch(hidden):
     probe.fit(X, y, np.arange(90).astype(str), validation)
     i, point = next((i, p) for i, p in enumerate(drawn_points(42)) if p["hidden_layers"] == hidden)
 
-    drawn = generator("literature/hear", 42, i)
-    stack = MlpStack([6, *[16] * hidden, 2], point["initialization"], drawn)
+    drawn = seeded_generator("literature/hear", 42, i)
+    stack = MlpReplica([6, *[16] * hidden, 2], point["initialization"], drawn)
     model = twin(stack, drawn)
     optimiser = torch.optim.Adam(model.parameters(), lr=point["lr"])
     x, target = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(y)
@@ -65,13 +65,13 @@ def test_a_network_trains_as_one_of_torch(hidden):
             scores[epoch] = accuracy_score(y[validation], model(x[validation]).argmax(1))
     best = max(scores, key=scores.get)
     candidate = probe.path_[i]
-    assert {name: candidate[name] for name in GRID} == point
+    assert {name: candidate[name] for name in HYPERPARAMETER_GRID} == point
     assert (candidate["epoch"], candidate["score"]) == (best, pytest.approx(scores[best]))
 
 
 def test_evaluation_uses_the_running_statistics():
-    drawn = generator("hear")
-    stack = MlpStack([5, 7, 7, 3], "xavier_normal", drawn)
+    drawn = seeded_generator("hear")
+    stack = MlpReplica([5, 7, 7, 3], "xavier_normal", drawn)
     model = twin(stack, drawn)
     x = 3 * torch.randn(1, 50, 5, generator=drawn) + 1
     for _ in range(3):
@@ -86,7 +86,7 @@ def test_evaluation_uses_the_running_statistics():
 
 def test_initial_weights_have_the_spread_of_xavier():
     for name, bound in (("xavier_uniform", np.sqrt(6 / 300)), ("xavier_normal", np.inf)):
-        weight = MlpStack([200, 100, 2], name, generator(name)).parameters[0]
+        weight = MlpReplica([200, 100, 2], name, seeded_generator(name)).parameters[0]
         assert weight.std().item() == pytest.approx(np.sqrt(2 / 300), rel=0.02) and weight.abs().max() < bound
 
 
@@ -94,4 +94,4 @@ def test_points_are_distinct_and_the_seeds_own():
     points = drawn_points(42)
     assert len(points) == 8 == len({tuple(point.values()) for point in points})
     assert drawn_points(42) == points != drawn_points(43)
-    assert all(point[name] in values for point in points for name, values in GRID.items())
+    assert all(point[name] in values for point in points for name, values in HYPERPARAMETER_GRID.items())

@@ -6,10 +6,9 @@ import pytest
 from bench.base.errors import BadInput
 from bench.base.registry import task_card
 from bench.probe import protocols
-from bench.probe.literature._probe import fitted_together
-from bench.probe.literature._rows import drawn
 from bench.probe.literature.opera import OperaProbe
 from bench.probe.literature.protocols import PROTOCOLS
+from bench.probe.literature.shared.probe import fit_together
 from bench.reports.verify import chosen_is_best
 
 CARDS = {"multiclass": task_card("icbhi.cycles4"), "multilabel": task_card("icbhi.bits")}
@@ -56,7 +55,7 @@ def test_every_form_that_was_published_keeps_the_interface_and_the_others_are_re
 @pytest.mark.parametrize("name", ["literature/opera", "literature/evar", "literature/xares"])
 def test_seeds_in_one_pass_are_what_each_is_alone(name):
     X, y, groups = data()
-    together = fitted_together([probe(name, seed=seed) for seed in range(5)], X, y, groups)
+    together = fit_together([probe(name, seed=seed) for seed in range(5)], X, y, groups)
     alone = [probe(name, seed=seed).fit(X, y, groups) for seed in range(5)]
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.predict_scores(X), other.predict_scores(X), atol=1e-5)
@@ -76,19 +75,6 @@ def test_the_tasks_own_validation_rows_are_taken_and_told():
     assert (other.predict_scores(X) == same.predict_scores(X)).all()
     without = probe("literature/opera").fit(X, y, groups, np.zeros(len(X), bool))
     assert without.best_params_["validation"].startswith("drawn by group, one in 5")
-
-
-def test_drawn_rows_hold_whole_groups_and_every_class_if_any_draw_does():
-    _, y, groups = data()
-    held = drawn(y, groups, "multiclass", 5)
-    assert 30 <= held.sum() <= 66 and not set(groups[held]) & set(groups[~held]) and set(y[held]) == set(y)
-    rare = np.where(np.isin(groups, ["3", "17"]), 1, 0)  # two groups have it: one to train on, one to validate on
-    held = drawn(rare, groups, "multiclass", 5)
-    assert set(rare[held]) == set(rare[~held]) == {0, 1}
-    held = drawn(np.random.default_rng(0).normal(size=len(groups)), groups, "regression", 9)
-    assert 0 < held.sum() <= 36
-    with pytest.raises(BadInput, match="one group"):
-        drawn(y, np.zeros(len(y)), "multiclass", 5)
 
 
 def test_validation_rows_of_one_class_are_refused():

@@ -7,11 +7,11 @@ from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_sco
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from bench.probe.literature._stack import normal, uniform
-from bench.probe.literature._training import generator, shuffled
-from bench.probe.literature.dinov2 import DinoV2Probe, _stream
+from bench.probe.literature.dinov2 import DinoV2Probe, endless_batches
 from bench.probe.literature.evar import EvarProbe
 from bench.probe.literature.opera import OperaProbe
+from bench.probe.literature.shared.loop import seeded_generator, shuffled_batches
+from bench.probe.literature.shared.replicas import normal_layer, uniform_layer
 from bench.probe.literature.xares import XaresProbe
 from bench.scores.label_kinds import bits
 
@@ -56,9 +56,9 @@ def test_opera(classes):
     probe = OperaProbe("multiclass", classes, seed=seed, batch=batch, epochs=epochs).fit(X, y, groups, validation)
 
     x, target, x_val, y_val = tensors(X, y, validation)
-    drawn = [generator("literature/opera", seed)]
-    layer = linear(normal(drawn, D, classes))
-    orders = shuffled(drawn, len(x), batch)
+    generators = [seeded_generator("literature/opera", seed)]
+    layer = linear(normal_layer(generators, D, classes))
+    orders = shuffled_batches(generators, len(x), batch)
     optimiser = torch.optim.Adam(layer.parameters(), lr=1e-4)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.97)
     best, path = -1.0, []
@@ -88,10 +88,10 @@ def test_opera_of_a_target():
     probe.fit(X, y, groups, validation)
 
     x, target, x_val, y_val = tensors(X, y, validation, torch.float32)
-    drawn = [generator("literature/opera", 1)]
-    layer = linear(normal(drawn, D, 1))
+    generators = [seeded_generator("literature/opera", 1)]
+    layer = linear(normal_layer(generators, D, 1))
     mean, spread = target.mean(), target.std(correction=0)
-    orders = shuffled(drawn, len(x), 64)
+    orders = shuffled_batches(generators, len(x), 64)
     optimiser = torch.optim.Adam(layer.parameters(), lr=1e-4)
     best, top, waited = np.inf, np.inf, 0
     for epoch in range(40):
@@ -127,9 +127,9 @@ def test_evar(kind):
 
     z = StandardScaler().fit(X[~validation]).transform(X)
     x, target, x_val, y_val = tensors(z, y, validation)
-    drawn = [generator("literature/evar", 42)]
-    layer = linear(uniform(drawn, D, 3))
-    orders = shuffled(drawn, len(x), min(200, len(x)))
+    generators = [seeded_generator("literature/evar", 42)]
+    layer = linear(uniform_layer(generators, D, 3))
+    orders = shuffled_batches(generators, len(x), min(200, len(x)))
     optimiser = torch.optim.Adam(layer.parameters(), lr=3e-2, weight_decay=1e-8)
     best, waited = 0.0, 0
     for epoch in range(60):
@@ -165,9 +165,9 @@ def test_xares():
     probe = XaresProbe("multiclass", 3, seed=42).fit(X, y, groups, validation)
 
     x, target, x_val, y_val = tensors(X, y, validation)
-    drawn = [generator("literature/xares", 42)]
-    model = torch.nn.Sequential(torch.nn.LayerNorm(D), linear(uniform(drawn, D, 3)))
-    orders = shuffled(drawn, len(x), 32)
+    generators = [seeded_generator("literature/xares", 42)]
+    model = torch.nn.Sequential(torch.nn.LayerNorm(D), linear(uniform_layer(generators, D, 3)))
+    orders = shuffled_batches(generators, len(x), 32)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 10 * 3, eta_min=1e-4)
     best = -1.0
@@ -191,15 +191,15 @@ def test_dinov2():
     probe = DinoV2Probe("multiclass", 3, epochs=2, epoch_steps=25).fit(X / 5, y, groups, validation)
 
     x, target, x_val, y_val = tensors(X / 5, y, validation)
-    drawn = generator("literature/dinov2", 0)
-    weights = normal([drawn] * 13, D, 3)
+    generator = seeded_generator("literature/dinov2", 0)
+    weights = normal_layer([generator] * 13, D, 3)
     layers = [linear(weights, r) for r in range(13)]
     rates = [c["lr"] for c in probe.path_]
     assert rates[0] == 1e-5 and rates[-1] == 0.1 and len(rates) == 13
     groups_of = [{"params": layer.parameters(), "lr": rate / 2} for layer, rate in zip(layers, rates)]
     optimiser = torch.optim.SGD(groups_of, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 50)
-    stream = _stream(len(x), 128, drawn)
+    stream = endless_batches(len(x), 128, generator)
     for _ in range(50):
         index = next(stream)
         optimiser.zero_grad()

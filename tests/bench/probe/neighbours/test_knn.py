@@ -126,13 +126,13 @@ def test_equal_similarities_go_to_the_earlier_row():
     assert one.fit(x, [1, 0, 1]).predict_scores(x[:1]).argmax() == 1
     similarity = np.random.default_rng(0).integers(0, 30, (50, 400)) / 30
     expected = np.argsort(-similarity, axis=1, kind="stable")[:, :20]
-    np.testing.assert_array_equal(knn._largest(similarity, 20), expected)
+    np.testing.assert_array_equal(knn.largest_columns(similarity, 20), expected)
 
 
 def test_chunks_do_not_change_the_votes(monkeypatch):
     x, y = corpus()
     whole = shares(KnnProbe(THREE, **FIXED).fit(x, y), x)
-    monkeypatch.setattr(knn, "_CHUNK_CELLS", 500)
+    monkeypatch.setattr(knn, "CHUNK_CELLS", 500)
     np.testing.assert_allclose(shares(KnnProbe(THREE, **FIXED).fit(x, y), x), whole, atol=1e-9)
 
 

@@ -12,21 +12,30 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from bench.base.errors import BadInput
 from bench.scores.label_kinds import bits
 
-_DRAW = 0  # seed of the draw: the validation rows do not depend on the probe's own seed
+_SEED = 0  # of the draw: the validation rows do not depend on the probe's own seed
 
 
 @dataclass(frozen=True)
-class Rows:
-    """``x`` (N, D) float32; ``target``: (N,) classes, (N, K) labels as 0 and 1, or (N, 1) values; ``labels`` (N,) as
-    the task's kind has them."""
+class LabelledRows:
+    """Features and targets of N rows.
+
+    Attributes
+    ----------
+    x : torch.Tensor of shape (N, D), float32
+        Features.
+    target : torch.Tensor of shape (N,), (N, K) or (N, 1)
+        Class indices, labels as 0 and 1, or values of a regression.
+    labels : np.ndarray of shape (N,)
+        Labels as the task's kind has them (``bench.scores.label_kinds``).
+    """
 
     x: torch.Tensor
     target: torch.Tensor
     labels: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, labels: np.ndarray, kind: str, n_classes: int, device: str = "cpu") -> Rows:
-        """From features (N, D) and labels (N,)."""
+    def of(cls, x: np.ndarray, labels: np.ndarray, kind: str, n_classes: int, device: str = "cpu") -> LabelledRows:
+        """Rows from features (N, D) and labels (N,)."""
         if kind == "multilabel":
             target = torch.as_tensor(bits(labels, n_classes).astype(np.float32))
         elif kind == "regression":
@@ -37,14 +46,36 @@ class Rows:
         return cls(features.to(device), target.to(device), np.asarray(labels))
 
     def __len__(self) -> int:
+        """The number of rows."""
         return len(self.labels)
 
 
-def drawn(labels: np.ndarray, groups: np.ndarray, kind: str, folds: int) -> np.ndarray:
-    """(N,) bool: about one row in ``folds``, whole groups, the same rows whenever asked.
+def draw_validation(labels: np.ndarray, groups: np.ndarray, kind: str, folds: int) -> np.ndarray:
+    """Draws validation rows by group: about one row in ``folds``, the same rows whenever asked.
 
     Stratified by label, but for targets; of the folds, the first that holds the most labels while leaving the most to
-    train on. Raises ``BadInput`` where all rows belong to one group.
+    train on.
+
+    Parameters
+    ----------
+    labels : array-like of shape (N,)
+        Labels as the task's kind has them.
+    groups : array-like of shape (N,)
+        Group (patient) of each row.
+    kind : str
+        Kind of the task.
+    folds : int
+        One row in so many validates.
+
+    Returns
+    -------
+    np.ndarray of shape (N,), bool
+        The validation rows.
+
+    Raises
+    ------
+    BadInput
+        Where all rows belong to one group.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     used = min(folds, len(np.unique(groups)))
@@ -52,19 +83,21 @@ def drawn(labels: np.ndarray, groups: np.ndarray, kind: str, folds: int) -> np.n
         raise BadInput("training rows", "all belong to one group", "choose a task with at least two in train")
     blank = np.zeros(len(labels))
     if kind == "regression":
-        splits = GroupKFold(used, shuffle=True, random_state=_DRAW).split(blank, labels, groups)
-        held = next(splits)[1]
+        splits = GroupKFold(used, shuffle=True, random_state=_SEED).split(blank, labels, groups)
+        validation = next(splits)[1]
     else:
         used = min(used, int(np.unique(labels, return_counts=True)[1].max()))
-        splitter = StratifiedGroupKFold(max(used, 2), shuffle=True, random_state=_DRAW)
-        held = max(
-            (out for _, out in _quiet(splitter, blank, labels, groups)),
+        splitter = StratifiedGroupKFold(max(used, 2), shuffle=True, random_state=_SEED)
+        validation = max(
+            (out for _, out in _splits_without_warning(splitter, blank, labels, groups)),
             key=lambda out: len(np.unique(labels[out])) + len(np.unique(np.delete(labels, out))),
         )
-    return np.isin(np.arange(len(labels)), held)
+    return np.isin(np.arange(len(labels)), validation)
 
 
-def _quiet(splitter: StratifiedGroupKFold, blank: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> list:
+def _splits_without_warning(
+    splitter: StratifiedGroupKFold, blank: np.ndarray, labels: np.ndarray, groups: np.ndarray
+) -> list:
     """The splits, without the warning that a class is rarer than there are folds: that is weighed by the caller."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)

@@ -22,9 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the packages before the tests' folders of the same names
 
 from bench.encoders.batches import embed  # noqa: E402
-from bench.encoders.load import PRECISIONS, load_encoder  # noqa: E402
+from bench.encoders.load import load_encoder  # noqa: E402
 from bench.reports.pages import seal_pages  # noqa: E402
 from bench.reports.tables import markdown  # noqa: E402
+from bench.types import PRECISIONS  # noqa: E402
 from parity import GATES, Case, build, cases, differences  # noqa: E402
 from parity.golden import COMPACT, Golden  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Encode once, pool in every way asked for, keep: an append-only store of embeddings on disk.
+"""Keeps embeddings on disk: an append-only store that encodes each clip once and pools it in every way requested.
 
 A store belongs to what determines an embedding (encoder, weights, input policy, resampler, dtype, fitted
 statistics), never to a task, so tasks that share recordings share embeddings. Inside it, each (layer, pooling) has
@@ -23,25 +23,26 @@ from bench.base.errors import BadInput
 from bench.base.paths import cache_root, file_digest, file_name, replacing, write_text
 from bench.base.progress import Progress, silent
 from bench.data import audio, clips
-from bench.encoders.batches import encode_batch, plan_batches
-from bench.encoders.load import precision_of, require_trained
+from bench.encoders.batches import collate, encode_batch, plan_batches
+from bench.encoders.load import needs_statistics, precision_of, require_trained
 from bench.encoders.pooling import LayerPooling
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
     from bench.data.manifest import Prepared
     from bench.types import Encoder
 
 FORMAT = 1
-BATCH_S = 60.0  # seconds of audio in one forward pass at most
-TRIAL_S = 5.0  # time to try encoding for, before all is encoded
+MAX_BATCH_S = 60.0  # seconds of audio in one forward pass at most
+TRIAL_S = 5.0  # seconds that a measurement of the speed takes at most
 STATS_CLIPS = 1000  # training clips that refit statistics: enough for BatchNorm, bounded for large corpora
 
 
 def stats_rows(encoder: Encoder, prepared: Prepared) -> pd.DataFrame | None:
     """The training clips from which an encoder takes its statistics, evenly spaced; None where it needs none."""
-    if not getattr(encoder, "needs_stats", False):
+    if not needs_statistics(encoder):
         return None
     train = prepared.rows[prepared.rows["split"] == "train"]
     keep = np.unique(np.linspace(0, len(train) - 1, min(len(train), STATS_CLIPS)).round().astype(int))
@@ -49,8 +50,10 @@ def stats_rows(encoder: Encoder, prepared: Prepared) -> pd.DataFrame | None:
 
 
 def store_spec(encoder: Encoder, prepared: Prepared, clip: str) -> dict:
-    """Everything that determines an embedding but the audio, the layer and the pooling. The parameters are digested
-    as they are now: an encoder that was trained or edited after loading is another one."""
+    """Lists everything that determines an embedding but the audio, the layer and the pooling.
+
+    The parameters are digested as they are now: an encoder that was trained or edited after loading is another one.
+    """
     from bench.encoders.weights.find import parameter_digest
 
     fitted = stats_rows(encoder, prepared)
@@ -74,9 +77,7 @@ class _Batches:
     def __init__(self, store: FeatureStore, rows: pd.DataFrame):
         self.store, self.rows = store, rows
 
-    def __iter__(self) -> Iterator:
-        from bench.encoders.batches import collate
-
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         store = self.store
         for unit in clips.units(self.rows, store.prepared.recordings):
             waves = clips.waves(unit, store.prepared.root, store.encoder.card.sample_rate, store.clip)
@@ -85,8 +86,24 @@ class _Batches:
 
 
 class FeatureStore:
-    """The embeddings of one encoder on disk; ``encode`` fills it, ``gather`` reads rows from it. Raises ``BadInput``
-    for an encoder that is trained from scratch."""
+    """The embeddings of one encoder on disk; ``encode`` fills it, ``gather`` reads rows from it.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        As ``load_encoder`` gives it.
+    prepared : Prepared
+        The clips and their recordings (see ``bench.data.manifest.prepare``).
+    clip : str
+        The clip policy of the protocol.
+    folder : Path, optional
+        Where stores lie; by default ``features`` in the cache.
+
+    Raises
+    ------
+    BadInput
+        For an encoder that is trained from scratch.
+    """
 
     def __init__(self, encoder: Encoder, prepared: Prepared, clip: str = "native", folder: Path | None = None):
         require_trained(encoder.card)
@@ -97,48 +114,68 @@ class FeatureStore:
         self.folder = (folder or cache_root() / "features") / self.digest[:20]
         self.units = clips.units(prepared.rows, prepared.recordings)
 
-    def encode(self, wanted: Sequence[LayerPooling], progress: Progress = silent) -> int:
-        """Number of clips encoded: those of which some wanted (layer, pooling) is not stored yet."""
-        wanted = list(dict.fromkeys(wanted))
-        todo = self.missing(wanted)
+    def encode(self, requested: Sequence[LayerPooling], progress: Progress = silent) -> int:
+        """Encodes the clips of which some requested (layer, pooling) is not stored yet; returns their number.
+
+        Raises
+        ------
+        BadInput
+            For features that are not finite, and as ``bench.encoders.batches.encode_batch``.
+        """
+        requested = list(dict.fromkeys(requested))
+        todo = self.missing(requested)
         if not todo:
             return 0
         write_text(self.folder / "spec.json", json.dumps(self.spec, indent=1, sort_keys=True))
-        self._fit()
+        self._fit_statistics()
         with progress(f"encode {self.encoder.card.id}", sum(len(unit.rows) for unit in todo)) as tick:
             for chunk in clips.chunks(todo):
-                parts: dict[LayerPooling, list[np.ndarray]] = {want: [] for want in wanted}
+                parts: dict[LayerPooling, list[np.ndarray]] = {layer_pooling: [] for layer_pooling in requested}
                 for unit in chunk:
-                    for want, values in self._unit(unit, wanted).items():
-                        parts[want].append(values)
+                    for layer_pooling, values in self._encode_unit(unit, requested).items():
+                        parts[layer_pooling].append(values)
                     tick(len(unit.rows))
-                for want, values in parts.items():
-                    self.save(want, chunk, np.concatenate(values))
+                for layer_pooling, values in parts.items():
+                    self.save(layer_pooling, chunk, np.concatenate(values))
         return sum(len(unit.rows) for unit in todo)
 
-    def missing(self, wanted: Sequence[LayerPooling]) -> list[clips.Unit]:
-        """The recordings of which some wanted (layer, pooling) is not stored."""
-        stored = [self._index(want).keys() for want in wanted]
+    def missing(self, requested: Sequence[LayerPooling]) -> list[clips.Unit]:
+        """The recordings of which some requested (layer, pooling) is not stored."""
+        stored = [self._index(layer_pooling).keys() for layer_pooling in requested]
         return [unit for unit in self.units if not all(unit.key in keys for keys in stored)]
 
     def reader(self) -> FeatureStore:
         """The same store without its encoder, for ``gather`` and ``export`` alone: light enough for other processes."""
         light = copy.copy(self)
-        light.encoder = None
+        del light.encoder
         return light
 
-    def width(self, want: LayerPooling) -> int | None:
+    def width(self, layer_pooling: LayerPooling) -> int | None:
         """Features of a clip in what is stored; None where nothing is."""
-        shards = sorted(self._where(want).glob("*.npy"))
+        shards = sorted(self._shard_folder(layer_pooling).glob("*.npy"))
         return int(np.load(shards[0], mmap_mode="r").shape[1]) if shards else None
 
-    def tried(self, wanted: Sequence[LayerPooling], seconds: float = 20.0) -> tuple[float, float]:
-        """(seconds of audio encoded, seconds that took) of a few recordings that are not stored yet; nothing is kept.
-        The first recording warms up and does not count, unless there is no other."""
+    def measure_speed(self, requested: Sequence[LayerPooling], seconds: float = 20.0) -> tuple[float, float]:
+        """Times the encoding of a few recordings that are not stored yet; nothing is kept.
+
+        The first recording warms up and does not count, unless there is no other.
+
+        Parameters
+        ----------
+        requested : sequence of (int, str)
+            The (layer, pooling) pairs.
+        seconds : float
+            Of audio that are enough; encoding also ends after ``TRIAL_S``.
+
+        Returns
+        -------
+        audio_s, taken_s : float
+            Seconds of audio encoded, and seconds that this took.
+        """
         taken = audio_s = 0.0
-        for i, unit in enumerate(self.missing(wanted)):
+        for i, unit in enumerate(self.missing(requested)):
             began = time.perf_counter()
-            self._unit(unit, wanted)
+            self._encode_unit(unit, requested)
             if i <= 1:
                 taken = audio_s = 0.0
             taken, audio_s = taken + time.perf_counter() - began, audio_s + unit.seconds
@@ -146,20 +183,26 @@ class FeatureStore:
                 break
         return audio_s, taken
 
-    def gather(self, want: LayerPooling) -> np.ndarray:
-        """Features (N, P) float32 in the order of ``prepared.rows``. Raises ``KeyError`` for a unit not encoded."""
+    def gather(self, layer_pooling: LayerPooling) -> np.ndarray:
+        """Reads the features (N, P) float32 in the order of ``prepared.rows``.
+
+        Raises
+        ------
+        KeyError
+            For a recording that has not been encoded.
+        """
         out: np.ndarray | None = None
-        for rows, values in self._parts(want):
+        for rows, values in self._stored_parts(layer_pooling):
             if out is None:
                 out = np.empty((len(self.prepared.rows), values.shape[1]), np.float32)
             out[rows] = values
         return np.empty((0, 0), np.float32) if out is None else out
 
-    def export(self, want: LayerPooling, path: Path) -> tuple[int, int]:
-        """Writes ``gather(want)`` to ``path`` as ``.npy`` without holding it in memory; returns its shape."""
+    def export(self, layer_pooling: LayerPooling, path: Path) -> tuple[int, int]:
+        """Writes ``gather(layer_pooling)`` to ``path`` as ``.npy`` without holding it in memory; returns its shape."""
         out = None
         with replacing(path) as partial:
-            for rows, values in self._parts(want):
+            for rows, values in self._stored_parts(layer_pooling):
                 if out is None:
                     shape = (len(self.prepared.rows), values.shape[1])
                     out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
@@ -173,66 +216,69 @@ class FeatureStore:
 
     # ---------------------------------------------------------------- encoding
 
-    def _fit(self) -> None:
+    def _fit_statistics(self) -> None:
         rows = stats_rows(self.encoder, self.prepared)
         if rows is not None:
             self.encoder.fit_stats(_Batches(self, rows))
 
     def plan(self, waves: Sequence[np.ndarray]) -> list[list[int]]:
         """Indices of the waves that share a forward pass."""
-        return plan_batches([len(wave) for wave in waves], self.encoder, int(BATCH_S * self.encoder.card.sample_rate))
+        return plan_batches(
+            [len(wave) for wave in waves], self.encoder, int(MAX_BATCH_S * self.encoder.card.sample_rate)
+        )
 
-    def _unit(self, unit: clips.Unit, wanted: Sequence[LayerPooling]) -> dict[LayerPooling, np.ndarray]:
+    def _encode_unit(self, unit: clips.Unit, requested: Sequence[LayerPooling]) -> dict[LayerPooling, np.ndarray]:
+        """{(layer, pooling): features (clips, P)} of one recording's clips. Raises ``BadInput``."""
         waves = clips.waves(unit, self.prepared.root, self.encoder.card.sample_rate, self.clip)
         out: dict[LayerPooling, np.ndarray] = {}
         for batch in self.plan(waves):
-            for want, values in encode_batch(self.encoder, [waves[i] for i in batch], wanted).items():
+            for layer_pooling, values in encode_batch(self.encoder, [waves[i] for i in batch], requested).items():
                 if not np.isfinite(values).all():
                     raise BadInput(
                         self.prepared.root / unit.path,
                         f"{self.encoder.card.id} gave non-finite features for a clip of this recording",
                         "run `respbench doctor`; if the recording is sound, the encoder is at fault",
                     )
-                out.setdefault(want, np.empty((len(waves), values.shape[1]), np.float32))[batch] = values
+                out.setdefault(layer_pooling, np.empty((len(waves), values.shape[1]), np.float32))[batch] = values
         return out
 
     # ---------------------------------------------------------------- shards
 
-    def _where(self, want: LayerPooling) -> Path:
-        return self.folder / file_name(f"{want[0]},{want[1]}")
+    def _shard_folder(self, layer_pooling: LayerPooling) -> Path:
+        return self.folder / file_name(f"{layer_pooling[0]},{layer_pooling[1]}")
 
-    def _index(self, want: LayerPooling) -> dict[str, tuple[Path, int, int]]:
+    def _index(self, layer_pooling: LayerPooling) -> dict[str, tuple[Path, int, int]]:
         """{unit key: (shard, first row, number of rows)}."""
-        index = {}
-        for path in sorted(self._where(want).glob("*.json")):
+        index: dict[str, tuple[Path, int, int]] = {}
+        for path in sorted(self._shard_folder(layer_pooling).glob("*.json")):
             listing, shard, first = json.loads(path.read_text()), path.with_suffix(".npy"), 0
             if not shard.exists() or file_digest(shard) != listing["sha256"]:
-                path.unlink()  # a damaged shard is made again
+                path.unlink()  # a damaged shard is encoded again
                 continue
             for key, count in listing["units"]:
                 index[key] = (shard, first, count)
                 first += count
         return index
 
-    def _parts(self, want: LayerPooling) -> Iterator[tuple[list[int], np.ndarray]]:
+    def _stored_parts(self, layer_pooling: LayerPooling) -> Iterator[tuple[list[int], np.ndarray]]:
         """(rows, values) unit by unit, one open shard at a time."""
-        index = self._index(want)
-        shard, values = None, None
+        index = self._index(layer_pooling)
+        shard, values = Path(), np.empty((0, 0), np.float32)
         for unit in sorted(self.units, key=lambda unit: (index[unit.key][0], index[unit.key][1])):
             path, first, count = index[unit.key]
             if path != shard:
                 shard, values = path, np.load(path, mmap_mode="r")
             yield list(unit.rows), values[first : first + count]
 
-    def save(self, want: LayerPooling, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
+    def save(self, layer_pooling: LayerPooling, chunk: Iterable[clips.Unit], values: np.ndarray) -> None:
         """Stores features (clips, P) of recordings, in their order, as one shard."""
-        chunk = list(chunk)
-        name = hashlib.sha256("".join(unit.key for unit in chunk).encode()).hexdigest()[:20]
-        folder = self._where(want)
+        units = list(chunk)
+        name = hashlib.sha256("".join(unit.key for unit in units).encode()).hexdigest()[:20]
+        folder = self._shard_folder(layer_pooling)
         with replacing(folder / f"{name}.npy") as partial, partial.open("wb") as file:
             np.save(file, values)
         listing = {
-            "units": [[unit.key, len(unit.rows)] for unit in chunk],
+            "units": [[unit.key, len(unit.rows)] for unit in units],
             "sha256": file_digest(folder / f"{name}.npy"),
         }
         write_text(folder / f"{name}.json", json.dumps(listing))

@@ -20,7 +20,7 @@ from bench.base.progress import Progress, silent
 from bench.data import clips
 from bench.data.manifest import Prepared, prepare
 from bench.encoders.batches import collate, plan_batches
-from bench.encoders.features import BATCH_S, STATS_CLIPS
+from bench.encoders.features import MAX_BATCH_S, STATS_CLIPS
 from bench.finetune import record as outcome
 from bench.finetune.data.quality import Loudness, sound
 from bench.finetune.data.randomness import seed_of
@@ -180,7 +180,7 @@ def _fit_statistics(encoder: Encoder, prepared: Prepared, waves: Waves, rows: np
         return ""
     spaced = np.linspace(0, len(rows) - 1, min(len(rows), STATS_CLIPS))
     chosen = rows[np.unique(spaced.round().astype(int))]
-    limit = int(BATCH_S * encoder.card.sample_rate)
+    limit = int(MAX_BATCH_S * encoder.card.sample_rate)
     plan = plan_batches([int(size) for size in waves.sizes[chosen]], encoder, limit)
 
     class Batches:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.base.errors import CheckpointError, MissingWeights
 from bench.base.paths import file_digest, weight_folders
 from bench.encoders.weights import verified
-from bench.types import EncoderCard, Weights
+from bench.types import Encoder, EncoderCard, Weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -154,7 +154,7 @@ def tensor_file(path: str | Path) -> Path:
     return inside[0]
 
 
-def parameter_digest(module: nn.Module) -> str:
+def parameter_digest(module: nn.Module | Encoder) -> str:
     """SHA-256 of a module's parameters: names, dtypes, shapes and values, in name order; ``none`` without any."""
     total = hashlib.sha256()
     parameters = dict(module.named_parameters())

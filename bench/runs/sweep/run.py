@@ -184,7 +184,7 @@ def _encoding_s(each: Encoding, grid: SweepGrid) -> float:
     """Seconds that an encoding will take, from a few of its clips."""
     encoder = load_encoder(each.choice.id, each.choice.weights, grid.device, grid.precision)
     store = FeatureStore(encoder, each.source.prepared, grid.clip)
-    tried, seconds = store.tried(each.features)
+    tried, seconds = store.measure_speed(each.features)
     return each.seconds * seconds / tried if tried else 0.0
 
 

@@ -140,7 +140,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(simulated, tmp_path):
 def test_a_reader_gathers_in_another_process_and_a_trial_keeps_nothing(prepared, tmp_path):
     store = FeatureStore(load_encoder("fbank.stats"), prepared, folder=tmp_path)
     want = (-1, "mean")
-    seconds, taken = store.tried([want], seconds=1.0)
+    seconds, taken = store.measure_speed([want], seconds=1.0)
     assert seconds > 0 and taken > 0 and not list(tmp_path.iterdir())
     assert store.width(want) is None and len(store.missing([want])) == len(store.units)
     store.encode([want])

@@ -96,12 +96,13 @@ CARDS = (
         parity="golden",
         default_pooling="published",
         policies=("upstream", "evar"),
-        notes="evar: the clip's own length, the training clips' mean and deviation",
+        notes="evar (eval-audio-repr): the clip at its own length, normalised by the mean and standard deviation of "
+        "the training clips",
     ),
 )
 
 
-def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def rename_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of the original file or of a Hub folder under the names of transformers' ``ASTModel``."""
     out = {}
     for key, tensor in tensors.items():
@@ -118,10 +119,10 @@ def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
-    """Geometry as ``ASTConfig`` names it. Raises ``CheckpointError``."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
+    """Reads the geometry, as ``ASTConfig`` names it, from a checkpoint's tensors. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
-    from model_zoo._adapters.checkpoint import heads
+    from model_zoo._adapters.checkpoint import attention_heads
 
     try:
         width, _, patch, _ = tensors["embeddings.patch_embeddings.projection.weight"].shape
@@ -133,7 +134,7 @@ def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
             "frequency_stride": stride,
             "time_stride": stride,
             "num_hidden_layers": 1 + max(int(k.split(".")[1]) for k in tensors if k.startswith("layers.")),
-            "num_attention_heads": heads(width, where),
+            "num_attention_heads": attention_heads(width, where),
             "intermediate_size": tensors["layers.0.mlp.fc1.weight"].shape[0],
         }
     except (KeyError, ValueError, StopIteration) as error:
@@ -142,12 +143,15 @@ def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
 
 
 def _patches(size: int, patch: int, stride: int) -> int:
+    """The number of patches along an axis of ``size``."""
     return (size - patch) // stride + 1
 
 
-def fitted(table: Tensor, shape: tuple[int, int], times: int) -> Tensor:
-    """The position table (1, 2 + F' * T', D) of a grid ``shape`` = (F', T') for ``times`` columns: those around the
-    middle, or a bilinear stretch; the two leading tokens keep their positions."""
+def fit_positions(table: Tensor, shape: tuple[int, int], times: int) -> Tensor:
+    """Fits the position table (1, 2 + F' * T', D) of a grid ``shape`` = (F', T') to ``times`` columns.
+
+    Fewer columns are those around the middle, more are a bilinear stretch; the two leading tokens keep their positions.
+    """
     import torch
     from torch.nn import functional
 
@@ -216,7 +220,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             leading = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1).expand(len(wave), -1, -1)
             patches = self.tap("patches", embeddings.patch_embeddings(fbank))  # (B, F' * T', D)
             x = torch.cat([leading, patches], dim=1)
-            x = x + fitted(embeddings.position_embeddings, self.shape, times)
+            x = x + fit_positions(embeddings.position_embeddings, self.shape, times)
             outputs = []
             for layer in self.model.layers:
                 x = layer(x)
@@ -272,7 +276,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     kind = Evar if card.policy == "evar" else Ast
     if weights is None:
         return kind({}).eval()
-    tensors = renamed(load_tensors(weights))
-    encoder = kind(read(tensors, weights))
+    tensors = rename_tensors(load_tensors(weights))
+    encoder = kind(read_geometry(tensors, weights))
     load_strict(encoder.model, tensors, IGNORED, weights)
     return encoder.eval()

@@ -63,7 +63,7 @@ CARDS = (
         trained_on=("audioset",),
         parity="golden",
         default_pooling="published",
-        notes="published: 12 blocks concatenated; chunks of 10 s averaged",
+        notes="published: the outputs of all 12 blocks concatenated, averaged over chunks of 10 s",
     ),
 )
 
@@ -76,13 +76,13 @@ class Layout(NamedTuple):
     positions: int
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Layout:
-    """The layout of an ATST-Frame encoder. Raises ``CheckpointError``."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Layout:
+    """Reads the layout of an ATST-Frame encoder from its tensors. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
     from model_zoo._networks import vit
 
     remedy = "take an ATST-Frame checkpoint of the release"
-    blocks = vit.read(tensors, where)
+    blocks = vit.read_geometry(tensors, where)
     try:
         patch = tensors["patch_embed.patch_embed.weight"].shape[1] // BANDS
         positions = tensors["pos_embed"].shape[1] - 1
@@ -184,6 +184,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         return encoder.eval()
     content = load_tensors(weights, "state_dict")
     tensors = {key.removeprefix(TEACHER): tensor for key, tensor in content.items()}
-    encoder = Atst(read(tensors, weights))
+    encoder = Atst(read_geometry(tensors, weights))
     load_strict(encoder.teacher, tensors, IGNORED, weights)
     return encoder.eval()

@@ -70,18 +70,19 @@ CARDS = (
         policy_parity={"opera": "golden"},
         default_pooling="published",
         policies=("upstream", "opera"),
-        notes="upstream: normalised, first 10.2 s; opera: trimmed, pieces of 10 s averaged, not normalised",
+        notes="upstream: the first 10.2 s, normalised; opera (the OPERA benchmark): silence trimmed, averaged over "
+        "pieces of 10 s, not normalised",
     ),
 )
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
-    """The geometry of an AudioMAE encoder. Raises ``CheckpointError``."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
+    """Reads the geometry of an AudioMAE encoder from its tensors. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
     from model_zoo._networks import vit
 
     remedy = "take pretrained.pth of the release"
-    geometry = vit.read(tensors, where)
+    geometry = vit.read_geometry(tensors, where)
     try:
         patch, positions = tensors["patch_embed.proj.weight"].shape[2:], tensors["pos_embed"].shape[1] - 1
     except (KeyError, IndexError) as error:
@@ -104,7 +105,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import KaldiFbank
-    from model_zoo._adapters.opera_audio import trimmed
+    from model_zoo._adapters.opera_audio import trim_silence
     from model_zoo._networks import vit
 
     opera = card.policy == "opera"
@@ -133,10 +134,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """Pieces (B, P, samples) of each clip, and their lengths (B, P): 0 for one that a clip does not have."""
             if not opera:
                 return wave[:, None], length[:, None]
-            heard, kept = trimmed(wave, length)
-            whole = kept <= SHORTEST
-            heard = pad(heard, (0, wave.shape[1] - heard.shape[1]))
-            wave, length = torch.where(whole[:, None], wave, heard), torch.where(whole, length, kept)
+            trimmed, remaining = trim_silence(wave, length)
+            whole = remaining <= SHORTEST
+            trimmed = pad(trimmed, (0, wave.shape[1] - trimmed.shape[1]))
+            wave, length = torch.where(whole[:, None], wave, trimmed), torch.where(whole, length, remaining)
             wave = wave[:, : -(-int(length.max()) // PIECE) * PIECE].unflatten(1, (-1, PIECE))
             left = length[:, None] - PIECE * torch.arange(wave.shape[1], device=wave.device)
             return wave, torch.where(left > SHORTEST, left.clamp_max(PIECE), 0)
@@ -163,8 +164,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             last = outputs[-1]
             clip = layer_norm(last[:, 1:].float().mean(dim=1), last.shape[2:], eps=vit.EPS)
             outputs[-1] = self.net.norm(last)
-            spoken = samples.gather(1, count[:, None] - 1)[:, 0]  # of the last piece
-            filled = (-(-self.frontend.frames(spoken) // PATCH)).clamp_max(GRID[0])
+            last_samples = samples.gather(1, count[:, None] - 1)[:, 0]  # of the last piece
+            filled = (-(-self.frontend.frames(last_samples) // PATCH)).clamp_max(GRID[0])
             layers = tuple(
                 Grid(
                     _placed(y[:, 1:].unflatten(1, GRID), present).flatten(1, 2),
@@ -189,6 +190,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder.net.initialise()
         return encoder.eval()
     tensors = load_tensors(weights, "model")
-    encoder = AudioMae(read(tensors, weights))
+    encoder = AudioMae(read_geometry(tensors, weights))
     load_strict(encoder.net, tensors, IGNORED, weights)
     return encoder.eval()

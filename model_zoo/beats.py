@@ -77,7 +77,7 @@ def _card(name: str, weights: Weights, notes: str) -> EncoderCard:
         policy_parity={"upstream-mask": "golden"},
         default_pooling="published",
         policies=("upstream", "upstream-mask"),
-        notes=f"{notes}; upstream-mask: padded to 10 s and masked as the original does in a batch",
+        notes=f"{notes}; upstream-mask: padded to 10 s and masked, as the original does in a batch",
     )
 
 
@@ -110,8 +110,8 @@ CARDS = (
 )
 
 
-def read(checkpoint: Mapping, where: object) -> Geometry:
-    """The geometry of a checkpoint ``{cfg, model}``. Raises ``CheckpointError``."""
+def read_geometry(checkpoint: Mapping, where: object) -> Geometry:
+    """Reads the geometry of a checkpoint ``{cfg, model}``. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
     from model_zoo._networks.beats import Geometry
 
@@ -120,7 +120,7 @@ def read(checkpoint: Mapping, where: object) -> Geometry:
         cfg, tensors = checkpoint["cfg"], checkpoint["model"]
         width, group, kernel = tensors["encoder.pos_conv.0.weight_v"].shape
         first = "encoder.layers.0.self_attn"
-        found = {
+        geometry_options = {
             "encoder_layers": 1 + max(int(k.split(".")[2]) for k in tensors if k.startswith("encoder.layers.")),
             "encoder_embed_dim": width,
             "encoder_ffn_embed_dim": tensors["encoder.layers.0.fc1.weight"].shape[0],
@@ -132,9 +132,13 @@ def read(checkpoint: Mapping, where: object) -> Geometry:
             "conv_pos_groups": width // group,
             "num_buckets": tensors[f"{first}.relative_attention_bias.weight"].shape[0],
         }
-        said = {key: (cfg.get(key, value), value) for key, value in (found | WRITTEN).items()}
-        differing = [f"{key} {given!r} instead of {value!r}" for key, (given, value) in said.items() if given != value]
-        geometry = Geometry(*found.values(), distance=int(cfg["max_distance"]), deep_norm=bool(cfg["deep_norm"]))
+        options = {key: (cfg.get(key, value), value) for key, value in (geometry_options | WRITTEN).items()}
+        differing = [
+            f"{key} {given!r} instead of {value!r}" for key, (given, value) in options.items() if given != value
+        ]
+        geometry = Geometry(
+            *geometry_options.values(), distance=int(cfg["max_distance"]), deep_norm=bool(cfg["deep_norm"])
+        )
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
         raise CheckpointError(where, f"lacks the cfg or the tensors of BEATs ({error!r})", remedy) from error
     if differing:
@@ -194,8 +198,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
-            """Normalised log-mel (B, frames of the longest clip, bands) of wave (B, batch_length); under
-            ``upstream-mask`` the frames of the padding too."""
+            """Normalised log-mel (B, frames of the longest clip, bands) of wave (B, batch_length).
+
+            Under ``upstream-mask`` it includes the frames of the padding.
+            """
             longest = wave.shape[1] if self.masked else int(length.max())
             return (self.frontend(wave)[:, : self.frontend.frames(longest)] - MEAN) / (2 * STD)
 
@@ -203,10 +209,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """Tokens (B,) that the original leaves unmasked of clips padded to ``samples``."""
             frames = self.frontend.frames(samples)
             tokens = frames // self.patch * self.bands
-            kept = length
+            unmasked = length
             for size, steps in ((samples, frames), (frames, tokens)):
-                kept = (-(-kept // (size // steps))).clamp_max(steps)
-            return kept
+                unmasked = (-(-unmasked // (size // steps))).clamp_max(steps)
+            return unmasked
 
         def blocks(self) -> list[nn.Module]:
             """Patches and positions, then the transformer's blocks."""
@@ -216,12 +222,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             fbank = self.tap("spectrogram", self.fbank(wave, length))
             columns, hop_s = fbank.shape[1] // self.patch, self.card.grid[0]
             tokens = columns * self.bands
-            kept = self.unmasked(length, wave.shape[1]) if self.masked else torch.full_like(length, tokens)
-            counted = torch.arange(tokens, device=wave.device) < kept[:, None]  # (B, N)
+            unmasked = self.unmasked(length, wave.shape[1]) if self.masked else torch.full_like(length, tokens)
+            counted = torch.arange(tokens, device=wave.device) < unmasked[:, None]  # (B, N)
             patches = self.tap("patches", self.net.patches(fbank))
             outputs = self.net(patches, ~counted if self.masked else None)
-            clip = (outputs[-1].float() * counted[..., None]).sum(dim=1) / kept[:, None]
-            count = (kept // self.bands).clamp_min(1)
+            clip = (outputs[-1].float() * counted[..., None]).sum(dim=1) / unmasked[:, None]
+            count = (unmasked // self.bands).clamp_min(1)
             layers = (
                 Grid(y.unflatten(1, (columns, self.bands)), count, hop_s, f"block{i}")
                 for i, y in enumerate(outputs, start=1)
@@ -233,7 +239,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         initialise(encoder.net)
         return encoder.eval()
     checkpoint = load_tensors(weights)
-    encoder = BeatsEncoder(read(checkpoint, weights))
+    encoder = BeatsEncoder(read_geometry(checkpoint, weights))
     require_variant(card, checkpoint["model"], weights)
     load_strict(encoder.net, checkpoint["model"], IGNORED, weights)
     return encoder.eval()

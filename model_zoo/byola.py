@@ -48,7 +48,11 @@ LICENCE = (
     "modification, no reverse engineering, no translation"
 )
 REPOSITORY = "https://github.com/nttcslab/byol-a/raw/master"
-NOTES = "upstream: HTK mel, the README's mean and deviation; evar: Slaney mel; -fit and evar measure them on train"
+NOTES = (
+    "upstream: HTK mel bands, normalised by the mean and standard deviation of the README; upstream-fit: by those of "
+    "the training clips; evar (eval-audio-repr): Slaney mel bands and the training clips; evar-fixed: Slaney mel bands "
+    "and the README"
+)
 
 
 class Geometry(NamedTuple):
@@ -83,7 +87,7 @@ def _card(variant: str, year: int, width: int, params: int, parity: str, citatio
         sample_rate=RATE,
         min_s=max((frames - 1) * HOP, FFT // 2 + 1) / RATE,
         dims=dims(width, published=width),
-        frontend="log-mel, 64 bands 60-7800 Hz, 64/10 ms, one mean and deviation, 16 kHz",
+        frontend="log-mel, 64 bands 60-7800 Hz, 64/10 ms, normalised by one mean and standard deviation, 16 kHz",
         citation=citation,
         licence=LICENCE,
         year=year,
@@ -122,8 +126,8 @@ CARDS = (
 )
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
-    """The geometry of the network in ``tensors``. Raises ``CheckpointError``."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
+    """Reads the geometry of the network in ``tensors``. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
 
     try:
@@ -251,7 +255,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if weights is None:
         return Byola(Geometry(blocks, 64, 2048)).eval()
     tensors = load_tensors(weights)
-    geometry = read(tensors, weights)
+    geometry = read_geometry(tensors, weights)
     if geometry.blocks != blocks:
         problem = f"has {geometry.blocks} convolution blocks, {card.id} has {blocks}"
         raise CheckpointError(weights, problem, "v1 are the AudioNTT2020 files, v2 is AudioNTT2022")

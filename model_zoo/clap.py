@@ -41,9 +41,12 @@ IGNORED = (r"caption_encoder\..*", r"text_.*", r"audio_transform\..*", r"logit_s
 
 
 class Variant(NamedTuple):
-    """One release: whether the trunk is CNN14 (else HTS-AT), seconds of its window, samples of its hop, the rate in Hz
-    that its mel matrix is made for, ``slot`` of the file that holds the tensors, ``names``: prefixes in the file and
-    here, the first that fits taken."""
+    """What is particular to one release.
+
+    ``cnn14`` says whether the trunk is CNN14 (else HTS-AT); ``seconds`` are those of its window, ``hop`` is in samples,
+    ``mel_rate`` is the rate in Hz that its mel matrix is made for; ``slot`` is the entry of the file that holds the
+    tensors; ``names`` are pairs of prefixes in the file and here, of which the first that fits is taken.
+    """
 
     cnn14: bool
     seconds: int
@@ -99,7 +102,8 @@ def _card(
         parity="golden",
         default_pooling="published",
         policies=("upstream", "windows"),
-        notes=f"upstream: the first {variant.seconds} s, shorter clips repeated; windows: all consecutive windows",
+        notes=f"upstream: the first {variant.seconds} s, shorter clips repeated; windows: averaged over consecutive "
+        f"windows of {variant.seconds} s",
     )
 
 
@@ -142,7 +146,7 @@ CARDS = (
 )
 
 
-def renamed(tensors: Mapping[str, Tensor], variant: Variant) -> dict[str, Tensor]:
+def rename_tensors(tensors: Mapping[str, Tensor], variant: Variant) -> dict[str, Tensor]:
     """Tensors of a release under this module's names: ``base`` (the trunk) and ``projection``."""
     out = {}
     for key, tensor in tensors.items():
@@ -151,9 +155,11 @@ def renamed(tensors: Mapping[str, Tensor], variant: Variant) -> dict[str, Tensor
     return out
 
 
-def filled(wave: Tensor, length: Tensor, whole: bool) -> Tensor:
-    """wave (N, size) with each row's first ``length`` samples repeated to the end; with ``whole``, only as often as
-    they fit, zeros behind."""
+def fill_window(wave: Tensor, length: Tensor, whole: bool) -> Tensor:
+    """Repeats the first ``length`` samples of each row of wave (N, size) to the end.
+
+    With ``whole``, they are repeated only as often as they fit, and zeros follow.
+    """
     import torch
 
     size = wave.shape[1]
@@ -231,7 +237,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
             """Log-mel in dB (N, frames, 64) of wave (N, window), zero after each row's ``length``."""
-            return self.frontend(filled(wave, length, laion), torch.full_like(length, self.size))
+            return self.frontend(fill_window(wave, length, laion), torch.full_like(length, self.size))
 
         def _patches(self, x: Tensor) -> Tensor:
             """HTS-AT's patch embeddings (N, H, W, D)."""
@@ -259,12 +265,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     if weights is None:
         return Clap(cnn14_network.FULL if variant.cnn14 else swin.TINY, card.dims["published"]).eval()
-    tensors = renamed(load_tensors(weights, variant.slot), variant)
+    tensors = rename_tensors(load_tensors(weights, variant.slot), variant)
     base = {key.removeprefix("base."): tensor for key, tensor in tensors.items() if key.startswith("base.")}
     first = "projection.0.weight" if laion else "projection.linear1.weight"
     if first not in tensors:
         raise CheckpointError(weights, f"lacks the audio projection of {id} ({first})", "check file and encoder")
     bank = cnn14_network.stored_bank(base, FFT, weights)
-    encoder = Clap(trunk.read(base, weights), len(tensors[first]), bank)
+    encoder = Clap(trunk.read_geometry(base, weights), len(tensors[first]), bank)
     load_strict(encoder.net, tensors, (*IGNORED, *(rf"base\.{pattern}" for pattern in trunk.IGNORED)), weights)
     return encoder.eval()

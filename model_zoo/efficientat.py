@@ -102,7 +102,7 @@ def _divisible(channels: float) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
-def planned(width: float) -> list[dict[str, int]]:
+def planned_sizes(width: float) -> list[dict[str, int]]:
     """Channels of the stem, the blocks and the last convolution at a width multiplier."""
     blocks = [
         {"kernel": k, "expanded": _divisible(e * width), "out": _divisible(c * width), "squeeze": 0}
@@ -113,8 +113,11 @@ def planned(width: float) -> list[dict[str, int]]:
     return [{"out": _divisible(STEM * width)}, *blocks, {"out": _divisible(LAST * width)}]
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> list[dict[str, int]]:
-    """The same, read from a checkpoint's tensors. Raises ``CheckpointError`` when they are not of this family."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> list[dict[str, int]]:
+    """Reads the channels that ``planned_sizes`` gives from a checkpoint's tensors.
+
+    Raises ``CheckpointError`` when they are not of this family.
+    """
     from bench.base.errors import CheckpointError
 
     plan: list[dict[str, int]] = []
@@ -145,7 +148,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
-    from model_zoo._adapters.frontend import kaldi_mel, reflected
+    from model_zoo._adapters.frontend import kaldi_mel, pad_reflected
 
     class Excite(nn.Module):
         """Channel gates from the map's average."""
@@ -206,7 +209,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
             """Normalised log-mel (B, bands, frames) of wave (B, batch_length)."""
             emphasised = wave[:, 1:] - 0.97 * wave[:, :-1]
-            framed = reflected(emphasised, length - 1, FFT // 2)
+            framed = pad_reflected(emphasised, length - 1, FFT // 2)
             spectrum = torch.stft(
                 framed, FFT, HOP, WINDOW, self.window, center=False, onesided=True, return_complex=True
             )
@@ -225,8 +228,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     if weights is None:
         width = int(card.id.partition("@")[0][-2:]) / 10
-        return EfficientAT(planned(width)).eval()
+        return EfficientAT(planned_sizes(width)).eval()
     tensors = load_tensors(weights)
-    encoder = EfficientAT(read(tensors, weights))
+    encoder = EfficientAT(read_geometry(tensors, weights))
     load_strict(encoder, tensors, IGNORED, weights)
     return encoder.eval()

@@ -63,9 +63,11 @@ FUNCTIONS = ("load_model", "get_timestamp_embeddings", "get_scene_embeddings")
 SIZES = ("sample_rate", "timestamp_embedding_size", "scene_embedding_size")
 
 
-def source(name: str) -> Path | None:
-    """The file of a module, which is not run (its parent packages are); None where it has no file. Raises ``BadInput``
-    for what cannot be imported."""
+def module_file(name: str) -> Path | None:
+    """The file of a module, which is not run (its parent packages are); None where it has no file.
+
+    Raises ``BadInput`` for what cannot be imported.
+    """
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError) as error:
@@ -76,12 +78,14 @@ def source(name: str) -> Path | None:
 
 
 def card(id: str) -> EncoderCard:
-    """The card of an importable module, without its sizes. Raises ``KeyError`` for no id of this family,
-    ``BadInput`` for a module that is not there."""
+    """The card of an importable module, without its sizes.
+
+    Raises ``KeyError`` for no id of this family, ``BadInput`` for a module that is not there.
+    """
     name = id.removeprefix(PREFIX)
     if not id.startswith(PREFIX) or not name:
         raise KeyError(id)
-    source(name)
+    module_file(name)
     files = sorted(path.name for root in weight_folders() for path in root.glob(f"{name}.*") if path.stem == name)
     return EncoderCard(
         id=id,
@@ -107,15 +111,17 @@ def has_untrained(card: EncoderCard) -> bool:
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
-    """The module's model, loaded with ``weights`` or without a path. Raises ``BadInput`` for a module that breaks the
-    API."""
+    """The module's model, loaded with ``weights`` or without a path.
+
+    Raises ``BadInput`` for a module that breaks the API.
+    """
     import dataclasses
 
     import torch
 
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
-    from model_zoo._adapters.foreign import FAULTS, measured
+    from model_zoo._adapters.foreign import FAULTS, measure_card
 
     name = card.id.removeprefix(PREFIX)
     if weights is None and card.weights:
@@ -140,10 +146,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def check(self, tokens: Tensor, times_ms: Tensor, clip: Tensor, clips: int) -> None:
             """Raises ``BadInput`` for shapes that the API does not allow."""
             steps = times_ms.shape[-1]
-            wanted = (clips, steps, self.model.timestamp_embedding_size), (clips, self.model.scene_embedding_size)
-            found = tuple(tokens.shape), tuple(clip.shape)
-            if found != wanted or tuple(times_ms.shape) != (clips, steps) or not steps:
-                problem = f"gives tokens and scene of shape {found} at times {tuple(times_ms.shape)}, not {wanted}"
+            expected = (clips, steps, self.model.timestamp_embedding_size), (clips, self.model.scene_embedding_size)
+            shapes = tuple(tokens.shape), tuple(clip.shape)
+            if shapes != expected or tuple(times_ms.shape) != (clips, steps) or not steps:
+                problem = f"gives tokens and scene of shape {shapes} at times {tuple(times_ms.shape)}, not {expected}"
                 raise BadInput(card.id, problem, "mend the module: see the HEAR API")
 
     try:
@@ -161,7 +167,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if model.sample_rate not in RATES:
         raise BadInput(card.id, f"the rate {model.sample_rate} is not one of {RATES}", "mend the module")
     encoder = Hear(api, model).eval()
-    encoder.card = measured(encoder)
-    if (file := source(name)) and file.is_file():
+    encoder.card = measure_card(encoder)
+    if (file := module_file(name)) and file.is_file():
         encoder.weights_digest = file_digest(file)  # of the code, where there is no file
     return encoder

@@ -39,7 +39,7 @@ SHORTEST_S = 0.1  # enough for the convolutions and the frames of every family
 LISTED = 3  # spare tensors named in the notes
 
 
-def folder(name: str) -> Path:
+def model_folder(name: str) -> Path:
     """The folder of a model on this machine. Raises ``MissingWeights``."""
     if name.startswith(("/", "./", "../", "~")):
         places, also, remedy = [Path(name).expanduser()], "", "name a folder with a config.json"
@@ -59,19 +59,22 @@ def _cached(id: str) -> list[Path]:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(id, "config.json")
+        cached = try_to_load_from_cache(id, "config.json")
     except HFValidationError:  # not a Hub id
         return []
-    return [Path(found).parent] if isinstance(found, str) else []
+    return [Path(cached).parent] if isinstance(cached, str) else []
 
 
 def card(id: str) -> EncoderCard:
-    """The card of a model on this machine, as its settings describe it. Raises ``KeyError`` for no id of this family,
-    ``MissingWeights`` and ``CheckpointError``."""
+    """The card of a model on this machine, as its settings describe it.
+
+    Raises ``KeyError`` for no id of this family, ``MissingWeights`` where there is no such model and
+    ``CheckpointError`` where its settings are broken or not of an audio model.
+    """
     name = unquote(id.removeprefix(PREFIX))
     if not id.startswith(PREFIX) or not name:
         raise KeyError(id)
-    place = folder(name)
+    place = model_folder(name)
     config, front = _config(place), _frontend(place)
     width = next((config[key] for key in ("hidden_size", "d_model") if key in config), 0)
     depth = next((config[key] for key in ("encoder_layers", "num_hidden_layers") if key in config), -1)
@@ -92,18 +95,19 @@ def card(id: str) -> EncoderCard:
 
 
 def _config(place: Path) -> dict:
-    from model_zoo._adapters.transformers import settings
+    """The model's settings, those of its audio half in front."""
+    from model_zoo._adapters.transformers import read_settings
 
-    config = settings(place, "config.json")
+    config = read_settings(place, "config.json")
     return config.get("audio_config", {}) | config
 
 
 def _frontend(place: Path) -> dict:
     """The feature extractor's settings. Raises ``CheckpointError`` where there are none for audio."""
-    from model_zoo._adapters.transformers import settings
+    from model_zoo._adapters.transformers import read_settings
 
-    front = settings(place, "preprocessor_config.json")
-    front = front or settings(place, "processor_config.json").get("feature_extractor", {})
+    front = read_settings(place, "preprocessor_config.json")
+    front = front or read_settings(place, "processor_config.json").get("feature_extractor", {})
     if "sampling_rate" not in front:
         problem = "names no sampling rate in a preprocessor_config.json"
         raise CheckpointError(place, problem, "it is not an audio model, or fetch the folder again")
@@ -121,7 +125,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
-    from model_zoo._adapters.foreign import FAULTS, measured
+    from model_zoo._adapters.foreign import FAULTS, measure_card
 
     import_torchaudio()
     from huggingface_hub.errors import StrictDataclassError
@@ -174,7 +178,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             with torch.device("meta"):
                 network = type(AutoModel.from_config(config, trust_remote_code=False))
             with _quiet():
-                model, told = network.from_pretrained(
+                model, loading_info = network.from_pretrained(
                     None,
                     config=config,
                     state_dict=tensors,
@@ -182,13 +186,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                     ignore_mismatched_sizes=True,  # so that they are told, and refused below
                     output_loading_info=True,
                 )
-            spare = _spare(model, told, place)
+            spare = _spare(model, loading_info, place)
         encoder = Model(extractor, _encoder(model).eval()).eval()
     except (StrictDataclassError, *FAULTS) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         problem = f"transformers cannot run it as an audio encoder ({type(error).__name__}: {reason})"
         raise CheckpointError(place, problem, "check that it is an audio model in a whole folder") from error
-    encoder.card = measured(encoder)
+    encoder.card = measure_card(encoder)
     if spare:
         listed = ", ".join(spare[:LISTED]) + (", …" if len(spare) > LISTED else "")
         notes = f"{card.notes}; {len(spare)} tensors not used: {listed}"
@@ -198,7 +202,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers without its progress bar and its table of tensors, which the card's notes have."""
+    """Keeps transformers from showing its progress bar and its table of tensors, which the card's notes have."""
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -213,17 +217,17 @@ def _quiet() -> Iterator[None]:
 
 
 def _encoder(model: nn.Module) -> nn.Module:
-    """The half that hears, of an encoder-decoder."""
+    """The encoder half of an encoder-decoder, else the model itself."""
     return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
 
 
-def _spare(model: nn.Module, told: Mapping, where: Path) -> list[str]:
+def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
     """Tensors of the file that were not used. Raises ``CheckpointError`` for what the encoder lacks."""
-    hearing = _encoder(model)
-    name = next(name for name, module in model.named_modules() if module is hearing)
-    own = {f"{name}." * bool(name) + key for key in hearing.state_dict()}
-    missing = sorted(own & set(told["missing_keys"]))
-    wrong = sorted({key for key, *_ in told["mismatched_keys"]} & own)
+    encoder_half = _encoder(model)
+    name = next(name for name, module in model.named_modules() if module is encoder_half)
+    own = {f"{name}." * bool(name) + key for key in encoder_half.state_dict()}
+    missing = sorted(own & set(loading_info["missing_keys"]))
+    wrong = sorted({key for key, *_ in loading_info["mismatched_keys"]} & own)
     if missing or wrong:
         problem = "; ".join(
             f"{len(keys)} tensors {what}: {', '.join(keys[:LISTED])}"
@@ -231,4 +235,4 @@ def _spare(model: nn.Module, told: Mapping, where: Path) -> list[str]:
             if keys
         )
         raise CheckpointError(where, problem, "fetch the folder again")
-    return sorted(told["unexpected_keys"])
+    return sorted(loading_info["unexpected_keys"])

@@ -46,7 +46,7 @@ CARDS = (
         trained_on=("librispeech",),
         parity="golden",
         policies=("upstream", "raw"),
-        notes="raw: the waveform as it is, as fairseq trained it",
+        notes="raw: the waveform without normalisation, as fairseq trained the model",
     ),
 )
 

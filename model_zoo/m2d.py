@@ -66,8 +66,8 @@ class Sizes(NamedTuple):
     rate: int
 
 
-def sizes(name: str) -> Sizes | None:
-    """The sizes in a name, None where there are none; the rate is 16 kHz unless told."""
+def sizes_in_name(name: str) -> Sizes | None:
+    """The sizes in a name, None where there are none; the rate is 16 kHz unless the name says otherwise."""
     if not (match := NAMED.search(name)):
         return None
     bands, frames, high, wide, khz = (int(size or 0) for size in match.groups())
@@ -75,7 +75,7 @@ def sizes(name: str) -> Sizes | None:
 
 
 def _card(id: str, folder: str, file: str, release: str, **facts: object) -> EncoderCard:
-    bands, frames, (high, wide), rate = sizes(folder)
+    bands, frames, (high, wide), rate = sizes_in_name(folder)
     rows = bands // high
     shared = {
         "version": 1,
@@ -143,8 +143,11 @@ CARDS = (
 
 
 class Layout(NamedTuple):
-    """What tensors and folder say: the blocks' sizes, mel bands, a patch (bands, frames), the grid (F', T'), the rate
-    in Hz (None where no folder tells it)."""
+    """What tensors and folder say of an encoder.
+
+    ``blocks`` are the sizes of the transformer blocks, ``bands`` the mel bands, ``patch`` is (bands, frames), ``grid``
+    is (F', T'), ``rate`` in Hz (None where no folder names it).
+    """
 
     blocks: Geometry
     bands: int
@@ -153,29 +156,29 @@ class Layout(NamedTuple):
     rate: int | None = None
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Layout:
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Layout:
     """The layout of an M2D encoder whose file is at ``where``. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
     from model_zoo._networks import vit
 
     remedy = "take a checkpoint of the releases, in the folder that it came in"
-    blocks = vit.read(tensors, where)
+    blocks = vit.read_geometry(tensors, where)
     try:
         _, _, high, wide = tensors["patch_embed.proj.weight"].shape
         positions = tensors["pos_embed"].shape[1] - 1
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(where, f"lacks the tensors of M2D ({error})", remedy) from error
-    named = sizes(Path(str(where)).parent.name)
-    bands = named.bands if named else BANDS
+    in_folder = sizes_in_name(Path(str(where)).parent.name)
+    bands = in_folder.bands if in_folder else BANDS
     rows = bands // high
-    grid = (rows, named.frames // wide if named else positions // max(rows, 1))
-    if positions < 1 or positions != grid[0] * grid[1] or (named and named.patch != (high, wide)):
-        told = f"its folder says {named}" if named else f"{bands} bands do not give"
-        raise CheckpointError(where, f"has {positions} positions of {high} x {wide} patches, {told}", remedy)
-    return Layout(blocks, bands, (high, wide), grid, named.rate if named else None)
+    grid = (rows, in_folder.frames // wide if in_folder else positions // max(rows, 1))
+    if positions < 1 or positions != grid[0] * grid[1] or (in_folder and in_folder.patch != (high, wide)):
+        expectation = f"its folder says {in_folder}" if in_folder else f"{bands} bands do not give"
+        raise CheckpointError(where, f"has {positions} positions of {high} x {wide} patches, {expectation}", remedy)
+    return Layout(blocks, bands, (high, wide), grid, in_folder.rate if in_folder else None)
 
 
-def named_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def encoder_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a checkpoint, the encoder's without their prefix; the usual statistics where it has none."""
     import torch
 
@@ -246,21 +249,23 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return [self.net.patch_embed(frames.transpose(1, 2)[:, None]).permute(0, 3, 2, 1)]
 
         def _outputs(self, patches: Tensor) -> list[Tensor]:
-            """Every block's patches (B, T', F', D), the last one's after the norm, then every block's class token
-            (B, 1, D), of patches (B, T', F', D)."""
+            """Every block's patches (B, T', F', D), then every block's class token (B, 1, D).
+
+            ``patches`` are (B, T', F', D). The outputs of the last block are taken after the norm.
+            """
             outputs = self.net(patches.permute(0, 3, 2, 1))
             outputs[-1] = self.net.norm(outputs[-1])
             rows = self.net.grid[0]
             return [y[:, 1:].unflatten(1, (rows, -1)).transpose(1, 2) for y in outputs] + [y[:, :1] for y in outputs]
 
     if weights is None:
-        bands, frames, patch, _ = sizes(card.weights[0].file)
+        bands, frames, patch, _ = sizes_in_name(card.weights[0].file)
         layout = Layout(vit.Geometry(*BASE), bands, patch, (bands // patch[0], frames // patch[1]))
         encoder = M2d(layout)
         encoder.net.initialise()
         return encoder.eval()
-    tensors = named_tensors(load_tensors(weights, "model"))
-    layout, own = read(tensors, weights), sizes(card.id)
+    tensors = encoder_tensors(load_tensors(weights, "model"))
+    layout, own = read_geometry(tensors, weights), sizes_in_name(card.id)
     if own and own.patch != layout.patch:
         problem = "has patches of {} x {} (bands x frames)".format(*layout.patch)
         raise CheckpointError(weights, problem + f", {card.id} others", "take the id that fits the file")

@@ -1,4 +1,4 @@
-"""What a clip is like without a look at what is in it, as embeddings: duration, level, silence, bandwidth.
+"""Controls that measure a clip's surface and not its content: duration, level, silence, bandwidth.
 
 Paper: none. Checkpoint: none. Licence: this project's. Trained on: nothing.
 

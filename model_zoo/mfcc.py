@@ -46,9 +46,11 @@ CARDS = (
 )
 
 
-def transform() -> Tensor:
-    """Log-mel bands to liftered cepstra: (BANDS, COEFFICIENTS) float32. The cosines are torchaudio's own, whose single
-    precision shows in the fourth decimal of a cepstrum."""
+def cepstral_matrix() -> Tensor:
+    """The matrix (BANDS, COEFFICIENTS) float32 that turns log-mel bands into liftered cepstra.
+
+    The cosines are torchaudio's own, whose single precision shows in the fourth decimal of a cepstrum.
+    """
     from bench.base.optional_imports import import_torchaudio
 
     import_torchaudio()
@@ -69,7 +71,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def __init__(self) -> None:
             super().__init__(card.sample_rate, BANDS, window="povey", scale=2.0**15)
-            self.register_buffer("cepstrum", transform(), persistent=False)
+            self.register_buffer("cepstrum", cepstral_matrix(), persistent=False)
 
         def forward(self, wave: Tensor) -> Tensor:
             return super().forward(wave) @ self.cepstrum

@@ -41,7 +41,7 @@ def _card(name: str, size: int, year: int, citation: str) -> EncoderCard:
         licence="audEERING Research License (no commercial use)",
         parity="golden",
         default_pooling="published",
-        notes="no learning: functionals of openSMILE, an extra under its own licence",
+        notes="no learning: functionals computed by openSMILE, which is installed separately and has its own licence",
     )
 
 
@@ -71,8 +71,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     class OpenSmile(Adapter):
         def __init__(self) -> None:
             super().__init__(card)
-            wanted = opensmile.FeatureSet[FEATURE_SETS[card.id.partition(".")[2]]]
-            self.smile = opensmile.Smile(feature_set=wanted, feature_level=opensmile.FeatureLevel.Functionals)
+            feature_set = opensmile.FeatureSet[FEATURE_SETS[card.id.partition(".")[2]]]
+            self.smile = opensmile.Smile(feature_set=feature_set, feature_level=opensmile.FeatureLevel.Functionals)
             self.weights_digest = f"smile-{opensmile.__version__}"
 
         def functionals(self, clip: Tensor) -> Tensor:

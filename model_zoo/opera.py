@@ -1,5 +1,6 @@
-"""OPERA: open respiratory acoustic foundation models, trained without labels on 440 hours of breath, cough and lung
-sound.
+"""OPERA: respiratory acoustic foundation models.
+
+They were trained without labels on 440 hours of breath, cough and lung sound.
 
 Paper: Zhang et al., Towards open respiratory acoustic foundation models: Pretraining and benchmarking, NeurIPS 2024
 Datasets and Benchmarks (arXiv 2406.16148). Checkpoints: https://huggingface.co/evelyn0414/OPERA. Licence: MIT (code;
@@ -7,14 +8,14 @@ none is stated for the weights). Trained on: COVID-19 Sounds, UK COVID-19, Cough
 and HF Lung.
 
 ``opera.ct`` (contrastive, HTS-AT tiny), ``opera.ce`` (contrastive, EfficientNet-b0 behind a 3 x 3 convolution),
-``opera.gt`` (masked autoencoder, ViT-S on 4 x 4 patches). Front end (``_opera_audio``): silence trimmed at both ends,
-clips shorter than 8 s (gt: 8.18 s) filled up, 64 mel bands at 50-8000 Hz, decibels scaled to [0, 1] per clip.
-Nothing is cut: ct stretches up to 1,024 frames (32.7 s) to 1,024, and splits longer spectrograms into overlapping
+``opera.gt`` (masked autoencoder, ViT-S on 4 x 4 patches). Front end (``_adapters/opera_audio.py``): silence trimmed at
+both ends, clips shorter than 8 s (gt: 8.18 s) filled up, 64 mel bands at 50-8000 Hz, decibels scaled to [0, 1] per
+clip. Nothing is cut: ct stretches up to 1,024 frames (32.7 s) to 1,024, and splits longer spectrograms into overlapping
 crops of 1,024 frames of which the tail is lost; gt splits clips into chunks that overlap by half, plus one last chunk
-filled up in front, and scales each by itself. Tokens of crops and chunks are concatenated over time.
-``published``: mean of the tokens after the last norm (ct, 768), global average pool (ce, 1280), mean over tokens before
-the norm, then the norm, then mean over chunks (gt, 384). Layers are the stages' outputs (ct before merging; ce followed
-by the last convolution) and the blocks' (gt).
+filled up in front, and scales each by itself. Tokens of crops and chunks are concatenated over time. ``published``:
+mean of the tokens after the last norm (ct, 768), global average pool (ce, 1280), mean over tokens before the norm, then
+the norm, then mean over chunks (gt, 384). Layers are the stages' outputs (ct before merging; ce followed by the last
+convolution) and the blocks' (gt).
 
 Policies: ``upstream`` fills up with copies of the clip, its end at the end; ``zero`` with zeros at the end, behind
 whole copies where the clip is shorter than half (OPERA's pad0 option); ``2s`` as ``upstream`` but only up to 2 s, as
@@ -66,7 +67,10 @@ SHARED = {
     "default_pooling": "published",
 }
 FRONTEND = "silence trimmed, at least {} s, librosa log-mel, 64 bands 50-8000 Hz, 64/32 ms, scaled per {}, 16 kHz"
-FILLING = "zero: short clips filled up with zeros, not copies; 2s: filled up to 2 s only (no fixture of its own)"
+FILLING = (
+    "zero: short clips are filled up with zeros, not with copies; 2s: filled up to 2 s only (not compared with the "
+    "original)"
+)
 
 CARDS = (
     EncoderCard(
@@ -79,8 +83,8 @@ CARDS = (
         weights=_weights("CT"),
         policies=("upstream", "zero", "2s"),
         policy_parity={"zero": "golden"},
-        notes=f"{FILLING}. 32 tokens whatever the length: above the least length they span more than grid says. "
-        "eval-audio-repr trims and scales a batch jointly: not offered",
+        notes=f"{FILLING}. There are 32 tokens whatever the length, so those of clips longer than 8 s span more time. "
+        "The variant of eval-audio-repr, which trims and scales a whole batch jointly, is not offered",
         **SHARED,
     ),
     EncoderCard(
@@ -104,20 +108,25 @@ CARDS = (
         layers=12,
         params=21_301_248,
         weights=_weights("GT"),
-        notes="chunks overlap by half: time steps of several chunks cover the same audio; published takes the mean "
-        "before the norm",
+        notes="chunks overlap by half, so tokens of two chunks cover the same audio; published takes the mean before "
+        "the norm",
         **SHARED,
     ),
 )
 
 
-def read(id: str, tensors: Mapping[str, Tensor], where: object) -> swin.Geometry | efficientnet.Geometry | vit.Geometry:
-    """The geometry of the network ``id`` in ``tensors``, whose ``PREFIX`` is stripped. Raises ``CheckpointError``."""
+def read_geometry(
+    id: str, tensors: Mapping[str, Tensor], where: object
+) -> swin.Geometry | efficientnet.Geometry | vit.Geometry:
+    """Reads the geometry of the network ``id`` in ``tensors``, whose ``PREFIX`` is stripped.
+
+    Raises ``CheckpointError``.
+    """
     from model_zoo._networks import efficientnet, swin, vit
 
     if id == "opera.ce":
-        return efficientnet.read({k.removeprefix("efficientnet."): t for k, t in tensors.items()}, where)
-    return (swin if id == "opera.ct" else vit).read(tensors, where)
+        return efficientnet.read_geometry({k.removeprefix("efficientnet."): t for k, t in tensors.items()}, where)
+    return (swin if id == "opera.ct" else vit).read_geometry(tensors, where)
 
 
 def positions(width: int) -> Tensor:
@@ -147,7 +156,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter
     from model_zoo._adapters.checkpoint import load_strict
-    from model_zoo._adapters.opera_audio import LogMel, halves, repeated, trimmed, zero_padded
+    from model_zoo._adapters.opera_audio import (
+        LogMel,
+        fill_with_copies,
+        fill_with_zeros,
+        overlapping_chunks,
+        trim_silence,
+    )
     from model_zoo._networks import efficientnet, swin, vit
 
     class Opera(Adapter):
@@ -161,11 +176,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             self.mel = LogMel()
 
         def forward(self, wave: Tensor, length: Tensor) -> Tokens:
-            return super().forward(*trimmed(wave, length))
+            return super().forward(*trim_silence(wave, length))
 
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
             """Log-mel in [0, 1] (B, frames, 64) of wave (B, T) once trimmed and filled up."""
-            return self.spectrogram(*trimmed(wave, length))
+            return self.spectrogram(*trim_silence(wave, length))
 
     class Filled(Opera):
         """Clips filled up to a least length: those of equal frame count share a batch."""
@@ -180,12 +195,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def spectrogram(self, wave: Tensor, length: Tensor) -> Tensor:
             """Log-mel of trimmed clips."""
-            fill = zero_padded if card.policy == "zero" else repeated
+            fill = fill_with_zeros if card.policy == "zero" else fill_with_copies
             wave, length, *_ = fill(wave, length, self.size)
             return self.mel(wave, length)
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            filled = zero_padded(wave, length, self.size)[2] if card.policy == "zero" else None
+            filled = fill_with_zeros(wave, length, self.size)[2] if card.policy == "zero" else None
             grids = []
             mel = self.tap("spectrogram", self.spectrogram(wave, length))
             for i, (hidden, hop_s) in enumerate(self.maps(mel), start=1):
@@ -257,7 +272,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def spectrogram(self, wave: Tensor, length: Tensor) -> Tensor:
             """Log-mel of trimmed clips that share ``batch_length``, chunk after chunk: (B, chunks * 256, 64)."""
             short = int(length[0]) <= CHUNK
-            chunks = repeated(wave, length, CHUNK)[0][:, None] if short else halves(wave, length, CHUNK)
+            chunks = (
+                fill_with_copies(wave, length, CHUNK)[0][:, None] if short else overlapping_chunks(wave, length, CHUNK)
+            )
             mel = self.mel(chunks.flatten(0, 1), length.new_full((chunks.shape[0] * chunks.shape[1],), CHUNK))
             return mel.unflatten(0, (len(wave), -1)).flatten(1, 2)
 
@@ -285,13 +302,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         "opera.gt": (Gt, DECODER),
     }[id]
     if weights is None:
-        full = {Ct: swin.TINY, Ce: efficientnet.planned(), Gt: vit.Geometry(384, 12, 4 * 384)}[kind]
+        full = {Ct: swin.TINY, Ce: efficientnet.b0_geometry(), Gt: vit.Geometry(384, 12, 4 * 384)}[kind]
         encoder = kind(full)
         if kind is Gt:
             vit.initialise(encoder.net)
         return encoder.eval()
     content = load_tensors(weights, "state_dict")
     tensors = {key.removeprefix(PREFIX[id]): tensor for key, tensor in content.items()}
-    encoder = kind(read(id, tensors, weights))
+    encoder = kind(read_geometry(id, tensors, weights))
     load_strict(encoder.net, tensors, ignored, weights)
     return encoder.eval()

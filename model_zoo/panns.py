@@ -57,7 +57,13 @@ def _card(variant: str, rate: int, file: str, parity: str, notes: str = "") -> E
 
 CARDS = (
     _card("cnn14_16k", 16000, "Cnn14_16k_mAP=0.438.pth", "golden"),
-    _card("cnn14_32k", 32000, "Cnn14_mAP=0.431.pth", "self-consistent", "the code of cnn14_16k with its own front end"),
+    _card(
+        "cnn14_32k",
+        32000,
+        "Cnn14_mAP=0.431.pth",
+        "self-consistent",
+        "the network of cnn14_16k, front end at 32 kHz",
+    ),
 )
 
 
@@ -110,6 +116,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if weights is None:
         return Panns(cnn14.FULL).eval()
     tensors = load_tensors(weights, "model")
-    encoder = Panns(cnn14.read(tensors, weights), cnn14.stored_bank(tensors, fft, weights))
+    encoder = Panns(cnn14.read_geometry(tensors, weights), cnn14.stored_bank(tensors, fft, weights))
     load_strict(encoder.net, tensors, cnn14.IGNORED, weights)
     return encoder.eval()

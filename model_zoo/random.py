@@ -53,7 +53,7 @@ def card(id: str) -> EncoderCard:
         weights=(),
         trained_on=(),
         parity="self-consistent",
-        notes=f"control: {original} untrained" + (f"; {known.notes}" if known.notes else ""),
+        notes=f"control: {original} without training" + (f"; {known.notes}" if known.notes else ""),
     )
 
 
@@ -115,11 +115,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         @torch.no_grad()
         def fit_stats(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-            """Measures what the original measures, then the BatchNorm statistics, on ``batches`` of (wave, length);
-            without either reads nothing.
+            """Measures what the original measures, then the BatchNorm statistics, on ``batches`` of (wave, length).
 
-            A batch weighs by its number of clips, so that a lone long clip counts as one. Measuring again starts
-            afresh.
+            An encoder that has neither reads nothing. A batch weighs by its number of clips, so that a lone long clip
+            counts as one. Measuring again starts afresh.
             """
             if self._has_input_statistics():
                 self.encoder.fit_stats(batches)

@@ -13,9 +13,9 @@ the batch's own statistics). The convolutions of the speech transformers take pa
 off. ``byol_s`` is ``byol_s_default``. An untrained form exists of the entries with a card here alone.
 
 s3prl 0.4.18 imports ``torchaudio.set_audio_backend``, which is gone: a stand-in is there while it is imported. Its
-loaders unpickle, and evaluate strings of the checkpoint's configuration: here every checkpoint is read before, by the
-zoo's own reader, which builds tensors and plain containers alone, and one that holds a string with a call in it is
-refused.
+loaders unpickle, and evaluate strings of the checkpoint's configuration: here every checkpoint is read
+beforehand by ``bench.encoders.weights.read``, which builds tensors and plain containers alone, and one that holds a
+string with a call in it is refused.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ CARDS = (
             ),
         ),
         trained_on=("libri-light", "gigaspeech", "voxpopuli"),
-        notes="wavlm_base_plus, as the entry names it",
+        notes="the model wavlm_base_plus, which this entry of s3prl stands for",
     ),
     _card(
         "byol_s",
@@ -145,7 +145,7 @@ CARDS = (
             ),
         ),
         trained_on=("audioset",),
-        notes="byol_s_default; cropped at 60 s, because all windows of a clip are computed at once",
+        notes="the entry byol_s_default; clips are cropped at 60 s, because all windows of a clip are computed at once",
     ),
 )
 
@@ -156,16 +156,18 @@ def entries() -> dict[str, str]:
     spec = importlib.util.find_spec("s3prl")
     if spec is None or spec.origin is None:
         return {}
-    found = {}
+    families: dict[str, str] = {}
     for path in sorted((Path(spec.origin).parent / "upstream").glob("*/hubconf.py")):
         names = re.findall(r"^def ([a-z]\w*)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
-        found |= {name: path.parent.name for name in names if not VARIANTS.search(name)}
-    return found
+        families |= {name: path.parent.name for name in names if not VARIANTS.search(name)}
+    return families
 
 
 def card(id: str) -> EncoderCard:
-    """The card of any entry; sizes of an entry that is not in ``CARDS`` are known once it is built. Raises
-    ``KeyError`` for what is no entry."""
+    """The card of any entry; sizes of an entry that is not in ``CARDS`` are known once it is built.
+
+    Raises ``KeyError`` for what is no entry.
+    """
     from model_zoo._adapters.foreign import UNKNOWN
 
     name = id.removeprefix(PREFIX)
@@ -192,7 +194,7 @@ def has_untrained(card: EncoderCard) -> bool:
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
-    """The upstream with the checkpoint, or untrained where ``UNTRAINED`` has it.
+    """The upstream with the checkpoint, or untrained where an untrained checkpoint can be made.
 
     Raises ``CheckpointError`` for a checkpoint that s3prl cannot read or that would run code, ``BadInput`` where s3prl
     cannot build the entry here.
@@ -201,8 +203,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
-    from model_zoo._adapters.foreign import FAULTS, measured
-    from model_zoo._adapters.s3prl import checkpoint, legacy_torchaudio, offline, untrained
+    from model_zoo._adapters.foreign import FAULTS, measure_card
+    from model_zoo._adapters.s3prl import legacy_torchaudio, offline, read_checkpoint, untrained_checkpoint
 
     name = card.id.removeprefix(PREFIX)
     entry = ALIASES.get(name, name)
@@ -239,10 +241,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     try:
         with legacy_torchaudio():
             hub = importlib.import_module(f"s3prl.upstream.{family}.hubconf")
-            content = checkpoint(weights) if weights else untrained(name) if card.weights else None
+            content = read_checkpoint(weights) if weights else untrained_checkpoint(name) if card.weights else None
             with offline(content, weights or card.id):
                 encoder = Upstream(getattr(hub, entry)()).eval()
-        encoder.card = measured(encoder)
+        encoder.card = measure_card(encoder)
     except ImportError as error:
         raise BadInput(card.id, f"s3prl cannot import it ({error})", "this upstream does not run here") from error
     except FAULTS as error:

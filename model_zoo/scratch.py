@@ -1,9 +1,9 @@
 """Networks trained from scratch on a task's own clips: the classical rows of respiratory leaderboards.
 
-``cnn6``, ``cnn10``: Kong et al., PANNs, IEEE/ACM TASLP 2020 (arXiv 1912.10211), plans in ``_cnn``; ``resnet18``: He et
-al., Deep residual learning, CVPR 2016 (arXiv 1512.03385), plan in ``_resnet``; ``inception``: inspired by an
-inception-residual network with multi-head attention on two spectrograms (arXiv 2303.04104), our definition in
-``_inception``. Checkpoints: none, by design. Licence: this project's. Trained on: nothing, until
+``cnn6``, ``cnn10``: Kong et al., PANNs, IEEE/ACM TASLP 2020 (arXiv 1912.10211), see ``_networks/cnn.py``; ``resnet18``:
+He et al., Deep residual learning, CVPR 2016 (arXiv 1512.03385), see ``_networks/resnet.py``; ``inception``: inspired by
+an inception-residual network with multi-head attention on two spectrograms (arXiv 2303.04104), our definition, see
+``_networks/inception.py``. Checkpoints: none, by design. Licence: this project's. Trained on: nothing, until
 ``respbench finetune`` trains them; nothing else scores them.
 """
 
@@ -74,7 +74,7 @@ CARDS = (
         grid=(0.08, 8),
         params=425506,
         layers=6,
-        notes="published: both branches' features, each times its learned weight",
+        notes="published: the features of both branches, each multiplied by its learned weight",
         **SHARED,
     ),
 )

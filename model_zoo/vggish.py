@@ -60,7 +60,8 @@ CARDS = (
         parity="golden",
         default_pooling="published",
         policies=("upstream", "opera"),
-        notes="opera: 22,050 Hz audio taken for 16 kHz, as OPERA feeds it; layer -2 keeps four frequency bands",
+        notes="opera (the OPERA benchmark): audio at 22,050 Hz treated as if it were at 16 kHz; layer -2 keeps four "
+        "frequency bands",
     ),
 )
 
@@ -75,8 +76,8 @@ class Geometry(NamedTuple):
 FULL = Geometry((64, 128, 256, 256, 512, 512), (4096, 4096, 128))
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
-    """The geometry of the network in ``tensors``. Raises ``CheckpointError``."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
+    """Reads the geometry of the network in ``tensors``. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
 
     try:
@@ -89,8 +90,8 @@ def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
         raise CheckpointError(where, problem, "take torchvggish's release") from error
 
 
-def fed(card: EncoderCard) -> EncoderCard:
-    """The card at the rate at which the policy wants its audio; the network counts samples alone."""
+def card_at_policy_rate(card: EncoderCard) -> EncoderCard:
+    """The card at the sampling rate of the policy's audio; the network itself only counts samples."""
     rate = OPERA_RATE if card.policy == "opera" else RATE
     return dataclasses.replace(card, sample_rate=rate, min_s=SHORTEST / rate, grid=(EXAMPLE * HOP / rate, 1))
 
@@ -140,7 +141,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def __init__(self, geometry: Geometry):
             width = geometry.features[-1]
-            super().__init__(dataclasses.replace(fed(card), dims=dims(width, published=width)))
+            super().__init__(dataclasses.replace(card_at_policy_rate(card), dims=dims(width, published=width)))
             self.net = Net(geometry)
             # "kaldi" is HTK's scale to seven digits, and its triangles are straight in mel
             bank = mel_filter_bank(
@@ -176,6 +177,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if weights is None:
         return Vggish(FULL).eval()
     tensors = load_tensors(weights)
-    encoder = Vggish(read(tensors, weights))
+    encoder = Vggish(read_geometry(tensors, weights))
     load_strict(encoder.net, tensors, (), weights)
     return encoder.eval()

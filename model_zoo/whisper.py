@@ -53,15 +53,15 @@ CARDS = (
         parity="golden",
         default_pooling="mean_valid",
         policies=("upstream", "short"),
-        notes="short: padded to the clip (at least 2 s) instead of 30 s, an approximation",
+        notes="short: padded to the length of the clip (at least 2 s) instead of 30 s, which is an approximation",
     ),
 )
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
-    """Geometry as ``WhisperConfig`` names it, read from encoder tensors. Raises ``CheckpointError``."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
+    """Reads the geometry, as ``WhisperConfig`` names it, from the encoder's tensors. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
-    from model_zoo._adapters.checkpoint import heads
+    from model_zoo._adapters.checkpoint import attention_heads
 
     try:
         width, bands, _ = tensors["conv1.weight"].shape
@@ -69,7 +69,7 @@ def read(tensors: Mapping[str, Tensor], where: object) -> dict[str, int]:
             "d_model": width,
             "num_mel_bins": bands,
             "encoder_layers": 1 + max(int(k.split(".")[1]) for k in tensors if k.startswith("layers.")),
-            "encoder_attention_heads": heads(width, where),
+            "encoder_attention_heads": attention_heads(width, where),
             "encoder_ffn_dim": tensors["layers.0.fc1.weight"].shape[0],
             "max_source_positions": tensors["embed_positions.weight"].shape[0],
         }
@@ -145,6 +145,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     tensors = {key.removeprefix("model."): tensor for key, tensor in load_tensors(weights).items()}
     own = {key.removeprefix("encoder."): tensor for key, tensor in tensors.items() if key.startswith("encoder.")}
     spare = {key: tensor for key, tensor in tensors.items() if not key.startswith("encoder.")}
-    whisper = Whisper(read(own, weights))
+    whisper = Whisper(read_geometry(own, weights))
     load_strict(whisper.encoder, own | spare, IGNORED, weights)
     return whisper.eval()

@@ -1,1 +1,1 @@
-"""What encoder families share: the adapter, front ends, windows, cards, and foreign APIs."""
+"""What encoder families share: the base class, front ends, windows, cards, and the APIs of other libraries."""

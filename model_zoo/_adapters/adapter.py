@@ -1,4 +1,4 @@
-"""What the adapters share: any ragged batch is answered row by row, as each clip alone would be."""
+"""The base class of the encoders: any ragged batch is answered row by row, as each clip alone would be."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from bench.types import EncoderCard, Grid, Tokens
 
 
 def full_precision(frontend: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Marks a front-end method: float32 even where the network runs under autocast, whose half precision would
-    change spectrograms by far more than it changes the network's own arithmetic."""
+    """Makes a front-end method compute in float32, even where the network runs under autocast.
+
+    Half precision would change spectrograms by far more than it changes the network's own arithmetic.
+    """
 
     @wraps(frontend)
     def guarded(self: nn.Module, wave: Tensor, *rest: Tensor) -> Tensor:
@@ -56,21 +58,39 @@ class Adapter(nn.Module):
         raise NotImplementedError
 
     def tap(self, name: str, x: Tensor, pieces: int = 1) -> Tensor:
-        """x (B * pieces, N, D), or what the tap ``name`` makes of it once it is put together as (B, pieces * N, D)."""
+        """Returns x (B * pieces, N, D), changed by the tap ``name``, which is given it as (B, pieces * N, D)."""
         if name not in self.taps:
             return x
         return self.taps[name](x.unflatten(0, (-1, pieces)).flatten(1, 2)).unflatten(1, (pieces, -1)).flatten(0, 1)
 
     def blocks(self) -> list[nn.Module]:
-        """The parameters in blocks from the input to the output, each parameter in one block: what comes before the
-        longest ``nn.ModuleList`` or ``nn.Sequential`` inside, its modules, what comes behind."""
+        """The parameters in blocks from the input to the output, each parameter in one block.
+
+        By default: what comes before the longest ``nn.ModuleList`` or ``nn.Sequential`` inside, its modules, what comes
+        behind.
+        """
         return blocks.split_at_longest_stack(self)
 
     def forward(self, wave: Tensor, length: Tensor) -> Tokens:
-        """Tokens of wave (B, T) float32 and length (B,) samples; a row depends on ``wave[i, :length[i]]`` alone.
+        """Encodes a batch of clips of any lengths; a row depends on ``wave[i, :length[i]]`` alone.
 
-        Raises ``BadInput`` where ``patches`` are tapped of clips that do not share a padded length, because patches
-        of one clip could not be told from those of another then.
+        Parameters
+        ----------
+        wave : Tensor of float32, (B, T)
+            In [-1, 1] at ``card.sample_rate``.
+        length : Tensor of int64, (B,)
+            Samples of each clip.
+
+        Returns
+        -------
+        Tokens
+            In the order of the rows.
+
+        Raises
+        ------
+        BadInput
+            Where ``patches`` are tapped of clips that do not share a padded length, because the patches of one clip
+            could not be distinguished from those of another then.
         """
         padded = [self.batch_length(n) for n in length.tolist()]
         if len(set(padded)) == 1:
@@ -87,7 +107,7 @@ class Adapter(nn.Module):
 
 
 def _resized(wave: Tensor, length: Tensor, size: int) -> Tensor:
-    """wave (B, T) cut or zero-padded to (B, size), zero after each row's length."""
+    """The wave (B, T) cut or zero-padded to (B, size), zero after each row's length."""
     wave = wave[:, :size] if wave.shape[1] >= size else nn.functional.pad(wave, (0, size - wave.shape[1]))
     if bool((length >= size).all()):
         return wave

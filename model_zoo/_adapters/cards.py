@@ -1,4 +1,4 @@
-"""What encoder cards share; imports nothing heavy."""
+"""The numbers of features that go onto a card; imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weight files: found, held to their digest, read without executing anything, loaded without a silent gap."""
+"""Loads tensors into a network without a silent gap."""
 
 from __future__ import annotations
 
@@ -36,17 +36,19 @@ def load_strict(
         "neither used nor declared ignored": [k for k in spare if not any(p.fullmatch(k) for p in patterns)],
         "not finite": [k for k in own if k in tensors and not bool(tensors[k].isfinite().all())],
     }
-    told = [f"{len(names)} {kind}: {_few(names)}" for kind, names in problems.items() if names]
-    if told:
+    reasons = [f"{len(names)} {kind}: {_few(names)}" for kind, names in problems.items() if names]
+    if reasons:
         raise CheckpointError(
-            where, "; ".join(told), f"it does not fit {type(module).__name__}; check file and encoder"
+            where, "; ".join(reasons), f"it does not fit {type(module).__name__}; check file and encoder"
         )
     module.load_state_dict({k: tensors[k] for k in own}, strict=True)
 
 
-def heads(width: int, where: object) -> int:
-    """How many attention heads of 64 channels, those of most releases, ``width`` channels make. Raises
-    ``CheckpointError`` where they do not divide it."""
+def attention_heads(width: int, where: object) -> int:
+    """The number of attention heads in ``width`` channels, at 64 channels a head, as in most releases.
+
+    Raises ``CheckpointError`` where 64 does not divide them.
+    """
     if width % HEAD:
         problem = f"has {width} channels, which heads of {HEAD} do not divide"
         raise CheckpointError(where, problem, "check that the file belongs to this encoder")

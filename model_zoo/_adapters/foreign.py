@@ -21,8 +21,8 @@ FAULTS = (  # what another library raises over files that are not what it takes 
 UNKNOWN = dims(0)  # what a card offers before the network is built: every pooling of a grid without frequency axis
 
 
-def measured(encoder: Adapter) -> EncoderCard:
-    """The encoder's card with dimensions, grid, layers and parameters as a clip of noise shows them.
+def measure_card(encoder: Adapter) -> EncoderCard:
+    """Returns the encoder's card with dimensions, grid, layers and parameters as a clip of noise shows them.
 
     Parameters that the last layer and the clip embedding do not depend on (prediction heads, mask vectors) are frozen,
     so that fine-tuning does not meet parameters without a gradient. Raises ``BadInput`` where the network gives no

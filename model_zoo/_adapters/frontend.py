@@ -17,6 +17,8 @@ KALDI_FLOOR = torch.finfo(torch.float32).eps  # kaldi's floor below the logarith
 class KaldiFbank(nn.Module):
     """Kaldi log-mel filter bank (natural logarithm of power): 25 ms frames every 10 ms, no partial frames.
 
+    Povey et al., The Kaldi speech recognition toolkit, ASRU 2011.
+
     ``forward(wave (B, T)) -> (B, frames, bands)`` equals ``torchaudio.compliance.kaldi.fbank`` with ``htk_compat``,
     no energy and no dither, for each clip (gate 2e-4): per frame the mean is removed, pre-emphasis 0.97 applied with
     the first sample repeated, windowed, zero-padded to a power of two. Frame t sees samples
@@ -131,7 +133,7 @@ class MelSpectrogram(nn.Module):
         return self.frames(n) * self.hop - 1
 
     def forward(self, wave: Tensor, length: Tensor) -> Tensor:
-        framed = reflected(wave, length, self.fft // 2)
+        framed = pad_reflected(wave, length, self.fft // 2)
         spectrum = torch.stft(framed, self.fft, self.hop, len(self.window), self.window, False, return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()  # (B, bins, frames)
         power = power if self.power == 2 else power.sqrt()
@@ -141,7 +143,10 @@ class MelSpectrogram(nn.Module):
 def mel_bank(
     rate: int, fft: int, bands: int, low_hz: float, high_hz: float, scale: str = "slaney", norm: str | None = "slaney"
 ) -> Tensor:
-    """Triangular mel filters (fft // 2 + 1, bands) float32, computed in float64."""
+    """Triangular mel filters (fft // 2 + 1, bands), computed in float64 and returned in float32.
+
+    ``scale`` and ``norm`` are those of ``transformers.audio_utils.mel_filter_bank``.
+    """
     import_torchaudio()  # transformers.audio_utils belongs to a package that imports it
     from transformers.audio_utils import mel_filter_bank
 
@@ -162,8 +167,8 @@ def kaldi_mel(bands: int, fft: int, rate: int, low_hz: float, high_hz: float) ->
     return nn.functional.pad(banks.to(torch.float32), (0, 1))
 
 
-def reflected(wave: Tensor, length: Tensor, margin: int) -> Tensor:
-    """wave (B, T) with ``margin`` samples mirrored about each clip's own first and last sample: (B, T + 2 margin).
+def pad_reflected(wave: Tensor, length: Tensor, margin: int) -> Tensor:
+    """Extends wave (B, T) by ``margin`` samples mirrored about each clip's own ends: (B, T + 2 margin).
 
     ``length`` (B,) may be shorter than T; clips must be longer than ``margin``. What lies behind a clip's mirrored
     end keeps the padding's values, which no frame of the clip reaches.

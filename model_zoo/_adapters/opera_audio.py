@@ -19,8 +19,8 @@ FFT, HOP, BANDS, LOW_HZ, HIGH_HZ = 1024, 512, 64, 50.0, 8000.0
 AMIN, RANGE_DB = 1e-10, 80.0
 
 
-def trimmed(wave: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """wave (B, T) and length (B,) without the frames at both ends that are 60 dB or more below the loudest one.
+def trim_silence(wave: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Cuts the frames at both ends of wave (B, T), length (B,) that are 60 dB or more below the loudest one.
 
     Frames are those of ``librosa.effects.trim``: 0.1 s of RMS every 0.05 s, centred and zero-padded. The loudest frame
     is its own reference, so something always stays; silence and what is all equally loud stay whole.
@@ -31,26 +31,30 @@ def trimmed(wave: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     hops = power.unflatten(1, (-1, TRIM_HOP)).mean(dim=2)
     level = 10.0 * ((hops[:, :-1] + hops[:, 1:]) / 2).clamp_min(AMIN).log10()  # (B, frames)
     frame = torch.arange(level.shape[1], device=wave.device)
-    heard = (level > level.amax(dim=1, keepdim=True) - SILENT_DB) & (frame <= (length // TRIM_HOP)[:, None])
-    start = TRIM_HOP * heard.long().argmax(dim=1)
-    end = torch.minimum(length, TRIM_HOP * (heard * (frame + 1)).amax(dim=1))
-    kept = end - start
-    source = start[:, None] + torch.arange(int(kept.max()), device=wave.device)
-    return wave.gather(1, source.clamp_max(wave.shape[1] - 1)) * _before(kept, source.shape[1]), kept
+    loud = (level > level.amax(dim=1, keepdim=True) - SILENT_DB) & (frame <= (length // TRIM_HOP)[:, None])
+    start = TRIM_HOP * loud.long().argmax(dim=1)
+    end = torch.minimum(length, TRIM_HOP * (loud * (frame + 1)).amax(dim=1))
+    remaining = end - start
+    source = start[:, None] + torch.arange(int(remaining.max()), device=wave.device)
+    return wave.gather(1, source.clamp_max(wave.shape[1] - 1)) * _before(remaining, source.shape[1]), remaining
 
 
-def repeated(wave: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Clips (B, T') shorter than ``size`` filled up with copies of themselves, so that the last copy ends where the
-    clip does (the first one is cut); longer clips as they are. With it their new lengths (B,)."""
+def fill_with_copies(wave: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Fills clips (B, T') shorter than ``size`` up with copies of themselves; returns them and their new lengths (B,).
+
+    The last copy ends where the clip does, the first one is cut. Longer clips stay as they are.
+    """
     total = length.clamp_min(size)
     position = torch.arange(int(total.max()), device=wave.device)
     return wave.gather(1, (position - total[:, None]) % length[:, None]) * _before(total, len(position)), total
 
 
-def zero_padded(wave: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Clips (B, T') shorter than ``size`` filled up with zeros at the end, after as many whole copies as stay below
-    ``size`` where the clip is shorter than half of it. With it their new lengths (B,) and the samples before the
-    zeros (B,)."""
+def fill_with_zeros(wave: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Fills clips (B, T') shorter than ``size`` up with zeros at the end.
+
+    A clip shorter than half of ``size`` is first repeated as often as whole copies stay below ``size``. Returns the
+    clips, their new lengths (B,) and the samples before the zeros (B,).
+    """
     total = length.clamp_min(size)
     copies = torch.where(2 * length < size, (size - 1) // length, 1)
     position = torch.arange(int(total.max()), device=wave.device)
@@ -58,9 +62,12 @@ def zero_padded(wave: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor
     return wave.gather(1, position % length[:, None]) * _before(filled, len(position)), total, filled
 
 
-def halves(wave: Tensor, length: Tensor, size: int) -> Tensor:
-    """Chunks (B, chunks, size) of clips longer than ``size`` that share their number of chunks: whole ones every half
-    chunk, then a last one of what remains, filled up in front with the clip's own end."""
+def overlapping_chunks(wave: Tensor, length: Tensor, size: int) -> Tensor:
+    """Cuts clips longer than ``size`` into chunks (B, chunks, size) that overlap by half.
+
+    The clips must share their number of chunks. The last chunk holds what remains, filled up in front with the clip's
+    own end.
+    """
     whole = 1 + (int(length[0]) - size) // (size // 2)
     chunks = wave.unfold(1, size, size // 2)[:, :whole]
     position = torch.arange(size, device=wave.device)
@@ -75,7 +82,7 @@ def _before(length: Tensor, size: int) -> Tensor:
 
 
 def _precise(x: Tensor) -> Tensor:
-    """x in float64, but on Apple's GPUs, which have none."""
+    """Returns x in float64, except on Apple's GPUs, which have none."""
     return x if x.device.type == "mps" else x.to(torch.float64)
 
 

@@ -1,4 +1,4 @@
-"""s3prl on this machine alone: present torchaudio, no network, no code from checkpoints; and untrained checkpoints."""
+"""Runs s3prl with today's torchaudio, without the network and without code from checkpoints; untrained checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLAN = re.compile(r"[\d\s()\[\],.*+-]*")  # the layer plans that s3prl evaluates
 
 @contextmanager
 def legacy_torchaudio() -> Iterator[None]:
-    """torchaudio as s3prl expects it when it is imported: with a ``set_audio_backend``, which does nothing."""
+    """Gives torchaudio the ``set_audio_backend`` that s3prl expects when it is imported; it does nothing."""
     from unittest import mock
 
     from bench.base.optional_imports import import_torchaudio
@@ -26,7 +26,7 @@ def legacy_torchaudio() -> Iterator[None]:
 
 @contextmanager
 def offline(content: dict | None, where: object) -> Iterator[None]:
-    """While s3prl builds an upstream: whatever it would download and unpickle is ``content``, read before."""
+    """Hands ``content`` to s3prl in place of what it would download and unpickle while it builds an upstream."""
     import tempfile
     import warnings
     from unittest import mock
@@ -54,9 +54,12 @@ def offline(content: dict | None, where: object) -> Iterator[None]:
         yield
 
 
-def checkpoint(path: Path) -> dict:
-    """What a checkpoint holds, tensors and plain containers alone. Raises ``CheckpointError``, also for a string that
-    would run code if s3prl evaluated it, as it does with layer plans."""
+def read_checkpoint(path: Path) -> dict:
+    """Reads a checkpoint's tensors and plain containers.
+
+    Raises ``CheckpointError``, also for a string that would run code if s3prl evaluated it, as it does with layer
+    plans.
+    """
     from bench.encoders.weights.read import load_tensors
 
     content = load_tensors(path)
@@ -125,7 +128,7 @@ UNTRAINED: dict[str, Callable[..., dict]] = {
 }
 
 
-def untrained(name: str) -> dict:
+def untrained_checkpoint(name: str) -> dict:
     """An untrained checkpoint at full size. Raises ``BadInput`` for an entry that is not in ``UNTRAINED``."""
     if name not in UNTRAINED:
         remedy = f"leave it out, or take another entry's: {', '.join(UNTRAINED)}"

@@ -50,14 +50,14 @@ RENAMES = {  # weight norm before and after torch's parametrisations
 }
 
 
-def renamed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def rename_tensors(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Tensors under the bare model's names: no ``prefix`` (of files with heads), weight norm as torch has it now."""
     bare = ((key.removeprefix(prefix), tensor) for key, tensor in tensors.items())
     return {RENAMES.get(key, key): tensor for key, tensor in bare}
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> dict:
-    """Geometry in the words of the library's configurations, for files without a ``config.json``.
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> dict:
+    """Reads the geometry, in the words of the library's configurations, of files without a ``config.json``.
 
     Strides are not in the tensors: those of the releases hold. A norm in every convolution goes with pre-norm blocks,
     as in every large release. Raises ``CheckpointError``.
@@ -103,9 +103,11 @@ def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
     return 1 + max(int(key.removeprefix(prefix).partition(".")[0]) for key in tensors if key.startswith(prefix))
 
 
-def settings(weights: Path, name: str) -> dict:
-    """A JSON file of a transformers folder, which may be named by its tensor file; empty where there is none.
-    Raises ``CheckpointError`` for a broken one."""
+def read_settings(weights: Path, name: str) -> dict:
+    """Reads a JSON file of a transformers folder, which may be given by its tensor file; empty where there is none.
+
+    Raises ``CheckpointError`` for a broken one.
+    """
     path = (weights.parent if weights.name in FOLDER_FILES else weights) / name
     if not path.is_file():
         return {}
@@ -163,16 +165,16 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
 
     if weights is None:
         return Speech(network.config_class(**OFF), normalised).eval()
-    given = settings(weights, "config.json")
+    given = read_settings(weights, "config.json")
     if (kind := given.get("model_type", network.config_class.model_type)) != network.config_class.model_type:
         raise CheckpointError(weights, f"is a {kind} model, not {model}", "name it as hf.<folder> instead")
-    tensors = renamed(load_tensors(weights), f"{network.base_model_prefix}.")
-    geometry = read(tensors, weights) | given
+    tensors = rename_tensors(load_tensors(weights), f"{network.base_model_prefix}.")
+    geometry = read_geometry(tensors, weights) | given
     # A norm in every convolution goes with training on normalised clips.
     usual = normalised or geometry["feat_extract_norm"] == "layer"
     try:
         config = network.config_class.from_dict(geometry | OFF | {"dtype": "float32"})
-        encoder = Speech(config, settings(weights, "preprocessor_config.json").get("do_normalize", usual))
+        encoder = Speech(config, read_settings(weights, "preprocessor_config.json").get("do_normalize", usual))
     except (StrictDataclassError, ValueError, TypeError, ZeroDivisionError) as error:
         problem = f"config.json and tensors give no {model} ({str(error).strip().splitlines()[-1].strip()})"
         raise CheckpointError(weights, problem, "fetch the folder again") from error

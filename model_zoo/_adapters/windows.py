@@ -32,16 +32,18 @@ class Windowed(Adapter):
         return self.size * (-(-n // self.size) if self.card.policy == WINDOWS else 1)
 
     def window(self, wave: Tensor, length: Tensor) -> Tokens:
-        """Tokens of wave (N, size), zero after each row's ``length``, which is 1 to size; ``pieces`` rows are of one
-        clip."""
+        """Tokens of wave (N, size), zero after each row's ``length``, which is 1 to size.
+
+        ``pieces`` consecutive rows are of one clip.
+        """
         raise NotImplementedError
 
     def encode(self, wave: Tensor, length: Tensor) -> Tokens:
         self.pieces = wave.shape[1] // self.size
-        return windowed(self.window, wave, length, self.size)
+        return encode_windows(self.window, wave, length, self.size)
 
 
-def windowed(encode: Callable[[Tensor, Tensor], Tokens], wave: Tensor, length: Tensor, size: int) -> Tokens:
+def encode_windows(encode: Callable[[Tensor, Tensor], Tokens], wave: Tensor, length: Tensor, size: int) -> Tokens:
     """Tokens of wave (B, k * size), whose rows all reach into the last window; ``encode`` answers (N, size), (N,).
 
     Counted tokens of a window must come first, and every one of a full window must count, so that those of a clip

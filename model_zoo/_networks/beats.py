@@ -1,6 +1,8 @@
-"""The network of BEATs: patches, convolutional positions, and deep-norm blocks whose attention has a gated position
-bias (Chen et al., BEATs, ICML 2023, arXiv 2212.09058; the gate is WavLM's, Chen et al., 2022, arXiv 2110.13900; the
-residual scaling is DeepNet's, Wang et al., 2022, arXiv 2203.00555). Tensor names are those of the release.
+"""The network of BEATs.
+
+Patches, convolutional positions, and deep-norm blocks whose attention has a gated position bias (Chen et al., BEATs,
+ICML 2023, arXiv 2212.09058; the gate is WavLM's, Chen et al., 2022, arXiv 2110.13900; the residual scaling is
+DeepNet's, Wang et al., 2022, arXiv 2203.00555). Tensor names are those of the release.
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ from torch.nn import functional
 
 
 class Geometry(NamedTuple):
-    """Sizes of the network; ``embed`` channels of a patch before its projection to ``width``; ``kernel`` and
-    ``groups`` of the convolutional positions; ``buckets`` and ``distance`` of the relative ones."""
+    """Sizes of the network.
+
+    ``embed`` are the channels of a patch before its projection to ``width``; ``kernel`` and ``groups`` belong to the
+    convolutional positions, ``buckets`` and ``distance`` to the relative ones.
+    """
 
     layers: int = 12
     width: int = 768
@@ -32,8 +37,10 @@ class Geometry(NamedTuple):
 
 
 class PositionConvolution(nn.Module):
-    """Grouped convolution over the token sequence whose weight has one norm ``weight_g`` per kernel position:
-    (B, D, N) to (B, D, N)."""
+    """Grouped convolution over the token sequence: (B, D, N) to (B, D, N).
+
+    The weight has one norm ``weight_g`` per kernel position.
+    """
 
     def __init__(self, size: Geometry):
         super().__init__()
@@ -130,8 +137,10 @@ class Beats(nn.Module):
         self.layer_norm = nn.LayerNorm(size.embed)
 
     def patches(self, fbank: Tensor) -> Tensor:
-        """Embeddings (B, T' * F', D), time-major, of fbank (B, frames, bands); the frames that do not fill a patch are
-        left out."""
+        """Embeddings (B, T' * F', D), time-major, of fbank (B, frames, bands).
+
+        The last frames that do not fill a patch are left out.
+        """
         patches = self.patch_embedding(fbank[:, None]).flatten(2).transpose(1, 2)
         return self.post_extract_proj(self.layer_norm(patches))
 
@@ -141,8 +150,11 @@ class Beats(nn.Module):
 
 
 def buckets(distance: Tensor, count: int, longest: int) -> Tensor:
-    """Bucket of each signed distance (key minus query): half of the ``count`` buckets for each sign, in each half one
-    per distance at first, then logarithmically wider ones up to ``longest`` (Raffel et al., 2020, arXiv 1910.10683)."""
+    """Bucket of each signed distance (key minus query).
+
+    Half of the ``count`` buckets are for each sign, in each half one per distance at first, then logarithmically wider
+    ones up to ``longest`` (Raffel et al., 2020, arXiv 1910.10683).
+    """
     half = count // 2
     exact, far = half // 2, distance.abs()
     scale = far.clamp_min(exact).float().div(exact).log() / math.log(longest / exact)
@@ -151,8 +163,11 @@ def buckets(distance: Tensor, count: int, longest: int) -> Tensor:
 
 
 def initialise(net: Beats) -> None:
-    """The original's initialisation, by torch's global generator: matrices N(0, 0.02), zero biases, and deep norm's
-    Xavier-normal blocks, whose values, outputs and MLPs start smaller the deeper the network is."""
+    """Initialises the network as the original does, from torch's global generator.
+
+    Matrices are N(0, 0.02), biases zero; deep norm's blocks are Xavier-normal, and their values, outputs and MLPs start
+    smaller the deeper the network is.
+    """
     size = net.encoder.size
     for part in net.modules():
         if isinstance(part, (nn.Linear, nn.Embedding)):

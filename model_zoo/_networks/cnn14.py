@@ -34,7 +34,7 @@ class Geometry(NamedTuple):
 FULL = Geometry((64, 128, 256, 512, 1024, 2048), 2048)
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
     """The geometry of the trunk in ``tensors``, whose names start at ``conv_block1``. Raises ``CheckpointError``."""
     try:
         widths = tuple(len(tensors[f"conv_block{i}.conv2.weight"]) for i in range(1, len(STRIDES) + 1))
@@ -46,11 +46,15 @@ def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
 
 def stored_bank(tensors: Mapping[str, Tensor], fft: int, where: object) -> Tensor:
     """The file's mel matrix (fft // 2 + 1, 64). Raises ``CheckpointError`` when it has another shape or none."""
-    bank, wanted = tensors.get(BANK), (fft // 2 + 1, BANDS)
-    if bank is None or bank.shape != wanted or not bool(bank.isfinite().all()):
-        found = "is missing" if bank is None else f"is {tuple(bank.shape)}" if bank.shape != wanted else "is not finite"
+    bank, expected = tensors.get(BANK), (fft // 2 + 1, BANDS)
+    if bank is None or bank.shape != expected or not bool(bank.isfinite().all()):
+        actual = (
+            "is missing" if bank is None else f"is {tuple(bank.shape)}" if bank.shape != expected else "is not finite"
+        )
         raise CheckpointError(
-            where, f"the mel matrix {BANK} {found}, not {wanted}", "check that the file belongs to this encoder's rate"
+            where,
+            f"the mel matrix {BANK} {actual}, not {expected}",
+            "check that the file belongs to this encoder's rate",
         )
     return bank
 
@@ -81,8 +85,11 @@ class Block(nn.Module):
 
 
 class Cnn14(nn.Module):
-    """The trunk up to the embedding ``fc1``, initialised as the original is (Xavier-uniform, zero biases, from
-    torch's global generator). ``block`` and ``pools`` are those of the paper's smaller networks where given."""
+    """The trunk up to the embedding ``fc1``.
+
+    It is initialised as the original is (Xavier-uniform, zero biases, from torch's global generator). ``block`` and
+    ``pools`` are those of the paper's smaller networks where given.
+    """
 
     def __init__(self, geometry: Geometry, block: type[nn.Module] = Block, pools: tuple[int, ...] = POOLS):
         super().__init__()
@@ -102,7 +109,7 @@ class Cnn14(nn.Module):
         return [getattr(self, f"conv_block{i}") for i in range(1, self.depth + 1)]
 
     def normalised(self, mel: Tensor) -> Tensor:
-        """mel (B, frames, 64) in dB after the batch norm over bands, in the same shape."""
+        """The mel spectrogram (B, frames, 64) in dB after the batch norm over bands, in the same shape."""
         return self.bn0(mel.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -3,8 +3,8 @@
 Tan and Le, EfficientNet: Rethinking model scaling for convolutional neural networks, ICML 2019 (arXiv 1905.11946),
 table 1. Widths and kernels are read from the tensors; strides and repeats are the paper's. Padding is that of
 TensorFlow's ``same`` for images of 224 x 224, whatever the input: convolutions of stride 2 pad one row less in front
-than behind. The untrained twin has torch's default initialisation, as the
-original has. Deviation: no blocks are dropped during training.
+than behind. The untrained twin has torch's default initialisation, as the original has. Deviation: no blocks are
+dropped during training.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Geometry(NamedTuple):
     head: int
 
 
-def planned() -> Geometry:
+def b0_geometry() -> Geometry:
     """The geometry of b0: a gate squeezes to a quarter of the block's input."""
     kernels, widths = (3, 3, 5, 3, 5, 5, 3), (16, 24, 40, 80, 112, 192, 320)
     blocks, inside = [], 32
@@ -55,7 +55,7 @@ def planned() -> Geometry:
     return Geometry(32, tuple(blocks), 1280)
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
     """The geometry in ``tensors``. Raises ``CheckpointError`` when they are not of an EfficientNet-b0."""
     try:
         blocks = []
@@ -93,8 +93,10 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Block(nn.Module):
-    """Inverted residual: expand, depthwise, gate, project. The first block of a stage has no residual connection,
-    the first of the net does not expand."""
+    """Inverted residual: expand, depthwise, gate, project.
+
+    The first block of a stage has no residual connection, the first of the net does not expand.
+    """
 
     def __init__(self, inside: int, size: BlockSize, first: bool, stride: int):
         super().__init__()
@@ -129,8 +131,10 @@ class EfficientNet(nn.Module):
         self._conv_head, self._bn1 = _conv(inside[-1], geometry.head, 1), _norm(geometry.head)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps (B, D, H, W) of x (B, 3, H, W): the output of every stage, halved in size by those that stride, then
-        that of the last convolution."""
+        """Maps (B, D, H, W) of x (B, 3, H, W).
+
+        They are the outputs of every stage, halved in size by those that stride, then that of the last convolution.
+        """
         x = nn.functional.silu(self._bn0(self._conv_stem(x)))
         maps = []
         for end, block in enumerate(self._blocks, start=1):

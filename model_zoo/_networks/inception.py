@@ -5,7 +5,7 @@ spectrograms in a learned linear combination, for respiratory sounds). Its equat
 of the following is our definition and no reproduction:
 
 - Input at 8 kHz, 50-2,000 Hz: 64 gammatone bands, and a continuous wavelet transform with 64 scales of the Morlet
-  wavelet (``_timefrequency``); power in frames of 25 ms every 10 ms, decibels, a batch norm over bands.
+  wavelet (``timefrequency``); power in frames of 25 ms every 10 ms, decibels, a batch norm over bands.
 - Each spectrogram has a branch of its own: a 3 x 3 convolution and a maximum over 2 x 2, then six inception-residual
   blocks after Szegedy et al., Inception-v4, Inception-ResNet and the impact of residual connections on learning, AAAI
   2017 (arXiv 1602.07261): four paths of a quarter of the channels (1 x 1; 1 x 1, 3 x 3; 1 x 1, 3 x 3, 3 x 3; average,
@@ -91,8 +91,8 @@ class AttentionPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = (x.permute(0, 2, 3, 1) + self.band).flatten(1, 2)  # (B, N, D)
         key, value = (f(tokens).unflatten(2, (len(self.query), -1)).transpose(1, 2) for f in (self.key, self.value))
-        found = scaled_dot_product_attention(self.query.expand(len(x), -1, -1, -1), key, value)  # (B, heads, 1, D')
-        return self.norm(self.out(found.flatten(1)))
+        attended = scaled_dot_product_attention(self.query.expand(len(x), -1, -1, -1), key, value)  # (B, heads, 1, D')
+        return self.norm(self.out(attended.flatten(1)))
 
 
 class Branch(nn.Module):

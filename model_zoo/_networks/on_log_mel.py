@@ -1,4 +1,4 @@
-"""Encoders that have no released weights by design and are trained on a task's own clips."""
+"""Base classes of the encoders that have no released weights and are trained on a task's own clips."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Net(nn.Module):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
     def normalised(self, mel: Tensor) -> Tensor:
-        """mel (B, frames, 64) in dB after the batch norm over bands, in the same shape."""
+        """The mel spectrogram (B, frames, 64) in dB after the batch norm over bands, in the same shape."""
         return self.bn0(mel.transpose(1, 2)).transpose(1, 2)
 
     def forward(self, x: Tensor) -> list[Tensor]:

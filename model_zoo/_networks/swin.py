@@ -35,8 +35,11 @@ IGNORED = (
 
 
 class Geometry(NamedTuple):
-    """Sizes of the trunk. ``widths`` and ``heads`` have one entry a stage, ``shifted`` one a block; ``window`` is in
-    tokens, ``ratio`` the channels inside a block's MLP to those outside."""
+    """Sizes of the trunk.
+
+    ``widths`` and ``heads`` have one entry a stage, ``shifted`` one a block; ``window`` is in tokens, ``ratio`` is that
+    of the channels inside a block's MLP to those outside.
+    """
 
     widths: tuple[int, ...]
     heads: tuple[int, ...]
@@ -48,9 +51,11 @@ class Geometry(NamedTuple):
 TINY = Geometry((96, 192, 384, 768), (4, 8, 16, 32), ((False, True), (False, True), (False, True) * 3, (False, False)))
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
-    """The geometry of the trunk in ``tensors``, whose names start at ``bn0`` and ``layers``. Raises
-    ``CheckpointError``."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
+    """The geometry of the trunk in ``tensors``, whose names start at ``bn0`` and ``layers``.
+
+    Raises ``CheckpointError``.
+    """
     places = {tuple(map(int, match.groups())) for key in tensors if (match := BLOCK.match(key))}
     try:
         table = "layers.{}.blocks.0.attn.relative_position_bias_table"
@@ -96,8 +101,10 @@ def _relative_index(window: int) -> Tensor:
 
 
 def _shift_mask(rows: int, window: int) -> Tensor:
-    """What is added to the attention of a shifted image, (windows, window², window²): -100 between tokens that were
-    no neighbours before the shift, else 0."""
+    """The mask (windows, window², window²) that is added to the attention of a shifted image.
+
+    It is -100 between tokens that were no neighbours before the shift, else 0.
+    """
     position = torch.arange(rows)
     region = (position >= rows - window).int() + (position >= rows - window // 2).int()
     label = _windows((3 * region[:, None] + region)[None, :, :, None], window)[0, ..., 0]  # (windows, window²)
@@ -183,8 +190,11 @@ class Embed(nn.Module):
 
 
 class HTSAT(nn.Module):
-    """The trunk from the batch norm over mel bands to the last layer norm, initialised as the original is (truncated
-    normal of standard deviation 0.02 for linear layers and bias tables, from torch's global generator)."""
+    """The trunk from the batch norm over mel bands to the last layer norm.
+
+    It is initialised as the original is: truncated normal of standard deviation 0.02 for linear layers and bias tables,
+    from torch's global generator.
+    """
 
     def __init__(self, geometry: Geometry):
         super().__init__()
@@ -206,12 +216,14 @@ class HTSAT(nn.Module):
         return [part for stage, merge in zip(self.layers, merges, strict=True) for part in (*stage.blocks, *merge)]
 
     def normalised(self, mel: Tensor) -> Tensor:
-        """mel (B, frames, 64) after the batch norm over bands, in the same shape."""
+        """The mel spectrogram (B, frames, 64) after the batch norm over bands, in the same shape."""
         return self.bn0(mel.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
 
     def patches(self, x: Tensor) -> Tensor:
-        """Patch embeddings (B, H, W, D) of a normalised spectrogram x (B, frames <= 1024, 64): rows are time quarters
-        by bands."""
+        """Patch embeddings (B, H, W, D) of a normalised spectrogram x (B, frames <= 1024, 64).
+
+        Rows are time quarters by bands.
+        """
         return self.patch_embed(_stacked(x[:, None]))
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -23,9 +23,10 @@ REACH = 5.0  # standard deviations of the wavelet's envelope that are kept on ea
 
 
 class FilterBank(nn.Module):
-    """``forward(wave (B, T)) -> (B, frames, bands)``, 10 log10 of each filter's mean power in frames of ``size``
-    samples every ``hop``, floored at -100 dB; no partial frames.
+    """A bank of filters: ``forward(wave (B, T)) -> (B, frames, bands)`` in dB.
 
+    10 log10 of each filter's mean power in frames of ``size`` samples every ``hop``, floored at -100 dB; no partial
+    frames.
     ``kernels`` (bands, taps) answer an impulse at index ``origin``. Those of analytic filters, which have no negative
     frequencies, are complex; of their answers every other sample is enough, and no more are taken.
     """
@@ -48,11 +49,11 @@ class FilterBank(nn.Module):
         """The answers (B, bands, T / step) of filters (bands, taps) to wave (B, T)."""
         samples = wave.shape[1]
         half = next_fast_len((samples + kernels.shape[1]) // 2)
-        heard = torch.fft.rfft(wave, 2 * half)[:, None]
+        spectrum = torch.fft.rfft(wave, 2 * half)[:, None]
         if kernels.is_complex():  # the inverse over positive frequencies alone has every other sample, twice as high
-            out = torch.fft.ifft(heard[..., :half] * torch.fft.fft(kernels, 2 * half)[:, :half]) / 2
+            out = torch.fft.ifft(spectrum[..., :half] * torch.fft.fft(kernels, 2 * half)[:, :half]) / 2
         else:
-            out = torch.fft.irfft(heard * torch.fft.rfft(kernels, 2 * half), 2 * half)
+            out = torch.fft.irfft(spectrum * torch.fft.rfft(kernels, 2 * half), 2 * half)
         first = self.origin // self.step
         return out[..., first : first + samples // self.step]
 
@@ -93,8 +94,10 @@ def morlet(rate: int, bands: int, low_hz: float, high_hz: float, size: int, hop:
 
 
 def erb_spaced(bands: int, low_hz: float, high_hz: float) -> Tensor:
-    """Frequencies (bands,) in Hz, float64, evenly on the scale 9.265 ln(1 + f / 228.8) of Glasberg and Moore,
-    Hearing Research 1990."""
+    """Frequencies (bands,) in Hz, float64, evenly on the scale of equivalent rectangular bandwidths.
+
+    The scale is 9.265 ln(1 + f / 228.8) (Glasberg and Moore, Hearing Research 1990).
+    """
     place = torch.tensor([low_hz, high_hz], dtype=torch.float64).div(24.7 * 9.26449).log1p()
     return torch.linspace(*place.tolist(), bands, dtype=torch.float64).expm1() * 24.7 * 9.26449
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.base.errors import CheckpointError
-from model_zoo._adapters.checkpoint import HEAD, heads
+from model_zoo._adapters.checkpoint import HEAD, attention_heads
 
 EPS = 1e-6  # of every layer norm
 
@@ -29,7 +29,7 @@ class Geometry(NamedTuple):
     bias: bool = True
 
 
-def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
+def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
     """The geometry of the blocks in ``tensors``. Raises ``CheckpointError`` when there are none."""
     try:
         hidden, width = tensors["blocks.0.mlp.fc1.weight"].shape
@@ -38,7 +38,7 @@ def read(tensors: Mapping[str, Tensor], where: object) -> Geometry:
         raise CheckpointError(
             where, f"lacks the tensors of a vision transformer ({error})", "check that the file belongs to this encoder"
         ) from error
-    heads(width, where)
+    attention_heads(width, where)
     return Geometry(width, depth, hidden, "blocks.0.attn.qkv.bias" in tensors)
 
 
@@ -108,15 +108,17 @@ class PatchEncoder(nn.Module):
         self.norm = nn.LayerNorm(geometry.width, EPS)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Every block's output (B, 1 + N, D) for x (B, D, H', W'), which ``patch_embed`` gives: the class token, then
-        the patches row by row; ``norm`` is not applied."""
+        """Every block's output (B, 1 + N, D) for x (B, D, H', W'), which ``patch_embed`` gives.
+
+        The class token comes first, then the patches row by row; ``norm`` is not applied.
+        """
         positions = self.pos_embed[:, 1:].unflatten(1, self.grid)[:, : x.shape[2], : x.shape[3]]
         x = x.flatten(2).transpose(1, 2) + positions.flatten(1, 2)
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
         return list(outputs(self.blocks, torch.cat([first, x], dim=1)))
 
     def initialise(self) -> None:
-        """As masked autoencoders start: see the function of this name, with sinusoidal positions."""
+        """Initialises the encoder as masked autoencoders are, with sinusoidal positions."""
         initialise(self)
         with torch.no_grad():
             self.pos_embed.zero_()[0, 1:] = sinusoids(self.pos_embed.shape[2], self.grid)
@@ -135,8 +137,10 @@ def outputs(stack: nn.ModuleList, x: Tensor, mask: Tensor | None = None) -> Iter
 
 
 def initialise(module: nn.Module) -> None:
-    """The initialisation of masked autoencoders (He et al., CVPR 2022): Xavier-uniform matrices, zero biases, class
-    tokens and position tables of standard deviation 0.02. Uses torch's global generator."""
+    """Initialises a network as masked autoencoders are (He et al., CVPR 2022), from torch's global generator.
+
+    Matrices are Xavier-uniform, biases zero, class tokens and position tables normal with standard deviation 0.02.
+    """
     for part in module.modules():
         if isinstance(part, (nn.Linear, nn.Conv2d)):
             nn.init.xavier_uniform_(part.weight.view(len(part.weight), -1))
@@ -148,8 +152,10 @@ def initialise(module: nn.Module) -> None:
 
 
 def sinusoids(width: int, grid: tuple[int, int]) -> Tensor:
-    """Two-dimensional position table (rows * columns, width): sine and cosine of the column, then of the row, at
-    wavelengths from 2 pi to 20,000 pi."""
+    """Two-dimensional position table (rows * columns, width).
+
+    Sine and cosine of the column, then of the row, at wavelengths from 2 pi to 20,000 pi.
+    """
     frequency = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
     row, column = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
     angles = [place.flatten()[:, None] * frequency for place in (column, row)]
@@ -157,8 +163,9 @@ def sinusoids(width: int, grid: tuple[int, int]) -> Tensor:
 
 
 def chunked(x: Tensor, size: int, encode: Callable[[Tensor], list[Tensor]], whole: int | None = None) -> list[Tensor]:
-    """What ``encode`` gives for consecutive chunks of ``size`` along dimension 1 of x (B, N, ...), joined along
-    dimension 1. ``whole`` chunks, by default all that are full, go through it as one batch, what remains as another.
+    """Applies ``encode`` to consecutive chunks of ``size`` along dimension 1 of x (B, N, ...) and joins the results.
+
+    ``whole`` chunks, by default all that are full, go through it as one batch, what remains as another.
     """
     whole = x.shape[1] // size if whole is None else whole
     parts = []

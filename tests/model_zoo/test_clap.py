@@ -83,12 +83,12 @@ def test_loads_as_released_and_ignores_text(id, saved):
 def test_microsoft_repeats_and_laion_repeats_whole():
     wave = torch.tensor([[1.0, 2, 3, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]])
     length = torch.tensor([3, 5, 1])
-    assert clap.filled(wave, length, whole=False).tolist() == [
+    assert clap.fill_window(wave, length, whole=False).tolist() == [
         [1, 2, 3, 1, 2, 3, 1, 2],
         [1, 2, 3, 4, 5, 1, 2, 3],
         [1] * 8,
     ]
-    assert clap.filled(wave, length, whole=True).tolist() == [
+    assert clap.fill_window(wave, length, whole=True).tolist() == [
         [1, 2, 3, 1, 2, 3, 0, 0],
         [1, 2, 3, 4, 5, 0, 0, 0],
         [1] * 8,

@@ -70,10 +70,10 @@ def test_ragged_clips_are_as_alone(checkpoint):
 
 
 def test_sizes_in_a_name():
-    assert m2d.sizes("m2d_vit_base-80x608p16x16-221006-mr7") == (80, 608, (16, 16), 16000)
-    assert m2d.sizes("m2d_vit_base-80x608p16x16p16k-250826-AS+Resp400K") == (80, 608, (16, 16), 16000)
-    assert m2d.sizes("m2d_vit_base-80x1001p16x16p32k-240413_AS-FT_enconly") == (80, 1001, (16, 16), 32000)
-    assert m2d.sizes("m2d.clap") is None
+    assert m2d.sizes_in_name("m2d_vit_base-80x608p16x16-221006-mr7") == (80, 608, (16, 16), 16000)
+    assert m2d.sizes_in_name("m2d_vit_base-80x608p16x16p16k-250826-AS+Resp400K") == (80, 608, (16, 16), 16000)
+    assert m2d.sizes_in_name("m2d_vit_base-80x1001p16x16p32k-240413_AS-FT_enconly") == (80, 1001, (16, 16), 32000)
+    assert m2d.sizes_in_name("m2d.clap") is None
 
 
 def test_geometry_and_rate_come_from_the_folder_where_it_is_kept(tensors, tmp_path):

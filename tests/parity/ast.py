@@ -3,7 +3,7 @@ fitted to other lengths."""
 
 import torch
 
-from model_zoo.ast import fitted
+from model_zoo.ast import fit_positions
 from parity import Case, pooled
 from parity.golden import drawn
 
@@ -28,7 +28,7 @@ def positions(encoder, golden):
     bands, columns = encoder.shape
     table = torch.from_numpy(drawn("v.pos_embed", (1, 2 + bands * columns, 768), "posemb"))
     return {
-        f"tdim{frames}/pos_embed_first32": ("tokens", fitted(table, encoder.shape, columns)[0, :, :32])
+        f"tdim{frames}/pos_embed_first32": ("tokens", fit_positions(table, encoder.shape, columns)[0, :, :32])
         for frames, columns in POSITIONS.items()
     }
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bench.base.optional_imports import import_torchaudio
-from model_zoo._adapters.frontend import CACHED, KaldiFbank, MelSpectrogram, decibels, mel_bank, reflected
+from model_zoo._adapters.frontend import CACHED, KaldiFbank, MelSpectrogram, decibels, mel_bank, pad_reflected
 
 RATE = 16000
 SETTINGS = {"hanning": 1.0, "povey": 2.0**15}
@@ -98,7 +98,7 @@ def test_mel_bank_is_slaney_normalised():
 def test_clips_are_mirrored_about_their_own_ends():
     clips = [torch.rand(n) for n in (40, 60, 55)]
     batch = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
-    found = reflected(batch, torch.tensor([40, 60, 55]), 16)
+    found = pad_reflected(batch, torch.tensor([40, 60, 55]), 16)
     for row, clip in zip(found, clips, strict=True):
         theirs = torch.nn.functional.pad(clip[None], (16, 16), mode="reflect")[0]
         assert torch.equal(row[: len(theirs)], theirs)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_zoo._adapters.opera_audio import LogMel, halves, repeated, trimmed, zero_padded
+from model_zoo._adapters.opera_audio import LogMel, fill_with_copies, fill_with_zeros, overlapping_chunks, trim_silence
 
 
 def _batch(clips: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,7 +30,7 @@ def test_trimming_is_that_of_each_clip_alone():
         clips.append((envelope * rng.standard_normal(n)).astype(np.float32))
     clips += [np.zeros(4000, np.float32), np.full(4000, 0.5, np.float32)]
     clips.append(np.pad(clips[5], (7000, 9000)))
-    wave, length = trimmed(*_batch(clips))
+    wave, length = trim_silence(*_batch(clips))
     for row, kept, clip in zip(wave, length.tolist(), clips, strict=True):
         start, end = _bounds(clip)
         assert kept == end - start
@@ -44,10 +44,10 @@ def test_trimming_is_that_of_each_clip_alone():
 def test_padding(n):
     clip = np.random.default_rng(n).standard_normal(n).astype(np.float32)
     wave, length = _batch([clip, clip[: n // 2 + 1]])
-    copies, total = repeated(wave, length, 100)
+    copies, total = fill_with_copies(wave, length, 100)
     assert total[0] == max(n, 100)
     np.testing.assert_array_equal(copies[0, : total[0]], np.tile(clip, 101)[-total[0] :])
-    zeros, total, filled = zero_padded(wave, length, 100)
+    zeros, total, filled = fill_with_zeros(wave, length, 100)
     expected, cursor = np.zeros(max(n, 100), np.float32), 0
     while cursor == 0 or (n / 100 < 0.5 and cursor + n < 100):
         expected[cursor : cursor + n] = clip
@@ -59,7 +59,7 @@ def test_padding(n):
 @pytest.mark.parametrize("n", [101, 149, 150, 230])
 def test_chunks_overlap_by_half_and_the_last_one_is_filled_up(n):
     clip = np.arange(n, dtype=np.float32)
-    chunks = halves(torch.from_numpy(clip)[None], torch.tensor([n]), 100)[0].numpy()
+    chunks = overlapping_chunks(torch.from_numpy(clip)[None], torch.tensor([n]), 100)[0].numpy()
     starts = range(0, n - 99, 50)
     assert len(chunks) == len(starts) + 1
     for chunk, start in zip(chunks[:-1], starts, strict=True):

@@ -18,7 +18,7 @@ from bench.finetune.model.lora import adapt
 from bench.finetune.recipe import Lora
 from model_zoo import data2vec, hubert, s3prl, wav2vec2, wavlm
 from model_zoo._adapters.s3prl import UNTRAINED, legacy_torchaudio
-from model_zoo._adapters.transformers import OFF, read, renamed
+from model_zoo._adapters.transformers import OFF, read_geometry, rename_tensors
 
 FAMILIES = {
     "wav2vec2": (wav2vec2, "Wav2Vec2Model"),
@@ -112,7 +112,7 @@ def test_low_rank_adapters_learn_wherever_they_are(tiny):
 def test_geometry_from_the_tensors_alone(tiny, tmp_path):
     tensors = load_file(tiny.folder / "model.safetensors")
     encoder = tiny.family.build(tiny.card, tiny.folder)
-    geometry = read(renamed(tensors, ""), "here")
+    geometry = read_geometry(rename_tensors(tensors, ""), "here")
     told = encoder.model.config.to_dict()
     assert {k: told[k] for k in geometry if k in told and k != "num_attention_heads"} == {
         k: v for k, v in geometry.items() if k in told and k != "num_attention_heads"

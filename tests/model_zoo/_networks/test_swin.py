@@ -28,15 +28,15 @@ def _released(net: swin.HTSAT) -> dict[str, torch.Tensor]:
 
 def test_geometry_is_read_from_the_file(trunk):
     tensors = _released(trunk)
-    assert swin.read(tensors, "file") == SMALL
+    assert swin.read_geometry(tensors, "file") == SMALL
     load_strict(trunk, tensors, swin.IGNORED)
     with torch.device("meta"):
-        assert swin.read(_released(swin.HTSAT(swin.TINY)), "file") == swin.TINY
+        assert swin.read_geometry(_released(swin.HTSAT(swin.TINY)), "file") == swin.TINY
 
 
 def test_another_network_is_refused(trunk):
     with pytest.raises(CheckpointError, match=r"net\.pt.*lacks the tensors of an HTS-AT trunk"):
-        swin.read({"conv.weight": torch.zeros(1)}, "net.pt")
+        swin.read_geometry({"conv.weight": torch.zeros(1)}, "net.pt")
     tensors = _released(trunk)
     del tensors["layers.1.blocks.1.attn.relative_position_bias_table"]
     with pytest.raises(CheckpointError, match=r"missing: layers\.1\.blocks\.1\.attn\.relative"):
@@ -46,7 +46,7 @@ def test_another_network_is_refused(trunk):
 def test_computed_constants_equal_the_files(golden, tmp_path):
     content = load_tensors(Golden(golden, "opera_ct").checkpoint(tmp_path))["state_dict"]
     tensors = {key.removeprefix(PREFIX): tensor for key, tensor in content.items()}
-    net = swin.HTSAT(swin.read(tensors, "file"))
+    net = swin.HTSAT(swin.read_geometry(tensors, "file"))
     constants = {k: t for k, t in _released(net).items() if k.endswith(("attn_mask", "relative_position_index"))}
     assert len(constants) == 6
     for key, computed in constants.items():

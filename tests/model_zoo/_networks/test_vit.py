@@ -17,13 +17,13 @@ def net():
 
 
 def test_geometry_is_read_from_the_tensors(net):
-    assert vit.read(net.state_dict(), "file") == SMALL
+    assert vit.read_geometry(net.state_dict(), "file") == SMALL
     bare = vit.PatchEncoder(SMALL._replace(bias=False), (4, 2), (3, 5))
-    assert vit.read(bare.state_dict(), "file") == SMALL._replace(bias=False)
+    assert vit.read_geometry(bare.state_dict(), "file") == SMALL._replace(bias=False)
     with pytest.raises(CheckpointError, match="file: lacks the tensors of a vision transformer"):
-        vit.read({"x": torch.zeros(1)}, "file")
+        vit.read_geometry({"x": torch.zeros(1)}, "file")
     with pytest.raises(CheckpointError, match="100 channels, which heads of 64 do not divide"):
-        vit.read({"blocks.0.mlp.fc1.weight": torch.zeros(8, 100)}, "file")
+        vit.read_geometry({"blocks.0.mlp.fc1.weight": torch.zeros(8, 100)}, "file")
 
 
 def test_small_images_take_the_first_rows_and_columns_of_the_positions(net):

@@ -60,8 +60,10 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
-    """One row per recording of the delivered table. Raises ``BadInput`` where that is absent, there twice, or without
-    a column."""
+    """One row per recording of the delivered table.
+
+    Raises ``BadInput`` where that is absent, there twice, or without a column.
+    """
     tables = [folder / TABLE for folder, files in layout.walk(root) if TABLE in files]
     path = table.on_application(card, root, tables, _EXPECTED)
     column = f"{card.id.partition('@')[0].partition('.')[2].capitalize()} filename"

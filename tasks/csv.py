@@ -63,8 +63,10 @@ class _Table:
 
 
 def card(id: str) -> TaskCard:
-    """The card that the table implies. Raises ``KeyError`` for no id of this family, ``BadInput`` for a file that is
-    not there or no such table."""
+    """The card that the table implies.
+
+    Raises ``KeyError`` for no id of this family, ``BadInput`` for a file that is not there or no such table.
+    """
     name = unquote(id.removeprefix(PREFIX))
     if not id.startswith(PREFIX) or not name:
         raise KeyError(id)
@@ -92,8 +94,10 @@ def card(id: str) -> TaskCard:
 
 
 def root(card: TaskCard, given: Path | None) -> Path:
-    """The folder that the manifest's paths are relative to: the one given where the table lies below it, else the
-    table's own."""
+    """The folder that the manifest's paths are relative to.
+
+    The given one where the table lies below it, else the table's own.
+    """
     path = _path(card)
     return given if given is not None and path.is_relative_to(given.resolve()) else path.parent
 

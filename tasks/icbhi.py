@@ -144,8 +144,11 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
-    """One row per respiratory cycle, or per recording. Raises ``BadInput`` where there is no copy below ``root``, or
-    several, and where the copy lacks the diagnoses that the task is about."""
+    """One row per respiratory cycle, or per recording.
+
+    Raises ``BadInput`` where there is no copy below ``root``, or several, and where the copy lacks the diagnoses that
+    the task is about.
+    """
     import pandas as pd
 
     copy = icbhi_copy.found(card, root, findings)

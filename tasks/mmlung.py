@@ -61,8 +61,11 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
-    """One row per subject with a recording. Raises ``BadInput`` where the delivered table is absent, there several
-    times, without a column, or in a format that cannot be read here."""
+    """One row per subject with a recording.
+
+    Raises ``BadInput`` where the delivered table is absent, there several times, without a column, or in a format that
+    cannot be read here.
+    """
     sound, target = card.id.partition("@")[0].partition(".")[2].split("_")
     files, value = _SOUNDS[sound], _TARGETS[target]
     path = tabular.on_application(card, root, _tables(root), _EXPECTED)

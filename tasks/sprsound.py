@@ -125,8 +125,11 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
-    """One row per event or per recording. Raises ``BadInput`` where there is no copy below ``root``, or several, and
-    where the copy lacks the year that the card is about."""
+    """One row per event or per recording.
+
+    Raises ``BadInput`` where there is no copy below ``root``, or several, and where the copy lacks the year that the
+    card is about.
+    """
     import pandas as pd
 
     annotated, sounds, ignored = _files(root, card.variant)
@@ -264,8 +267,10 @@ def _unique(paths: list[Path], root: Path) -> dict[str, Path]:
 
 
 def _split(folders: tuple[str, ...], official: str | None) -> str:
-    """The split by the innermost folder that tells, else the official one. Raises ``ValueError`` for a contradiction
-    and where neither tells."""
+    """The split by the innermost folder that tells, else the official one.
+
+    Raises ``ValueError`` for a contradiction and where neither tells.
+    """
     told = [split for name in folders for start, split in _FOLDER_SPLITS.items() if name.lower().startswith(start)]
     if not told and official is None:
         raise ValueError("neither its folder nor the official split of 2022 says whether it is train or test")
@@ -276,8 +281,10 @@ def _split(folders: tuple[str, ...], official: str | None) -> str:
 
 
 def _annotation(path: Path) -> tuple[str | None, list[tuple[float, float, str]]]:
-    """The recording's label (None in releases without one) and its (start_s, end_s, type), in the file's order. Raises
-    ``ValueError`` that says what is wrong."""
+    """The recording's label (None in releases without one) and its (start_s, end_s, type), in the file's order.
+
+    Raises ``ValueError`` that says what is wrong.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
@@ -303,8 +310,10 @@ def _is_of_events(card: TaskCard) -> bool:
 
 
 def _clips(card: TaskCard, name: str, label: str | None, events: list) -> list[dict] | None:
-    """Clip id, start, end and label of each clip; None where a recording's label is asked for and not given. Raises
-    ``ValueError`` for a label that the task does not know."""
+    """Clip id, start, end and label of each clip; None where a recording's label is asked for and not given.
+
+    Raises ``ValueError`` for a label that the task does not know.
+    """
     labels = _LABELS[card.id.partition("@")[0]]
     if _is_of_events(card):
         named = [(f"{name}#e{index:03d}", *event) for index, event in enumerate(events)]

@@ -64,8 +64,10 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
-    """One row per recording that is not prone. Raises ``BadInput`` where there is no copy, or several, or too few
-    recordings to split."""
+    """One row per recording that is not prone.
+
+    Raises ``BadInput`` where there is no copy, or several, or too few recordings to split.
+    """
     by_corpus: dict[Path, list[Path]] = {}
     for folder, files in layout.walk(root):
         corpus = _corpus(folder, root)

@@ -47,8 +47,10 @@ def pair(source: str, target: str) -> str:
 
 
 def reverse(id: str) -> str:
-    """The transfer with source and target exchanged, of the same variant: its test ``source_<t>`` holds the clips of
-    the test ``<t>`` of ``id``, scored by a probe of their own corpus."""
+    """The transfer with source and target exchanged, of the same variant.
+
+    Its test ``source_<t>`` holds the clips of the test ``<t>`` of ``id``, scored by a probe of their own corpus.
+    """
     base, at, variant = id.partition("@")
     if base in _NAMED:
         source, target, space = _NAMED[base]
@@ -59,8 +61,11 @@ def reverse(id: str) -> str:
 
 
 def card(id: str) -> TaskCard:
-    """The card of ``transfer.<source>-to-<target>``. Raises ``KeyError`` for another form, ``UnknownId`` for an unknown
-    task, ``BadInput`` for two that share no label space or a source without a training split."""
+    """The card of ``transfer.<source>-to-<target>``.
+
+    Raises ``KeyError`` for another form, ``UnknownId`` for an unknown task, ``BadInput`` for two that share no label
+    space or a source without a training split.
+    """
     if _TO not in id:
         raise KeyError(id)
     source, target, space = _members(id)
@@ -143,8 +148,10 @@ CARDS = tuple(_card(id, *_members(id)) for id in (*_NAMED, *_LISTED))
 
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
-    """The source's rows and the target's test rows. ``root`` holds both corpora; raises ``BadInput`` where it lacks
-    one."""
+    """The source's rows and the target's test rows.
+
+    ``root`` holds both corpora; raises ``BadInput`` where it lacks one.
+    """
     import pandas as pd
 
     source, target, space = _members(card.id)

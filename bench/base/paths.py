@@ -26,17 +26,22 @@ def data_root() -> Path | None:
 
 
 def cache_root() -> Path:
-    """``$RESPBENCH_CACHE``, else ``respbench`` in the user's cache folder. Safe to delete: features are computed again;
-    fetched weights, digests pinned on first use and licences agreed to are asked for again."""
+    """``$RESPBENCH_CACHE``, else ``respbench`` in the user's cache folder.
+
+    Safe to delete: features are computed again; fetched weights, digests pinned on first use and licences agreed to are
+    asked for again.
+    """
     if named := os.environ.get("RESPBENCH_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "respbench"
 
 
 def weight_folders() -> list[Path]:
-    """Folders searched for weights under their released names, in order: ``$RESPBENCH_WEIGHTS``, ``<data>/weights``,
-    the cache's ``weights``. Absolute, so that what is found there can be named anywhere. What was fetched lies apart,
-    by digest (``bench.encoders.weights.verified``)."""
+    """Folders searched for weights under their released names, in this order.
+
+    ``$RESPBENCH_WEIGHTS``, ``<data>/weights``, the cache's ``weights``. They are absolute, so that what is found there
+    can be named anywhere. What was fetched lies apart, by digest (``bench.encoders.weights.verified``).
+    """
     named = os.environ.get("RESPBENCH_WEIGHTS")
     data = data_root()
     folders = ([Path(named)] if named else []) + ([data / "weights"] if data else []) + [cache_root() / "weights"]

@@ -103,8 +103,10 @@ def original_id(twin: str) -> str:
 
 
 def task_card(id: str) -> TaskCard:
-    """The card of a task, under its canonical id; ``id@variant`` gives another split of the same corpus. Raises
-    ``UnknownId``."""
+    """The card of a task, under its canonical id; ``id@variant`` gives another split of the same corpus.
+
+    Raises ``UnknownId``.
+    """
     base, _, variant = id.partition("@")
     base = getattr(family(TASKS, base), "ALIASES", {}).get(base, base)
     card = _card(TASKS, base)

@@ -1,45 +1,120 @@
-"""Settings as frozen dataclasses whose every value is checked: read from plain data, written back as plain data."""
+"""Settings and the rules that their values keep, for every file, flag and hyper-parameter.
+
+Settings of a fixed form are frozen dataclasses whose fields have a type and, where that is not enough, a ``Rule``; they
+are read from plain data and written back as plain data. Settings whose names depend on something else, such as the
+hyper-parameters of a method, are a table of rules that also say what kind of value is meant (``check``).
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import NoneType
+from numbers import Real
+from types import MappingProxyType, NoneType
 from typing import Any, TypeVar
 
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, UnknownId, suggestion
 
 S = TypeVar("S")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must hold, and the words for it."""
+    """What a value must be: ``holds`` decides, ``words`` say it to the user (they follow "is not")."""
 
     holds: Callable[[Any], bool]
     words: str
 
 
+# ------------------------------------------------- rules of values whose type a dataclass declares
+
+
 def at_least(least: float) -> Rule:
+    """A number from ``least`` on."""
     return Rule(lambda value: value >= least, f"at least {least:g}")
 
 
 def above(least: float) -> Rule:
+    """A number greater than ``least``."""
     return Rule(lambda value: value > least, f"above {least:g}")
 
 
 def between(least: float, most: float, open_end: bool = False) -> Rule:
-    """From ``least`` to ``most``, which itself is left out with ``open_end``."""
+    """A number from ``least`` to ``most``, which itself is left out with ``open_end``."""
     words = f"from {least:g} to {'below ' if open_end else ''}{most:g}"
     return Rule(lambda value: least <= value < most if open_end else least <= value <= most, words)
 
 
 def one_of(*choices: str) -> Rule:
-    return Rule(lambda value: value in choices, f"one of {', '.join(choices)}")
+    """One of some words."""
+    return Rule(lambda value: isinstance(value, str) and value in choices, f"one of {', '.join(choices)}")
+
+
+# ------------------------------------------------- rules that say what kind of value is meant, too
+
+
+def number(low: float = 0.0, high: float = math.inf, above: bool = False, whole: bool = False) -> Rule:
+    """A finite number from ``low`` (itself left out with ``above``) to ``high``; ``whole``: without a fraction."""
+    start = f"above {low:g}" if above else f"of at least {low:g}"
+    end = "" if high == math.inf else f" and at most {high:g}"
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int if whole else Real) or not math.isfinite(value):
+            return False
+        return (value > low if above else value >= low) and value <= high
+
+    return Rule(holds, f"a {'whole ' if whole else ''}number {start}{end}")
+
+
+NAME = Rule(lambda value: isinstance(value, str) and bool(value), "a name")
+TEXT = Rule(lambda value: isinstance(value, str), "a text in quotes")
+TRUTH = Rule(lambda value: isinstance(value, bool), "true or false")
+WHOLE = Rule(lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number")
+
+
+def list_of(each: Rule, words: str) -> Rule:
+    """A list whose every entry keeps a rule; ``words`` name the list."""
+    return Rule(lambda value: isinstance(value, list | tuple) and all(map(each.holds, value)), words)
+
+
+def rules(**each: Rule) -> Mapping[str, Rule]:
+    """A table of rules, {name of the setting: rule}, that cannot be changed."""
+    return MappingProxyType(each)
+
+
+def check(values: Mapping[str, Any], allowed: Mapping[str, Rule], where: str, kind: str = "key") -> dict[str, Any]:
+    """The values as they are, each held against its rule.
+
+    Parameters
+    ----------
+    values
+        {name: value}.
+    allowed
+        {name: rule} of every name that may be given.
+    where
+        What the values belong to, for the error message.
+    kind
+        What a name is called in the error message.
+
+    Raises
+    ------
+    UnknownId
+        For a name without a rule; suggests the nearest one.
+    BadInput
+        For a value that breaks its rule.
+    """
+    for name, value in values.items():
+        if name not in allowed:
+            raise UnknownId(kind, name, allowed)
+        if not allowed[name].holds(value):
+            raise BadInput(where, f"{name} = {value!r}", f"give {name} as {allowed[name].words}")
+    return dict(values)
+
+
+# ------------------------------------------------- settings as dataclasses
 
 
 def setting(default: Any, rule: Rule | None = None) -> Any:
@@ -48,17 +123,29 @@ def setting(default: Any, rule: Rule | None = None) -> Any:
 
 
 def read(kind: type[S], data: Mapping[str, Any], where: str) -> S:
-    """Settings of a dataclass ``kind`` from plain data. Raises ``BadInput`` that names the key for one that is unknown
-    or missing and for a value of another form or outside its rule."""
+    """Settings of a dataclass from plain data.
+
+    Parameters
+    ----------
+    kind
+        The dataclass; a field of another dataclass is read from a table of its own.
+    data
+        Plain data, as TOML or JSON gives it. What is absent has its default.
+    where
+        What the data are, for the error message.
+
+    Raises
+    ------
+    BadInput
+        That names the key, for one that is unknown or missing and for a value of another type or against its rule.
+    """
     if not isinstance(data, Mapping):
         raise BadInput(where, f"{data!r} is not a table", f"give {', '.join(f.name for f in dataclasses.fields(kind))}")
     known = {f.name: f for f in dataclasses.fields(kind)}
     types = typing.get_type_hints(kind)
     for key in data:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-            raise BadInput(where, f"unknown key {key!r}", remedy)
+            raise BadInput(where, f"unknown key {key!r}", suggestion(key, known))
     given = {}
     for name, field in known.items():
         if name in data:
@@ -73,22 +160,22 @@ def _value(kind: Any, value: Any, where: str, rule: Rule | None) -> Any:
     choices = typing.get_args(kind) if NoneType in typing.get_args(kind) else (kind,)
     if value is None and NoneType in choices:
         return None
-    (wanted,) = (choice for choice in choices if choice is not NoneType)
-    if dataclasses.is_dataclass(wanted):
-        return read(wanted, value, where)
-    origin = typing.get_origin(wanted) or wanted
+    (required,) = (choice for choice in choices if choice is not NoneType)
+    if dataclasses.is_dataclass(required):
+        return read(required, value, where)
+    origin = typing.get_origin(required) or required
     if origin is tuple:
-        form = typing.get_args(wanted)
-        listed = isinstance(value, list | tuple)
-        if not listed or (form[-1] is not Ellipsis and len(value) != len(form)):
-            raise BadInput(where, f"{value!r} is not {_words(wanted)}", "mend the value")
+        form = typing.get_args(required)
+        is_list = isinstance(value, list | tuple)
+        if not is_list or (form[-1] is not Ellipsis and len(value) != len(form)):
+            raise BadInput(where, f"{value!r} is not {_words(required)}", "mend the value")
         inner = [form[0]] * len(value) if form[-1] is Ellipsis else form
         return tuple(_value(each, part, where, rule) for each, part in zip(inner, value, strict=True))
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+    if required is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    wrong_bool = isinstance(value, bool) and wanted is not bool
+    wrong_bool = isinstance(value, bool) and required is not bool
     if not isinstance(value, origin) or wrong_bool or (isinstance(value, float) and not math.isfinite(value)):
-        raise BadInput(where, f"{value!r} is not {_words(wanted)}", "mend the value")
+        raise BadInput(where, f"{value!r} is not {_words(required)}", "mend the value")
     if rule is not None and not rule.holds(value):
         raise BadInput(where, f"{value!r} is not {rule.words}", "mend the value")
     return value

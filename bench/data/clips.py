@@ -37,9 +37,15 @@ def _native(wave: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _tile8(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Eight seconds as in the literature on ICBHI's cycles (SCL, Moummad and Farrugia, WASPAA 2023; EVAR): the clip
-    fades in and out over 62.5 ms; of a longer one the first 8 s are kept, a shorter one is repeated, cut, and faded
-    out again at its new end. A clip shorter than the fade rises, or falls, over its whole length."""
+    """Eight seconds as in the literature on ICBHI's cycles.
+
+    The clip fades in and out over 62.5 ms; of a longer one the first 8 s are kept, a shorter one is repeated, cut, and
+    faded out again at its new end. A clip shorter than the fade rises, or falls, over its whole length.
+
+    References
+    ----------
+    SCL (Moummad and Farrugia, WASPAA 2023); EVAR.
+    """
     wave = wave * _rise(len(wave), rate) * _rise(len(wave), rate)[::-1]
     size = EIGHT_S * rate
     if len(wave) > size:
@@ -48,20 +54,24 @@ def _tile8(wave: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _opera8(wave: np.ndarray, rate: int) -> np.ndarray:
-    """A recording as OPERA prepares it (arXiv:2406.16148): silence at both ends is trimmed; what is then shorter than
-    8 s is filled up in front with copies of itself, the first of them cut. Longer clips stay as long."""
-    start, end = _heard(wave, rate)
+    """A recording as OPERA prepares it (arXiv:2406.16148).
+
+    Silence at both ends is trimmed; what is then shorter than 8 s is filled up in front with copies of itself, the
+    first of them cut. Longer clips stay as long.
+    """
+    start, end = _audible_span(wave, rate)
     wave = wave[start:end]
     size = max(len(wave), EIGHT_S * rate)
     return _repeated(wave, size, lead=size - len(wave))
 
 
 def _respirenet(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Eight seconds of nothing above 2 kHz, as in RespireNet (Gairola et al., EMBC 2021): at 4 kHz, a shorter clip is
-    filled up with copies of itself on both sides; then the encoder's rate again.
+    """Eight seconds without anything above 2 kHz, as in RespireNet (Gairola et al., EMBC 2021).
 
-    RespireNet pads one side, drawn at random, and cuts a longer cycle into halfway overlapping frames whose answers
-    vote. Here each side gets half, and of a longer clip the first frame speaks for all: 15 of ICBHI's 6,898 cycles.
+    At 4 kHz, a shorter clip is filled up with copies of itself on both sides; then it is resampled to the encoder's
+    rate again. RespireNet pads one side, drawn at random, and cuts a longer cycle into halfway overlapping frames whose
+    answers vote. Here each side gets half, and of a longer clip only the first frame is used: 15 of ICBHI's 6,898
+    cycles.
     """
     wave = audio.resample(wave, rate, RESPIRENET_HZ)[: EIGHT_S * RESPIRENET_HZ]
     missing = EIGHT_S * RESPIRENET_HZ - len(wave)
@@ -81,9 +91,12 @@ def _repeated(wave: np.ndarray, size: int, lead: int) -> np.ndarray:
     return wave[(np.arange(size) - lead) % len(wave)]
 
 
-def _heard(wave: np.ndarray, rate: int) -> tuple[int, int]:
-    """First and last-plus-one sample of what is less than 60 dB below the loudest frame: frames of 0.1 s every 0.05 s,
-    centred and zero-padded, as ``librosa.effects.trim``. Silence is all equally loud and stays."""
+def _audible_span(wave: np.ndarray, rate: int) -> tuple[int, int]:
+    """First and last-plus-one sample of what is less than 60 dB below the loudest frame.
+
+    Frames of 0.1 s every 0.05 s, centred and zero-padded, as ``librosa.effects.trim``. Silence is equally loud
+    everywhere and stays.
+    """
     frame = rate // 10
     hop = frame // 2
     padded = np.pad(wave.astype(np.float64), frame // 2)
@@ -91,8 +104,8 @@ def _heard(wave: np.ndarray, rate: int) -> tuple[int, int]:
     energy = np.concatenate([[0.0], np.cumsum(padded**2)])
     first = np.arange(0, len(padded) - frame + 1, hop)
     level = 10 * np.log10(np.maximum((energy[first + frame] - energy[first]) / frame, FAINTEST))
-    heard = np.flatnonzero(level > level.max() - SILENT_DB)
-    return hop * int(heard[0]), min(len(wave), hop * (int(heard[-1]) + 1))
+    audible = np.flatnonzero(level > level.max() - SILENT_DB)
+    return hop * int(audible[0]), min(len(wave), hop * (int(audible[-1]) + 1))
 
 
 CLIP_POLICIES: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
@@ -112,8 +125,10 @@ def clip_policy(name: str) -> Callable[[np.ndarray, int], np.ndarray]:
 
 @dataclass(frozen=True)
 class Unit:
-    """The clips asked of one recording. ``key`` identifies audio content and boundaries, ``rows`` are positions in
-    the table that the unit was made from."""
+    """The clips asked of one recording.
+
+    ``key`` identifies audio content and boundaries, ``rows`` are positions in the table that the unit was made from.
+    """
 
     key: str
     path: str
@@ -123,6 +138,7 @@ class Unit:
 
     @property
     def seconds(self) -> float:
+        """Total length of the clips."""
         return sum(end - start for start, end in zip(self.start_s, self.end_s))
 
 
@@ -130,7 +146,8 @@ def units(rows: pd.DataFrame, recordings: Mapping[str, Recording]) -> list[Unit]
     """One unit per recording, ordered by path; clips ordered by start."""
     ordered = rows.assign(_row=np.arange(len(rows))).sort_values(["path", "start_s", "end_s"], kind="stable")
     out = []
-    for path, part in ordered.groupby("path", sort=True):
+    for name, part in ordered.groupby("path", sort=True):
+        path = str(name)
         starts, ends = tuple(part["start_s"]), tuple(part["end_s"])
         text = recordings[path].digest + "".join(f"|{a:.6f}-{b:.6f}" for a, b in zip(starts, ends))
         out.append(Unit(hashlib.sha256(text.encode()).hexdigest(), path, starts, ends, tuple(part["_row"])))
@@ -143,7 +160,31 @@ def digest(rows: pd.DataFrame, recordings: Mapping[str, Recording]) -> str:
 
 
 def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.ndarray]:
-    """The unit's clips as float32 (T,) mono at ``rate`` Hz. Raises ``BadInput`` for unreadable audio."""
+    """The unit's clips as an encoder takes them.
+
+    Parameters
+    ----------
+    unit
+        Clips of one recording.
+    root
+        The folder that ``unit.path`` is relative to.
+    rate
+        Sampling rate of the encoder, in Hz.
+    policy
+        A key of ``CLIP_POLICIES``.
+
+    Returns
+    -------
+    list of np.ndarray
+        (T,) float32, mono at ``rate``, one per clip in the unit's order.
+
+    Raises
+    ------
+    BadInput
+        For audio that cannot be read.
+    UnknownId
+        For an unknown policy.
+    """
     shape = clip_policy(policy)
     whole, native = audio.read(root / unit.path)
     cropped = (audio.crop(whole, native, start, end) for start, end in zip(unit.start_s, unit.end_s))

@@ -2,14 +2,18 @@
 
 A manifest is a DataFrame with one row per clip, sorted by the unique ``clip_id``:
 
-=============  ========================================================================================== ``clip_id``
-unique name, stable across copies of the corpus ``path``       recording, relative to the task's root, with forward
-slashes ``start_s``    first second of the clip within its recording ``end_s``      last second; NaN: to the end of the
-recording ``label``      what the task's kind says (``bench.scores.label_kinds``): index into the classes, sum of 2^k,
-or target value ``split``      ``train``, ``val``, ``test`` or ``test_<name>`` ``group``      whom the clip is from;
-resampled and kept on one side of a split as a whole ``domain``     device or site ``available``  whether the
-recording's audio is in this copy ``meta_*``     anything else =============
-==========================================================================================
+=============  ========================================================================================
+``clip_id``    unique name, stable across copies of the corpus
+``path``       recording, relative to the task's root, with forward slashes
+``start_s``    first second of the clip within its recording
+``end_s``      last second; NaN: to the end of the recording
+``label``      what the task's kind says (``bench.scores.label_kinds``): class index, sum of 2^k, or value
+``split``      ``train``, ``val``, ``test`` or ``test_<name>``
+``group``      whom the clip is from; resampled and kept on one side of a split as a whole
+``domain``     device or site
+``available``  whether the recording's audio is in this copy
+``meta_*``     anything else
+=============  ========================================================================================
 """
 
 from __future__ import annotations
@@ -44,9 +48,12 @@ _STRUCTURAL = frozenset({"missing-column", "duplicate-clip", "group-leak", "coun
 
 @dataclass(frozen=True)
 class Prepared:
-    """Clips that can be computed on. ``rows``: the manifest's available, sound rows in its order, every ``end_s``
-    filled in. ``excluded``: the errors whose clips were left out. ``incomplete``: clips of the task are missing,
-    because the copy is a subset or because clips were excluded. ``recordings`` is keyed by ``path``."""
+    """Clips that can be computed on.
+
+    ``rows``: the manifest's available, sound rows in its order, every ``end_s`` filled in. ``excluded``: the errors
+    whose clips were left out. ``incomplete``: clips of the task are missing, because the copy is a subset or because
+    clips were excluded. ``recordings`` is keyed by ``path``.
+    """
 
     rows: pd.DataFrame = field(repr=False, compare=False)
     excluded: tuple[Finding, ...]
@@ -59,10 +66,27 @@ class Prepared:
 
 
 def load_task(id: str, root: Path | str | None = None) -> Task:
-    """The task ``id`` on the copy of its data below ``root`` (default: the data folder, unless the task's family knows
-    where its data lie), with every finding.
+    """Reads a task's manifest from a copy of its data. No sound file is opened.
 
-    No sound file is opened. Raises ``UnknownId``, and ``BadInput`` where the corpus is not there.
+    Parameters
+    ----------
+    id
+        Of a task, with a variant or without: ``icbhi.cycles4@fold0``.
+    root
+        The folder that holds the corpora; None: the data folder (``bench.base.paths.data_root``), unless the task's
+        family says where its data lie.
+
+    Returns
+    -------
+    Task
+        Card, manifest (sorted by ``clip_id``), state of the copy, and every finding.
+
+    Raises
+    ------
+    UnknownId
+        For an unknown task or variant.
+    BadInput
+        Where the corpus is not there.
     """
     card = registry.task_card(id)
     family = registry.family(registry.TASKS, card.id)
@@ -100,8 +124,10 @@ def _canonical(frame: pd.DataFrame, integer: bool) -> pd.DataFrame:
 
 
 def validate(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
-    """What contradicts the card or the manifest's own rules. Counts are compared for the splits whose recordings are
-    all annotated in this copy."""
+    """What contradicts the card or the manifest's own rules.
+
+    Counts are compared for the splits whose recordings are all annotated in this copy.
+    """
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         problem = f"the manifest lacks the columns {', '.join(missing)}"
@@ -162,8 +188,23 @@ def digest(frame: pd.DataFrame, recordings: Mapping[str, Recording] | None = Non
 def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent) -> Prepared:
     """The task's available clips after a look at every recording.
 
-    With ``on_bad_clip="error"`` any error-level finding raises one ``BadInput`` that names the first; with
-    ``"exclude"`` the clips concerned are left out and listed. What excluding cannot mend always raises.
+    Parameters
+    ----------
+    task
+        As loaded by ``load_task``.
+    on_bad_clip
+        ``error``: any error-level finding raises one ``BadInput`` that names the first. ``exclude``: the clips
+        concerned are left out and listed.
+    progress
+        Shows how many recordings have been looked at.
+
+    Raises
+    ------
+    BadInput
+        For errors, for what excluding clips cannot mend (a patient on both sides of a split, say), and where no clip
+        has usable audio.
+    UnknownId
+        For another value of ``on_bad_clip``.
     """
     if on_bad_clip not in ON_BAD_CLIP:
         raise UnknownId("choice for --on-bad-clip", on_bad_clip, ON_BAD_CLIP)
@@ -192,8 +233,17 @@ def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent)
 
 
 def inspect_clips(task: Task, progress: Progress = silent) -> tuple[pd.DataFrame, dict[str, Recording], list[Finding]]:
-    """The available rows with ``end_s`` filled in, the recordings by path, and one error per recording or kind of
-    error that makes clips unusable."""
+    """Looks at every recording of a task whose audio is available.
+
+    Returns
+    -------
+    rows : pd.DataFrame
+        The available rows of the manifest, ``end_s`` filled in.
+    recordings : dict
+        {path: recording}.
+    findings : list of Finding
+        One error per recording, or per kind of error within one, that makes clips unusable.
+    """
     rows = task.manifest[task.manifest["available"].astype(bool)].reset_index(drop=True)
     recordings = inspect(task.root, sorted(rows["path"].unique()), progress)
     findings = []

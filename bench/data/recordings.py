@@ -26,9 +26,11 @@ _THREADS = 2
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording as decoded. ``digest`` is the identity of its audio, whatever container holds it: SHA-256 over
-    rate, channels and the float32 little-endian samples, interleaved; empty where ``problem`` says why it cannot be
-    used and ``remedy`` what to do."""
+    """A recording as decoded.
+
+    ``digest`` is the identity of its audio, whatever container holds it: SHA-256 over rate, channels and the float32
+    little-endian samples, interleaved; empty where ``problem`` says why it cannot be used and ``remedy`` what to do.
+    """
 
     digest: str
     rate: int
@@ -39,6 +41,7 @@ class Recording:
 
     @property
     def duration_s(self) -> float:
+        """Length; 0 where it could not be decoded."""
         return self.frames / self.rate if self.rate else 0.0
 
 

@@ -70,8 +70,10 @@ class Copy:
         return sorted(cycles)
 
     def split_file(self, known: Mapping[str, str] | None, findings: list[Finding]) -> dict[str, str]:
-        """{recording: train or test} of the copy's own split file, empty without one; errors where it contradicts
-        itself or ``known``. Released variants differ in line ends and by one line for a recording that does not exist.
+        """{recording: train or test} of the copy's own split file, empty without one.
+
+        Adds errors where it contradicts itself or ``known``. Released variants differ in line ends and by one line for
+        a recording that does not exist.
         """
         path = self._file((SPLIT_FILE,))
         if path is None:
@@ -90,8 +92,11 @@ class Copy:
         return split
 
     def diagnoses(self, known: Mapping[str, object], findings: list[Finding]) -> dict[str, str]:
-        """{patient: diagnosis} of those who have a recording; errors for patients without one and for one that is not
-        ``known``. Raises ``BadInput`` where the copy has no file of diagnoses."""
+        """{patient: diagnosis} of those who have a recording.
+
+        Adds errors for patients without one and for one that is not ``known``. Raises ``BadInput`` where the copy has
+        no file of diagnoses.
+        """
         path = self._file(DIAGNOSES)
         if path is None:
             remedy = f"get {DIAGNOSES[0]} from {self.card.url} into the corpus's folder, or the one above"
@@ -112,8 +117,11 @@ class Copy:
         return {patient: name for patient, name in diagnoses.items() if patient in patients}
 
     def persons(self, findings: list[Finding]) -> dict[str, tuple[str, str]]:
-        """{patient: (sex ``M`` or ``F``, age group ``child`` or ``adult``)}, each ``unknown`` where the copy's file
-        does not say; empty without a file."""
+        """{patient: (sex, age group)}; empty without a file.
+
+        The sex is ``M`` or ``F``, the age group ``child`` or ``adult``, each ``unknown`` where the copy's file does not
+        say.
+        """
         path = self._file(DEMOGRAPHICS)
         if path is None:
             remedy = f"{DEMOGRAPHICS[0]} of {self.card.url} tells them"

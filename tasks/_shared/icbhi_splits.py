@@ -126,8 +126,10 @@ def _one_device_out(card: TaskCard, copy: Copy, findings: list[Finding]) -> dict
 
 
 def _official(card: TaskCard, copy: Copy, shipped: dict[str, str], findings: list[Finding]) -> dict[str, str]:
-    """The official split as the copy's own file has it, else as shipped; the test recordings of patients in both
-    halves are ``test_overlap``."""
+    """The official split as the copy's own file has it, else as shipped.
+
+    The test recordings of patients in both halves are ``test_overlap``.
+    """
     split = {} if copy.simulated else dict(shipped)
     split |= copy.split_file(None if copy.simulated else shipped, findings)
     train = {key[:3] for key, half in split.items() if half == "train"}

@@ -1,5 +1,7 @@
-"""Named sets of tasks. A board of a suite has all of its tasks: its mean is blank where one is missing; the suite
-``all`` is the registry's."""
+"""Named sets of tasks.
+
+A board of a suite has all of its tasks: its mean is blank where one is missing; the suite ``all`` is the registry's.
+"""
 
 from bench.types import Suite
 

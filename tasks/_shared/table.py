@@ -31,9 +31,11 @@ Key = Callable[[Path], str | None]
 
 @dataclass(frozen=True)
 class Audio:
-    """What a copy holds of a table's recordings. ``files``, ``foreign``: {key: file} in a format that is read, and in
-    one that is not; ``spare``: further files of the same recordings; ``others``: recordings in the same folders that
-    the table does not name."""
+    """What a copy holds of a table's recordings.
+
+    ``files``, ``foreign``: {key: file} in a format that is read, and in one that is not; ``spare``: further files of
+    the same recordings; ``others``: recordings in the same folders that the table does not name.
+    """
 
     files: Mapping[str, Path]
     foreign: Mapping[str, Path]
@@ -80,8 +82,11 @@ def audio(root: Path, wanted: Container[str], key: Key = stem) -> Audio:
 def manifest(
     card: TaskCard, root: Path, findings: list[Finding], clips: Mapping[str, Mapping], sounds: Audio
 ) -> pd.DataFrame:
-    """One row per entry of ``clips``: {the key of its recording: the row's ``clip_id``, ``label``, ``split``,
-    ``group``, ``domain`` and ``meta_*``}. A clip is its whole recording."""
+    """One row per entry of ``clips``, in the manifest's columns. A clip is its whole recording.
+
+    ``clips`` is {the key of its recording: the row's ``clip_id``, ``label``, ``split``, ``group``, ``domain`` and
+    ``meta_*``}.
+    """
     import pandas as pd
 
     listed = []
@@ -140,8 +145,10 @@ def _shared_groups(card: TaskCard, frame: pd.DataFrame) -> list[Finding]:
 def counted(
     classes: tuple[str, ...], labels: Mapping[str, tuple[int, ...]], groups: Mapping[str, int] | None = None
 ) -> dict[str, dict[str, int]]:
-    """``TaskCard.counts`` from the recordings per class of every split; each recording is its own group unless
-    ``groups`` has their numbers."""
+    """``TaskCard.counts`` from the recordings per class of every split.
+
+    Each recording is its own group unless ``groups`` has their numbers.
+    """
     return {
         split: {"recordings": sum(n), "patients": (groups or {}).get(split, sum(n)), **dict(zip(classes, n))}
         for split, n in labels.items()
@@ -159,8 +166,10 @@ def as_run(card: TaskCard) -> TaskCard:
 
 
 def on_application(card: TaskCard, root: Path, found: list[Path], expected: str) -> Path:
-    """The one file or folder found of a corpus that is handed out on application. Raises ``BadInput``: for none with
-    where to apply, and for several."""
+    """The one file or folder found of a corpus that is handed out on application.
+
+    Raises ``BadInput``: for none with where to apply, and for several.
+    """
     if not found:
         remedy = f"{card.access}; it is expected as {expected}"
         raise BadInput(root, f"holds no copy of the corpus of {card.id}", remedy)

@@ -44,6 +44,7 @@ class Origin:
 
     @classmethod
     def of(cls, response: Response, total: int | None) -> Origin:
+        """What the headers of an answer say."""
         return cls(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""), total)
 
 
@@ -56,6 +57,7 @@ class Part:
 
     @property
     def size(self) -> int:
+        """Bytes that have come in."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
@@ -73,6 +75,7 @@ class Part:
         self.path.touch()
 
     def discard(self) -> None:
+        """Deletes the part and its notes."""
         self.path.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)
 
@@ -88,6 +91,7 @@ class Resumable:
         self.progress = progress
 
     def __call__(self, url: str, output_file: str | Path, pooch: object = None) -> None:
+        """Writes the file at ``url`` to ``output_file``; ``pooch`` is there for its interface and unused."""
         import requests
 
         target = Path(output_file)

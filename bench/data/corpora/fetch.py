@@ -1,8 +1,9 @@
-"""Corpora onto this machine: downloaded from their official addresses, verified where a checksum is known, unpacked
-beside their place and moved there whole, then checked by the tasks that are about them.
+"""Brings corpora onto this machine: downloaded, verified, unpacked, checked.
 
-What a licence says, where an application goes and what a corpus must look like are the tasks' own facts, read from
-their cards. Nothing is ever taken over a connection whose certificate does not hold.
+They come from their official addresses, are held against a checksum where one is known, unpacked beside their place and
+moved there whole, then checked by the tasks that use them. What a licence says, where an application goes and what a
+corpus must look like are the tasks' own facts, read from their cards. Nothing is ever taken over a connection whose
+certificate does not hold.
 """
 
 from __future__ import annotations
@@ -38,8 +39,11 @@ class Got:
 
 @dataclass(frozen=True)
 class Installed:
-    """Where a corpus lies. ``files`` are those that came now, none where it was there before; ``lacking`` says what
-    did not come; ``reports`` are those of ``bench.data.check``, of its first task with the audio decoded."""
+    """Where a corpus lies.
+
+    ``files`` are those that came now, none where it was there before; ``lacking`` says what did not come; ``reports``
+    are those of ``bench.data.check``, of its first task with the audio decoded.
+    """
 
     name: str
     folder: Path
@@ -49,6 +53,7 @@ class Installed:
 
     @property
     def ok(self) -> bool:
+        """Whether no task of the corpus reports an error."""
         return all(report["ok"] for report in self.reports)
 
 
@@ -60,11 +65,27 @@ def notice(wanted: Corpus) -> str:
 
 
 def fetch(wanted: Corpus, root: Path, sources: Sequence[Path] = (), progress: Progress = silent) -> Installed:
-    """The corpus below the data folder ``root``, from its addresses or from files that were downloaded by hand.
+    """Installs a corpus below the data folder.
 
-    A corpus that lies there already is checked, not replaced. Raises ``BadInput`` for data that cannot be downloaded,
-    files that are not the known ones, unsafe or damaged archives, a layout that its tasks do not know, and a full
-    disk: in each case nothing is installed, and downloads that may be sound are kept to go on from.
+    A corpus that lies there already is checked, not replaced.
+
+    Parameters
+    ----------
+    wanted
+        The corpus, of ``bench.data.corpora.sources``.
+    root
+        The data folder.
+    sources
+        Files of the corpus that were downloaded by hand; the others come from their addresses.
+    progress
+        Shows how far a download has come.
+
+    Raises
+    ------
+    BadInput
+        For data that cannot be downloaded, files that are not the known ones, unsafe or damaged archives, a layout that
+        its tasks do not know, and a full disk. In each case nothing is installed, and downloads that may be sound are
+        kept to be continued.
     """
     folder = root / wanted.folder
     if folder.is_dir() and any(folder.iterdir()):
@@ -229,7 +250,7 @@ def _reports(wanted: Corpus, folder: Path, progress: Progress) -> tuple[dict, ..
     from bench.data.check import check_task
     from bench.data.manifest import load_task
 
-    reports = []
+    reports: list[dict] = []
     for card in cards(wanted):
         try:
             reports.append(check_task(load_task(card.id, folder), audio=not reports, progress=progress))

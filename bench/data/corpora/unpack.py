@@ -19,9 +19,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, TYPE_CHECKING
 
 from bench.base.errors import BadInput
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 PIECE = 1 << 20  # bytes
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -66,20 +69,24 @@ class _Budget:
 
 
 def unpack(archive: Path, target: Path, bounds: Bounds = Bounds()) -> None:
-    """Unpacks a zip or tar file into the folder ``target``. Raises ``BadInput`` for one that is damaged or unsafe, and
-    where the disk is full."""
+    """Unpacks a zip or tar file into the folder ``target``.
+
+    Raises ``BadInput`` for one that is damaged or unsafe, and where the disk is full.
+    """
     with _plain_errors(archive, target):
         target.mkdir(parents=True, exist_ok=True)
         if zipfile.is_zipfile(archive):
             _unzip(archive, target, bounds)
         else:
-            with archive.open("rb") as stream:
+            with archive.open("rb", buffering=0) as stream:
                 _untar(archive, stream, target, bounds)
 
 
 def unpack_inner(folder: Path, bounds: Bounds = Bounds()) -> None:
-    """Unpacks the archives inside ``folder`` where they lie, also tar files cut into parts (``x.tar.gz.aa``, …), and
-    removes them; archives inside those are left alone."""
+    """Unpacks the archives inside ``folder`` where they lie, and removes them.
+
+    Also tar files cut into parts (``x.tar.gz.aa``, …); archives inside those are left alone.
+    """
     whole = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith((".zip", ".tar.gz", ".tgz")))
     cut: dict[Path, list[Path]] = {}
     for path in sorted(folder.rglob("*.tar.gz.*")):
@@ -100,23 +107,26 @@ class Joined(io.RawIOBase):
 
     def __init__(self, parts: Sequence[Path]):
         self._rest = list(parts)
-        self._stream: BinaryIO | None = None
+        self._stream: io.FileIO | None = None
 
     def readable(self) -> bool:
+        """``True``, as ``io.RawIOBase`` asks."""
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Buffer) -> int:
+        """Fills the buffer from the present file; 0 after the last one."""
         while True:
             if self._stream is None:
                 if not self._rest:
                     return 0
-                self._stream = self._rest.pop(0).open("rb")
+                self._stream = self._rest.pop(0).open("rb", buffering=0)
             if n := self._stream.readinto(buffer):
                 return n
             self._stream.close()
             self._stream = None
 
     def close(self) -> None:
+        """Closes the file that is being read."""
         if self._stream is not None:
             self._stream.close()
         super().close()
@@ -142,7 +152,7 @@ def _unzip(archive: Path, target: Path, bounds: Bounds) -> None:
                 _write(stream, path, info.filename, budget)
 
 
-def _untar(archive: Path, stream: BinaryIO | io.RawIOBase, target: Path, bounds: Bounds) -> None:
+def _untar(archive: Path, stream: io.RawIOBase, target: Path, bounds: Bounds) -> None:
     budget = _Budget(archive, bounds)
     with tarfile.open(fileobj=io.BufferedReader(stream, PIECE), mode="r|*") as packed:
         for info in packed:
@@ -155,10 +165,13 @@ def _untar(archive: Path, stream: BinaryIO | io.RawIOBase, target: Path, bounds:
             if info.isdir():
                 path.mkdir(parents=True, exist_ok=True)
                 continue
-            _write(packed.extractfile(info), path, info.name, budget)
+            content = packed.extractfile(info)
+            if content is None:  # of links and devices alone, which were refused above
+                raise _refused(archive, f"{info.name!r} is no file")
+            _write(content, path, info.name, budget)
 
 
-def _write(stream: BinaryIO, path: Path, name: str, budget: _Budget) -> None:
+def _write(stream: IO[bytes], path: Path, name: str, budget: _Budget) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with path.open("wb") as file:

@@ -70,8 +70,10 @@ def corpora(folder: Path, *, seed: int = 0, size: str = "small", **knobs: float 
 
 
 def clips(folder: Path, count: int, *, clip_s: float = 0.5, seed: int = 0) -> dict:
-    """Facts of an ICBHI look-alike of exactly ``count`` (40 or more) short cycles at 4 kHz: cheap, for tests of
-    memory and speed. Raises as ``icbhi`` does."""
+    """Facts of an ICBHI look-alike of exactly ``count`` (40 or more) short cycles at 4 kHz.
+
+    It is cheap, for tests of memory and speed. Raises as ``icbhi`` does.
+    """
     return icbhi(folder, patients=20, clips=count, cycle_s=clip_s, devices=("Litt3200",), seed=seed)
 
 

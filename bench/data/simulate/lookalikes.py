@@ -133,8 +133,7 @@ def icbhi_recordings(
 def sprsound_recordings(
     seed: int, *, patients: int, recordings_per_patient: int, leak: float, label_noise: float
 ) -> list[Recording]:
-    """The recordings of an SPRSound look-alike, by patient; parameters as in
-    ``bench.data.simulate.generate.sprsound``."""
+    """The recordings of an SPRSound look-alike, by patient; parameters as in ``bench.simulate.sprsound``."""
     draw = partial(generator, seed, SPRSOUND)
     people = cohort(
         draw,
@@ -193,8 +192,11 @@ def _intra_patients(people: Sequence[Patient]) -> set[int]:
 
 
 def _spoilt(draw: partial, people: Sequence[Patient], recordings: int) -> set[tuple[int, int]]:
-    """(patient number, index) of Poor Quality recordings: five or more in train where it is large enough; never of
-    patients with rare sounds, and in train never a patient's last, which may be the intra test."""
+    """(patient number, index) of the recordings of poor quality.
+
+    Five or more in train where it is large enough; never of patients with rare sounds, and in train never a patient's
+    last, which may be the intra test.
+    """
     found = set()
     for test, fewest in ((False, 5), (True, 1)):
         side = [p for p in people if p.test == test]

@@ -83,7 +83,7 @@ def _apportioned(kinds: Sequence[Phenotype], patients: int) -> list[int]:
 
 
 def spread(count: int, among: int) -> np.ndarray:
-    """bool (among,): ``count`` places, evenly spread."""
+    """Marks ``count`` of ``among`` places, evenly spread: (among,) bool."""
     return np.diff(np.arange(among + 1) * count // max(1, among)) > 0
 
 

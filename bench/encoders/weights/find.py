@@ -50,15 +50,17 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
 
 
 def at_hand(card: EncoderCard) -> tuple[Weights, Path] | None:
-    """The first of the card's alternatives that is there, and where: by its name in a folder of
-    ``bench.base.paths.weight_folders()``, else in the store. Unverified; None where there is none."""
+    """The first of the card's alternatives that is there, and its path; unverified, None where there is none.
+
+    It is looked for by its name in ``bench.base.paths.weight_folders()``, else among what was fetched.
+    """
     folders = weight_folders()
     for wanted in card.weights:
         for path in (folder / wanted.file for folder in folders):
             if path.exists():
                 return wanted, path
-        if path := verified.stored(card, wanted):
-            return wanted, path
+        if fetched := verified.stored(card, wanted):
+            return wanted, fetched
     return None
 
 
@@ -70,8 +72,10 @@ def trust(card: EncoderCard, sha256: str) -> None:
 
 
 def verify(card: EncoderCard, wanted: Weights, path: Path, pin: verified.Pin | None) -> None:
-    """Holds a file to what is known of the release: the card's digest, else the pinned one, and its size. Raises
-    ``CheckpointError`` that gives what is and what should be."""
+    """Holds a file to what is known of the release: the card's digest, else the pinned one, and its size.
+
+    Raises ``CheckpointError`` that gives what is and what should be.
+    """
     known = wanted.sha256 or (pin.sha256 if pin else "")
     if known and (found := digest(path)) == known:
         return

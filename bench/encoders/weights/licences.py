@@ -52,8 +52,26 @@ def agreed(card: EncoderCard) -> bool:
 
 
 def require(card: EncoderCard, accept: bool = False) -> str:
-    """The terms that have just been agreed to, to be shown once; empty where nothing was to be agreed to or it has
-    been before. ``accept``, or ``RESPBENCH_ACCEPT_LICENCE=1``, agrees. Raises ``LicenceNotAccepted``."""
+    """Makes sure that a card's terms have been agreed to.
+
+    Parameters
+    ----------
+    card
+        Of the encoder that is to be used.
+    accept
+        Agrees, as ``RESPBENCH_ACCEPT_LICENCE=1`` does.
+
+    Returns
+    -------
+    str
+        The terms that have just been agreed to, to be shown once; empty where there are none or they were agreed to
+        before.
+
+    Raises
+    ------
+    LicenceNotAccepted
+        Where nobody has agreed.
+    """
     if agreed(card):
         return ""
     if not accept and os.environ.get(VARIABLE) != "1":

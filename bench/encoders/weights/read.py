@@ -11,12 +11,26 @@ from bench.encoders.weights.find import tensor_file
 
 
 def load_tensors(path: str | Path, slot: str = "") -> dict:
-    """The object stored in a checkpoint (a mapping, tensors on the CPU), read without running pickled code; of a
-    training checkpoint that keeps its tensors under ``slot``, the mapping there.
+    """Reads the tensors of a checkpoint without running pickled code.
 
-    Takes a ``.safetensors`` file, a torch file or a transformers folder that holds one of them. From a torch file
-    nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built. Raises
-    ``CheckpointError`` that says what the file is instead: damaged, cut short, of another kind, asking for code.
+    From a torch file nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built.
+
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file, a torch file or a transformers folder that holds one of them.
+    slot
+        Key under which a training checkpoint keeps its tensors; the mapping there is returned if it is one.
+
+    Returns
+    -------
+    dict
+        {name: tensor on the CPU}, and what else the file holds.
+
+    Raises
+    ------
+    CheckpointError
+        That says what the file is instead: damaged, cut short, of another kind, asking for code.
     """
     from bench.encoders.weights.unreadable import UNREADABLE, diagnosis, impostor
 

@@ -68,6 +68,7 @@ def incoming(card: EncoderCard, wanted: Weights) -> Path:
 
 
 def root() -> Path:
+    """The folder of fetched weights."""
     return cache_root() / "weights"
 
 

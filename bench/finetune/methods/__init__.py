@@ -89,7 +89,7 @@ def describe(name: str) -> dict[str, Any]:
     ``defaults`` and ``limits`` {hyper-parameter: what it may be}. Raises ``UnknownId``."""
     given = defaults(name)
     kind = METHODS[name]
-    limits = {key: kind.limits[key].says for key in given}
+    limits = {key: kind.limits[key].words for key in given}
     return {
         "name": name,
         "formula": kind.formula,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.shared.base import MicroBatch, TrainingFacts
 from bench.finetune.methods.shared.margin import SCALE, MarginMethod, am_softmax
 
@@ -15,7 +15,7 @@ class AMSoftmax(MarginMethod):
     name = "am-softmax"
     formula = "L = CE(z, y);  z_y = s (cos th_y - m), z_j = s cos th_j"
     source = "Wang et al., IEEE Signal Processing Letters 25(7), 2018 (arXiv:1801.05599); s, m: RSC-Toolkit's code"
-    limits = limits(margin=number(0, 2), scale=SCALE)
+    limits = rules(margin=number(0, 2), scale=SCALE)
 
     def __init__(self, facts: TrainingFacts, margin: float = 0.4, scale: float = 30.0):
         super().__init__(facts, margin=margin, scale=scale)

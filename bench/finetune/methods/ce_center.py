@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 from bench.finetune.methods.shared.vectors import full
@@ -32,7 +32,7 @@ class CrossEntropyCenter(Method):
     )
     source = "Wen et al., ECCV 2016, eqs. 2-5"
     ours = "the squared distance is averaged over the D features, so that a weight means the same at every width"
-    limits = limits(weight=number(), rate=number(0, 1))
+    limits = rules(weight=number(), rate=number(0, 1))
 
     def __init__(self, facts: TrainingFacts, weight: float = 0.5, rate: float = 0.5):
         super().__init__(facts, weight=weight, rate=rate)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.base.errors import BadInput
-from bench.finetune.methods._limits import Limit, limits, number
+from bench.base.settings import Rule, number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 
@@ -24,7 +24,7 @@ def _usable(value: Any) -> bool:
     return isinstance(value, Sequence) and all(each.holds(weight) for weight in value) and any(value)
 
 
-WEIGHTS = Limit(f"{INVERSE}, {PUBLISHED}, {EVEN}, or a list of one weight of at least 0 for each class", _usable)
+WEIGHTS = Rule(_usable, f"{INVERSE}, {PUBLISHED}, {EVEN}, or a list of one weight of at least 0 for each class")
 
 
 def inverse_weights(counts: Sequence[int]) -> Tensor:
@@ -54,7 +54,7 @@ class WeightedCrossEntropy(Method):
     formula = "L = sum_i w_(y_i) CE_i / sum_i w_(y_i);  w_k = (1/n_k) / sum_j (1/n_j)"
     source = "Bae et al., Interspeech 2023 (arXiv:2305.14032), released code"
     ours = "a class without training clips has the weight 0"
-    limits = limits(weights=WEIGHTS)
+    limits = rules(weights=WEIGHTS)
 
     def __init__(self, facts: TrainingFacts, weights: str | Sequence[float] = INVERSE):
         super().__init__(facts, weights=weights)

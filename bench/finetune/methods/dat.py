@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.finetune.methods._limits import limits, number, word
+from bench.base.settings import NAME, number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 
@@ -53,7 +53,7 @@ class DomainAdversarial(Method):
         "progress is the share of optimiser steps done, as in Ganin et al.; clips of unknown domain take no part in "
         "the second term"
     )
-    limits = limits(column=word(), alpha=number(), steepness=number())
+    limits = rules(column=NAME, alpha=number(), steepness=number())
 
     def __init__(self, facts: TrainingFacts, column: str = "domain", alpha: float = 1.0, steepness: float = 10.0):
         super().__init__(facts, column=column, alpha=alpha, steepness=steepness)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.ce_weighted import EVEN, WEIGHTS, class_weights
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 
@@ -28,7 +28,7 @@ class Focal(Method):
     formula = "L = -mean w_y (1 - p_y)^gamma log p_y"
     source = "Lin et al., ICCV 2017 (arXiv:1708.02002), eq. 5"
     ours = "class weights are off; the source's 0.25 is for two classes"
-    limits = limits(gamma=number(), weights=WEIGHTS)
+    limits = rules(gamma=number(), weights=WEIGHTS)
 
     def __init__(self, facts: TrainingFacts, gamma: float = 2.0, weights: str | Sequence[float] = EVEN):
         super().__init__(facts, gamma=gamma, weights=weights)

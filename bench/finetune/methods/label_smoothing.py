@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 
 
@@ -20,7 +20,7 @@ class LabelSmoothing(Method):
     name = "label-smoothing"
     formula = "L = -mean sum_k ((1 - e) [k = y] + e/K) log softmax(logits)_k"
     source = "Szegedy et al., CVPR 2016 (arXiv:1512.00567), section 7"
-    limits = limits(smoothing=number(0, 1))
+    limits = rules(smoothing=number(0, 1))
 
     def __init__(self, facts: TrainingFacts, smoothing: float = 0.1):
         super().__init__(facts, smoothing=smoothing)

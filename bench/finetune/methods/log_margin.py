@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.shared.base import MicroBatch, TrainingFacts
 from bench.finetune.methods.shared.margin import ANGLE, SCALE, MarginMethod, arc_face
 
@@ -30,7 +30,7 @@ class LogMargin(MarginMethod):
     formula = "ArcFace with m = gamma m_t + (1 - gamma) m_c(y);  m_c(k) = m_t log(N/n_k) / max_j log(N/n_j)"
     source = "the class part of quality-margin"
     ours = "the whole definition"
-    limits = limits(target=ANGLE, gamma=number(0, 1), scale=SCALE)
+    limits = rules(target=ANGLE, gamma=number(0, 1), scale=SCALE)
 
     def __init__(self, facts: TrainingFacts, target: float = 0.2, gamma: float = 0.0, scale: float = 37.0):
         super().__init__(facts, target=target, gamma=gamma, scale=scale)

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.finetune.methods._limits import Limit, limits, number
+from bench.base.settings import Rule, number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import mixed_cross_entropy
 from bench.finetune.methods.shared.mixing import WavePairs, draw_partners, draw_shares, overlay, pair_waves
 
 _WHOLE = number(1, whole=True)
-ODD = Limit("an odd whole number of at least 1", lambda value: _WHOLE.holds(value) and value % 2 == 1)
+ODD = Rule(lambda value: _WHOLE.holds(value) and value % 2 == 1, "an odd whole number of at least 1")
 
 
 def loud(wave: Tensor, window: int) -> Tensor:
@@ -52,7 +52,7 @@ class LungMix(Method):
         "labels are mixed by share, not replaced with their union; the released code draws 0 or 1 for each sample, "
         "which is white noise: here it is held for a window"
     )
-    limits = limits(alpha=number(0, above=True), window=ODD)
+    limits = rules(alpha=number(0, above=True), window=ODD)
 
     def __init__(self, facts: TrainingFacts, alpha: float = 0.5, window: int = 201):
         super().__init__(facts, alpha=alpha, window=window)

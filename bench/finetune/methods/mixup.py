@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.finetune.methods._limits import choice, limits, number
+from bench.base.settings import number, one_of, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import mixed_cross_entropy
 from bench.finetune.methods.shared.mixing import draw_partners, draw_shares, overlay, pair_waves
@@ -19,7 +19,7 @@ class Mixup(Method):
     name = "mixup"
     formula = "L = l CE(f(l x + (1 - l) x'), y) + (1 - l) CE(f(...), y');  l ~ Beta(a, a)"
     source = "Zhang et al., ICLR 2018 (arXiv:1710.09412); level features: Verma et al., ICML 2019 (arXiv:1806.05236)"
-    limits = limits(alpha=number(0, above=True), level=choice(WAVE, FEATURES))
+    limits = rules(alpha=number(0, above=True), level=one_of(WAVE, FEATURES))
 
     def __init__(self, facts: TrainingFacts, alpha: float = 0.2, level: str = WAVE):
         super().__init__(facts, alpha=alpha, level=level)

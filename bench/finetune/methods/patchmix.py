@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.base.errors import BadInput
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import mixed_cross_entropy
 from bench.finetune.methods.shared.mixing import draw_partners, draw_shares
@@ -63,7 +63,7 @@ class PatchMix(Method):
         "L = s CE(f(mixed), y) + (1 - s) CE(f(mixed), y_partner);  n = floor(P (1 - l)), s = 1 - n/P, l ~ Beta(b, b)"
     )
     source = "Bae et al., Interspeech 2023 (arXiv:2305.14032) and its released code"
-    limits = limits(beta=number(0, above=True))
+    limits = rules(beta=number(0, above=True))
     needs = frozenset({PATCHES})
 
     def __init__(self, facts: TrainingFacts, beta: float = 1.0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._limits import choice, limits, number
+from bench.base.settings import number, one_of, rules
 from bench.finetune.methods.patchmix import PATCHES, PatchMixing
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
@@ -43,11 +43,11 @@ class PatchMixContrastive(Method):
         "p(j|i) = softmax_j cos(proj(f(mixed))_i, stop(f(clean))_j) / t;  mixing as patchmix"
     )
     source = "Bae et al., Interspeech 2023 (arXiv:2305.14032) and its released code"
-    limits = limits(
+    limits = rules(
         alpha=number(),
         temperature=number(0, above=True),
         beta=number(0, above=True),
-        negatives=choice(ALL, DIFF_LABEL),
+        negatives=one_of(ALL, DIFF_LABEL),
     )
     needs = frozenset({PATCHES})
 

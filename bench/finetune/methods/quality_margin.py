@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.log_margin import class_margins
 from bench.finetune.methods.shared.base import MicroBatch, TrainingFacts
 from bench.finetune.methods.shared.margin import ANGLE, SCALE, MarginMethod, arc_face
@@ -30,7 +30,7 @@ class QualityMargin(MarginMethod):
     )
     source = "after QLung (arXiv:2606.11915), whose hyper-parameters it takes"
     ours = "the whole definition, of the margins as of the quality"
-    limits = limits(target=ANGLE, kappa=number(0, 1), gamma=number(0, 1), scale=SCALE)
+    limits = rules(target=ANGLE, kappa=number(0, 1), gamma=number(0, 1), scale=SCALE)
     needs = frozenset({"quality"})
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 
@@ -31,7 +31,7 @@ class RepAugment(Method):
     )
     source = "after RepAugment, Kim et al., EMBC 2024 (arXiv:2405.02996)"
     ours = "the whole definition; the paper masks representations and generates others, its equations were not at hand"
-    limits = limits(mask=number(0, 1), noise=number(), weight=number(0, 1))
+    limits = rules(mask=number(0, 1), noise=number(), weight=number(0, 1))
 
     def __init__(self, facts: TrainingFacts, mask: float = 0.2, noise: float = 0.1, weight: float = 0.5):
         super().__init__(facts, mask=mask, noise=noise, weight=weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._limits import limits, number, word
+from bench.base.settings import NAME, number, rules
 from bench.finetune.methods.shared.base import (
     LABEL_COLUMN,
     Method,
@@ -26,7 +26,7 @@ class HybridSupCon(Method):
     formula = "L = alpha SC(proj(f(view 1)), proj(f(view 2)); g, t) + (1 - alpha) CE over both views"
     source = "Moummad & Farrugia, WASPAA 2023 (arXiv:2210.16192) and its released code"
     ours = "unweighted cross-entropy"
-    limits = limits(alpha=number(0, 1), temperature=number(0, above=True), positives=word())
+    limits = rules(alpha=number(0, 1), temperature=number(0, above=True), positives=NAME)
 
     def __init__(
         self, facts: TrainingFacts, alpha: float = 0.5, temperature: float = 0.06, positives: str = LABEL_COLUMN

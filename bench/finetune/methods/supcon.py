@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._limits import limits, number, word
+from bench.base.settings import NAME, number, rules
 from bench.finetune.methods.shared.base import (
     LABEL_COLUMN,
     Method,
@@ -49,7 +49,7 @@ class SupCon(Method):
     )
     source = "Khosla et al., NeurIPS 2020 (arXiv:2004.11362), eq. 2; Moummad & Farrugia, WASPAA 2023 (arXiv:2210.16192)"
     ours = "the classifier is trained at the same time, on features that pass no gradient on, not in a stage of its own"
-    limits = limits(temperature=number(0, above=True), positives=word())
+    limits = rules(temperature=number(0, above=True), positives=NAME)
 
     def __init__(self, facts: TrainingFacts, temperature: float = 0.06, positives: str = LABEL_COLUMN):
         super().__init__(facts, temperature=temperature, positives=positives)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.finetune.methods._limits import limits, number, switch, word
+from bench.base.settings import NAME, TRUTH, number, rules
 from bench.finetune.methods.dat import reversal_strength, reversed_gradient
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
@@ -24,12 +24,12 @@ class SupConDomainAdversarial(Method):
         "default projects features from before the reversal, which is reverse = false; clips of unknown domain take no "
         "part in the contrast"
     )
-    limits = limits(
-        column=word(),
+    limits = rules(
+        column=NAME,
         alpha=number(),
         temperature=number(0, above=True),
         steepness=number(),
-        reverse=switch(),
+        reverse=TRUTH,
     )
 
     def __init__(

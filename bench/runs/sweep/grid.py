@@ -11,40 +11,35 @@ from typing import Any
 
 from bench.base import registry
 from bench.base.errors import BadInput, NothingAsked, UnknownId
+from bench.base.settings import TEXT, TRUTH, WHOLE, Rule, check, list_of, rules
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice
 from bench.types import Protocol
 
 ALL = "all"
-_TEXT, _TRUTH, _WHOLE = "a text in quotes", "true or false", "a whole number"
-_TEXTS, _WHOLES = "a list of texts", "a list of whole numbers"
-_FORMS = {
-    _TEXT: lambda value: isinstance(value, str),
-    _TRUTH: lambda value: isinstance(value, bool),
-    _WHOLE: lambda value: isinstance(value, int) and not isinstance(value, bool),
-    _TEXTS: lambda value: isinstance(value, list | tuple) and all(isinstance(each, str) for each in value),
-    _WHOLES: lambda value: isinstance(value, list | tuple) and all(type(each) is int for each in value),
-}
-KEYS = {
-    "out": _TEXT,
-    "suite": _TEXT,
-    "tasks": _TEXTS,
-    "protocols": _TEXTS,
-    "seeds": _WHOLES,
-    "layers": f'"{ALL}" or {_WHOLES}',
-    "clip": _TEXT,
-    "device": _TEXT,
-    "precision": _TEXT,
-    "on_bad_clip": _TEXT,
-    "skip_absent": _TRUTH,
-    "controls": _TRUTH,
-    "oracle": _TRUTH,
-    "workers": _WHOLE,
-    "title": _TEXT,
-    "notes": _TEXTS,
-    "encoder": "a table [[encoder]] for each",
-}
-ENCODER_KEYS = {"id": _TEXT, "poolings": _TEXTS, "layers": KEYS["layers"], "weights": _TEXT}
+TEXTS, WHOLES = list_of(TEXT, "a list of texts"), list_of(WHOLE, "a list of whole numbers")
+LAYERS = Rule(lambda value: value == ALL or WHOLES.holds(value), f'"{ALL}" or {WHOLES.words}')
+ENCODERS = list_of(Rule(lambda each: isinstance(each, dict) and "id" in each, ""), "a table [[encoder]] for each")
+KEYS = rules(
+    out=TEXT,
+    suite=TEXT,
+    tasks=TEXTS,
+    protocols=TEXTS,
+    seeds=WHOLES,
+    layers=LAYERS,
+    clip=TEXT,
+    device=TEXT,
+    precision=TEXT,
+    on_bad_clip=TEXT,
+    skip_absent=TRUTH,
+    controls=TRUTH,
+    oracle=TRUTH,
+    workers=WHOLE,
+    title=TEXT,
+    notes=TEXTS,
+    encoder=ENCODERS,
+)
+ENCODER_KEYS = rules(id=TEXT, poolings=TEXTS, layers=LAYERS, weights=TEXT)
 
 
 @dataclass(frozen=True)
@@ -74,14 +69,14 @@ class SweepGrid:
         Raises ``UnknownId`` for unknown keys, ids and names, ``BadInput`` for a value of another form,
         ``NothingAsked`` where tasks or encoders are missing.
         """
-        check_keys(settings, KEYS, where)
+        check(settings, KEYS, where, f"key in {where}:")
         suite, task_ids = settings.get("suite"), tuple(settings.get("tasks", ()))
         if not suite and not task_ids:
             raise NothingAsked("name a suite or tasks (respbench ls suites, respbench ls tasks)")
         if not settings.get("encoder"):
             raise NothingAsked("name encoders (respbench ls encoders)")
         for table in settings["encoder"]:
-            check_keys(table, ENCODER_KEYS, f"{where}: encoder")
+            check(table, ENCODER_KEYS, f"{where}: encoder", f"key in {where}: encoder:")
         members = registry.suite(suite).tasks if suite else ()
         for name in settings.get("protocols", ()):
             if protocols.get(name, settings.get("clip", "native")).kind == "control":
@@ -118,24 +113,8 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput(path, f"cannot be read ({error.strerror})", "check the path") from error
     except ValueError as error:
         raise BadInput(path, f"is not TOML ({error})", "see scripts/recipes/sweep.toml") from error
-    check_keys(settings, KEYS, str(path))
+    check(settings, KEYS, str(path), f"key in {path}:")
     return settings
-
-
-def check_keys(settings: Mapping[str, Any], known: Mapping[str, str], where: str) -> None:
-    """Raises ``UnknownId`` for a key that is not known, ``BadInput`` for a value of the wrong form."""
-    for key, value in settings.items():
-        if key not in known:
-            raise UnknownId(f"key in {where}:", key, known)
-        form = known[key]
-        if key == "layers":
-            sound = value == ALL or _FORMS[_WHOLES](value)
-        elif form in _FORMS:
-            sound = _FORMS[form](value)
-        else:
-            sound = isinstance(value, list) and all(isinstance(each, dict) and "id" in each for each in value)
-        if not sound:
-            raise BadInput(f"{where}: {key}", f"{value!r} is not {form}", "see scripts/recipes/sweep.toml")
 
 
 def layers_of(text: Sequence[str]) -> str | list[int]:

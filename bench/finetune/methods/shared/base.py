@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.base.errors import BadInput, UnknownId
-from bench.finetune.methods._limits import Limit, checked
+from bench.base.settings import Rule, check
 
 LABEL_COLUMN = "label"  # where a column of metadata may be named, the class instead
 
@@ -67,7 +67,7 @@ class Method(nn.Module, ABC):
     formula: ClassVar[str]
     source: ClassVar[str]
     ours: ClassVar[str] = ""
-    limits: ClassVar[Mapping[str, Limit]] = {}
+    limits: ClassVar[Mapping[str, Rule]] = {}
     needs: frozenset[str] = frozenset()
 
     def __init__(self, facts: TrainingFacts, **hyper: Any):
@@ -76,7 +76,7 @@ class Method(nn.Module, ABC):
             problem = f"{facts.classes} classes with the counts {facts.counts}"
             raise BadInput(self.name, problem, "count the training clips of each class, one in all at least")
         self.facts = facts
-        self.hyper = checked(self.name, hyper, self.limits)
+        self.hyper = check(hyper, self.limits, self.name, f"hyper-parameter of {self.name}")
 
     @abstractmethod
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:

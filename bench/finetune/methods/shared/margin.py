@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.finetune.methods._limits import limits, number
+from bench.base.settings import number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 from bench.finetune.methods.shared.vectors import cosines
@@ -42,7 +42,7 @@ def arc_face(cosine: Tensor, label: Tensor, margin: Tensor | float, scale: float
 class MarginMethod(Method):
     """Class prototypes in place of the head: ``scores`` are scale · cos θ, without a margin."""
 
-    limits = limits(margin=ANGLE, scale=SCALE)
+    limits = rules(margin=ANGLE, scale=SCALE)
 
     def __init__(self, facts: TrainingFacts, scale: float, **hyper: Any):
         super().__init__(facts, scale=scale, **hyper)

@@ -1,7 +1,7 @@
 """Progress on the terminal: rate and time left while a person watches, nothing at all otherwise.
 
 Stages take a ``Progress``: called with a label and a total, it gives a context manager whose value is called with
-the number of units just finished. ``silent`` is the default everywhere; ``cli.py`` passes ``terminal``.
+the number of units just finished. ``silent`` is the default everywhere; the command line passes ``terminal``.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def terminal(label: str, total: int) -> Iterator[Tick]:
         yield lambda n: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        def render(self, task) -> Text:
+        def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())

@@ -21,12 +21,14 @@ import importlib.metadata
 import pkgutil
 from functools import cache
 from types import ModuleType
+from typing import Final, Literal, overload
 
-from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
 from bench.types import EncoderCard, Suite, TaskCard
 
-ENCODERS, TASKS = "model_zoo", "tasks"
+Package = Literal["model_zoo", "tasks"]
+ENCODERS: Final = "model_zoo"
+TASKS: Final = "tasks"
 # The encoders that the benchmark itself asks for: controls that every other encoder is compared with.
 UNTRAINED_PREFIX = "random."  # random.<id> is the untrained twin of the encoder <id>
 CONTROL_PREFIX = "meta."  # of encoders, and of an audit's rows, that measure a clip's surface and not its content
@@ -34,27 +36,27 @@ REFERENCE_ENCODER = "fbank.stats"  # has no weights: what any encoder must beat,
 CONTROL_ENCODERS = ("meta.duration",)  # stand beside the encoders of a run with controls
 AUDITED_CONTROLS = ("meta.level", "meta.silence", "meta.bandwidth")  # what an audit measures of the audio
 
-_ENTRY_POINTS = {ENCODERS: "respbench.encoders", TASKS: "respbench.tasks"}
-_NOUN = {ENCODERS: "encoder", TASKS: "task"}
+_ENTRY_POINTS: dict[Package, str] = {ENCODERS: "respbench.encoders", TASKS: "respbench.tasks"}
+_NOUN: dict[Package, str] = {ENCODERS: "encoder", TASKS: "task"}
 
 
 @cache
-def families(package: str) -> dict[str, str]:
+def families(package: Package) -> dict[str, str]:
     """{family: importable module name} of the package's files and of installed entry points."""
-    found = {
+    modules = {
         info.name: f"{package}.{info.name}"
         for info in pkgutil.iter_modules(importlib.import_module(package).__path__)
         if not info.name.startswith("_")
     }
     for point in importlib.metadata.entry_points(group=_ENTRY_POINTS[package]):
-        if point.name in found:
-            problem = f"{point.name!r} is a family of {found[point.name]} already"
+        if point.name in modules:
+            problem = f"{point.name!r} is a family of {modules[point.name]} already"
             raise BadInput(f"entry point {point.value}", problem, "give it another name")
-        found[point.name] = point.value
-    return dict(sorted(found.items()))
+        modules[point.name] = point.value
+    return dict(sorted(modules.items()))
 
 
-def family(package: str, id: str) -> ModuleType:
+def family(package: Package, id: str) -> ModuleType:
     """The module that owns ``id``. Raises ``UnknownId``."""
     name = id.partition(".")[0]
     if name not in families(package):
@@ -62,13 +64,19 @@ def family(package: str, id: str) -> ModuleType:
     return importlib.import_module(families(package)[name])
 
 
-def ids(package: str) -> list[str]:
+def ids(package: Package) -> list[str]:
     """Every id that can be named in advance, in family order; a family of open-ended ids lists them by ``ids()``."""
     modules = [importlib.import_module(name) for name in families(package).values()]
     return [card.id for card in cards(package)] + [id for m in modules if hasattr(m, "ids") for id in m.ids()]
 
 
-def cards(package: str) -> list[EncoderCard] | list[TaskCard]:
+@overload
+def cards(package: Literal["model_zoo"]) -> list[EncoderCard]: ...
+@overload
+def cards(package: Literal["tasks"]) -> list[TaskCard]: ...
+@overload
+def cards(package: Package) -> list[EncoderCard] | list[TaskCard]: ...
+def cards(package: Package) -> list[EncoderCard] | list[TaskCard]:
     """The cards of every listed id."""
     return [card for name in families(package).values() for card in getattr(importlib.import_module(name), "CARDS", ())]
 
@@ -132,7 +140,11 @@ def suite(name: str) -> Suite:
     return listed[name]
 
 
-def _card(package: str, id: str) -> EncoderCard | TaskCard:
+@overload
+def _card(package: Literal["model_zoo"], id: str) -> EncoderCard: ...
+@overload
+def _card(package: Literal["tasks"], id: str) -> TaskCard: ...
+def _card(package: Package, id: str) -> EncoderCard | TaskCard:
     module = family(package, id)
     for card in getattr(module, "CARDS", ()):
         if card.id == id:
@@ -145,7 +157,7 @@ def _card(package: str, id: str) -> EncoderCard | TaskCard:
     raise UnknownId(_NOUN[package], id, ids(package))
 
 
-def open_ended(package: str = registry.ENCODERS) -> list[str]:
+def open_ended(package: Package = ENCODERS) -> list[str]:
     """What the package's families with open-ended ids offer, one line each."""
-    modules = map(importlib.import_module, registry.families(package).values())
+    modules = map(importlib.import_module, families(package).values())
     return [module.OPEN for module in modules if hasattr(module, "OPEN")]

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -177,7 +177,7 @@ def digest(frame: pd.DataFrame, recordings: Mapping[str, Recording] | None = Non
     audio_digests = [recordings[path].digest if recordings and path in recordings else "" for path in frame["path"]]
     with_audio = len(frame) > 0 and all(audio_digests)
     columns = [name for name in COLUMNS if name not in ("path", "available")]
-    columns += sorted(name for name in frame if name not in (*COLUMNS, *OPTIONAL))
+    columns += sorted(name for name in map(str, frame) if name not in (*COLUMNS, *OPTIONAL))
     table = frame.sort_values("clip_id", kind="stable")[columns]
     if with_audio:
         table = table.assign(audio=pd.Series(audio_digests, index=frame.index, dtype=object))
@@ -248,7 +248,8 @@ def inspect_clips(task: Task, progress: Progress = silent) -> tuple[pd.DataFrame
     recordings = inspect(task.root, sorted(rows["path"].unique()), progress)
     findings = []
     ends = rows["end_s"].to_numpy(float, copy=True)
-    for path, index in rows.groupby("path", sort=True).indices.items():
+    for name, index in rows.groupby("path", sort=True).indices.items():
+        path = str(name)
         recording, ids = recordings[path], rows["clip_id"].to_numpy()[index]
         if recording.problem:
             findings.append(Finding("error", "audio", path, recording.problem, recording.remedy or "", tuple(ids)))
@@ -351,7 +352,7 @@ def _refusal(task: Task, errors: list[Finding], choice: str) -> BadInput:
     return BadInput(first.where, first.problem, f"{first.remedy}{more}{choice}")
 
 
-def _error(code: str, where: str, problem: str, remedy: str, clips=()) -> Finding:
+def _error(code: str, where: str, problem: str, remedy: str, clips: Iterable[str] = ()) -> Finding:
     return Finding("error", code, where, problem, remedy, tuple(map(str, clips)))
 
 

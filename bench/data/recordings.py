@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.base import paths
 from bench.base.errors import BadInput
-from bench.base.progress import Progress, silent
+from bench.base.progress import Progress, Tick, silent
 from bench.data import audio
 
 _VERSION = 1  # of the cache; raised when the digest or the checks change
@@ -50,11 +50,11 @@ def inspect(root: Path, paths: Iterable[str], progress: Progress = silent) -> di
     by_folder: dict[Path, list[str]] = defaultdict(list)
     for path in dict.fromkeys(paths):
         by_folder[(root / path).parent].append(path)
-    found: dict[str, Recording] = {}
+    recordings: dict[str, Recording] = {}
     with progress("check recordings", sum(map(len, by_folder.values()))) as tick:
         for folder, members in by_folder.items():
-            found |= _inspect_folder(root, folder.resolve(), members, tick)
-    return found
+            recordings |= _inspect_folder(root, folder.resolve(), members, tick)
+    return recordings
 
 
 def examine(path: Path) -> Recording:
@@ -68,27 +68,26 @@ def examine(path: Path) -> Recording:
     return Recording(digest.hexdigest(), rate, wave.shape[1], len(wave))
 
 
-def _inspect_folder(root: Path, folder: Path, members: list[str], tick) -> dict[str, Recording]:
+def _inspect_folder(root: Path, folder: Path, members: list[str], tick: Tick) -> dict[str, Recording]:
     cache = _cache_file(folder)
-    known = _load(cache)
+    cached = _load(cache)
     stamps = {path: _stamp(root / path) for path in members}
-    found = {path: _recall(known.get(Path(path).name), stamps[path]) for path in members}
-    todo = [path for path in members if found[path] is None]
+    recalled = {path: _recall(cached.get(Path(path).name), stamps[path]) for path in members}
+    recordings = {path: recording for path, recording in recalled.items() if recording is not None}
+    todo = [path for path in members if path not in recordings]
     tick(len(members) - len(todo))
     fresh: dict[str, dict] = {}
     try:
         with ThreadPoolExecutor(_THREADS) as pool:
             for path, recording in zip(todo, pool.map(lambda path: examine(root / path), todo)):
-                found[path] = recording
-                if (
-                    not recording.problem
-                ):  # a bad file is looked at anew each time: it may have been unreadable for a while
+                recordings[path] = recording
+                if not recording.problem:  # a bad file is looked at again: it may have been unreadable for a while
                     fresh[Path(path).name] = {"stamp": stamps[path], "recording": asdict(recording)}
                 tick(1)
     finally:
         if fresh:  # also when interrupted: what has been decoded stays decoded
             _save(cache, _load(cache) | fresh)
-    return found
+    return recordings
 
 
 def _stamp(path: Path) -> list[int]:

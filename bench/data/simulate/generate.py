@@ -26,6 +26,7 @@ import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.base.errors import BadInput, UnknownId
 from bench.data.simulate.lookalikes import (
@@ -42,7 +43,7 @@ VERSION = 1  # raised whenever the bytes change
 MARKER = "SIMULATED.json"
 FORMATS = ("wav", "flac")
 KNOBS = ("snr_db", "shortcut", "leak", "label_noise", "audio_format")
-SIZES = {
+SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "small": {ICBHI: {}, SPRSOUND: {}},
     "medium": {
         ICBHI: {"patients": 60, "recordings_per_patient": 4, "cycles": 8},
@@ -51,7 +52,7 @@ SIZES = {
 }
 
 
-def corpora(folder: Path, *, seed: int = 0, size: str = "small", **knobs: float | str) -> dict[str, dict]:
+def corpora(folder: Path, *, seed: int = 0, size: str = "small", **knobs: Any) -> dict[str, dict]:
     """{"ICBHI": facts, "SPRSound": facts} of both corpora under ``folder``, written unless they are there already.
 
     ``size`` is a key of ``SIZES``; ``knobs`` are those of ``icbhi`` named in ``KNOBS``, given to both corpora
@@ -100,7 +101,7 @@ def icbhi(
     complete or not at all. Raises ``BadInput`` for a folder in use or a knob out of range, ``UnknownId`` for an
     unknown device or audio format.
     """
-    plan = {
+    plan: dict[str, Any] = {
         "patients": patients,
         "recordings_per_patient": recordings_per_patient,
         "cycles": cycles,
@@ -142,7 +143,7 @@ def sprsound(
     30 % of patients are the inter test; the last recording of 60 % of the others is the intra test. Recordings
     have 3 to 7 events, those of Poor Quality none. Writes and raises as ``icbhi`` does.
     """
-    plan = {
+    plan: dict[str, Any] = {
         "patients": patients,
         "recordings_per_patient": recordings_per_patient,
         "leak": leak,
@@ -160,7 +161,7 @@ def sprsound(
     )
 
 
-def _check(corpus: str, parameters: Mapping, *, fewest_patients: int, most_patients: int) -> None:
+def _check(corpus: str, parameters: Mapping[str, Any], *, fewest_patients: int, most_patients: int) -> None:
     for name in ("shortcut", "leak", "label_noise"):
         if not 0 <= parameters.get(name, 0) <= 1:
             raise BadInput(corpus, f"{name}={parameters[name]} is not a fraction", "give a number from 0 to 1")
@@ -178,8 +179,8 @@ def _check(corpus: str, parameters: Mapping, *, fewest_patients: int, most_patie
 def _publish(folder: Path, corpus: str, parameters: dict, write: Callable[[Path], dict]) -> dict:
     """The facts of the corpus in ``folder``: read where they are there, else made aside and renamed into place."""
     made_with = {"corpus": corpus, "generator": VERSION, "parameters": parameters}
-    if (held := _held(folder, made_with)) is not None:
-        return held
+    if (present := _present_facts(folder, made_with)) is not None:
+        return present
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
         made = Path(aside) / corpus
@@ -189,12 +190,12 @@ def _publish(folder: Path, corpus: str, parameters: dict, write: Callable[[Path]
         try:
             made.rename(folder)
         except OSError:  # another process was faster
-            if _held(folder, made_with) is None:
+            if _present_facts(folder, made_with) is None:
                 raise
     return facts
 
 
-def _held(folder: Path, made_with: dict) -> dict | None:
+def _present_facts(folder: Path, made_with: dict) -> dict | None:
     """The facts of this very corpus in ``folder``, None where the folder is absent or empty."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -273,7 +273,7 @@ def _write_audio(folder: Path, recording: Recording, corpus: str, seed: int, snr
     soundfile.write(folder / f"{recording.stem}.{audio_format}", wave, device.rate, subtype="PCM_16")
 
 
-def _write_text(path: Path, lines) -> None:
+def _write_text(path: Path, lines: Iterable[str]) -> None:
     path.write_bytes("".join(lines).encode())
 
 
@@ -292,7 +292,7 @@ def _record_label(recording: Recording) -> str:
     return ("CAS & DAS" if discontinuous else "CAS") if continuous else ("DAS" if discontinuous else "Normal")
 
 
-def _facts(recordings: Sequence[Recording], first_patient: int, count) -> dict:
+def _facts(recordings: Sequence[Recording], first_patient: int, count: Callable[[Sequence[Recording]], dict]) -> dict:
     splits = sorted({recording.split for recording in recordings})
     return {
         "counts": {split: count([r for r in recordings if r.split == split]) for split in splits},

@@ -128,7 +128,15 @@ def render(
     return np.round(wave * 32767).astype(np.int16)
 
 
-def _breathing(breaths, chest, rng, location, hz, n, rate) -> np.ndarray:
+def _breathing(
+    breaths: Sequence[Breath],
+    chest: Chest,
+    rng: np.random.Generator,
+    location: str,
+    hz: np.ndarray,
+    n: int,
+    rate: int,
+) -> np.ndarray:
     """Noise shaped by flow and phase, RMS about 1 at full flow."""
     white = fft.rfft(rng.standard_normal(n, dtype=np.float32))
     corner = LOCATION_HZ[location] * chest.spectrum_factor
@@ -160,7 +168,17 @@ def _response(hz: np.ndarray, chest: Chest, device: Device, tilt_db: float) -> n
     return (10 ** (db / 20)).astype(np.float32)
 
 
-def _crackles(rng, breath, chest, rate, *, hz, duration_s, count, place) -> tuple[float, np.ndarray]:
+def _crackles(
+    rng: np.random.Generator,
+    breath: Breath,
+    chest: Chest,
+    rate: int,
+    *,
+    hz: float,
+    duration_s: float,
+    count: tuple[int, int],
+    place: tuple[float, float],
+) -> tuple[float, np.ndarray]:
     """(start in s, wave): exponentially damped oscillations, each at RMS 1 over ``duration_s``."""
     number = rng.integers(*count)
     inspired_s = (breath.end_s - breath.start_s) * chest.inspired
@@ -177,15 +195,24 @@ def _crackles(rng, breath, chest, rate, *, hz, duration_s, count, place) -> tupl
     return breath.start_s, wave
 
 
-def _fine(rng, breath, chest, rate) -> tuple[float, np.ndarray]:
+def _fine(rng: np.random.Generator, breath: Breath, chest: Chest, rate: int) -> tuple[float, np.ndarray]:
     return _crackles(rng, breath, chest, rate, hz=650.0, duration_s=0.005, count=(8, 18), place=(4.0, 2.0))
 
 
-def _coarse(rng, breath, chest, rate) -> tuple[float, np.ndarray]:
+def _coarse(rng: np.random.Generator, breath: Breath, chest: Chest, rate: int) -> tuple[float, np.ndarray]:
     return _crackles(rng, breath, chest, rate, hz=350.0, duration_s=0.015, count=(4, 10), place=(1.5, 2.5))
 
 
-def _tone(rng, breath, rate, *, hz, harmonics, span, share) -> tuple[float, np.ndarray]:
+def _tone(
+    rng: np.random.Generator,
+    breath: Breath,
+    rate: int,
+    *,
+    hz: float,
+    harmonics: tuple[float, ...],
+    span: tuple[float, float],
+    share: tuple[float, float],
+) -> tuple[float, np.ndarray]:
     """(start in s, wave at RMS 1): harmonics with slow drift, vibrato and tremolo inside ``span`` of the breath."""
     length_s = breath.end_s - breath.start_s
     room_s = length_s * (span[1] - span[0])
@@ -201,17 +228,17 @@ def _tone(rng, breath, rate, *, hz, harmonics, span, share) -> tuple[float, np.n
     return at_s, (wave / max(_rms(wave), 1e-9)).astype(np.float32)
 
 
-def _wheeze(rng, breath, chest, rate) -> tuple[float, np.ndarray]:
+def _wheeze(rng: np.random.Generator, breath: Breath, chest: Chest, rate: int) -> tuple[float, np.ndarray]:
     hz, span = chest.wheeze_hz * np.exp(rng.normal(0.0, 0.1)), (0.3, 1.0)
     return _tone(rng, breath, rate, hz=hz, harmonics=(1.0, 0.35, 0.12), span=span, share=(0.4, 0.9))
 
 
-def _rhonchus(rng, breath, chest, rate) -> tuple[float, np.ndarray]:
+def _rhonchus(rng: np.random.Generator, breath: Breath, chest: Chest, rate: int) -> tuple[float, np.ndarray]:
     hz, span = rng.uniform(110.0, 190.0), (0.2, 1.0)
     return _tone(rng, breath, rate, hz=hz, harmonics=(1.0, 0.7, 0.5, 0.3, 0.2), span=span, share=(0.4, 0.9))
 
 
-def _stridor(rng, breath, chest, rate) -> tuple[float, np.ndarray]:
+def _stridor(rng: np.random.Generator, breath: Breath, chest: Chest, rate: int) -> tuple[float, np.ndarray]:
     hz, span = rng.uniform(550.0, 1000.0), (0.0, chest.inspired)
     at_s, wave = _tone(rng, breath, rate, hz=hz, harmonics=(1.0, 0.5, 0.25), span=span, share=(0.7, 1.0))
     return at_s, wave * np.float32(2.0)  # heard without a stethoscope: 6 dB above a wheeze

@@ -144,7 +144,7 @@ def describe(path: Path, root: Path | None = None) -> dict:
 
     path = path.expanduser().resolve()
     below = [path.relative_to(place).as_posix() for place in _places() if path.is_relative_to(place)]
-    named = next((name for name in below if _found(name) == path), path.as_posix())
+    named = next((name for name in below if find_table(name) == path), path.as_posix())
     id = PREFIX + quote(named, safe="/ ,")
     return {"id": id, "report": check_task(load_task(id, root))}
 
@@ -155,7 +155,7 @@ def _places() -> list[Path]:
     return [place.resolve() for place in ((data,) if data else ()) + (Path(),)]
 
 
-def _found(name: str) -> Path | None:
+def find_table(name: str) -> Path | None:
     """The table's absolute path; None where there is no such file."""
     anywhere = name.startswith(("/", "./", "../", "~"))
     tried = [Path(name).expanduser()] if anywhere else [place / name for place in _places()]
@@ -169,7 +169,7 @@ def _path(card: TaskCard) -> Path:
 
 def _file(name: str) -> Path:
     """The table's absolute path. Raises ``BadInput``."""
-    if (path := _found(name)) is None:
+    if (path := find_table(name)) is None:
         places = " and ".join(map(str, dict.fromkeys(_places())))
         remedy = f"names are looked for below {places}; or name it from / or ./ on: csv./path/to/table.csv"
         raise BadInput(name, "there is no such table", remedy)

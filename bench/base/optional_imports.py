@@ -43,10 +43,13 @@ def _forget(name: str) -> None:
 def _stand_in() -> ModuleType:
     """``torchaudio._extension`` without a shared library: everything native reports itself as absent."""
     module = ModuleType("torchaudio._extension")
-    module.__path__ = []
-    module.RESPBENCH_STAND_IN = "python-only"
-    module._IS_TORCHAUDIO_EXT_AVAILABLE = module._IS_ALIGN_AVAILABLE = False
-    module.fail_if_no_align = lambda function: function
-    module._load_lib = lambda *_: False
-    module._check_cuda_version = lambda: None
+    vars(module).update(
+        __path__=[],
+        RESPBENCH_STAND_IN="python-only",
+        _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+        _IS_ALIGN_AVAILABLE=False,
+        fail_if_no_align=lambda function: function,
+        _load_lib=lambda *_: False,
+        _check_cuda_version=lambda: None,
+    )
     return module

@@ -14,11 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from types import MappingProxyType, NoneType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.base.errors import BadInput, UnknownId, suggestion
 
-S = TypeVar("S")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+S = TypeVar("S", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,10 @@ def number(low: float = 0.0, high: float = math.inf, above: bool = False, whole:
     start = f"above {low:g}" if above else f"of at least {low:g}"
     end = "" if high == math.inf else f" and at most {high:g}"
 
+    kind: type = int if whole else Real
+
     def holds(value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int if whole else Real) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
             return False
         return (value > low if above else value >= low) and value <= high
 
@@ -161,7 +166,7 @@ def _value(kind: Any, value: Any, where: str, rule: Rule | None) -> Any:
     if value is None and NoneType in choices:
         return None
     (required,) = (choice for choice in choices if choice is not NoneType)
-    if dataclasses.is_dataclass(required):
+    if isinstance(required, type) and dataclasses.is_dataclass(required):
         return read(required, value, where)
     origin = typing.get_origin(required) or required
     if origin is tuple:

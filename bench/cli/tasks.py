@@ -40,10 +40,10 @@ def from_csv_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_csv(arguments: argparse.Namespace) -> int:
     """``task from-csv FILE``: checks the table and says how to run it."""
+    from bench.base import registry
     from bench.cli.texts import check_text
-    from tasks.csv import describe
 
-    described = describe(arguments.file, arguments.root)
+    described = registry.family(registry.TASKS, "csv.").describe(arguments.file, arguments.root)
     if arguments.json:
         print_json(described)
     else:

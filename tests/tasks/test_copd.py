@@ -1,15 +1,15 @@
 import pytest
 
+import published_tables
 from bench.base.errors import BadInput
 from bench.data.manifest import load_task, prepare
 from tasks import copd
-from tests.tasks import _tables
 
 HEADER = "\ufeffPatient ID,Diagnosis,\r\n"
 
 
 def labels(root, *lines: str):
-    folder = _tables.copy(root / "copd" / "RespiratoryDatabase@TR", ["H002_L1", "H041_R1"])
+    folder = published_tables.copy(root / "copd" / "RespiratoryDatabase@TR", ["H002_L1", "H041_R1"])
     (folder.parent / copd.LABELS).write_bytes((HEADER + "".join(f"{line}\r\n" for line in lines)).encode())
     return load_task("copd.severity", root)
 
@@ -23,12 +23,12 @@ def test_severity_is_the_patients(tmp_path):
 
 def test_the_labels_file_with_its_mark_and_trailing_commas_agrees(tmp_path):
     task = labels(tmp_path, "H002,COPD4,", "H041,COPD0,", ",,")
-    assert _tables.found(task, "error") == {} and len(prepare(task).rows) == 2
+    assert published_tables.found(task, "error") == {} and len(prepare(task).rows) == 2
 
 
 def test_a_labels_file_that_differs_is_an_error(tmp_path):
     task = labels(tmp_path, "H041,COPD0,", "H002,COPD1,")
-    fault = _tables.found(task, "error")["labels"]
+    fault = published_tables.found(task, "error")["labels"]
     assert fault.where == "copd/Labels.csv" and "line 3 gives H002 COPD1, published as COPD4" in fault.problem
     with pytest.raises(BadInput, match="H002"):
         prepare(task)
@@ -37,10 +37,10 @@ def test_a_labels_file_that_differs_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("line", ["H002", "H002,COPD5,", "2,COPD4,", "H002;COPD4;"])
 def test_a_line_that_cannot_be_read_is_an_error(tmp_path, line):
-    assert "line 2" in _tables.found(labels(tmp_path, line), "error")["labels"].problem
+    assert "line 2" in published_tables.found(labels(tmp_path, line), "error")["labels"].problem
 
 
 def test_the_labels_file_of_another_corpus_is_left_alone(tmp_path):
-    _tables.copy(tmp_path / "copd", ["H002_L1"])
+    published_tables.copy(tmp_path / "copd", ["H002_L1"])
     (tmp_path / copd.LABELS).write_text("file,label\nx,1\n")
-    assert _tables.found(load_task("copd.severity", tmp_path), "error") == {}
+    assert published_tables.found(load_task("copd.severity", tmp_path), "error") == {}

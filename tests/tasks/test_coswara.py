@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+import published_tables
 from bench.data.manifest import load_task, prepare
 from bench.scores.metrics import weighted_auroc
 from tasks import coswara
 from tasks._shared import table
-from tests.tasks import _tables
 
 UNREADABLE = ("9hftEYixyhP1Neeq3fB7ZwITQC53", "C7Km0KttQRMMM6UoyocajfgZAOB3", "kgjTguvo3vZJTO7F1qO9GxEicbA3")
 
@@ -48,13 +48,13 @@ def test_as_opera_runs_it_there_is_one_test(tmp_path):
 def test_recordings_are_found_by_date_and_participant(tmp_path):
     """Every participant's files are named alike."""
     names = list(load_task("coswara.sex", tmp_path).manifest["clip_id"][:2])
-    extracted = _tables.copy(tmp_path / "Coswara-Data" / "Extracted_data", names)
-    _tables.copy(extracted / names[0].rpartition("/")[0], ["breathing-deep"])
+    extracted = published_tables.copy(tmp_path / "Coswara-Data" / "Extracted_data", names)
+    published_tables.copy(extracted / names[0].rpartition("/")[0], ["breathing-deep"])
     task = load_task("coswara.sex", tmp_path)
     frame = task.manifest[task.manifest["available"]]
     assert list(frame["path"]) == [f"Coswara-Data/Extracted_data/{name}.wav" for name in names]
     assert len(prepare(task).rows) == 2 and frame["domain"].tolist() == ["2020", "2020"]
-    assert _tables.found(task, "note")["other-recordings"].problem.startswith("1 other")
+    assert published_tables.found(task, "note")["other-recordings"].problem.startswith("1 other")
 
 
 def test_participants_without_a_readable_cough_are_not_in_the_task(tmp_path):
@@ -65,4 +65,4 @@ def test_participants_without_a_readable_cough_are_not_in_the_task(tmp_path):
     for id in ("coswara.smoker", "coswara.sex"):
         task = load_task(id, tmp_path)
         assert not task.manifest["group"].isin(UNREADABLE).any() and not task.manifest["available"].any()
-        assert _tables.found(task, "error") == {}
+        assert published_tables.found(task, "error") == {}

@@ -1,10 +1,10 @@
 import pytest
 import soundfile
 
+import published_tables
 from bench.base.errors import BadInput
 from bench.data.manifest import load_task, prepare
 from tasks._shared import table
-from tests.tasks import _tables
 
 
 def of_container(root, container, n=2) -> list[str]:
@@ -38,20 +38,20 @@ def test_both_tasks_split_a_recording_alike(tmp_path):
 
 def test_ogg_is_read_and_webm_must_be_converted(tmp_path):
     (ogg, *_), (webm, *_) = of_container(tmp_path, "ogg"), of_container(tmp_path, "webm")
-    folder = _tables.copy(tmp_path / "public_dataset", [ogg], ".ogg")
+    folder = published_tables.copy(tmp_path / "public_dataset", [ogg], ".ogg")
     (folder / f"{webm}.webm").write_bytes(b"\x1aE\xdf\xa3")
     task = load_task("coughvid.sex", tmp_path)
     assert list(task.manifest.loc[task.manifest["available"], "path"]) == [f"public_dataset/{ogg}.ogg"]
-    assert _tables.found(task, "error")["format"].clips == (webm,)
+    assert published_tables.found(task, "error")["format"].clips == (webm,)
     with pytest.raises(BadInput, match=r"not read.*webm.*convert them to \.wav"):
         prepare(task)
-    _tables.copy(folder, [webm])
+    published_tables.copy(folder, [webm])
     assert len(prepare(load_task("coughvid.sex", tmp_path)).rows) == 2
 
 
 def test_names_that_lost_their_last_character_are_recognised(tmp_path):
     (ogg, *_) = of_container(tmp_path, "ogg")
-    _tables.copy(tmp_path / "wav", [ogg[:-1]])
+    published_tables.copy(tmp_path / "wav", [ogg[:-1]])
     frame = load_task("coughvid.sex", tmp_path).manifest
     row = frame[frame["available"]].iloc[0]
     assert (row["clip_id"], row["path"]) == (ogg, f"wav/{ogg[:-1]}.wav")
@@ -59,7 +59,7 @@ def test_names_that_lost_their_last_character_are_recognised(tmp_path):
 
 def test_a_name_that_only_begins_like_a_recording_is_none(tmp_path):
     (name, *_) = of_container(tmp_path, "webm")
-    _tables.copy(tmp_path / "wav", [f"{name}_denoised", name[:-2]])
+    published_tables.copy(tmp_path / "wav", [f"{name}_denoised", name[:-2]])
     assert not load_task("coughvid.sex", tmp_path).manifest["available"].any()
 
 

@@ -4,10 +4,10 @@ from collections import defaultdict
 
 import pytest
 
+import published_tables
 from bench.base.registry import task_card
 from bench.data.manifest import load_task, prepare
 from tasks._shared import layout
-from tests.tasks import _tables
 
 TASKS = ("covid19_cough.call_centre", "covid19_cough.messaging_app")
 
@@ -70,36 +70,41 @@ def test_the_table_is_that_of_the_corpus(real_data, table):
 def test_a_whole_copy(real_data, id):
     """What does not decode is among the copies that are left out."""
     task = load_task(id, real_data)
-    assert task.state == "complete" and not _tables.found(task, "error")
+    assert task.state == "complete" and not published_tables.found(task, "error")
     prepared = prepare(task)
     assert not prepared.excluded and set(prepared.rows["path"].str[-4:]) == {".mp3"}
     rates = {recording.rate for recording in prepared.recordings.values()}
     assert rates == {8000 if id.endswith("centre") else 48000}
     assert (task.manifest["group"] == task.manifest["clip_id"]).all() and task.card.group == "recording"
-    assert "never a headline" in task.card.notes and set(_tables.found(task)) >= {"demonstration", "duplicates"}
+    assert "never a headline" in task.card.notes and set(published_tables.found(task)) >= {
+        "demonstration",
+        "duplicates",
+    }
 
 
 def test_no_audio_leaves_the_table(tmp_path):
     task = load_task(TASKS[1], tmp_path)
     assert len(task.manifest) == 157 and not task.manifest["available"].any() and task.state == "subset"
-    assert "157 of 157" in _tables.found(task)["missing-audio"].problem
+    assert "157 of 157" in published_tables.found(task)["missing-audio"].problem
 
 
 def test_converted_recordings_are_taken_and_a_wrong_label_is_told(tmp_path, table):
     rows = of(table, "call_centre", "train")[:4] + of(table, "messaging_app", "train")[:2]
     names = [row["recording"] for row in rows]
-    _tables.copy(tmp_path / "covid19_cough" / "raw", names)
+    published_tables.copy(tmp_path / "covid19_cough" / "raw", names)
     wrong = [{"filename": f"{row['recording']}.mp3", "covid19": row["label"] == "0"} for row in rows[:1]]
     right = [{"filename": f"{row['recording']}.mp3", "covid19": row["label"] == "1"} for row in rows[1:]]
     metadata = tmp_path / "covid19_cough" / "metadata.json"
     metadata.write_text(json.dumps(right))
     task = load_task(TASKS[0], tmp_path)
-    assert not _tables.found(task, "error") and sorted(task.manifest.query("available")["clip_id"]) == sorted(names[:4])
+    assert not published_tables.found(task, "error") and sorted(task.manifest.query("available")["clip_id"]) == sorted(
+        names[:4]
+    )
     metadata.write_text(json.dumps(wrong + right))
-    finding = _tables.found(load_task(TASKS[0], tmp_path), "error")["label"]
+    finding = published_tables.found(load_task(TASKS[0], tmp_path), "error")["label"]
     assert finding.clips == (names[0],) and finding.where == "covid19_cough/metadata.json"
     metadata.write_text('{"no": "list"}')
-    assert "metadata" in _tables.found(load_task(TASKS[0], tmp_path), "warning")
+    assert "metadata" in published_tables.found(load_task(TASKS[0], tmp_path), "warning")
 
 
 def test_channels_share_their_classes():

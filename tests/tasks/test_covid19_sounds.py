@@ -1,10 +1,10 @@
 import pytest
 
+import published_tables
 from bench.base.errors import BadInput
 from bench.data.manifest import load_task, prepare
 from tasks import covid19_sounds
 from tasks._shared import table
-from tests.tasks import _tables
 
 COLUMNS = ("Uid", "Age", "Folder Name", "Voice filename", "Cough filename", "Breath filename", "split", "label")
 WEB = "2020-05-01-10_00_00_123456"
@@ -28,7 +28,7 @@ def delivered(root, listed=None, columns=COLUMNS, sounds=True):
     for uid, _, inner, _, cough, breath, *_ in listed if sounds else ():
         owner = "form-app-users" if uid.startswith("202") else uid
         place = folder / "0426_EN_used_task1" / owner / inner
-        _tables.copy(place, [name.removesuffix(".wav") for name in (cough, breath)])
+        published_tables.copy(place, [name.removesuffix(".wav") for name in (cough, breath)])
     return root
 
 
@@ -36,12 +36,12 @@ def delivered(root, listed=None, columns=COLUMNS, sounds=True):
 def test_the_delivered_table_makes_the_task(tmp_path, sound, file):
     task = load_task(f"covid19_sounds.{sound}", delivered(tmp_path))
     frame = task.manifest
-    assert _tables.found(task, "error") == {} and task.state == "complete" and len(prepare(task).rows) == 6
+    assert published_tables.found(task, "error") == {} and task.state == "complete" and len(prepare(task).rows) == 6
     assert list(frame.loc[frame["split"] == "train", "group"]) == ["uid00", "uid05", "uid10"]
     assert frame["path"].str.endswith(f"{file}.wav").all()
     web = frame[frame["group"] == WEB].iloc[0]
     assert (web["domain"], web["split"]) == ("web", "test") and "form-app-users" in web["path"]
-    assert "8 of 11" in _tables.found(task, "note")["every-fifth"].problem
+    assert "8 of 11" in published_tables.found(task, "note")["every-fifth"].problem
 
 
 def test_without_the_data_it_is_said_where_to_apply(tmp_path):
@@ -58,16 +58,16 @@ def test_a_table_without_a_column_is_refused(tmp_path):
 def test_a_damaged_row_is_an_error(tmp_path):
     damaged = ("uid99", "", "2020-06-01", "v.wav", "c.wav", "b.wav", "3", "1")
     task = load_task("covid19_sounds.cough", delivered(tmp_path, [*rows(), damaged]))
-    assert _tables.found(task, "error")["annotation"].problem.startswith("row 16 ")
+    assert published_tables.found(task, "error")["annotation"].problem.startswith("row 16 ")
     task = load_task("covid19_sounds.cough", delivered(tmp_path, [*rows(), rows()[-1]]))
-    assert "a second time" in _tables.found(task, "error")["duplicate-annotation"].problem
+    assert "a second time" in published_tables.found(task, "error")["duplicate-annotation"].problem
 
 
 def test_a_half_copied_corpus_is_a_subset(tmp_path):
     root = delivered(tmp_path)
     next((root / "covid19-sounds").rglob("uid05/**/audio_file_cough.wav")).unlink()
     task = load_task("covid19_sounds.cough", root)
-    assert task.state == "subset" and "1 of 6" in _tables.found(task)["missing-audio"].problem
+    assert task.state == "subset" and "1 of 6" in published_tables.found(task)["missing-audio"].problem
 
 
 def test_a_participant_on_both_sides_is_refused(tmp_path):

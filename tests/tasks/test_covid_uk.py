@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+import published_tables
 from bench.data.manifest import load_task
 from bench.scores.metrics import weighted_auroc
 from tasks import covid_uk
 from tasks._shared import table
-from tests.tasks import _tables
 
 METADATA = "participant_identifier,exhalation_file_name,cough_file_name\n"
 
@@ -37,7 +37,7 @@ def test_as_opera_runs_it_there_is_one_test(tmp_path):
 
 def test_recordings_are_found_by_name(tmp_path):
     names = list(load_task("covid_uk.exhalation", tmp_path).manifest["clip_id"][:3])
-    _tables.copy(tmp_path / "covidUK" / "audio_selected", names)
+    published_tables.copy(tmp_path / "covidUK" / "audio_selected", names)
     frame = load_task("covid_uk.exhalation", tmp_path).manifest
     assert list(frame.loc[frame["available"], "clip_id"]) == names
 
@@ -47,9 +47,12 @@ def test_participants_of_the_copys_own_metadata(tmp_path):
     path = tmp_path / "covidUK" / covid_uk.METADATA
     path.parent.mkdir()
     path.write_text(METADATA + f"p1,{first}.wav,x.wav\np2,{second}.wav,\np3,,y.wav\n", "utf-8-sig")
-    assert _tables.found(load_task("covid_uk.exhalation", tmp_path), "error") == {}
+    assert published_tables.found(load_task("covid_uk.exhalation", tmp_path), "error") == {}
     path.write_text(METADATA + f"p1,{first}.wav,\np1,{second}.wav,\np3,{third}.wav,\n")
-    fault = _tables.found(load_task("covid_uk.exhalation", tmp_path), "error")["participant"]
+    fault = published_tables.found(load_task("covid_uk.exhalation", tmp_path), "error")["participant"]
     assert fault.where == "covidUK/audio_metadata.csv" and fault.clips == (second,)
     path.write_text("identifier\n")
-    assert "participant_identifier" in _tables.found(load_task("covid_uk.exhalation", tmp_path))["metadata"].problem
+    assert (
+        "participant_identifier"
+        in published_tables.found(load_task("covid_uk.exhalation", tmp_path))["metadata"].problem
+    )

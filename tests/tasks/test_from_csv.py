@@ -1,11 +1,12 @@
 import pytest
 
+import published_tables
+import tiny_corpora
 from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
 from bench.cli.main import main
 from bench.data.manifest import load_task, prepare
 from tasks import csv as from_csv
-from tests.tasks import _corpora, _tables
 
 HEADER = "path,start,end,label,group,split,domain,Chest side"
 LINES = (
@@ -23,7 +24,7 @@ def data(tmp_path, monkeypatch):
     """The data folder, with the recordings in its folder ``hospital``."""
     monkeypatch.setenv("RESPBENCH_DATA", str(tmp_path))
     for name in ("day1/a.wav", "day1/b.flac", "c.wav", "d.wav"):
-        _corpora.tone(tmp_path / "hospital" / name)
+        tiny_corpora.tone(tmp_path / "hospital" / name)
     return tmp_path
 
 
@@ -49,7 +50,7 @@ def _line_faults(data, *lines):
 
 def test_a_table_becomes_a_task(data):
     task = load_task(_write(data))
-    assert _tables.found(task, "error") == {} and task.state == "complete" and len(prepare(task).rows) == 6
+    assert published_tables.found(task, "error") == {} and task.state == "complete" and len(prepare(task).rows) == 6
     assert task.card.classes == ("Normal", "crackle", "wheeze") and task.card.main_metric == "uar"
     assert task.card.tests == {"test": ("test",), "test_far": ("test_far",)}
     frame = task.manifest.set_index("clip_id")
@@ -76,7 +77,7 @@ def test_separators_order_and_a_byte_order_mark_do_not_matter(data):
 def test_without_a_split_groups_are_drawn_and_it_is_told(data):
     lines = [f"c.wav,{n / 10},,{('Normal', 'wheeze')[n % 2]},p{n // 2}" for n in range(20)]
     task = load_task(_write(data, lines, "path,start,end,label,group"))
-    assert "3 of 10 groups were drawn as the test (seed 0)" in _tables.found(task)["made-split"].problem
+    assert "3 of 10 groups were drawn as the test (seed 0)" in published_tables.found(task)["made-split"].problem
     sides = task.manifest.groupby("group")["split"].agg(set)
     assert all(len(side) == 1 for side in sides) and sum(side == {"test"} for side in sides) == 3
     assert task.manifest.equals(load_task(_write(data, lines[::-1], "path,start,end,label,group")).manifest)
@@ -90,7 +91,7 @@ def test_one_group_cannot_be_split(data):
 def test_start_end_and_domain_are_optional(data):
     lines = ["c.wav,Normal,p1,train", "d.wav,wheeze,p2,test"]
     task = load_task(_write(data, lines, "path,label,group,split"))
-    assert _tables.found(task, "error") == {} and task.manifest["domain"].eq("unknown").all()
+    assert published_tables.found(task, "error") == {} and task.manifest["domain"].eq("unknown").all()
     assert task.manifest["end_s"].isna().all()
     assert "train has no wheeze" in " ".join(f.problem for f in task.findings if f.code == "lacking-class")
 
@@ -103,7 +104,7 @@ def test_a_mandatory_column_is_asked_for(data, column):
 
 def test_patients_on_both_sides_are_refused_by_name(data):
     task = load_task(_write(data, (*LINES, "d.wav,1,,Normal,p1,test,,")))
-    leak = _tables.found(task, "error")["group-leak"]
+    leak = published_tables.found(task, "error")["group-leak"]
     assert "patient p1 in train and in test" in leak.problem
     assert "in the table, give all lines of a patient one split, or leave the column split out" in leak.remedy
     with pytest.raises(BadInput, match="p1 in train"):
@@ -133,8 +134,8 @@ def test_every_malformed_line_is_told_with_its_number(data, line, problem):
 
 def test_clips_given_twice_and_recordings_not_there_are_told(data):
     task = load_task(_write(data, (*LINES, LINES[3], "e.wav,,,Normal,p5,train,,")))
-    assert "duplicate-clip" in _tables.found(task, "error")
-    absent = _tables.found(task, "warning")["missing-audio"].problem
+    assert "duplicate-clip" in published_tables.found(task, "error")
+    absent = published_tables.found(task, "warning")["missing-audio"].problem
     assert absent == "1 of 5 recordings are not there (the first is hospital/e.wav)" and task.state == "subset"
 
 
@@ -183,7 +184,7 @@ def test_the_data_folder_comes_before_the_current_one(data, tmp_path_factory, mo
     (here / "hospital" / "table.csv").write_text("path,label,group\n")
     monkeypatch.chdir(here)
     assert len(load_task(id).manifest) == 6
-    assert from_csv._found("./hospital/table.csv") == here / "hospital" / "table.csv"
+    assert from_csv.find_table("./hospital/table.csv") == here / "hospital" / "table.csv"
     with pytest.raises(BadInput, match=f"absent.csv.*no such table.*below {data} and {here}"):
         load_task("csv.absent.csv")
 

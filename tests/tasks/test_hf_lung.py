@@ -1,8 +1,9 @@
 import pytest
 
+import published_tables
+import tiny_corpora
 from bench.base.errors import BadInput
 from bench.data.manifest import load_task, prepare
-from tests.tasks import _corpora, _tables
 
 ANNOTATIONS = {
     "train/steth_20190821_12_00_25": "I 00:00:00.000 00:00:02.000\nD 00:00:00.500 00:00:01.000\n"
@@ -16,7 +17,7 @@ ANNOTATIONS = {
 def _copy(root, annotations=ANNOTATIONS, suffix=".wav"):
     for name, lines in annotations.items():
         path = root / "HF_Lung_V1" / f"{name}_label.txt"
-        _corpora.tone(path.with_name(path.name.replace("_label.txt", suffix)), seconds=0.25)
+        tiny_corpora.tone(path.with_name(path.name.replace("_label.txt", suffix)), seconds=0.25)
         path.write_text(lines)
     return root / "HF_Lung_V1"
 
@@ -26,7 +27,7 @@ def test_the_sounds_of_a_recording_are_its_label(tmp_path, suffix):
     _copy(tmp_path, suffix=suffix)
     task = load_task("hf_lung.adventitious", tmp_path)
     frame = task.manifest.set_index("clip_id")
-    assert _tables.found(task, "error") == {} and len(prepare(task).rows) == 4
+    assert published_tables.found(task, "error") == {} and len(prepare(task).rows) == 4
     labels = {name.rpartition("/")[2]: label for name, label in zip(ANNOTATIONS, (3, 0, 1, 0))}
     assert frame["label"].to_dict() == labels
     sounds = load_task("hf_lung.sounds", tmp_path).manifest.set_index("clip_id")["label"]
@@ -45,15 +46,18 @@ def test_split_group_and_device_are_told_by_folder_and_name(tmp_path):
 def test_the_number_of_recordings_is_held_against_the_paper(tmp_path):
     _copy(tmp_path)
     assert "4 annotated recordings, the paper tells of 9765" in str(
-        _tables.found(load_task("hf_lung.sounds", tmp_path))["recordings"]
+        published_tables.found(load_task("hf_lung.sounds", tmp_path))["recordings"]
     )
 
 
 def test_dates_on_both_sides_are_told(tmp_path):
     _copy(tmp_path, ANNOTATIONS | {"test/steth_20190821_13_00_00": ""})
     task = load_task("hf_lung.adventitious", tmp_path)
-    assert "1 dates are in train and in test, with 1 of 3" in _tables.found(task, "warning")["shared-dates"].problem
-    assert _tables.found(task, "error") == {}
+    assert (
+        "1 dates are in train and in test, with 1 of 3"
+        in published_tables.found(task, "warning")["shared-dates"].problem
+    )
+    assert published_tables.found(task, "error") == {}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,7 @@ def test_dates_on_both_sides_are_told(tmp_path):
 def test_a_malformed_line_is_an_error_that_names_it(tmp_path, line, problem):
     _copy(tmp_path, ANNOTATIONS | {"train/steth_20190825_12_00_25": f"I 00:00:00 00:00:01\n{line}\n"})
     task = load_task("hf_lung.adventitious", tmp_path)
-    fault = _tables.found(task, "error")["annotation"]
+    fault = published_tables.found(task, "error")["annotation"]
     assert problem in fault.problem and fault.where.endswith("steth_20190825_12_00_25_label.txt")
     assert len(task.manifest) == 4
 
@@ -78,7 +82,7 @@ def test_half_copied_corpora_are_told(tmp_path):
     (corpus / "train" / "steth_20190821_12_00_25.wav").unlink()
     (corpus / "test" / "steth_20190824_08_00_00_label.txt").unlink()
     task = load_task("hf_lung.adventitious", tmp_path)
-    found = _tables.found(task)
+    found = published_tables.found(task)
     assert found["missing-audio"].problem.startswith("1 of 4") and task.state == "subset"
     assert found["no-annotation"].where.endswith("steth_20190824_08_00_00.wav")
     assert "neither steth_" in found["annotation"].problem
@@ -87,7 +91,7 @@ def test_half_copied_corpora_are_told(tmp_path):
 def test_an_annotation_in_both_folders_is_an_error(tmp_path):
     _copy(tmp_path, ANNOTATIONS | {"train/steth_20190824_08_00_00": ""})
     task = load_task("hf_lung.adventitious", tmp_path)
-    assert "annotated-twice" in _tables.found(task, "error")
+    assert "annotated-twice" in published_tables.found(task, "error")
 
 
 def test_without_a_copy_it_says_where_to_get_one(tmp_path):

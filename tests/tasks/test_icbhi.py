@@ -1,13 +1,13 @@
 import pytest
 import soundfile
 
+import tiny_corpora
 from bench.base.errors import BadInput
 from bench.data.manifest import load_task, prepare
 from bench.scores import label_kinds
 from bench.types import Finding
 from tasks import icbhi
 from tasks._shared import icbhi_copy, icbhi_splits, layout
-from tests.tasks import _corpora
 
 
 def errors(task) -> list[Finding]:
@@ -15,7 +15,7 @@ def errors(task) -> list[Finding]:
 
 
 def test_labels_are_the_two_flags(tmp_path):
-    _corpora.icbhi(tmp_path)
+    tiny_corpora.icbhi(tmp_path)
     ids = ("icbhi.cycles4", "icbhi.cycles2", "icbhi.bits")
     four, two, bits = (load_task(id, tmp_path).manifest for id in ids)
     assert list(four["label"][:4]) == [0, 1, 2, 3] and list(two["label"][:4]) == [0, 1, 1, 1]
@@ -29,7 +29,7 @@ def test_labels_are_the_two_flags(tmp_path):
 
 
 def test_overlap_patients_have_a_split_of_their_own(tmp_path):
-    _corpora.icbhi(tmp_path)
+    tiny_corpora.icbhi(tmp_path)
     frame = load_task("icbhi.cycles4", tmp_path).manifest
     assert dict(zip(frame["path"].str.extract(r"/(\d{3}_\w\w\w)")[0], frame["split"])) == {
         "101_1b1": "test",
@@ -41,15 +41,15 @@ def test_overlap_patients_have_a_split_of_their_own(tmp_path):
 
 @pytest.mark.parametrize("below", ["", "ICBHI", "ICBHI/ICBHI_final_database"])
 def test_the_corpus_is_found_from_any_folder_above_it(tmp_path, below):
-    _corpora.icbhi(tmp_path)
+    tiny_corpora.icbhi(tmp_path)
     task = load_task("icbhi.cycles4", tmp_path / below)
     assert len(task.manifest) == 20 and all((task.root / path).is_file() for path in task.manifest["path"])
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 def test_split_file_variants_agree(tmp_path, ends):
-    _corpora.icbhi(tmp_path)
-    lines = [f"{name}\t{half}" for name, half in _corpora.ICBHI_SPLIT.items()] + ["226_1b1_Pl_sc_Meditron\ttrain"]
+    tiny_corpora.icbhi(tmp_path)
+    lines = [f"{name}\t{half}" for name, half in tiny_corpora.ICBHI_SPLIT.items()] + ["226_1b1_Pl_sc_Meditron\ttrain"]
     (tmp_path / "ICBHI" / icbhi.SPLIT_FILE).write_bytes(ends.join([*lines, ""]).encode())
     task = load_task("icbhi.cycles4", tmp_path)
     assert errors(task) == [] and len(task.manifest) == 20
@@ -57,8 +57,8 @@ def test_split_file_variants_agree(tmp_path, ends):
 
 def test_the_phantom_line_of_another_device_is_not_a_second_recording(tmp_path):
     """Some copies of the split file name 226_1b1_Pl twice, once with a device that it was not recorded with."""
-    split = {**_corpora.ICBHI_SPLIT, "226_1b1_Pl_sc_LittC2SE": "train"}
-    _corpora.icbhi(tmp_path, split)
+    split = {**tiny_corpora.ICBHI_SPLIT, "226_1b1_Pl_sc_LittC2SE": "train"}
+    tiny_corpora.icbhi(tmp_path, split)
     lines = [f"{name}\t{half}" for name, half in split.items()] + ["226_1b1_Pl_sc_Meditron\ttrain"]
     (tmp_path / "ICBHI" / icbhi.SPLIT_FILE).write_text("\n".join(lines))
     task = load_task("icbhi.cycles4", tmp_path)
@@ -68,20 +68,20 @@ def test_the_phantom_line_of_another_device_is_not_a_second_recording(tmp_path):
 
 
 def test_without_split_file_the_official_split_holds(tmp_path):
-    _corpora.icbhi(tmp_path / "with")
-    _corpora.icbhi(tmp_path / "without", split_file=False)
+    tiny_corpora.icbhi(tmp_path / "with")
+    tiny_corpora.icbhi(tmp_path / "without", split_file=False)
     with_file, without = (load_task("icbhi.cycles4", tmp_path / name).manifest for name in ("with", "without"))
     assert list(with_file["split"]) == list(without["split"])
 
 
 def test_a_split_that_is_not_the_official_one_is_an_error(tmp_path):
-    _corpora.icbhi(tmp_path, {**_corpora.ICBHI_SPLIT, "101_1b1_Al_sc_Meditron": "train"})
+    tiny_corpora.icbhi(tmp_path, {**tiny_corpora.ICBHI_SPLIT, "101_1b1_Al_sc_Meditron": "train"})
     (finding,) = errors(load_task("icbhi.cycles4", tmp_path))
     assert finding.where.endswith(icbhi.SPLIT_FILE) and "101_1b1_Al_sc_Meditron in train" in finding.problem
 
 
 def test_simulated_corpora_have_their_own_split(tmp_path):
-    _corpora.icbhi(tmp_path, {"101_1b1_Al_sc_Litt3200": "train", "102_1b1_Al_sc_LittC2SE": "test"}, simulated=True)
+    tiny_corpora.icbhi(tmp_path, {"101_1b1_Al_sc_Litt3200": "train", "102_1b1_Al_sc_LittC2SE": "test"}, simulated=True)
     task = load_task("icbhi.cycles4", tmp_path)
     assert task.state == "simulated" and errors(task) == []
     assert sorted(set(task.manifest["domain"])) == ["Litt3200", "LittC2SE"]
@@ -89,7 +89,7 @@ def test_simulated_corpora_have_their_own_split(tmp_path):
 
 def test_a_leaked_patient_is_refused(tmp_path):
     split = {"101_1b1_Al_sc_X": "train", "102_1b1_Al_sc_X": "train", "101_1b1_Ar_sc_X": "test"}
-    _corpora.icbhi(tmp_path, split, simulated=True)
+    tiny_corpora.icbhi(tmp_path, split, simulated=True)
     task = load_task("icbhi.cycles4", tmp_path)
     for choice in ("error", "exclude"):
         with pytest.raises(BadInput, match="patient 101 in train and in test"):
@@ -97,7 +97,7 @@ def test_a_leaked_patient_is_refused(tmp_path):
 
 
 def test_old_device_names_join_and_are_mended(tmp_path):
-    folder = _corpora.icbhi(tmp_path)
+    folder = tiny_corpora.icbhi(tmp_path)
     (folder / "101_1b1_Al_sc_Meditron.wav").rename(folder / "101_1b1_Al_sc_LittC2SE.wav")
     task = load_task("icbhi.cycles4", tmp_path)
     row = task.manifest.iloc[0]
@@ -106,7 +106,7 @@ def test_old_device_names_join_and_are_mended(tmp_path):
 
 
 def test_flac_is_as_good_as_wav(tmp_path):
-    folder = _corpora.icbhi(tmp_path)
+    folder = tiny_corpora.icbhi(tmp_path)
     first = prepare(load_task("icbhi.cycles4", tmp_path))
     for path in folder.glob("*.wav"):
         wave, rate = soundfile.read(path, dtype="int16")
@@ -116,7 +116,7 @@ def test_flac_is_as_good_as_wav(tmp_path):
 
 
 def test_a_copy_without_some_audio_is_a_subset(tmp_path):
-    folder = _corpora.icbhi(tmp_path, simulated=False)
+    folder = tiny_corpora.icbhi(tmp_path, simulated=False)
     for name in ("107_2b3_Al_mc_AKGC417L", "107_2b3_Ar_mc_AKGC417L"):
         (folder / f"{name}.wav").unlink()
     task = load_task("icbhi.cycles4", tmp_path)
@@ -136,7 +136,7 @@ def test_a_copy_without_some_audio_is_a_subset(tmp_path):
     ],
 )
 def test_a_malformed_annotation_is_one_error_and_costs_its_recording(tmp_path, line, said):
-    folder = _corpora.icbhi(tmp_path)
+    folder = tiny_corpora.icbhi(tmp_path)
     (folder / "101_1b1_Al_sc_Meditron.txt").write_text("0.0\t0.5\t0\t0\n" + line)
     task = load_task("icbhi.cycles4", tmp_path)
     (finding,) = errors(task)
@@ -149,7 +149,7 @@ def test_a_malformed_annotation_is_one_error_and_costs_its_recording(tmp_path, l
 
 
 def test_an_empty_annotation_and_audio_without_one_are_errors(tmp_path):
-    folder = _corpora.icbhi(tmp_path)
+    folder = tiny_corpora.icbhi(tmp_path)
     (folder / "101_1b1_Al_sc_Meditron.txt").write_text("")
     (folder / "107_2b3_Al_mc_AKGC417L.txt").unlink()
     found = {finding.code: finding for finding in errors(load_task("icbhi.cycles4", tmp_path))}
@@ -158,8 +158,8 @@ def test_an_empty_annotation_and_audio_without_one_are_errors(tmp_path):
 
 
 def test_a_second_annotation_of_a_recording_is_an_error(tmp_path):
-    folder = _corpora.icbhi(tmp_path)
-    (folder / "101_1b1_Al_sc_Zoom.txt").write_text(_corpora.CYCLES)
+    folder = tiny_corpora.icbhi(tmp_path)
+    (folder / "101_1b1_Al_sc_Zoom.txt").write_text(tiny_corpora.CYCLES)
     (finding,) = errors(load_task("icbhi.cycles4", tmp_path))
     assert finding.code == "duplicate-annotation" and "101_1b1_Al_sc_Meditron.txt" in finding.problem
 
@@ -167,14 +167,14 @@ def test_a_second_annotation_of_a_recording_is_an_error(tmp_path):
 def test_no_copy_and_several_copies_are_refused(tmp_path):
     with pytest.raises(BadInput, match=r"no copy.*bhichallenge.*free for research"):
         load_task("icbhi.cycles4", tmp_path)
-    _corpora.icbhi(tmp_path / "one")
-    _corpora.icbhi(tmp_path / "two")
+    tiny_corpora.icbhi(tmp_path / "one")
+    tiny_corpora.icbhi(tmp_path / "two")
     with pytest.raises(BadInput, match=r"several copies.*one/ICBHI.*two/ICBHI"):
         load_task("icbhi.cycles4", tmp_path)
 
 
 def test_a_copy_without_some_annotations_is_a_subset_and_says_so(tmp_path):
-    _corpora.icbhi(tmp_path, simulated=False)
+    tiny_corpora.icbhi(tmp_path, simulated=False)
     task = load_task("icbhi.cycles4", tmp_path)
     (finding,) = [finding for finding in task.findings if finding.code == "missing-annotations"]
     assert finding.level == "warning" and "915 of the 920" in finding.problem and task.state == "subset"
@@ -185,7 +185,7 @@ def persons(folder, text="101\t3.0\tF\tNA\n107\t75\tM\t30\n156\tNA\tNA\tNA\n"):
 
 
 def test_sex_and_age_group_are_the_copys_own(tmp_path):
-    folder = _corpora.icbhi(tmp_path)
+    folder = tiny_corpora.icbhi(tmp_path)
     unknown = load_task("icbhi.cycles4", tmp_path)
     assert set(unknown.manifest["meta_sex"]) == set(unknown.manifest["meta_age_group"]) == {"unknown"}
     assert any(finding.code == "demographics" and finding.level == "note" for finding in unknown.findings)
@@ -200,7 +200,7 @@ def test_sex_and_age_group_are_the_copys_own(tmp_path):
 
 
 def test_sex_and_age_group_are_no_part_of_the_datas_identity(tmp_path):
-    folder = _corpora.icbhi(tmp_path)
+    folder = tiny_corpora.icbhi(tmp_path)
     before = prepare(load_task("icbhi.cycles4", tmp_path)).digest
     persons(folder)
     assert prepare(load_task("icbhi.cycles4", tmp_path)).digest == before
@@ -211,7 +211,7 @@ DIAGNOSES = "101\tURTI\n107\tCOPD\n156\tCOPD\n158\tHealthy\n"
 
 @pytest.mark.parametrize("name", icbhi_copy.DIAGNOSES)
 def test_diseases_are_read_from_the_copys_own_file(tmp_path, name):
-    folder = _corpora.icbhi(tmp_path)
+    folder = tiny_corpora.icbhi(tmp_path)
     text = DIAGNOSES.replace("\t", ",") if name.endswith("csv") else DIAGNOSES
     (folder.parent / name).write_text(text)
     two, three = (load_task(id, tmp_path) for id in ("icbhi.disease2", "icbhi.disease3"))
@@ -230,13 +230,13 @@ def test_diseases_are_read_from_the_copys_own_file(tmp_path, name):
 
 
 def test_without_diagnoses_the_file_and_its_source_are_named(tmp_path):
-    _corpora.icbhi(tmp_path)
+    tiny_corpora.icbhi(tmp_path)
     with pytest.raises(BadInput, match=r"icbhi.disease2 needs.*ICBHI_Challenge_diagnosis.txt.*bhichallenge"):
         load_task("icbhi.disease2", tmp_path)
 
 
 def test_unknown_and_missing_diagnoses_are_errors(tmp_path):
-    folder = _corpora.icbhi(tmp_path)
+    folder = tiny_corpora.icbhi(tmp_path)
     (folder / "ICBHI_Challenge_diagnosis.txt").write_text("101\tURTI\n107\tPlague\n")
     unknown, missing = errors(load_task("icbhi.disease3", tmp_path))
     assert "line 2" in unknown.problem and "Plague" in unknown.problem
@@ -244,21 +244,21 @@ def test_unknown_and_missing_diagnoses_are_errors(tmp_path):
 
 
 def test_folds_keep_patients_whole_and_ignore_the_official_split(tmp_path):
-    _corpora.icbhi(tmp_path, dict.fromkeys(_corpora.ICBHI_SPLIT, "train"))
+    tiny_corpora.icbhi(tmp_path, dict.fromkeys(tiny_corpora.ICBHI_SPLIT, "train"))
     task = load_task("icbhi.cycles4@fold0", tmp_path)
     assert dict(zip(task.manifest["group"], task.manifest["split"])) == {"101": "train", "107": "test", "156": "test"}
     assert errors(task) == [] and task.card.known_overlap == () and task.card.tests == {"test": ("test",)}
 
 
 def test_published_splits_do_not_know_simulated_patients(tmp_path):
-    _corpora.icbhi(tmp_path, simulated=True)
+    tiny_corpora.icbhi(tmp_path, simulated=True)
     with pytest.raises(BadInput, match=r"fold1 does not know its patients; take icbhi.bits"):
         load_task("icbhi.bits@fold1", tmp_path)
 
 
 def test_a_device_left_out_takes_its_patients_with_it(tmp_path):
     names = ("301_1b1_Al_sc_A", "301_1b1_Ar_sc_Meditron", "302_1b1_Al_sc_A", "303_1b1_Al_sc_Meditron")
-    _corpora.icbhi(tmp_path, dict.fromkeys(names, "train"), simulated=True)
+    tiny_corpora.icbhi(tmp_path, dict.fromkeys(names, "train"), simulated=True)
     task = load_task("icbhi.cycles2@lodo-Meditron", tmp_path)
     assert dict(zip(task.manifest["clip_id"].str[:10], task.manifest["split"])) == {
         "301_1b1_Ar": "test",
@@ -272,7 +272,7 @@ def test_a_device_left_out_takes_its_patients_with_it(tmp_path):
 @pytest.mark.parametrize(("patients", "said"), [(10, None), (9, "test has 9 normal and 27 abnormal cycles of 9 pat")])
 def test_a_device_left_out_stays_blank_where_too_little_is_left(tmp_path, patients, said):
     names = [f"{301 + n}_1b1_Al_sc_A" for n in range(10)] + [f"{401 + n}_1b1_Al_sc_Meditron" for n in range(patients)]
-    _corpora.icbhi(tmp_path, dict.fromkeys(names, "train"), simulated=True)
+    tiny_corpora.icbhi(tmp_path, dict.fromkeys(names, "train"), simulated=True)
     task = load_task("icbhi.bits@lodo-Meditron", tmp_path)
     if said is None:
         assert len(prepare(task).rows) == 80

@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import published_tables
 from bench.data.manifest import load_task, statistics
 from bench.scores import metrics
 from tasks._shared.icbhi_splits import DEVICES, FOLDS
 from tasks._shared.labels import ICBHI4
 from tasks._shared.table import LITERATURE
-from tests.tasks import _tables
 
 
 @pytest.fixture
 def published(real_data) -> dict:
-    return json.loads(_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))["icbhi"]
+    return json.loads(published_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))["icbhi"]
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_folds(real_data, published):
 
 def test_operas_split_is_the_published_table(real_data):
     frame = load_task(f"icbhi.disease2@{LITERATURE}", real_data).manifest.set_index("clip_id")
-    rows = _tables.published(real_data, "t07")
+    rows = published_tables.published(real_data, "t07")
     assert len(rows) == len(frame)
     for row in rows:
         found = frame.loc["_".join(row["recording"].split("_")[:4])]

@@ -1,10 +1,10 @@
 import pytest
 
+import published_tables
 from bench.base.errors import BadInput
 from bench.data.manifest import load_task, prepare
 from tasks import kauh
 from tasks._shared import table
-from tests.tasks import _tables
 
 FILES = {
     "BP47_asthma,E W,P L M,60,M": ("47", 1),
@@ -15,10 +15,10 @@ FILES = {
 
 
 def test_names_with_commas_and_blanks_are_read(tmp_path):
-    _tables.copy(tmp_path / "KAUH" / "AudioFiles", FILES)
+    published_tables.copy(tmp_path / "KAUH" / "AudioFiles", FILES)
     task = load_task("kauh.obstructive", tmp_path)
     frame = task.manifest[task.manifest["available"]].set_index("clip_id")
-    assert _tables.found(task, "error") == {} and len(prepare(task).rows) == 4
+    assert published_tables.found(task, "error") == {} and len(prepare(task).rows) == 4
     for name, (patient, label) in FILES.items():
         row = frame.loc[name.partition("_")[0]]
         assert (row["group"], row["label"]) == (patient, label)
@@ -41,31 +41,31 @@ def test_every_patient_has_one_recording_per_filter(tmp_path):
 
 
 def test_what_opera_runs_shares_patients_and_says_so(tmp_path):
-    _tables.copy(tmp_path / "KAUH", FILES)
+    published_tables.copy(tmp_path / "KAUH", FILES)
     task = load_task(f"kauh.obstructive@{table.LITERATURE}", tmp_path)
-    shared = _tables.found(task, "warning")["known-overlap"]
+    shared = published_tables.found(task, "warning")["known-overlap"]
     assert "49 patients of test are in train" in shared.problem and "63 of its 72" in shared.problem
-    assert _tables.found(task, "error") == {} and len(prepare(task).rows) == 4
-    assert "known-overlap" not in _tables.found(load_task("kauh.obstructive", tmp_path))
+    assert published_tables.found(task, "error") == {} and len(prepare(task).rows) == 4
+    assert "known-overlap" not in published_tables.found(load_task("kauh.obstructive", tmp_path))
 
 
 def test_what_opera_runs_is_the_published_array(real_data):
     splits = load_task(f"kauh.obstructive@{table.LITERATURE}", real_data).manifest.set_index("clip_id")["split"]
-    for row in _tables.published(real_data, "t10"):
+    for row in published_tables.published(real_data, "t10"):
         assert splits[row["recording"].partition("_")[0]] == row["split_opera_legacy"]
 
 
 def test_a_diagnosis_in_lower_case_is_left_out_and_told(tmp_path):
-    _tables.copy(tmp_path / "KAUH", [*FILES, "BP60_copd,E W,P R L,60,M", "BP8_heart failure,C,P R L,60,M"])
-    notes = _tables.found(load_task("kauh.obstructive", tmp_path), "note")
+    published_tables.copy(tmp_path / "KAUH", [*FILES, "BP60_copd,E W,P R L,60,M", "BP8_heart failure,C,P R L,60,M"])
+    notes = published_tables.found(load_task("kauh.obstructive", tmp_path), "note")
     assert notes["lower-case"].problem.startswith("1 recordings") and notes["lower-case"].where.endswith("M.wav")
     assert notes["other-recordings"].problem.startswith("2 other")
 
 
 def test_a_name_that_contradicts_the_table_is_an_error(tmp_path):
-    _tables.copy(tmp_path / "KAUH", ["BP47_N,E W,P L M,60,M", "EP73_N,N,P L L,32,M"])
+    published_tables.copy(tmp_path / "KAUH", ["BP47_N,E W,P L M,60,M", "EP73_N,N,P L L,32,M"])
     task = load_task("kauh.obstructive", tmp_path)
-    fault = _tables.found(task, "error")["label"]
+    fault = published_tables.found(task, "error")["label"]
     assert fault.clips == ("BP47",) and "'N'" in fault.problem and "obstructive" in fault.problem
     with pytest.raises(BadInput, match="BP47_N"):
         prepare(task)

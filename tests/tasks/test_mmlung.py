@@ -1,11 +1,11 @@
 import pandas as pd
 import pytest
 
+import published_tables
 from bench.base.errors import BadInput
 from bench.data.manifest import load_task, prepare
 from tasks import mmlung
 from tasks._shared import table
-from tests.tasks import _tables
 
 HEADER = ",Spirometry_file,O_Single_file,Deep_Breath_file,FVC,FEV1,FEV1/FVC"
 
@@ -22,8 +22,8 @@ def delivered(root, lines=None, sounds=True):
     folder.mkdir(exist_ok=True)
     (folder / "All_path.csv").write_text("\n".join([HEADER, *lines]), "utf-8-sig")
     for number in range(1, len(lines) + 1) if sounds else ():
-        _tables.copy(folder / "Trimmed Data from phone" / "5_2_O_single", [f"{number}_vowelo"])
-        _tables.copy(folder / "Trimmed Data from phone" / "9_3_deepbreath", [f"{number}_deepbreaths"])
+        published_tables.copy(folder / "Trimmed Data from phone" / "5_2_O_single", [f"{number}_vowelo"])
+        published_tables.copy(folder / "Trimmed Data from phone" / "9_3_deepbreath", [f"{number}_deepbreaths"])
     return root
 
 
@@ -41,7 +41,7 @@ def test_every_subject_is_one_clip_with_its_measured_value(tmp_path, id, value, 
     assert len(task.manifest) == 40 and set(task.manifest["split"]) == {"test"} and task.state == "complete"
     row = task.manifest.set_index("group").loc["7"]
     assert row["label"] == value and row["path"] == f"mmlung/Trimmed Data from phone/{file}.wav"
-    assert _tables.found(task, "error") == {} and len(prepare(task).rows) == 40
+    assert published_tables.found(task, "error") == {} and len(prepare(task).rows) == 40
 
 
 def test_the_six_tasks_are_named_by_sound_and_target():
@@ -58,17 +58,17 @@ def test_marked_missing_and_repeated_values(tmp_path):
     problems = [finding.problem for finding in task.findings if finding.code == "annotation"]
     assert problems == ["row 3 has no FVC", "row 4 names 1_deepbreaths a second time"]
     assert list(task.manifest["label"]) == [4.1]
-    assert _tables.found(task, "warning")["no-recording"].problem.startswith("1 subjects")
+    assert published_tables.found(task, "warning")["no-recording"].problem.startswith("1 subjects")
 
 
 def test_a_half_copied_corpus_is_a_subset(tmp_path):
     root = delivered(tmp_path)
     next(root.rglob("9_vowelo.wav")).unlink()
     task = load_task("mmlung.vowel_fvc", root)
-    assert task.state == "subset" and "1 of 40" in _tables.found(task)["missing-audio"].problem
+    assert task.state == "subset" and "1 of 40" in published_tables.found(task)["missing-audio"].problem
     assert load_task("mmlung.deepbreath_fvc", root).state == "complete"
     fewer = load_task("mmlung.vowel_fvc", delivered(tmp_path, [line(k) for k in range(1, 4)]))
-    assert fewer.state == "subset" and _tables.found(fewer, "error") == {}
+    assert fewer.state == "subset" and published_tables.found(fewer, "error") == {}
 
 
 def test_without_the_data_or_a_column_it_is_refused(tmp_path):

@@ -5,11 +5,11 @@ from functools import cache, partial
 
 import pytest
 
+import published_tables
 from bench.base import registry
 from bench.data.manifest import load_task
 from tasks import sprsound
 from tasks._shared.table import LITERATURE
-from tests.tasks import _tables
 
 # {key in the published counts: task that a table alone makes}
 SPLITS = {
@@ -36,7 +36,7 @@ def alone(tmp_path_factory):
 
 @pytest.fixture
 def published(real_data) -> dict:
-    return _tables.counts(real_data)
+    return published_tables.counts(real_data)
 
 
 def together(frame):
@@ -72,7 +72,10 @@ def test_patients_of_t10(alone, published, real_data):
     headline = alone("kauh.obstructive").set_index("clip_id")
     halves = headline["split"].replace("val", "train")
     assert published[DISJOINT]["patients"] == headline.groupby(halves)["group"].nunique().to_dict()
-    told = {row["recording"].partition("_")[0]: row["recording"].lower() for row in _tables.published(real_data, "t10")}
+    told = {
+        row["recording"].partition("_")[0]: row["recording"].lower()
+        for row in published_tables.published(real_data, "t10")
+    }
     for half in ("train", "test"):
         part = headline[halves == half]
         names = [told[id] for id in part.index]
@@ -98,7 +101,9 @@ def test_subjects_of_the_regression_tasks(published):
 
 
 def test_later_tests_of_sprsound(real_data):
-    later = json.loads(_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))["sprsound_later"]
+    later = json.loads(published_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))[
+        "sprsound_later"
+    ]
     assert later["2023_test"]["files"] == sprsound._LATER_RECORDINGS
     assert set(later) == {"2023_test", "2024_test", "2025_test"}  # no copy of those is at hand to count
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import soundfile
 
+import published_tables
 from bench.data.manifest import load_task
 from bench.scores import metrics
 from tasks._shared.labels import BINARY, CAS_TO_WHEEZE, EVENTS7, ICBHI4, RECORDS5, SHARED4, TO_BINARY, LabelMap, relabel
-from tests.tasks import _tables
 
 SPLITS = {"train": "train", "inter": "test_inter", "intra": "test_intra"}
 CONTINUOUS = {"Rhonchi", "Wheeze", "Stridor", "Wheeze+Crackle"}
@@ -21,7 +21,9 @@ DISCONTINUOUS = {"Coarse Crackle", "Fine Crackle", "Wheeze+Crackle"}
 
 @pytest.fixture
 def published(real_data) -> dict:
-    return json.loads(_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))["sprsound2022"]
+    return json.loads(published_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))[
+        "sprsound2022"
+    ]
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@ import json
 
 import pytest
 
+import published_tables
+import tiny_corpora
 from bench.base.errors import BadInput, UnknownId
 from bench.base.registry import task_card
 from bench.data.manifest import load_task, prepare
 from tasks import transfer
-from tests.tasks import _corpora, _tables
 
 LUNG = [f"transfer.{pair}{space}" for pair in ("icbhi-sprsound", "sprsound-icbhi") for space in ("", ".4", ".bits")]
 CALLS = "transfer.covid19_cough.call_centre-to-covid19_cough.messaging_app"
@@ -17,8 +18,8 @@ def errors(task):
 
 
 def both(root):
-    _corpora.icbhi(root, simulated=True)
-    _corpora.sprsound(root)
+    tiny_corpora.icbhi(root, simulated=True)
+    tiny_corpora.sprsound(root)
     return root
 
 
@@ -57,7 +58,9 @@ def test_published_counts(real_data):
 
 
 def test_the_counts_are_those_that_were_counted(real_data):
-    facts = json.loads(_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))["sprsound2022"]
+    facts = json.loads(published_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))[
+        "sprsound2022"
+    ]
     cas = next(part for name, part in facts.items() if name.startswith("shared4_cas_to_wheeze"))
     names = {"train": "train", "inter": "test_source_inter", "intra": "test_source_intra"}
     for variant, published in (
@@ -81,12 +84,12 @@ def test_the_counts_are_those_that_were_counted(real_data):
 
 
 def test_rhonchi_and_stridor_by_rule(tmp_path):
-    _corpora.icbhi(tmp_path, simulated=True)
+    tiny_corpora.icbhi(tmp_path, simulated=True)
     events = [("0", "300", "Normal"), ("400", "700", "Rhonchi"), ("800", "1200", "Stridor"), ("1300", "1700", "Wheeze")]
-    corpus = _corpora.sprsound(tmp_path)
+    corpus = tiny_corpora.sprsound(tmp_path)
     for path in corpus.rglob("*.json"):
         if path.name != "SIMULATED.json":
-            _corpora.sprsound_json(path, events)
+            tiny_corpora.sprsound_json(path, events)
     expected = {"": [0, 1, 1, 1], "@drop_rhonchi_stridor": [0, 1]}
     four = {"": [0, 2], "@drop_rhonchi_stridor": [0, 2], "@cas_to_wheeze": [0, 2, 2, 2]}
     for base, rules in (("", expected), (".4", four), (".bits", four)):
@@ -164,7 +167,7 @@ def test_an_unknown_member_is_named():
 
 
 def test_a_bad_clip_of_a_member_can_be_excluded(tmp_path):
-    folder = _corpora.icbhi(both(tmp_path), simulated=True)
+    folder = tiny_corpora.icbhi(both(tmp_path), simulated=True)
     (folder / "101_1b1_Al_sc_Meditron.wav").write_bytes(b"not a sound")
     task = load_task("transfer.icbhi-sprsound", tmp_path)
     with pytest.raises(BadInput, match=r"101_1b1_Al_sc_Meditron.wav"):
@@ -174,6 +177,6 @@ def test_a_bad_clip_of_a_member_can_be_excluded(tmp_path):
 
 
 def test_a_missing_corpus_is_named(tmp_path):
-    _corpora.icbhi(tmp_path)
+    tiny_corpora.icbhi(tmp_path)
     with pytest.raises(BadInput, match=r"sprsound.events7.*SPRSound"):
         load_task("transfer.icbhi-sprsound", tmp_path)

@@ -2,17 +2,16 @@
 
 from bench.data.simulate.generate import (
     FORMATS,
-    ICBHI,
     KNOBS,
     MARKER,
     SIZES,
-    SPRSOUND,
     VERSION,
     clips,
     corpora,
     icbhi,
     sprsound,
 )
+from bench.data.simulate.lookalikes import ICBHI, SPRSOUND
 
 __all__ = [
     "FORMATS",

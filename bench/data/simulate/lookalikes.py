@@ -215,7 +215,7 @@ def write_icbhi(folder: Path, recordings: Sequence[Recording], seed: int, snr_db
     database = folder / "ICBHI_final_database"
     database.mkdir()
     for recording in recordings:
-        _write_audio(database, recording, ICBHI, seed, snr_db, audio_format)
+        write_audio(database, recording, ICBHI, seed, snr_db, audio_format)
         rows = (
             f"{start_s:.3f}\t{end_s:.3f}\t{int(label in (1, 3))}\t{int(label in (2, 3))}\n"
             for (start_s, end_s), label in zip(recording.spans_s, recording.labels)
@@ -244,7 +244,7 @@ def write_sprsound(folder: Path, recordings: Sequence[Recording], seed: int, snr
     shuffled = _unsorted(recordings, seed)
     for recording in recordings:
         sounds = folder / ("train_wav" if recording.split == "train" else "test_wav")
-        _write_audio(sounds, recording, SPRSOUND, seed, snr_db, audio_format)
+        write_audio(sounds, recording, SPRSOUND, seed, snr_db, audio_format)
         events = [
             {"start": str(round(1000 * start_s)), "end": str(round(1000 * end_s)), "type": SPR_EVENTS[label]}
             for (start_s, end_s), label in zip(recording.spans_s, recording.labels)
@@ -257,7 +257,8 @@ def write_sprsound(folder: Path, recordings: Sequence[Recording], seed: int, snr
     return _facts(recordings, 90000001, _sprsound_counts)
 
 
-def _write_audio(folder: Path, recording: Recording, corpus: str, seed: int, snr_db: float, audio_format: str) -> None:
+def write_audio(folder: Path, recording: Recording, corpus: str, seed: int, snr_db: float, audio_format: str) -> None:
+    """Renders a recording into a sound file of 16-bit samples at its device's rate."""
     device = DEVICES[recording.patient.device]
     wave = render(
         [Breath(*span, recording.sounds[label]) for span, label in zip(recording.spans_s, recording.truth)],

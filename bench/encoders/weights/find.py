@@ -110,11 +110,11 @@ def from_hub(id: str, folder: Path | None = None) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        for name in FOLDER_FILES:  # the second only where there is no first
-            path = Path(snapshot_download(id, allow_patterns=["*.json", name], local_dir=folder))
-            if (path / name).is_file():
-                break
-        return path
+        first, second = FOLDER_FILES
+        path = Path(snapshot_download(id, allow_patterns=["*.json", first], local_dir=folder))
+        if (path / first).is_file():
+            return path
+        return Path(snapshot_download(id, allow_patterns=["*.json", second], local_dir=folder))
     except RepositoryNotFoundError as error:  # also what a gated or private one answers
         remedy = f"accept its terms at https://huggingface.co/{id} and put your token into HF_TOKEN, or check the id"
         raise CheckpointError(id, "does not exist on the Hub, or is gated or private", remedy) from error

@@ -108,13 +108,15 @@ def _member(path: Path, ending: str) -> str | None:
 
 def asked_for(head: bytes) -> list[str]:
     """The classes and functions named in the pickles that ``head`` begins with; read, not run."""
-    names, strings, memo = [], [], {}
+    names: list[str] = []
+    strings: list[str] = []
+    memo: dict[int, str] = {}
     stream = io.BytesIO(head)
     try:
         while stream.tell() < len(head):
             for operation, argument, _ in pickletools.genops(stream):
                 if operation.name in ("GLOBAL", "INST"):
-                    names.append(argument.replace(" ", "."))
+                    names.append(str(argument).replace(" ", "."))
                 elif operation.name == "STACK_GLOBAL":
                     names.append(".".join(strings[-2:]))
                 elif operation.name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):

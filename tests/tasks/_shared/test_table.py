@@ -3,11 +3,12 @@ from functools import cache, partial
 import pytest
 import soundfile
 
+import published_tables
+import tiny_corpora
 from bench.base import registry
 from bench.base.errors import BadInput
 from bench.data.manifest import load_task, prepare
 from tasks._shared import table as tabular
-from tests.tasks import _corpora, _tables
 
 # id: (published table, {split: clips per class}, groups)
 OPEN = {
@@ -48,7 +49,7 @@ def test_the_table_alone_has_the_published_counts(alone, id, variant):
     """A card's counts are asserted by the manifest's validation, the sums of its splits here."""
     task = alone(id + variant)
     _, expected, groups = OPEN[id]
-    assert _tables.found(task, "error") == {}
+    assert published_tables.found(task, "error") == {}
     assert len(task.manifest) == sum(map(sum, expected.values())) and task.manifest["group"].nunique() == groups
     if id != "kauh.obstructive" or not variant:
         assert pooled(task) == expected
@@ -66,7 +67,7 @@ def test_tables_are_the_published_ones(real_data, alone, id):
     split = frame["split"].str.partition("_")[0]
     have = set(zip(frame["clip_id"], frame["group"], frame["label"].astype(str), split))
     expected = set()
-    for row in _tables.published(real_data, OPEN[id][0]):
+    for row in published_tables.published(real_data, OPEN[id][0]):
         name = row["recording"].removesuffix(".wav")
         name = name.partition("_")[0] if id.startswith("kauh") else name
         expected.add((name, row["participant"] or name, row["label"], row["split"]))
@@ -77,12 +78,12 @@ def test_tables_are_the_published_ones(real_data, alone, id):
 def test_the_other_split_is_the_published_one(real_data, alone, id, table):
     frame = alone(f"{id}@google").manifest
     have = dict(zip(frame["clip_id"], frame["split"].str.partition("_")[0]))
-    rows = _tables.published(real_data, table)
+    rows = published_tables.published(real_data, table)
     assert have == {row["recording"].removesuffix(".wav"): row["split_google"] for row in rows}
 
 
 def test_counts_are_those_of_the_published_arrays(real_data, alone):
-    counted = _tables.counts(real_data)
+    counted = published_tables.counts(real_data)
     for id, name in {
         "covid_uk.exhalation": "T1",
         "covid_uk.cough": "T2",
@@ -103,22 +104,22 @@ def test_counts_are_those_of_the_published_arrays(real_data, alone):
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".WAV"])
 @pytest.mark.parametrize("below", ["", "COPD/RespiratoryDatabase@TR"])
 def test_audio_is_found_wherever_it_was_unpacked(tmp_path, suffix, below):
-    _tables.copy(tmp_path / below, (FIRST, SECOND), suffix)
+    published_tables.copy(tmp_path / below, (FIRST, SECOND), suffix)
     task = load_task("copd.severity", tmp_path)
     assert task.manifest["available"].sum() == 2 and len(prepare(task).rows) == 2
     assert all((tmp_path / path).is_file() for path in task.manifest.loc[task.manifest["available"], "path"])
 
 
 def test_a_half_copied_corpus_is_a_subset(tmp_path):
-    _tables.copy(tmp_path / "copd", [FIRST])
+    published_tables.copy(tmp_path / "copd", [FIRST])
     task = load_task("copd.severity", tmp_path)
-    missing = _tables.found(task, "warning")["missing-audio"]
+    missing = published_tables.found(task, "warning")["missing-audio"]
     assert task.state == "subset" and "503 of 504" in missing.problem and missing.where == "copd"
 
 
 def test_a_whole_copy_is_complete_and_formats_share_a_digest(tmp_path):
     names = list(load_task("copd.severity", tmp_path).manifest["clip_id"])
-    folder = _tables.copy(tmp_path / "copd", names)
+    folder = published_tables.copy(tmp_path / "copd", names)
     task = load_task("copd.severity", tmp_path)
     assert task.state == "complete" and task.findings == ()
     first = prepare(task).digest
@@ -129,21 +130,21 @@ def test_a_whole_copy_is_complete_and_formats_share_a_digest(tmp_path):
 
 
 def test_a_recording_that_is_there_twice_is_told(tmp_path):
-    _tables.copy(tmp_path / "a", [FIRST], ".ogg")
-    _tables.copy(tmp_path / "b", [FIRST])
+    published_tables.copy(tmp_path / "a", [FIRST], ".ogg")
+    published_tables.copy(tmp_path / "b", [FIRST])
     task = load_task("copd.severity", tmp_path)
-    again = _tables.found(task, "warning")["duplicate-audio"]
+    again = published_tables.found(task, "warning")["duplicate-audio"]
     assert again.where == f"a/{FIRST}.ogg" and f"b/{FIRST}.wav" in set(task.manifest["path"])
 
 
 @pytest.mark.parametrize("suffix", [".webm", ".m4a"])
 def test_a_format_that_is_not_read_is_an_error_with_the_way_out(tmp_path, suffix):
-    folder = _tables.copy(tmp_path / "copd", [FIRST])
+    folder = published_tables.copy(tmp_path / "copd", [FIRST])
     (folder / f"{SECOND}{suffix}").write_bytes(b"?")
     task = load_task("copd.severity", tmp_path)
-    fault = _tables.found(task, "error")["format"]
+    fault = published_tables.found(task, "error")["format"]
     assert fault.clips == (SECOND,) and f"ffmpeg -i {SECOND}{suffix} {SECOND}.wav" in fault.remedy
-    assert "503 of 504" not in _tables.found(task)["missing-audio"].problem
+    assert "503 of 504" not in published_tables.found(task)["missing-audio"].problem
     with pytest.raises(BadInput, match="not read"):
         prepare(task)
     prepared = prepare(task, "exclude")
@@ -151,16 +152,16 @@ def test_a_format_that_is_not_read_is_an_error_with_the_way_out(tmp_path, suffix
 
 
 def test_recordings_beside_those_of_the_task_are_told(tmp_path):
-    _tables.copy(tmp_path / "copd", [FIRST, "H999_L1"])
-    _tables.copy(tmp_path / "elsewhere", ["talk"])
+    published_tables.copy(tmp_path / "copd", [FIRST, "H999_L1"])
+    published_tables.copy(tmp_path / "elsewhere", ["talk"])
     (tmp_path / "copd" / f"._{SECOND}.wav").write_bytes(b"left by an unpacker")
     task = load_task("copd.severity", tmp_path)
-    assert _tables.found(task, "note")["other-recordings"].problem.startswith("1 other recordings")
+    assert published_tables.found(task, "note")["other-recordings"].problem.startswith("1 other recordings")
     assert task.manifest["available"].sum() == 1
 
 
 def test_a_simulated_copy_says_so(tmp_path):
-    _tables.copy(tmp_path / "copd", [FIRST])
+    published_tables.copy(tmp_path / "copd", [FIRST])
     (tmp_path / "copd" / "SIMULATED.json").write_text("{}")
     assert load_task("copd.severity", tmp_path).state == "simulated subset"
 
@@ -186,6 +187,6 @@ def test_groups_are_on_one_side_of_the_headline_split(alone, id):
 
 def test_a_tone_of_every_recording_differs(tmp_path):
     """Two recordings of equal audio would hide a wrong join."""
-    _corpora.tone(tmp_path / f"{FIRST}.wav", 0.25)
-    _corpora.tone(tmp_path / f"{SECOND}.wav", 0.25)
+    tiny_corpora.tone(tmp_path / f"{FIRST}.wav", 0.25)
+    tiny_corpora.tone(tmp_path / f"{SECOND}.wav", 0.25)
     assert (tmp_path / f"{FIRST}.wav").read_bytes() != (tmp_path / f"{SECOND}.wav").read_bytes()

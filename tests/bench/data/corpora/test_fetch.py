@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+import tiny_corpora
 from bench.base.errors import BadInput, UnknownId
 from bench.data.corpora import fetch as corpus_fetch
 from bench.data.corpora import sources, unpack
@@ -14,7 +15,6 @@ from bench.data.corpora.fetch import fetch
 from bench.data.corpora.sources import corpora, corpus
 from bench.data.manifest import load_task
 from bench.types import Corpus, RemoteFile
-from tests.tasks import _corpora
 from webserver import serving
 
 
@@ -28,7 +28,7 @@ def web():
 def archive(tmp_path_factory):
     """A small copy of SPRSound as its archive."""
     folder = tmp_path_factory.mktemp("copy")
-    _corpora.sprsound(folder)
+    tiny_corpora.sprsound(folder)
     return _zipped({p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
 
 
@@ -232,7 +232,7 @@ def test_data_on_application_say_where_to_apply_and_where_to_put_them(tmp_path):
 
 def test_archives_cut_into_parts_inside_an_archive_are_found_by_their_tasks(tmp_path, web):
     name = load_task("coswara.smoker", tmp_path).manifest["path"].iloc[0]
-    _corpora.tone(tmp_path / "sound.wav", seconds=0.25)
+    tiny_corpora.tone(tmp_path / "sound.wav", seconds=0.25)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as inner:
         inner.add(tmp_path / "sound.wav", name)

@@ -34,7 +34,7 @@ def sprsound(tmp_path_factory):
 @pytest.fixture
 def without_audio(monkeypatch):
     """Annotations alone, for tests that only count."""
-    monkeypatch.setattr("bench.data.simulate.lookalikes._write_audio", lambda *args: None)
+    monkeypatch.setattr("bench.data.simulate.lookalikes.write_audio", lambda *args: None)
 
 
 def icbhi_split(folder):

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import soundfile
 
+import tiny_corpora
 from bench import simulate
 from bench.base.errors import BadInput, UnknownId
 from bench.cli.main import main
 from bench.reports.audit.report import render_audit, resolution_section, split_table
 from bench.runs.audit.audit import ALL, HERE, audit
 from bench.scores.printed import BLANK
-from tests.tasks import _corpora
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_what_cannot_be_told_is_said(audited):
 
 
 def test_annotations_without_audio(tmp_path):
-    for path in _corpora.icbhi(tmp_path).glob("*.wav"):
+    for path in tiny_corpora.icbhi(tmp_path).glob("*.wav"):
         path.unlink()
     made = audit("icbhi.cycles4", tmp_path, "fbank.stats", resamples=20)
     assert list(made.facts["shortcuts"]) == [ALL] and made.facts["nuisance"] == {}
@@ -83,7 +83,7 @@ def test_annotations_without_audio(tmp_path):
 
 
 def test_part_of_the_audio_gives_both_views(tmp_path):
-    folder = _corpora.icbhi(tmp_path, simulated=True)
+    folder = tiny_corpora.icbhi(tmp_path, simulated=True)
     (folder / "101_1b1_Al_sc_Meditron.wav").unlink()
     (folder / "156_8b3_Al_mc_AKGC417L.wav").write_bytes(b"not a sound")
     made = audit("icbhi.cycles2", tmp_path, reference=None, resamples=20)
@@ -97,7 +97,7 @@ def test_tables_without_classes_are_audited(tmp_path):
 
 
 def test_silence_and_a_single_class_are_survived(tmp_path):
-    corpus = _corpora.sprsound(tmp_path)
+    corpus = tiny_corpora.sprsound(tmp_path)
     for path in corpus.rglob("*.wav"):
         soundfile.write(path, np.zeros(16000), 8000)
     made = audit("sprsound.records3", tmp_path, resamples=20)
@@ -106,7 +106,7 @@ def test_silence_and_a_single_class_are_survived(tmp_path):
 
 
 def test_the_command_writes_reports(tmp_path, capsys):
-    _corpora.sprsound(tmp_path)
+    tiny_corpora.sprsound(tmp_path)
     words = ["audit", "sprsound.records3", "--root", str(tmp_path)]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"sprsound.records3.md", "sprsound.records3.json"}

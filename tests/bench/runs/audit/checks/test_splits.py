@@ -2,11 +2,11 @@ import dataclasses
 
 import pandas as pd
 
+import tiny_corpora
 from bench import simulate
 from bench.data.manifest import load_task
 from bench.runs.audit.checks import splits
 from tasks import icbhi
-from tests.tasks import _corpora
 
 CARD = icbhi.CARDS[1]
 
@@ -55,7 +55,7 @@ def test_the_leak_of_opera_t10_is_found_in_its_table(tmp_path):
 
 
 def test_balance_counts_clips_and_groups_of_each_class(tmp_path):
-    _corpora.icbhi(tmp_path)
+    tiny_corpora.icbhi(tmp_path)
     rows = load_task("icbhi.cycles2", tmp_path).manifest
     train = splits.balance(rows, CARD)["train"]
     assert (train["recordings"], train["groups"], train["clips"], train["available"]) == (3, 2, 12, 12)

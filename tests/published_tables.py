@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import tiny_corpora
 from bench.types import Finding, Task
-from tests.tasks import _corpora
 
 
 def copy(folder: Path, names, suffix: str = ".wav") -> Path:
     """A folder with a short recording of every name."""
     for name in names:
-        _corpora.tone(folder / f"{name}{suffix}", seconds=0.25)
+        tiny_corpora.tone(folder / f"{name}{suffix}", seconds=0.25)
     return folder
 
 

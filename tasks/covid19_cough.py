@@ -121,9 +121,11 @@ def _contradicted(root: Path, clips: dict[str, dict], sounds: table.Audio) -> li
         return []
     where, remedy = layout.relative(path, root), "get the release of 420 recordings"
     try:
-        told = {Path(entry["filename"]).stem: int(entry["covid19"]) for entry in json.loads(path.read_text("utf-8"))}
+        published = {
+            Path(entry["filename"]).stem: int(entry["covid19"]) for entry in json.loads(path.read_text("utf-8"))
+        }
     except (ValueError, KeyError, TypeError) as error:
         return [Finding("warning", "metadata", where, f"is not a list of recordings ({error!r})", remedy)]
-    wrong = tuple(name for name, clip in clips.items() if told.get(name, clip["label"]) != clip["label"])
+    wrong = tuple(name for name, clip in clips.items() if published.get(name, clip["label"]) != clip["label"])
     problem = f"{len(wrong)} recordings have another label here than in tasks/splits/{TABLE}"
     return [Finding("error", "label", where, problem, remedy, wrong)] if wrong else []

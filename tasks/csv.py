@@ -112,7 +112,9 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
         raise BadInput(path, f"is not below the data folder {root}", remedy)
     where = path.relative_to(root.resolve())
     table = _read(path)
-    findings += [Finding("error", "line", f"{where.as_posix()}:{n}", told, remedy) for n, told, remedy in table.faults]
+    findings += [
+        Finding("error", "line", f"{where.as_posix()}:{n}", problem, remedy) for n, problem, remedy in table.faults
+    ]
     rows = [_row(card, clip, path.parent, where.parent) for clip in table.clips]
     names = list(dict.fromkeys(row["path"] for row in rows))
     if absent := [name for name in names if not any(row["available"] for row in rows if row["path"] == name)]:
@@ -144,8 +146,8 @@ def describe(path: Path, root: Path | None = None) -> dict:
 
     path = path.expanduser().resolve()
     below = [path.relative_to(place).as_posix() for place in _places() if path.is_relative_to(place)]
-    named = next((name for name in below if find_table(name) == path), path.as_posix())
-    id = PREFIX + quote(named, safe="/ ,")
+    name = next((relative for relative in below if find_table(relative) == path), path.as_posix())
+    id = PREFIX + quote(name, safe="/ ,")
     return {"id": id, "report": check_task(load_task(id, root))}
 
 
@@ -205,8 +207,8 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     remedy = f"its first line must name the columns: {', '.join(MANDATORY)}; optional: start, end, split, domain"
     if missing := [name for name in MANDATORY if name not in header]:
         raise BadInput(path, f"has no column {', '.join(missing)} (it has {', '.join(header) or 'none'})", remedy)
-    kept = [name if name in KNOWN else _meta(name) for name in header]
-    if twice := sorted({name for name in kept if kept.count(name) > 1}):
+    columns = [name if name in KNOWN else _meta(name) for name in header]
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise BadInput(path, f"has the column {', '.join(twice)} twice", "rename or remove one of the two")
     if "" in header:
         raise BadInput(path, f"column {header.index('') + 1} has no name", "name or remove it")
@@ -240,8 +242,8 @@ def _clip(header: Sequence[str], line: Sequence[str], meta: dict[str, str]) -> d
         raise _Fault(f"ends at {end:g} s, not after its start at {start:g} s", "mend start and end")
     span = f"#{start:.3f}-{'' if math.isnan(end) else f'{end:.3f}'}" if start or not math.isnan(end) else ""
     fixed = {"clip_id": path + span, "path": path, "start_s": start, "end_s": end, "label": given["label"]}
-    told = {"group": given["group"], "split": given.get("split", ""), "domain": given.get("domain", "")}
-    return fixed | told | {kept: given[name] for name, kept in meta.items()}
+    optional = {"group": given["group"], "split": given.get("split", ""), "domain": given.get("domain", "")}
+    return fixed | optional | {kept: given[name] for name, kept in meta.items()}
 
 
 def _second(given: dict[str, str], name: str, default: float) -> float:

@@ -143,8 +143,8 @@ def _found(card: TaskCard, root: Path, findings: list[Finding]) -> _Copy:
 
 def _row(card: TaskCard, root: Path, name: str, annotation: Path, sound: Path | None) -> dict:
     """Raises ``ValueError`` for a name or an annotation of another form."""
-    told = _NAME.fullmatch(name)
-    if not told:
+    parts = _NAME.fullmatch(name)
+    if not parts:
         raise ValueError(f"{name} is neither steth_<date>_<time> nor trunc_<date and time>-<channel>_<piece>")
     words = _words(annotation)
     label = sum(1 << k for k, sounds in enumerate(_CLASSES[card.id].values()) if words & set(sounds))
@@ -155,10 +155,10 @@ def _row(card: TaskCard, root: Path, name: str, annotation: Path, sound: Path | 
         "end_s": float("nan"),
         "label": label,
         "split": annotation.parent.name.lower(),
-        "group": (told["day"] or told["date"]).replace("-", ""),
-        "domain": "stethoscope" if told["day"] else "multichannel recorder",
+        "group": (parts["day"] or parts["date"]).replace("-", ""),
+        "domain": "stethoscope" if parts["day"] else "multichannel recorder",
         "available": sound is not None,
-        "meta_channel": told["channel"] or "",
+        "meta_channel": parts["channel"] or "",
     }
 
 

@@ -151,7 +151,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     """
     import pandas as pd
 
-    copy = icbhi_copy.found(card, root, findings)
+    copy = icbhi_copy.find_copy(card, root, findings)
     split = icbhi_splits.assigned(card, copy, findings)
     labels = _labels_of_patients(card, copy, findings)
     persons = copy.persons(findings)

@@ -79,7 +79,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     column = "split_opera" if card.variant == tabular.LITERATURE else "split"
     table = {row["recording"]: row for row in tabular.rows(card)}
     sounds = tabular.audio(root, table, _recording)
-    told = {name: _told(path) for name, path in sounds.files.items()}
+    details = {name: _details(path) for name, path in sounds.files.items()}
     clips = {
         name: {
             "clip_id": name,
@@ -87,7 +87,7 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
             "split": row[column],
             "group": row["participant"],
             "domain": _FILTERS[name[0]],
-            **{f"meta_{field}": told.get(name, {}).get(field, "") for field in _META},
+            **{f"meta_{field}": details.get(name, {}).get(field, "") for field in _META},
         }
         for name, row in table.items()
     }
@@ -101,7 +101,7 @@ def _recording(path: Path) -> str | None:
     return name["recording"] if name else None
 
 
-def _told(path: Path) -> dict[str, str]:
+def _details(path: Path) -> dict[str, str]:
     """What a file's name tells, by field; empty for a name of another form."""
     name = _NAME.fullmatch(path.stem)
     return dict(zip(_FIELDS, map(str.strip, f"{name['diagnosis']}{name['fields']}".split(",")))) if name else {}
@@ -111,10 +111,10 @@ def _contradicted(clips: dict[str, dict], sounds: tabular.Audio, root: Path) -> 
     """Errors for files whose name tells another diagnosis than the table."""
     findings = []
     for name, path in sounds.files.items():
-        told = _told(path)["diagnosis"]
-        label = 0 if told == "N" else int(any(word in told for word in ("asthma", "Asthma", "COPD"))) or None
+        diagnosis = _details(path)["diagnosis"]
+        label = 0 if diagnosis == "N" else int(any(word in diagnosis for word in ("asthma", "Asthma", "COPD"))) or None
         if label != clips[name]["label"]:
-            problem = f"the diagnosis {told!r} of its name is not {_CLASSES[clips[name]['label']]}, as published"
+            problem = f"the diagnosis {diagnosis!r} of its name is not {_CLASSES[clips[name]['label']]}, as published"
             remedy = "restore the name that the recording has in version 3 of the corpus"
             findings.append(Finding("error", "label", layout.relative(path, root), problem, remedy, (name,)))
     return findings
@@ -122,7 +122,7 @@ def _contradicted(clips: dict[str, dict], sounds: tabular.Audio, root: Path) -> 
 
 def _lower_case(card: TaskCard, sounds: tabular.Audio, root: Path) -> list[Finding]:
     """A note on recordings left out for the way in which their diagnosis is written."""
-    passed = [path for path in sounds.others if "copd" in _told(path).get("diagnosis", "")]
+    passed = [path for path in sounds.others if "copd" in _details(path).get("diagnosis", "")]
     if not passed:
         return []
     problem = f"{len(passed)} recordings whose diagnosis is written copd, in lower case, are not part of {card.id}"

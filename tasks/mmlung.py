@@ -93,8 +93,8 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
 
 def _tables(root: Path) -> list[Path]:
     """The delivered table of every folder that holds one, the .csv where it is there in both formats."""
-    held = [(folder, [name for name in TABLES if name in files]) for folder, files in layout.walk(root)]
-    return [folder / names[0] for folder, names in held if names]
+    tables = [(folder, [name for name in TABLES if name in files]) for folder, files in layout.walk(root)]
+    return [folder / names[0] for folder, names in tables if names]
 
 
 def _read(path: Path) -> pd.DataFrame:

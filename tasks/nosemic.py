@@ -51,13 +51,13 @@ def variant(card: TaskCard, name: str) -> TaskCard:
 
 def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFrame:
     """One row per recording of the sixteen subjects. Raises ``BadInput`` where there is no copy, or several."""
-    held = {folder: [folder / name for name in files if _is_sound(name)] for folder, files in layout.walk(root)}
-    folders = [folder for folder, paths in held.items() if any(_NAME.fullmatch(path.stem) for path in paths)]
+    by_folder = {folder: [folder / name for name in files if _is_sound(name)] for folder, files in layout.walk(root)}
+    folders = [folder for folder, paths in by_folder.items() if any(_NAME.fullmatch(path.stem) for path in paths)]
     folder = table.on_application(card, root, folders, _EXPECTED)
 
     subjects = {row["participant"] for row in table.rows(card)}
     clips, further = {}, []
-    for path in held[folder]:
+    for path in by_folder[folder]:
         name = _NAME.fullmatch(path.stem)
         if name is None or float(name["rate"]) == 0:
             findings.append(table.unreadable_name(path, root, "subject_x_x_rate, the rate above 0"))

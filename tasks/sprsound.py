@@ -271,10 +271,10 @@ def _split(folders: tuple[str, ...], official: str | None) -> str:
 
     Raises ``ValueError`` for a contradiction and where neither tells.
     """
-    told = [split for name in folders for start, split in _FOLDER_SPLITS.items() if name.lower().startswith(start)]
-    if not told and official is None:
+    by_folder = [split for name in folders for start, split in _FOLDER_SPLITS.items() if name.lower().startswith(start)]
+    if not by_folder and official is None:
         raise ValueError("neither its folder nor the official split of 2022 says whether it is train or test")
-    split = told[-1] if told else official
+    split = by_folder[-1] if by_folder else official
     if official not in (None, split):
         raise ValueError(f"lies in a folder of {split}, the official split has it in {official}")
     return split
@@ -316,12 +316,12 @@ def _clips(card: TaskCard, name: str, label: str | None, events: list) -> list[d
     """
     labels = _LABELS[card.id.partition("@")[0]]
     if _is_of_events(card):
-        named = [(f"{name}#e{index:03d}", *event) for index, event in enumerate(events)]
+        rows = [(f"{name}#e{index:03d}", *event) for index, event in enumerate(events)]
     elif label is None:
         return None
     else:
-        named = [(name, 0.0, float("nan"), label)]
-    known = [(*clip, ALIASES.get(kind, kind)) for *clip, kind in named]
+        rows = [(name, 0.0, float("nan"), label)]
+    known = [(*clip, ALIASES.get(kind, kind)) for *clip, kind in rows]
     unknown = sorted({kind for *_, kind in known} - set(labels))
     if unknown:
         raise ValueError(f"unknown label {unknown[0]!r}; known: {', '.join(labels)}")

@@ -18,10 +18,10 @@ from bench.base.errors import BadInput
 
 def data_root() -> Path | None:
     """``$RESPBENCH_DATA``, else ``./data`` where it exists, else None."""
-    if named := os.environ.get("RESPBENCH_DATA"):
-        if not Path(named).is_dir():
-            raise BadInput(named, "RESPBENCH_DATA is not a folder", "set it to the folder that holds the corpora")
-        return Path(named)
+    if configured := os.environ.get("RESPBENCH_DATA"):
+        if not Path(configured).is_dir():
+            raise BadInput(configured, "RESPBENCH_DATA is not a folder", "set it to the folder that holds the corpora")
+        return Path(configured)
     return Path("data") if Path("data").is_dir() else None
 
 
@@ -31,8 +31,8 @@ def cache_root() -> Path:
     Safe to delete: features are computed again; fetched weights, digests pinned on first use and licences agreed to are
     asked for again.
     """
-    if named := os.environ.get("RESPBENCH_CACHE"):
-        return Path(named)
+    if configured := os.environ.get("RESPBENCH_CACHE"):
+        return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "respbench"
 
 
@@ -42,9 +42,11 @@ def weight_folders() -> list[Path]:
     ``$RESPBENCH_WEIGHTS``, ``<data>/weights``, the cache's ``weights``. They are absolute, so that what is found there
     can be named anywhere. What was fetched lies apart, by digest (``bench.encoders.weights.verified``).
     """
-    named = os.environ.get("RESPBENCH_WEIGHTS")
+    configured = os.environ.get("RESPBENCH_WEIGHTS")
     data = data_root()
-    folders = ([Path(named)] if named else []) + ([data / "weights"] if data else []) + [cache_root() / "weights"]
+    folders = (
+        ([Path(configured)] if configured else []) + ([data / "weights"] if data else []) + [cache_root() / "weights"]
+    )
     return [folder.absolute() for folder in folders]
 
 

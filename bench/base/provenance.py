@@ -17,13 +17,13 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """{package: installed version or ``absent``}, and Python's own."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+            installed[name] = "absent"
+    return installed
 
 
 def commit() -> str:

@@ -24,8 +24,8 @@ def check_task(task: Task, audio: bool = True, progress: Progress = silent) -> d
     if set(COLUMNS) <= set(frame):
         report["digest"] = digest(frame)
         if audio and frame["available"].any():
-            rows, recordings, found = inspect_clips(task, progress)
-            findings += found
+            rows, recordings, audio_findings = inspect_clips(task, progress)
+            findings += audio_findings
             rows = usable(rows, findings)
             report["digest"] = digest(rows, recordings)
         splits = {split: frame["split"] == split for split in sorted(frame["split"].unique())}

@@ -193,12 +193,12 @@ def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.
 
 def chunks(todo: list[Unit], seconds: float = 240.0) -> Iterator[list[Unit]]:
     """Runs of units with about ``seconds`` of clips each, so that memory does not grow with the corpus."""
-    part, held = [], 0.0
+    part, length_s = [], 0.0
     for unit in todo:
         part.append(unit)
-        held += unit.seconds
-        if held >= seconds:
+        length_s += unit.seconds
+        if length_s >= seconds:
             yield part
-            part, held = [], 0.0
+            part, length_s = [], 0.0
     if part:
         yield part

@@ -212,8 +212,8 @@ def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent)
     structural = [finding for finding in errors if finding.code in _STRUCTURAL]
     if structural:
         raise _refusal(task, structural, "")
-    rows, recordings, found = inspect_clips(task, progress)
-    errors += found
+    rows, recordings, audio_findings = inspect_clips(task, progress)
+    errors += audio_findings
     if errors and on_bad_clip == "error":
         raise _refusal(task, errors, "; or pass --on-bad-clip=exclude")
     rows = usable(rows, errors)

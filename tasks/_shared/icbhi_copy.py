@@ -150,7 +150,7 @@ def key_of(stem: str) -> str:
     return "_".join(stem.split("_")[:4])
 
 
-def found(card: TaskCard, root: Path, findings: list[Finding]) -> Copy:
+def find_copy(card: TaskCard, root: Path, findings: list[Finding]) -> Copy:
     """The copy below ``root``. Raises ``BadInput`` where there is none, or several."""
     holds = {folder: files for folder, files in layout.walk(root) if any(map(_is_annotation, files))}
     folder = layout.only(card, root, list(holds), _EXPECTED)

@@ -41,19 +41,19 @@ def is_audio(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS)
 
 
-def only(card: TaskCard, root: Path, found: list[Path], expected: str) -> Path:
-    """The one folder found. Raises ``BadInput`` for none and for several."""
-    if not found:
+def only(card: TaskCard, root: Path, candidates: list[Path], expected: str) -> Path:
+    """The one folder among the candidates. Raises ``BadInput`` for none and for several."""
+    if not candidates:
         remedy = f"it comes from {card.url} ({card.licence}) as {expected}; RESPBENCH_DATA or --root names the folder"
         raise BadInput(root, f"holds no copy of the corpus of {card.id}", remedy)
-    if len(found) > 1:
-        listed = ", ".join(relative(folder, root) or "." for folder in found[:4])
+    if len(candidates) > 1:
+        listed = ", ".join(relative(folder, root) or "." for folder in candidates[:4])
         raise BadInput(
             root,
             f"holds several copies of the corpus of {card.id}: {listed}",
             "name one of them, or move the others away",
         )
-    return found[0]
+    return candidates[0]
 
 
 def simulated(folder: Path, root: Path) -> Finding | None:

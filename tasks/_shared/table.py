@@ -58,9 +58,9 @@ def last_three(path: Path) -> str:
     return "/".join((*path.parts[-3:-1], path.stem))
 
 
-def audio(root: Path, wanted: Container[str], key: Key = stem) -> Audio:
-    """The sound files below ``root`` whose ``key`` is ``wanted``. No file is opened."""
-    found: dict[str, list[Path]] = defaultdict(list)
+def audio(root: Path, keys: Container[str], key: Key = stem) -> Audio:
+    """The sound files below ``root`` whose ``key`` is one of ``keys``. No file is opened."""
+    by_key: dict[str, list[Path]] = defaultdict(list)
     rest: dict[Path, list[Path]] = defaultdict(list)
     formats = READABLE + FOREIGN
     for folder, names in layout.walk(root):
@@ -68,8 +68,10 @@ def audio(root: Path, wanted: Container[str], key: Key = stem) -> Audio:
             if path.suffix.lower() not in formats:
                 continue
             known = key(path)
-            (found[known] if known in wanted else rest[folder]).append(path)
-    best = {known: sorted(paths, key=lambda path: formats.index(path.suffix.lower())) for known, paths in found.items()}
+            (by_key[known] if known in keys else rest[folder]).append(path)
+    best = {
+        known: sorted(paths, key=lambda path: formats.index(path.suffix.lower())) for known, paths in by_key.items()
+    }
     taken = {known: paths[0] for known, paths in best.items()}
     return Audio(
         files={known: path for known, path in taken.items() if path.suffix.lower() in READABLE},
@@ -165,15 +167,15 @@ def as_run(card: TaskCard) -> TaskCard:
     return replace(card, tests={"test": ("test",)}, counts=pooled)
 
 
-def on_application(card: TaskCard, root: Path, found: list[Path], expected: str) -> Path:
-    """The one file or folder found of a corpus that is handed out on application.
+def on_application(card: TaskCard, root: Path, candidates: list[Path], expected: str) -> Path:
+    """The one file or folder of a corpus that is handed out on application.
 
     Raises ``BadInput``: for none with where to apply, and for several.
     """
-    if not found:
+    if not candidates:
         remedy = f"{card.access}; it is expected as {expected}"
         raise BadInput(root, f"holds no copy of the corpus of {card.id}", remedy)
-    return layout.only(card, root, found, expected)
+    return layout.only(card, root, candidates, expected)
 
 
 def unreadable_name(path: Path, root: Path, form: str) -> Finding:

@@ -28,7 +28,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True)
-class Got:
+class ReceivedFile:
     """A file that came: from where, its SHA-256, and whether a known checksum vouched for it."""
 
     name: str
@@ -47,7 +47,7 @@ class Installed:
 
     name: str
     folder: Path
-    files: tuple[Got, ...]
+    files: tuple[ReceivedFile, ...]
     lacking: tuple[str, ...]
     reports: tuple[dict, ...]
 
@@ -57,21 +57,21 @@ class Installed:
         return all(report["ok"] for report in self.reports)
 
 
-def notice(wanted: Corpus) -> str:
+def notice(corpus: Corpus) -> str:
     """Licence, page and what to cite, to be read before anything is downloaded."""
-    card = cards(wanted)[0]
+    card = cards(corpus)[0]
     access = "" if card.access == "open" else f"; access: {card.access}"
-    return f"{wanted.name}: licence: {card.licence}; from {card.url}; cite {card.citation}{access}"
+    return f"{corpus.name}: licence: {card.licence}; from {card.url}; cite {card.citation}{access}"
 
 
-def fetch(wanted: Corpus, root: Path, sources: Sequence[Path] = (), progress: Progress = silent) -> Installed:
+def fetch(corpus: Corpus, root: Path, sources: Sequence[Path] = (), progress: Progress = silent) -> Installed:
     """Installs a corpus below the data folder.
 
     A corpus that lies there already is checked, not replaced.
 
     Parameters
     ----------
-    wanted
+    corpus
         The corpus, of ``bench.data.corpora.sources``.
     root
         The data folder.
@@ -87,64 +87,66 @@ def fetch(wanted: Corpus, root: Path, sources: Sequence[Path] = (), progress: Pr
         its tasks do not know, and a full disk. In each case nothing is installed, and downloads that may be sound are
         kept to be continued.
     """
-    folder = root / wanted.folder
+    folder = root / corpus.folder
     if folder.is_dir() and any(folder.iterdir()):
-        return Installed(wanted.name, folder, (), (), _reports(wanted, folder, progress))
-    at_hand = _assigned(wanted, sources)
-    if not all(remote.urls or remote.name in at_hand for remote in wanted.files):
-        remedy = f"put it below {folder}, or give its archive: respbench fetch {wanted.name} --from FILE"
-        raise BadInput(wanted.name, f"cannot be downloaded from here: {wanted.by_hand}", remedy)
-    with _incoming(root, wanted, folder) as incoming:
+        return Installed(corpus.name, folder, (), (), _reports(corpus, folder, progress))
+    local_files = _assigned(corpus, sources)
+    if not all(remote.urls or remote.name in local_files for remote in corpus.files):
+        remedy = f"put it below {folder}, or give its archive: respbench fetch {corpus.name} --from FILE"
+        raise BadInput(corpus.name, f"cannot be downloaded from here: {corpus.by_hand}", remedy)
+    with _incoming(root, corpus, folder) as incoming:
         files, lacking = [], []
-        for remote in wanted.files:
+        for remote in corpus.files:
             try:
-                files.append(_obtained(wanted, remote, at_hand.get(remote.name), incoming, progress))
+                files.append(_obtained(corpus, remote, local_files.get(remote.name), incoming, progress))
             except BadInput as error:
                 if not remote.optional or isinstance(error, DiskFull):
                     raise
                 lacking.append(f"{remote.name}: {error.problem}; without it, {remote.optional}")
         staged = incoming / "staged"
-        for got, path in files:
-            _stage(wanted, got, path, staged)
-        _recognised(wanted, staged)
+        for received, path in files:
+            _stage(corpus, received, path, staged)
+        _recognised(corpus, staged)
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.is_dir():
             folder.rmdir()  # empty, as seen above
         staged.replace(folder)
-    installed = tuple(got for got, _ in files)
-    return Installed(wanted.name, folder, installed, tuple(lacking), _reports(wanted, folder, progress))
+    installed = tuple(received for received, _ in files)
+    return Installed(corpus.name, folder, installed, tuple(lacking), _reports(corpus, folder, progress))
 
 
 def text(installed: Installed) -> str:
     """What came and how far it can be trusted, a line each."""
     lines = [] if installed.files else [f"{installed.folder} is there already: it was checked, nothing was downloaded"]
-    for got in installed.files:
-        trust = "its checksum is the known one" if got.verified else "no checksum is known: nothing could verify it"
-        lines.append(f"{got.name} from {got.source}: SHA-256 {got.sha256}, {trust}")
+    for received in installed.files:
+        trust = (
+            "its checksum is the known one" if received.verified else "no checksum is known: nothing could verify it"
+        )
+        lines.append(f"{received.name} from {received.source}: SHA-256 {received.sha256}, {trust}")
     return "\n".join([*lines, *(f"not fetched: {line}" for line in installed.lacking)])
 
 
-def _assigned(wanted: Corpus, sources: Sequence[Path]) -> dict[str, Path]:
+def _assigned(corpus: Corpus, sources: Sequence[Path]) -> dict[str, Path]:
     """{file of the corpus: file at hand} by name; a single file of another name is the corpus's first."""
-    names = [remote.name for remote in wanted.files]
+    names = [remote.name for remote in corpus.files]
     if len(sources) == 1 and sources[0].name not in names:
         assigned = {names[0]: sources[0]}
     else:
         assigned = {path.name: path for path in sources}
     for name, path in assigned.items():
         if not path.is_file():
-            raise BadInput(path, f"no such file for {wanted.name}", "check the path")
+            raise BadInput(path, f"no such file for {corpus.name}", "check the path")
         if name not in names:
-            raise BadInput(path, f"is not a file of {wanted.name}", f"its files are {', '.join(names)}")
+            raise BadInput(path, f"is not a file of {corpus.name}", f"its files are {', '.join(names)}")
     return assigned
 
 
 @contextmanager
-def _incoming(root: Path, wanted: Corpus, folder: Path) -> Iterator[Path]:
+def _incoming(root: Path, corpus: Corpus, folder: Path) -> Iterator[Path]:
     """A hidden folder beside the corpus's place, for one process at a time; removed once that has worked."""
     from filelock import FileLock
 
-    incoming = root / ".fetching" / wanted.name
+    incoming = root / ".fetching" / corpus.name
     try:
         incoming.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{incoming}.lock"):
@@ -164,27 +166,27 @@ def _incoming(root: Path, wanted: Corpus, folder: Path) -> Iterator[Path]:
 
 
 def _obtained(
-    wanted: Corpus, remote: RemoteFile, at_hand: Path | None, incoming: Path, progress: Progress
-) -> tuple[Got, Path]:
+    corpus: Corpus, remote: RemoteFile, local_file: Path | None, incoming: Path, progress: Progress
+) -> tuple[ReceivedFile, Path]:
     """A verified file and where it lies. A download that is not the known file is deleted."""
-    if at_hand is not None:
-        return _verified(remote, at_hand, str(at_hand)), at_hand
+    if local_file is not None:
+        return _verified(remote, local_file, str(local_file)), local_file
     path = incoming / remote.name
     failures: list[BadInput] = []
     for url in remote.urls:
         try:
             if not path.exists():
-                _downloaded(wanted, url, path, progress)
+                _downloaded(corpus, url, path, progress)
             return _verified(remote, path, url), path
         except BadInput as error:
             failures.append(error)
             if path.exists():
                 path.unlink()
-    told = "; ".join(f"{error.where}: {error.problem}" for error in failures)
-    raise BadInput(wanted.name, told, "; ".join(dict.fromkeys(error.remedy for error in failures)))
+    problems = "; ".join(f"{error.where}: {error.problem}" for error in failures)
+    raise BadInput(corpus.name, problems, "; ".join(dict.fromkeys(error.remedy for error in failures)))
 
 
-def _downloaded(wanted: Corpus, url: str, path: Path, progress: Progress) -> None:
+def _downloaded(corpus: Corpus, url: str, path: Path, progress: Progress) -> None:
     import requests
 
     try:
@@ -192,66 +194,66 @@ def _downloaded(wanted: Corpus, url: str, path: Path, progress: Progress) -> Non
     except CheckpointError as error:
         if not isinstance(error.__cause__, requests.exceptions.SSLError):
             raise
-        by_hand = wanted.by_hand or f"download it in a browser from {cards(wanted)[0].url}"
-        remedy = f"{by_hand}; then `respbench fetch {wanted.name} --from FILE` verifies and installs it"
+        by_hand = corpus.by_hand or f"download it in a browser from {cards(corpus)[0].url}"
+        remedy = f"{by_hand}; then `respbench fetch {corpus.name} --from FILE` verifies and installs it"
         raise BadInput(
             url, "its TLS certificate does not hold (expired?), so nothing was taken from it", remedy
         ) from error
 
 
-def _verified(remote: RemoteFile, path: Path, source: str) -> Got:
+def _verified(remote: RemoteFile, path: Path, source: str) -> ReceivedFile:
     """Raises ``BadInput`` for a file that is not the known one."""
     kind, _, expected = remote.digest.partition(":")
-    found = {name: file_digest(path, name) for name in {"sha256", kind or "sha256"}}
-    if expected and found[kind] != expected:
-        problem = f"its {kind.upper()} is {found[kind]}, the known file has {expected}"
+    digests = {name: file_digest(path, name) for name in {"sha256", kind or "sha256"}}
+    if expected and digests[kind] != expected:
+        problem = f"its {kind.upper()} is {digests[kind]}, the known file has {expected}"
         raise BadInput(
             source, problem, "fetch it again; if it stays so, the file was replaced or damaged at its source"
         )
-    return Got(remote.name, source, found["sha256"], bool(expected))
+    return ReceivedFile(remote.name, source, digests["sha256"], bool(expected))
 
 
-def _stage(wanted: Corpus, got: Got, path: Path, staged: Path) -> None:
+def _stage(corpus: Corpus, received: ReceivedFile, path: Path, staged: Path) -> None:
     """Unpacks or copies one file. A download that cannot be unpacked is deleted unless the disk was full."""
     staged.mkdir(parents=True, exist_ok=True)
-    if not got.name.endswith(ARCHIVES) and not path.name.endswith(ARCHIVES):
-        shutil.copyfile(path, staged / got.name)
+    if not received.name.endswith(ARCHIVES) and not path.name.endswith(ARCHIVES):
+        shutil.copyfile(path, staged / received.name)
         return
     try:
         unpack(path, staged)
-        if wanted.inner:
+        if corpus.inner:
             unpack_inner(staged)
     except DiskFull:
         raise
     except BadInput as error:
         if path.is_relative_to(staged.parent):
             path.unlink()
-        raise BadInput(got.source, error.problem, error.remedy) from error
+        raise BadInput(received.source, error.problem, error.remedy) from error
 
 
-def _recognised(wanted: Corpus, staged: Path) -> None:
+def _recognised(corpus: Corpus, staged: Path) -> None:
     """Raises ``BadInput`` where none of the tasks finds its corpus."""
     from bench.data.manifest import load_task
 
     problems = []
-    for card in cards(wanted):
+    for card in cards(corpus):
         try:
             load_task(card.id, staged)
             return
         except BadInput as error:
             problems.append(error)
     problem = f"what came has not the layout of the corpus ({problems[0].problem})"
-    remedy = f"see {cards(wanted)[0].url} for what was changed; downloads are kept in {staged.parent}, to be deleted"
-    raise BadInput(wanted.name, problem, remedy) from problems[0]
+    remedy = f"see {cards(corpus)[0].url} for what was changed; downloads are kept in {staged.parent}, to be deleted"
+    raise BadInput(corpus.name, problem, remedy) from problems[0]
 
 
-def _reports(wanted: Corpus, folder: Path, progress: Progress) -> tuple[dict, ...]:
+def _reports(corpus: Corpus, folder: Path, progress: Progress) -> tuple[dict, ...]:
     """One report per task; a task whose part of the corpus is lacking is reported as such."""
     from bench.data.check import check_task
     from bench.data.manifest import load_task
 
     reports: list[dict] = []
-    for card in cards(wanted):
+    for card in cards(corpus):
         try:
             reports.append(check_task(load_task(card.id, folder), audio=not reports, progress=progress))
         except BadInput as error:

@@ -16,8 +16,8 @@ def corpora() -> dict[str, Corpus]:
     """{task family: its corpus}: families with a ``CORPUS``, then those whose data are given out on application."""
     listed = {}
     for module in registry.families(registry.TASKS).values():
-        if held := getattr(importlib.import_module(module), "CORPUS", None):
-            listed[held.name] = held
+        if declared := getattr(importlib.import_module(module), "CORPUS", None):
+            listed[declared.name] = declared
     for card in registry.cards(registry.TASKS):
         family = card.id.partition(".")[0]
         if card.access != "open" and family != "transfer":
@@ -34,6 +34,6 @@ def corpus(name: str) -> Corpus:
     return listed[name]
 
 
-def cards(wanted: Corpus) -> list[TaskCard]:
+def cards(corpus: Corpus) -> list[TaskCard]:
     """The cards of the tasks whose recordings a corpus holds."""
-    return [card for card in registry.cards(registry.TASKS) if card.id.startswith(f"{wanted.name}.")]
+    return [card for card in registry.cards(registry.TASKS) if card.id.startswith(f"{corpus.name}.")]

@@ -88,14 +88,14 @@ def unpack_inner(folder: Path, bounds: Bounds = Bounds()) -> None:
     Also tar files cut into parts (``x.tar.gz.aa``, …); archives inside those are left alone.
     """
     whole = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith((".zip", ".tar.gz", ".tgz")))
-    cut: dict[Path, list[Path]] = {}
+    parts_of: dict[Path, list[Path]] = {}
     for path in sorted(folder.rglob("*.tar.gz.*")):
-        if named := _PART.fullmatch(path.name):
-            cut.setdefault(path.with_name(named["whole"]), []).append(path)
+        if part := _PART.fullmatch(path.name):
+            parts_of.setdefault(path.with_name(part["whole"]), []).append(path)
     for archive in whole:
         unpack(archive, archive.parent, bounds)
         archive.unlink()
-    for archive, parts in cut.items():
+    for archive, parts in parts_of.items():
         with _plain_errors(archive, archive.parent), Joined(parts) as stream:
             _untar(archive, stream, archive.parent, bounds)
         for part in parts:

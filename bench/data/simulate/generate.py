@@ -123,7 +123,7 @@ def icbhi(
         Path(folder),
         ICBHI,
         parameters,
-        lambda made: write_icbhi(made, icbhi_recordings(seed, **plan), seed, snr_db, audio_format),
+        lambda staging: write_icbhi(staging, icbhi_recordings(seed, **plan), seed, snr_db, audio_format),
     )
 
 
@@ -157,7 +157,7 @@ def sprsound(
         Path(folder),
         SPRSOUND,
         parameters,
-        lambda made: write_sprsound(made, sprsound_recordings(seed, **plan), seed, snr_db, audio_format),
+        lambda staging: write_sprsound(staging, sprsound_recordings(seed, **plan), seed, snr_db, audio_format),
     )
 
 
@@ -183,12 +183,12 @@ def _publish(folder: Path, corpus: str, parameters: dict, write: Callable[[Path]
         return present
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
-        made = Path(aside) / corpus
-        made.mkdir()
-        facts = made_with | write(made)
-        (made / MARKER).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        staging = Path(aside) / corpus
+        staging.mkdir()
+        facts = made_with | write(staging)
+        (staging / MARKER).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         try:
-            made.rename(folder)
+            staging.rename(folder)
         except OSError:  # another process was faster
             if _present_facts(folder, made_with) is None:
                 raise

@@ -197,14 +197,14 @@ def _spoilt(draw: partial, people: Sequence[Patient], recordings: int) -> set[tu
     Five or more in train where it is large enough; never of patients with rare sounds, and in train never a patient's
     last, which may be the intra test.
     """
-    found = set()
+    chosen = set()
     for test, fewest in ((False, 5), (True, 1)):
         side = [p for p in people if p.test == test]
         common = [p.number for p in side if p.phenotype.share > 0.1]
         eligible = [(number, index) for number in common for index in range(recordings - (not test))]
         count = min(len(eligible) // 2, max(fewest, round(SPOILT_SHARE * len(side) * recordings)))
-        found |= {eligible[k] for k in draw("spoilt", test).permutation(len(eligible))[:count]}
-    return found
+        chosen |= {eligible[k] for k in draw("spoilt", test).permutation(len(eligible))[:count]}
+    return chosen
 
 
 # --------------------------------------------------------------------------- files

@@ -48,20 +48,22 @@ def fetch(
         path = Path(source)
         if not path.exists():
             raise CheckpointError(path, f"no such weight file or folder for {card.id}", "check the path")
-        wanted = _meant(card, path)
-        with _incoming(card, wanted) as folder:
-            return _settle(card, wanted, _copied(path, folder), path, repin)
+        release = _meant(card, path)
+        with _incoming(card, release) as folder:
+            return _settle(card, release, _copied(path, folder), path, repin)
     if not repin and (there := _at_hand(card)):
         return there
     failures = []
-    for wanted in card.weights:
-        for origin in [*wanted.urls, *([wanted.hub] if wanted.hub else [])]:
+    for release in card.weights:
+        for origin in [*release.urls, *([release.hub] if release.hub else [])]:
             try:
-                with _incoming(card, wanted) as folder:
+                with _incoming(card, release) as folder:
                     if not repin and (there := _at_hand(card)):
                         return there  # another process was faster
-                    got = _from_hub(origin, folder) if origin == wanted.hub else _from_url(origin, folder, progress)
-                    return _settle(card, wanted, got, origin, repin)
+                    received = (
+                        _from_hub(origin, folder) if origin == release.hub else _from_url(origin, folder, progress)
+                    )
+                    return _settle(card, release, received, origin, repin)
             except CheckpointError as error:
                 failures.append(error)
     raise _unavailable(card, failures)
@@ -71,9 +73,9 @@ def _unavailable(card: EncoderCard, failures: list[CheckpointError]) -> Checkpoi
     by_hand = f"get the file by hand and register it: respbench fetch {card.id} --from FILE"
     if not failures:
         return CheckpointError(card.id, "has no address to download from", by_hand)
-    told = "; ".join(f"{f.where}: {f.problem}" for f in failures)
+    problems = "; ".join(f"{f.where}: {f.problem}" for f in failures)
     remedies = "; ".join(dict.fromkeys(f.remedy for f in failures))
-    return CheckpointError(card.id, told, f"{remedies}; or {by_hand}")
+    return CheckpointError(card.id, problems, f"{remedies}; or {by_hand}")
 
 
 def _at_hand(card: EncoderCard) -> Fetched | None:
@@ -83,11 +85,11 @@ def _at_hand(card: EncoderCard) -> Fetched | None:
     there = find.at_hand(card)
     if there is None:
         return None
-    wanted, path = there
+    release, path = there
     try:
-        return Fetched(path, *_trusted(card, wanted, path, path))
+        return Fetched(path, *_trusted(card, release, path, path))
     except CheckpointError:
-        if path != verified.stored(card, wanted):
+        if path != verified.stored(card, release):
             raise
         verified.discard(path)
         return None
@@ -101,11 +103,11 @@ def _meant(card: EncoderCard, path: Path) -> Weights:
 
 
 @contextmanager
-def _incoming(card: EncoderCard, wanted: Weights) -> Iterator[Path]:
+def _incoming(card: EncoderCard, release: Weights) -> Iterator[Path]:
     """A folder to put the file together in, for one process at a time; emptied once that has worked."""
     from filelock import FileLock
 
-    folder = verified.incoming(card, wanted)
+    folder = verified.incoming(card, release)
     with FileLock(f"{folder}.lock"):
         folder.mkdir(exist_ok=True)  # another process may have finished and removed it meanwhile
         yield folder
@@ -155,34 +157,34 @@ def _direct(url: str) -> str:
     return f"https://drive.usercontent.google.com/download?id={drive[1]}&export=download&confirm=t" if drive else url
 
 
-def _settle(card: EncoderCard, wanted: Weights, path: Path, source: object, repin: bool) -> Fetched:
+def _settle(card: EncoderCard, release: Weights, path: Path, source: object, repin: bool) -> Fetched:
     """Verifies what came in and moves it into the store. Deletes what is wrong, so that the next attempt is fresh."""
     try:
-        path = _named(_unpacked(path, wanted.file), wanted)
-        sha256, trust = _trusted(card, wanted, path, source, repin)
+        path = _named(_unpacked(path, release.file), release)
+        sha256, trust = _trusted(card, release, path, source, repin)
     except CheckpointError as error:
         verified.discard(path)
         raise CheckpointError(source, error.problem, error.remedy) from error
-    return Fetched(verified.add(wanted, path, sha256), sha256, trust)
+    return Fetched(verified.add(release, path, sha256), sha256, trust)
 
 
-def _trusted(card: EncoderCard, wanted: Weights, path: Path, source: object, repin: bool = False) -> tuple[str, str]:
+def _trusted(card: EncoderCard, release: Weights, path: Path, source: object, repin: bool = False) -> tuple[str, str]:
     """Digest and reason for trust of a file that is the release as far as is known; pins it where nothing was."""
     from bench.encoders.weights import find, read
 
-    pin = None if repin else verified.pin(card, wanted)
-    find.verify(card, wanted, path, pin)
+    pin = None if repin else verified.pin(card, release)
+    find.verify(card, release, path, pin)
     sha256 = find.digest(path)
-    if wanted.sha256 or pin:
-        return sha256, "card" if wanted.sha256 else "pinned"
+    if release.sha256 or pin:
+        return sha256, "card" if release.sha256 else "pinned"
     read.load_tensors(path)  # what cannot be weights must not be trusted from now on
-    verified.set_pin(card, wanted, sha256, source)
+    verified.set_pin(card, release, sha256, source)
     return sha256, "first use"
 
 
-def _named(path: Path, wanted: Weights) -> Path:
+def _named(path: Path, release: Weights) -> Path:
     """The file under its released name, whose ending says how to read it."""
-    target = path.with_name(Path(wanted.file).name)
+    target = path.with_name(Path(release.file).name)
     return path if path == target else path.rename(target)
 
 

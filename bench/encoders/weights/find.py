@@ -44,8 +44,8 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
     there = at_hand(card)
     if there is None:
         raise MissingWeights(card.id, _absent(card), _remedy(card, weight_folders()))
-    wanted, path = there
-    verify(card, wanted, path, verified.pin(card, wanted))
+    release, path = there
+    verify(card, release, path, verified.pin(card, release))
     return path
 
 
@@ -55,12 +55,12 @@ def at_hand(card: EncoderCard) -> tuple[Weights, Path] | None:
     It is looked for by its name in ``bench.base.paths.weight_folders()``, else among what was fetched.
     """
     folders = weight_folders()
-    for wanted in card.weights:
-        for path in (folder / wanted.file for folder in folders):
+    for release in card.weights:
+        for path in (folder / release.file for folder in folders):
             if path.exists():
-                return wanted, path
-        if fetched := verified.stored(card, wanted):
-            return wanted, fetched
+                return release, path
+        if fetched := verified.stored(card, release):
+            return release, fetched
     return None
 
 
@@ -71,24 +71,24 @@ def trust(card: EncoderCard, sha256: str) -> None:
         verified.set_pin(card, there[0], sha256, there[1])
 
 
-def verify(card: EncoderCard, wanted: Weights, path: Path, pin: verified.Pin | None) -> None:
+def verify(card: EncoderCard, release: Weights, path: Path, pin: verified.Pin | None) -> None:
     """Holds a file to what is known of the release: the card's digest, else the pinned one, and its size.
 
     Raises ``CheckpointError`` that gives what is and what should be.
     """
-    known = wanted.sha256 or (pin.sha256 if pin else "")
-    if known and (found := digest(path)) == known:
+    known = release.sha256 or (pin.sha256 if pin else "")
+    if known and (actual := digest(path)) == known:
         return
-    size = tensor_file(path).stat().st_size if wanted.size else None
+    size = tensor_file(path).stat().st_size if release.size else None
     again = f"delete it and fetch it again (respbench fetch {card.id})"
     own = "name it explicitly as the weights to use it all the same"
-    if size != wanted.size:
-        raise CheckpointError(path, f"has {size} bytes, the released file has {wanted.size}{_looks(path)}", again)
-    if wanted.sha256:
-        problem = f"SHA-256 is {found}, the released file has {known}{_looks(path)}"
+    if size != release.size:
+        raise CheckpointError(path, f"has {size} bytes, the released file has {release.size}{_looks(path)}", again)
+    if release.sha256:
+        problem = f"SHA-256 is {actual}, the released file has {known}{_looks(path)}"
         raise CheckpointError(path, problem, f"{again}, or {own}")
     if pin:
-        problem = f"SHA-256 is {found}, but {known} was pinned on first use ({pin.date}, {pin.source}){_looks(path)}"
+        problem = f"SHA-256 is {actual}, but {known} was pinned on first use ({pin.date}, {pin.source}){_looks(path)}"
         remedy = f"find out which is the release; {own}, or pin it anew: respbench fetch {card.id} --from FILE --repin"
         raise CheckpointError(path, problem, remedy)
 

@@ -26,29 +26,29 @@ class Pin:
     date: str
 
 
-def pin(card: EncoderCard, wanted: Weights) -> Pin | None:
+def pin(card: EncoderCard, release: Weights) -> Pin | None:
     """The digest pinned for a released file; None before its first use, and for a path, which is nobody's release."""
-    entry = _pins().read().get(_key(card, wanted))
+    entry = _pins().read().get(_key(card, release))
     return Pin(**entry) if entry else None
 
 
-def set_pin(card: EncoderCard, wanted: Weights, sha256: str, source: object) -> None:
+def set_pin(card: EncoderCard, release: Weights, sha256: str, source: object) -> None:
     """Pins a released file, in place of any earlier pin; nothing to do where the card has its digest."""
-    if not wanted.sha256 and not Path(wanted.file).is_absolute():
+    if not release.sha256 and not Path(release.file).is_absolute():
         entry = Pin(sha256, str(source), datetime.date.today().isoformat())
-        _pins().put(_key(card, wanted), asdict(entry))
+        _pins().put(_key(card, release), asdict(entry))
 
 
-def stored(card: EncoderCard, wanted: Weights) -> Path | None:
+def stored(card: EncoderCard, release: Weights) -> Path | None:
     """The released file in the store, unverified; None where it is not there."""
-    known = wanted.sha256 or getattr(pin(card, wanted), "sha256", "")
-    path = root() / known / wanted.file
+    known = release.sha256 or getattr(pin(card, release), "sha256", "")
+    path = root() / known / release.file
     return path if known and path.exists() else None
 
 
-def add(wanted: Weights, path: Path, sha256: str) -> Path:
+def add(release: Weights, path: Path, sha256: str) -> Path:
     """Moves a verified file or folder (from ``incoming``) to its place in the store."""
-    target = root() / sha256 / wanted.file
+    target = root() / sha256 / release.file
     discard(target)  # what lies there may be damaged
     target.parent.mkdir(parents=True, exist_ok=True)
     return path.rename(target)
@@ -62,9 +62,9 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def incoming(card: EncoderCard, wanted: Weights) -> Path:
+def incoming(card: EncoderCard, release: Weights) -> Path:
     """The folder in which a released file is put together; it outlives an interruption."""
-    return folder("weights", "incoming", *_key(card, wanted).split("/"))
+    return folder("weights", "incoming", *_key(card, release).split("/"))
 
 
 def root() -> Path:
@@ -72,8 +72,8 @@ def root() -> Path:
     return cache_root() / "weights"
 
 
-def _key(card: EncoderCard, wanted: Weights) -> str:
-    return f"{card.id.partition('.')[0]}/{wanted.file}"
+def _key(card: EncoderCard, release: Weights) -> str:
+    return f"{card.id.partition('.')[0]}/{release.file}"
 
 
 def _pins() -> CacheTable:

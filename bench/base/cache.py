@@ -31,7 +31,10 @@ class CacheTable:
         return table
 
     def put(self, key: str, value: object) -> None:
-        """Sets one entry. A cache that cannot be written gives a warning: the work at hand can go on without it."""
+        """Sets one entry.
+
+        A cache that cannot be written gives a warning: the work at hand can go on without it.
+        """
         from filelock import FileLock, Timeout
 
         try:
@@ -44,7 +47,10 @@ class CacheTable:
 
 
 def folder(*parts: str) -> Path:
-    """A folder of the cache, made where it is not there. Raises ``BadInput`` where the cache cannot be written."""
+    """A folder of the cache, created where it is not there.
+
+    Raises ``BadInput`` where the cache cannot be written.
+    """
     path = cache_root().joinpath(*parts)
     try:
         path.mkdir(parents=True, exist_ok=True)

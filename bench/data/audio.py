@@ -20,10 +20,19 @@ _STREAMED = (0, 0xFFFFFFFF)  # lengths that writers to a pipe leave in a WAV hea
 
 
 def samples(path: Path | str) -> tuple[np.ndarray, int]:
-    """Every sample of a file as float32 (T, channels) and its rate; integer PCM is scaled to [-1, 1).
+    """Decodes every sample of a file.
 
-    Raises ``BadInput`` where the file is missing, unreadable, shorter than its header promises, empty, or holds
-    NaN or infinity.
+    Returns
+    -------
+    wave : np.ndarray
+        (T, channels) float32; integer PCM is scaled to [-1, 1).
+    rate : int
+        Sampling rate in Hz.
+
+    Raises
+    ------
+    BadInput
+        Where the file is missing, unreadable, shorter than its header promises, empty, or holds NaN or infinity.
     """
     path = Path(path)
     try:
@@ -61,7 +70,27 @@ def crop(wave: np.ndarray, rate: int, start_s: float = 0.0, end_s: float | None 
 
 
 def read(path: Path | str, start_s: float = 0.0, end_s: float | None = None) -> tuple[np.ndarray, int]:
-    """One clip as mono float32 (T,), and its rate. Raises as ``samples``, and where the clip encloses no sample."""
+    """Decodes one clip.
+
+    Parameters
+    ----------
+    path
+        A sound file.
+    start_s, end_s
+        Bounds in seconds, to the nearest sample; without an end, to the end of the file.
+
+    Returns
+    -------
+    wave : np.ndarray
+        (T,) float32, the mean over the file's channels.
+    rate : int
+        Sampling rate in Hz.
+
+    Raises
+    ------
+    BadInput
+        As ``samples``, and where the clip encloses no sample.
+    """
     wave, rate = decode(path)
     clip = crop(wave, rate, start_s, end_s)
     if not len(clip):
@@ -71,7 +100,7 @@ def read(path: Path | str, start_s: float = 0.0, end_s: float | None = None) -> 
 
 
 def resample(wave: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """``wave`` (T,) at another rate, by soxr at quality HQ: band-limited, linear phase, no delay."""
+    """Resamples ``wave`` (T,) by soxr at quality HQ: band-limited, linear phase, no delay."""
     if from_rate == to_rate:
         return wave
     return soxr.resample(np.ascontiguousarray(wave), from_rate, to_rate, quality="HQ")

@@ -69,9 +69,23 @@ class _Budget:
 
 
 def unpack(archive: Path, target: Path, bounds: Bounds = Bounds()) -> None:
-    """Unpacks a zip or tar file into the folder ``target``.
+    """Unpacks a zip or tar file.
 
-    Raises ``BadInput`` for one that is damaged or unsafe, and where the disk is full.
+    Parameters
+    ----------
+    archive
+        A zip file or a tar file, plain or compressed by gzip, bzip2 or xz.
+    target
+        The folder to unpack into; nothing is written anywhere else.
+    bounds
+        What may come out at most.
+
+    Raises
+    ------
+    BadInput
+        For an archive that is damaged or unsafe.
+    DiskFull
+        Where there is no room.
     """
     with _plain_errors(archive, target):
         target.mkdir(parents=True, exist_ok=True)

@@ -63,8 +63,7 @@ def number(low: float = 0.0, high: float = math.inf, above: bool = False, whole:
     """A finite number from ``low`` (itself left out with ``above``) to ``high``; ``whole``: without a fraction."""
     start = f"above {low:g}" if above else f"of at least {low:g}"
     end = "" if high == math.inf else f" and at most {high:g}"
-
-    kind: type = int if whole else Real
+    kind: Any = int if whole else Real
 
     def holds(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):

@@ -104,8 +104,8 @@ def unpack_inner(folder: Path, bounds: Bounds = Bounds()) -> None:
     whole = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith((".zip", ".tar.gz", ".tgz")))
     parts_of: dict[Path, list[Path]] = {}
     for path in sorted(folder.rglob("*.tar.gz.*")):
-        if part := _PART.fullmatch(path.name):
-            parts_of.setdefault(path.with_name(part["whole"]), []).append(path)
+        if matched := _PART.fullmatch(path.name):
+            parts_of.setdefault(path.with_name(matched["whole"]), []).append(path)
     for archive in whole:
         unpack(archive, archive.parent, bounds)
         archive.unlink()

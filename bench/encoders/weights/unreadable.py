@@ -9,6 +9,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -110,7 +111,7 @@ def asked_for(head: bytes) -> list[str]:
     """The classes and functions named in the pickles that ``head`` begins with; read, not run."""
     names: list[str] = []
     strings: list[str] = []
-    memo: dict[int, str] = {}
+    memo: dict[Any, str] = {}
     stream = io.BytesIO(head)
     try:
         while stream.tell() < len(head):

@@ -24,7 +24,8 @@ class ParameterGroup(nn.Module):
 
 def encoder_blocks(encoder: nn.Module) -> list[nn.Module]:
     """Returns the blocks that the encoder's own ``blocks()`` names, else those around its longest stack."""
-    return encoder.blocks() if hasattr(encoder, "blocks") else split_at_longest_stack(encoder)
+    own = getattr(encoder, "blocks", None)
+    return split_at_longest_stack(encoder) if own is None else own()
 
 
 def split_around_stack(

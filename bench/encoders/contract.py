@@ -246,13 +246,13 @@ def _gradient(subject: Subject) -> Iterator[str]:
         yield "no gradient reaches the weights: the output is detached, so the encoder cannot be fine-tuned"
         return
     grads = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
-    gradients = dict(zip(weights, grads, strict=True))
+    gradients: dict[str, torch.Tensor | None] = dict(zip(weights, grads, strict=True))
     if lost := [name for name, grad in gradients.items() if grad is None]:
         yield f"no gradient reaches {len(lost)} of {len(weights)} weights, first {lost[0]}"
     if broken := [name for name, grad in gradients.items() if grad is not None and not bool(grad.isfinite().all())]:
         yield f"the gradient of {len(broken)} weights is not finite, first {broken[0]}"
     first = next((name for name, weight in weights.items() if weight.ndim > 1), None)
-    if first and gradients[first] is not None and not bool(gradients[first].any()):
+    if first and (grad := gradients[first]) is not None and not bool(grad.any()):
         yield f"the gradient of the first layer ({first}) is zero throughout"
 
 

@@ -135,8 +135,8 @@ class FeatureStore:
                     for layer_pooling, values in self._encode_unit(unit, requested).items():
                         parts[layer_pooling].append(values)
                     tick(len(unit.rows))
-                for layer_pooling, values in parts.items():
-                    self.save(layer_pooling, chunk, np.concatenate(values))
+                for layer_pooling, arrays in parts.items():
+                    self.save(layer_pooling, chunk, np.concatenate(arrays))
         return sum(len(unit.rows) for unit in todo)
 
     def missing(self, requested: Sequence[LayerPooling]) -> list[clips.Unit]:

@@ -45,7 +45,7 @@ CARDS = (
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The weightless encoder; ``weights`` is not used."""
+    from model_zoo._adapters.frame_statistics import FrameStatistics
     from model_zoo._adapters.frontend import KaldiFbank
-    from model_zoo._adapters.statistics import FrameStatistics
 
     return FrameStatistics(card, KaldiFbank(card.sample_rate, BANDS, window="povey", scale=2.0**15)).eval()

@@ -96,7 +96,7 @@ def card(id: str) -> EncoderCard:
 
 def _config(place: Path) -> dict:
     """The model's settings, those of its audio half in front."""
-    from model_zoo._adapters.transformers import read_settings
+    from model_zoo._adapters.speech_transformers import read_settings
 
     config = read_settings(place, "config.json")
     return config.get("audio_config", {}) | config
@@ -104,7 +104,7 @@ def _config(place: Path) -> dict:
 
 def _frontend(place: Path) -> dict:
     """The feature extractor's settings. Raises ``CheckpointError`` where there are none for audio."""
-    from model_zoo._adapters.transformers import read_settings
+    from model_zoo._adapters.speech_transformers import read_settings
 
     front = read_settings(place, "preprocessor_config.json")
     front = front or read_settings(place, "processor_config.json").get("feature_extractor", {})

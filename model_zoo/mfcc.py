@@ -63,8 +63,8 @@ def cepstral_matrix() -> Tensor:
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The weightless encoder; ``weights`` is not used."""
+    from model_zoo._adapters.frame_statistics import FrameStatistics
     from model_zoo._adapters.frontend import KaldiFbank
-    from model_zoo._adapters.statistics import FrameStatistics
 
     class KaldiMfcc(KaldiFbank):
         """(B, T) to (B, frames, COEFFICIENTS)."""

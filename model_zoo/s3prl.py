@@ -204,7 +204,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.foreign import FAULTS, measure_card
-    from model_zoo._adapters.s3prl import legacy_torchaudio, offline, read_checkpoint, untrained_checkpoint
+    from model_zoo._adapters.s3prl_upstreams import legacy_torchaudio, offline, read_checkpoint, untrained_checkpoint
 
     name = card.id.removeprefix(PREFIX)
     entry = ALIASES.get(name, name)

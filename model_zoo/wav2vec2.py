@@ -52,6 +52,6 @@ CARDS = (
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The encoder with the released weights, or at transformers' own initialisation and base geometry."""
-    from model_zoo._adapters import transformers
+    from model_zoo._adapters import speech_transformers
 
-    return transformers.build(card, weights, "Wav2Vec2Model", normalised=True)
+    return speech_transformers.build(card, weights, "Wav2Vec2Model", normalised=True)

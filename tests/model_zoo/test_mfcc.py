@@ -8,7 +8,7 @@ from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import embed
 from bench.encoders.contract import check_encoder
 from bench.encoders.load import load_encoder
-from model_zoo._adapters.statistics import PERCENTILES, STATISTICS
+from model_zoo._adapters.frame_statistics import PERCENTILES, STATISTICS
 from model_zoo.mfcc import COEFFICIENTS
 from model_zoo.mfcc import STATISTICS as STATED
 

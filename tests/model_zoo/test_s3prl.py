@@ -11,7 +11,7 @@ from bench.encoders.contract import check_encoder
 from bench.encoders.load import load_encoder
 from bench.encoders.pooling import pool
 from model_zoo import s3prl
-from model_zoo._adapters import s3prl as s3prl_adapter
+from model_zoo._adapters import s3prl_upstreams
 
 pytestmark = pytest.mark.filterwarnings("ignore:::s3prl", "ignore:::torch")
 PLAN = "[(16,10,5)] + [(16,3,2)] * 4 + [(16,2,2)] * 2"
@@ -28,12 +28,12 @@ def checkpoints(tmp_path_factory):
     """{entry: random checkpoint in s3prl's own format, or None}."""
     folder = tmp_path_factory.mktemp("s3prl")
     found = dict.fromkeys(ALL)
-    for name in s3prl_adapter.UNTRAINED:
-        with s3prl_adapter.legacy_torchaudio():
+    for name in s3prl_upstreams.UNTRAINED:
+        with s3prl_upstreams.legacy_torchaudio():
             sizes = {} if name == "byol_s" else SIZES
             torch.manual_seed(0)
             found[name] = folder / f"{name}.pt"
-            torch.save(s3prl_adapter.UNTRAINED[name](**sizes), found[name])
+            torch.save(s3prl_upstreams.UNTRAINED[name](**sizes), found[name])
     return found
 
 
@@ -51,7 +51,7 @@ def clip(n, seed=0):
 
 def expert(name, path):
     """s3prl's own object, made by its own entry for local files where there is one."""
-    with s3prl_adapter.legacy_torchaudio():
+    with s3prl_upstreams.legacy_torchaudio():
         import s3prl.upstream.baseline.hubconf as baseline
         import s3prl.upstream.byol_s.expert as byol_s
         import s3prl.upstream.hubert.hubconf as hubert
@@ -128,15 +128,17 @@ def test_other_entries_take_their_sizes_from_what_is_built(checkpoints):
 
 @pytest.mark.parametrize("name", ["hubert", "wav2vec2", "wavlm"])
 def test_the_last_layer_of_pre_norm_models_is_normed(name, tmp_path):
-    with s3prl_adapter.legacy_torchaudio():
-        torch.save(s3prl_adapter.UNTRAINED[name](**SIZES | {"layer_norm_first": True}), tmp_path / "x.pt")
+    with s3prl_upstreams.legacy_torchaudio():
+        torch.save(s3prl_upstreams.UNTRAINED[name](**SIZES | {"layer_norm_first": True}), tmp_path / "x.pt")
     encoder = s3prl.build(CARDS[name], tmp_path / "x.pt")
     last = encoder(*collate(encoder, [clip(6000)])).layers[-1].hidden
     torch.testing.assert_close(last.mean(-1), torch.zeros(last.shape[:-1]), atol=1e-5, rtol=0)
 
 
 def test_untrained_forms(monkeypatch):
-    monkeypatch.setitem(s3prl_adapter.UNTRAINED, "hubert", lambda make=s3prl_adapter.UNTRAINED["hubert"]: make(**SIZES))
+    monkeypatch.setitem(
+        s3prl_upstreams.UNTRAINED, "hubert", lambda make=s3prl_upstreams.UNTRAINED["hubert"]: make(**SIZES)
+    )
     twin = load_encoder("random.s3prl.hubert")
     assert embed(twin, [clip(3000)]).shape == (1, 32)
     with pytest.raises(UnknownId):

@@ -17,8 +17,8 @@ from bench.encoders.contract import check_encoder
 from bench.finetune.model.lora import adapt
 from bench.finetune.recipe import Lora
 from model_zoo import data2vec, hubert, s3prl, wav2vec2, wavlm
-from model_zoo._adapters.s3prl import UNTRAINED, legacy_torchaudio
-from model_zoo._adapters.transformers import OFF, read_geometry, rename_tensors
+from model_zoo._adapters.s3prl_upstreams import UNTRAINED, legacy_torchaudio
+from model_zoo._adapters.speech_transformers import OFF, read_geometry, rename_tensors
 
 FAMILIES = {
     "wav2vec2": (wav2vec2, "Wav2Vec2Model"),

@@ -118,9 +118,9 @@ def metrics() -> str:
 
 def recipes() -> str:
     """The recipes that go by name."""
-    from bench.finetune.recipe import FOLDER, load_recipe
+    from bench.finetune.recipe import RECIPE_FOLDER, load_recipe
 
-    named = [load_recipe(path.stem) for path in sorted(FOLDER.glob("*.toml"))]
+    named = [load_recipe(path.stem) for path in sorted(RECIPE_FOLDER.glob("*.toml"))]
     rows = [[f"`{recipe.name}`", f"`{recipe.method.name}`", recipe.about, recipe.source or BLANK] for recipe in named]
     return markdown(["recipe", "method", "about", "source"], rows)
 

@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from bench.finetune.recipe import FOLDER
+from bench.finetune.recipe import RECIPE_FOLDER
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,5 +17,5 @@ def test_every_package_and_the_recipes_are_installed():
     }
     elsewhere = told["package-dir"]
     assert set(told["packages"]) == packages | {"tasks.splits"} | set(elsewhere)
-    assert {ROOT / folder for folder in elsewhere.values()} == {FOLDER}
+    assert {ROOT / folder for folder in elsewhere.values()} == {RECIPE_FOLDER}
     assert "*.toml" in told["package-data"]["bench.finetune.recipes"]

@@ -39,14 +39,15 @@ def finetune(arguments: argparse.Namespace) -> int:
     """``finetune``: exit status 1 where a run diverged."""
     from bench.base.progress import terminal
     from bench.finetune import suite
-    from bench.finetune.recipe import changed, load_recipe
+    from bench.finetune.recipe import load_recipe, with_overrides
+    from bench.finetune.training.memory import keep_freed_memory
     from bench.reports.finetune.report import run_summary, write_finetune_report
     from bench.runs.choices import EncoderChoice
 
     if not arguments.out and not arguments.estimate:
         raise NothingAsked("give --out, the folder of the records, or --estimate")
-
-    recipes = [changed(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
+    keep_freed_memory()
+    recipes = [with_overrides(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
     chosen = [EncoderChoice.parse(text) for text in arguments.encoder]
     agree(chosen, arguments)
     planned = suite.plan(

@@ -1,4 +1,4 @@
-"""What a run will cost, from a few steps of it on this machine, on batches as short and as long as its own."""
+"""Estimate what a run will cost from a few of its steps on this machine, on its shortest to its longest batches."""
 
 from __future__ import annotations
 
@@ -15,21 +15,38 @@ from bench.base import provenance
 from bench.base.progress import Progress, silent
 from bench.data.manifest import Prepared, prepare
 from bench.encoders.batches import BATCH_S, padded_length, plan_batches
-from bench.finetune.data.sides import epoch_batches
-from bench.finetune.fitting import Built, build
-from bench.finetune.model.parts import trained_parameters
+from bench.finetune.data.training_data import epoch_batches
+from bench.finetune.fitting import RunStart, prepare_run
+from bench.finetune.model.parts import count_trained
 from bench.finetune.recipe import Recipe, load_recipe
-from bench.finetune.training.checkpoints import Folder
+from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Training
 from bench.types import Encoder, Task, TaskCard
 
-QUANTILES = (0.1, 0.5, 0.9, 1.0)  # of the batches' lengths that are timed; the longest shows the memory
+TIMED_QUANTILES = (0.1, 0.5, 0.9, 1.0)  # of the batches' lengths; the longest batch shows the peak of memory
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one seed: optimiser steps and micro-batches of an epoch, epochs at most, seconds of training and predicting
-    in an epoch, numbers trained, memory in MB (of the GPU where there is one), clips trained on and predicted."""
+    """What a run of one seed will cost.
+
+    Attributes
+    ----------
+    steps, batches
+        Optimiser steps and micro-batches of an epoch.
+    epochs
+        At most.
+    train_s, predict_s
+        Seconds of training and of predicting in an epoch.
+    parameters
+        Trained scalar parameters.
+    memory_mb
+        Peak memory in MB, of the GPU where there is one.
+    clips, predicted
+        Clips trained on, and predicted after each epoch.
+    device
+        Where the steps were timed.
+    """
 
     steps: int
     batches: int
@@ -44,16 +61,16 @@ class Estimate:
 
     @property
     def wall_s(self) -> float:
-        """Of the whole run, if it is not stopped early."""
+        """Seconds of the whole run, if it is not stopped early."""
         return self.epochs * (self.train_s + self.predict_s)
 
     @property
     def device_hours(self) -> float:
-        """The energy proxy: one device for the wall time."""
+        """Device-hours, a proxy of energy: one device for the wall time."""
         return self.wall_s / 3600
 
     def text(self, seeds: int = 1) -> str:
-        """In words, for so many seeds."""
+        """Say the estimate in words, for a number of seeds."""
         several = f" x {seeds} seeds = {_duration(seeds * self.wall_s)}" if seeds > 1 else ""
         return (
             f"{self.clips} clips in {self.batches} batches ({self.steps} steps) an epoch, {self.predicted} predicted "
@@ -73,8 +90,10 @@ def estimate(
     on_bad_clip: str = "error",
     progress: Progress = silent,
 ) -> Estimate:
-    """What ``bench.finetune.fitting`` with these arguments will take; it trains a few steps of a copy and keeps
-    nothing. Raises as ``fit``."""
+    """Estimate what ``fit`` will cost with the same arguments.
+
+    A few steps of a copy of the encoder are trained; nothing is kept. Raises as ``fit``.
+    """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     return estimate_prepared(encoder, task.card, prepare(task, on_bad_clip, progress), recipe, seed, progress)
 
@@ -87,60 +106,60 @@ def estimate_prepared(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Estimate:
-    """``estimate`` for data that has been prepared already."""
-    built = build(encoder, card, prepared, recipe, seed, progress)
+    """Do what ``estimate`` does, for clips that have been prepared already."""
+    start = prepare_run(encoder, card, prepared, recipe, seed, progress)
     with tempfile.TemporaryDirectory() as folder:
-        training = built.training(Folder(Path(folder), "estimate"))
-        batches = epoch_batches(built.material, recipe.batches, seed, 0)
+        training = start.training(RunFolder(Path(folder), "estimate"))
+        batches = epoch_batches(start.data, recipe.batches, seed, 0)
         train_s = _training_time(training, batches)
-        predict_s = _prediction_time(training, built)
+        predict_s = _prediction_time(training, start)
     device = training.device
     memory_mb = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else provenance.peak_memory_mb()
-    predicted = len(built.sides.validation) + len(built.sides.test)
-    heads = [*built.model.heads, built.method]
+    predicted = len(start.partition.validation) + len(start.partition.test)
+    heads = [*start.model.heads, start.method]
     return Estimate(
         steps=training.steps_per_epoch,
         batches=len(batches),
         epochs=recipe.epochs,
         train_s=train_s,
         predict_s=predict_s,
-        parameters=trained_parameters(recipe, built.model.encoder, heads),
+        parameters=count_trained(recipe, start.model.encoder, heads),
         memory_mb=memory_mb,
-        clips=len(built.sides.fit),
+        clips=len(start.partition.training),
         predicted=predicted,
         device=str(device),
     )
 
 
 def _training_time(training: Training, batches: list[np.ndarray]) -> float:
-    """Seconds of an epoch: batches of a few lengths are timed, the others lie between them."""
-    waves, encoder = training.material.waves, training.model.encoder
-    sizes = np.array([padded_length(encoder, int(waves.sizes[rows].max())) for rows in batches])
+    """Seconds of an epoch: batches of a few lengths are timed, the others interpolated."""
+    clips, encoder = training.data.clips, training.model.encoder
+    sizes = np.array([padded_length(encoder, int(clips.sizes[rows].max())) for rows in batches])
     order = np.argsort(sizes, kind="stable")
-    chosen = sorted({int(order[round(q * (len(order) - 1))]) for q in QUANTILES}, key=lambda i: sizes[i])
+    chosen = sorted({int(order[round(q * (len(order) - 1))]) for q in TIMED_QUANTILES}, key=lambda i: sizes[i])
     training.trial(batches[chosen[0]])  # warms up
-    twice = [
-        [_timed(lambda i=i: training.trial(batches[i]), training.device) for _ in range(2)] for i in chosen
-    ]  # a length is met for the first time, or again
-    timed = np.mean(twice, axis=1)
+    repeats = [
+        [_time(lambda i=i: training.trial(batches[i]), training.device) for _ in range(2)] for i in chosen
+    ]  # the first batch of a length may be slower than later ones, which an epoch has too
+    timed = np.mean(repeats, axis=1)
     return float(np.interp(sizes, sizes[chosen], timed).sum())
 
 
-def _prediction_time(training: Training, built: Built) -> float:
-    """Seconds of predicting all clips once, from a batch of middling and one of great length."""
-    rows = np.concatenate([built.sides.validation, built.sides.test])
-    encoder, waves = training.model.encoder, training.material.waves
-    sizes = waves.sizes[rows]
+def _prediction_time(training: Training, start: RunStart) -> float:
+    """Seconds of predicting all clips once, from a batch of median length and the longest."""
+    rows = np.concatenate([start.partition.validation, start.partition.test])
+    encoder, clips = training.model.encoder, training.data.clips
+    sizes = clips.sizes[rows]
     plan = plan_batches([int(size) for size in sizes], encoder, int(BATCH_S * encoder.card.sample_rate))
     chosen = sorted({len(plan) // 2, len(plan) - 1})
     work = np.array([sum(padded_length(encoder, int(size)) for size in sizes[batch]) for batch in plan], float)
-    predict = lambda i: training.model.scores(training.method, waves, rows[plan[i]])  # noqa: E731
+    predict = lambda i: training.model.predict(training.method, clips, rows[plan[i]])  # noqa: E731
     predict(chosen[0])
-    taken = [_timed(lambda i=i: predict(i), training.device) for i in chosen]
+    taken = [_time(lambda i=i: predict(i), training.device) for i in chosen]
     return float(work.sum() * sum(taken) / work[chosen].sum())
 
 
-def _timed(act: Callable[[], object], device: torch.device) -> float:
+def _time(act: Callable[[], object], device: torch.device) -> float:
     began = time.perf_counter()
     act()
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""A recipe: everything about a fine-tuning run but the encoder, the task and the seed, as data that is checked."""
+"""A recipe: everything about a fine-tuning run but the encoder, the task and the seed, as validated data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from bench.base.errors import BadInput, UnknownId
 from bench.base.settings import above, at_least, between, one_of, plain, read, setting
 from bench.types import PRECISIONS
 
-INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts them
-FOLDER = INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
-LABELS = ("name", "source", "about")  # of a recipe, that no number depends on
+_INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts the recipes
+_CHECKOUT = Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
+RECIPE_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+DESCRIPTIVE = ("name", "source", "about")  # settings of a recipe on which no number depends
 
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """The loss, by its name in ``bench.finetune.methods``, and those of its hyper-parameters that are not default."""
+    """The method, by its name in ``bench.finetune.methods``, and those of its hyper-parameters that are not default."""
 
     name: str = "ce"
     options: dict[str, Any] = field(default_factory=dict)
@@ -27,8 +28,11 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """What reads the encoder: ``linear`` and ``mlp`` one vector per clip (``pooling``; the encoder's own where empty),
-    ``attentive`` and ``transformer`` the tokens. ``norm`` normalises what the classifier is handed."""
+    """What reads the encoder.
+
+    ``linear`` and ``mlp`` read one vector per clip (``pooling``; the encoder's default where empty), ``attentive`` and
+    ``transformer`` its tokens. ``norm`` normalises what the classifier reads.
+    """
 
     kind: str = setting("linear", one_of("linear", "mlp", "attentive", "transformer"))
     pooling: str = ""
@@ -41,12 +45,12 @@ class HeadChoice:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What of the encoder is trained: ``all`` of it, its ``last`` k blocks, ``lora`` adapters, or ``none``.
+class TrainedParts:
+    """Which parts of the encoder are trained: ``all`` of it, its ``last`` k blocks, ``lora`` adapters, or ``none``.
 
     ``layer_decay`` multiplies the learning rate once per block on the way from the head to the input. ``norm`` says
     whether BatchNorm keeps its statistics (``frozen``) or measures them while it trains (``train``).
-    ``checkpointing`` computes activations of the blocks again in the backward pass, in place of keeping them.
+    ``checkpointing`` recomputes activations of the blocks in the backward pass, which saves memory.
     """
 
     train: str = setting("all", one_of("all", "last", "lora", "none"))
@@ -58,8 +62,10 @@ class Parts:
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters (Hu et al., LoRA, ICLR 2022) of the linear layers whose names end in one of ``targets``
-    (empty: of all)."""
+    """Low-rank adapters (Hu et al., LoRA, ICLR 2022) of linear layers.
+
+    ``targets`` are the last parts of the names of the layers to adapt; empty: all layers.
+    """
 
     rank: int = setting(8, at_least(1))
     alpha: float = setting(16.0, above(0))
@@ -69,9 +75,12 @@ class Lora:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """``head_lr`` is that of the head and of the method's own parameters (None: ``lr``). ``weight_decay`` leaves out
-    vectors (biases, norms) unless ``decay_vectors``; of ``adam`` it is the L2 penalty. ``clip_norm`` bounds the norm
-    of the gradient (0: no bound)."""
+    """The optimiser's settings.
+
+    ``head_lr`` is the learning rate of the head and of the method's own parameters (None: ``lr``). ``weight_decay``
+    leaves out vectors (biases, norms) unless ``decay_vectors``; of ``adam`` it is the L2 penalty. ``clip_norm`` bounds
+    the norm of the gradient (0: no bound).
+    """
 
     name: str = setting("adamw", one_of("adamw", "adam"))
     lr: float = setting(1e-4, above(0))
@@ -84,7 +93,7 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate over time: see ``bench.finetune.training.schedule.factor``."""
+    """Learning rate over time: see ``bench.finetune.training.schedule.rate_factor``."""
 
     kind: str = setting("cosine", one_of("constant", "cosine", "cycle"))
     unit: str = setting("step", one_of("step", "epoch"))
@@ -95,8 +104,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Averaging:
-    """``ema``: predictions come from a moving average of the weights, which training does not see; ``step``: after
-    every step the weights themselves are moved back towards those before it, θ ← decay · θ_before + (1 − decay) · θ."""
+    """Moving averages of weights.
+
+    ``ema``: predictions are made with a moving average of the weights, which training does not use. ``step``: after
+    every step the weights themselves are moved back towards those before it, θ ← decay · θ_before + (1 − decay) · θ.
+    """
 
     kind: str = setting("none", one_of("none", "ema", "step"))
     decay: float = setting(0.999, between(0, 1, open_end=True))
@@ -104,10 +116,13 @@ class Averaging:
 
 @dataclass(frozen=True)
 class Batches:
-    """How clips become batches. ``size`` clips share a forward pass, ``accumulate`` of those a step. Each epoch,
-    ``pool`` batches at a time are put together by length; what is left over at its end, less than a batch, waits for
-    another epoch. A clip longer than ``crop_s`` is cropped at random. ``balanced`` draws every class as often as any
-    other, with replacement."""
+    """How clips become batches.
+
+    ``size`` clips share a forward pass, ``accumulate`` of those a step. Each epoch, ``pool`` batches at a time are
+    formed of clips of similar length; the clips left over at the end of an epoch, less than a batch, are left out of
+    it. A clip longer than ``crop_s`` seconds is cropped at random. ``balanced`` draws every class equally often, with
+    replacement. ``clip`` names a clip policy.
+    """
 
     size: int = setting(16, at_least(1))
     accumulate: int = setting(1, at_least(1))
@@ -119,8 +134,11 @@ class Batches:
 
 @dataclass(frozen=True)
 class Waveform:
-    """Augmentation of the waveform: ``gain_db`` either way, ``shift_s`` either way (what leaves at one end enters at
-    the other), white noise at a level drawn from ``noise_snr_db`` below the clip's own. 0 and None leave it out."""
+    """Augmentation of the waveform; 0 and None leave it out.
+
+    ``gain_db`` bounds the change of level in either direction, ``shift_s`` the circular shift in seconds in either
+    direction; white noise is added at a signal-to-noise ratio drawn from the range ``noise_snr_db``.
+    """
 
     gain_db: float = setting(0.0, at_least(0))
     shift_s: float = setting(0.0, at_least(0))
@@ -129,8 +147,11 @@ class Waveform:
 
 @dataclass(frozen=True)
 class Spectrogram:
-    """SpecAugment (Park et al., Interspeech 2019) without warping: masks of up to ``band_mask`` bands and
-    ``frame_mask`` frames, ``bands`` and ``frames`` of each, filled with the clip's mean or zero."""
+    """SpecAugment (Park et al., Interspeech 2019) without time warping.
+
+    ``bands`` masks of up to ``band_mask`` bands and ``frames`` masks of up to ``frame_mask`` frames are filled with
+    the clip's mean or zero.
+    """
 
     band_mask: int = setting(0, at_least(0))
     bands: int = setting(2, at_least(0))
@@ -140,13 +161,17 @@ class Spectrogram:
 
     @property
     def used(self) -> bool:
+        """Whether anything is masked."""
         return bool((self.band_mask and self.bands) or (self.frame_mask and self.frames))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A fine-tuning run but for encoder, task and seed. ``patience`` epochs without a better validation score end it
-    (None: it runs to its last). ``precision`` is that of the network's arithmetic, by autocast."""
+    """A fine-tuning run but for encoder, task and seed.
+
+    ``patience`` epochs without a better validation score end the run (None: it trains all ``epochs``). ``precision``
+    is that of the network's arithmetic, by autocast.
+    """
 
     name: str
     source: str = ""
@@ -156,7 +181,7 @@ class Recipe:
     precision: str = setting("float32", one_of(*PRECISIONS))
     method: MethodChoice = field(default_factory=MethodChoice)
     head: HeadChoice = field(default_factory=HeadChoice)
-    encoder: Parts = field(default_factory=Parts)
+    encoder: TrainedParts = field(default_factory=TrainedParts)
     lora: Lora = field(default_factory=Lora)
     optimiser: Optimiser = field(default_factory=Optimiser)
     schedule: Schedule = field(default_factory=Schedule)
@@ -166,16 +191,30 @@ class Recipe:
     spectrogram: Spectrogram = field(default_factory=Spectrogram)
 
     def numbers(self) -> dict[str, Any]:
-        """What a record's key holds of it: every setting, defaults written out, without what is told for readers."""
-        return {name: value for name, value in plain(self).items() if name not in LABELS}
+        """Return what enters a record's key: every setting, defaults too, without the descriptive ones."""
+        return {name: value for name, value in plain(self).items() if name not in DESCRIPTIVE}
 
 
 def recipe_of(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
-    """The recipe that plain data says. Raises ``BadInput`` that names the key, ``UnknownId`` for a pooling, a clip
-    policy, a method or one of its options that does not exist."""
-    from bench.data.clips import clip_policy
+    """Read a recipe from plain data, such as the content of a TOML file.
+
+    Parameters
+    ----------
+    data
+        {setting: value}, nested as ``Recipe``.
+    where
+        What errors name.
+
+    Raises
+    ------
+    BadInput
+        For a value that cannot be; the error names the setting.
+    UnknownId
+        For a pooling, a clip policy, a method or one of its options that does not exist.
+    """
+    from bench.data.clips import clip_policy  # here, because they import torch
     from bench.encoders.pooling import POOLINGS
-    from bench.finetune.methods import defaults
+    from bench.finetune.methods import default_options
 
     recipe = read(Recipe, data, where)
     if recipe.head.pooling and recipe.head.pooling not in POOLINGS:
@@ -189,7 +228,7 @@ def recipe_of(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
         problem = "activations computed twice would be measured twice by BatchNorm"
         raise BadInput(f"{where}: encoder", problem, 'leave out checkpointing, or take norm = "frozen"')
     clip_policy(recipe.batches.clip)
-    known = defaults(recipe.method.name)
+    known = default_options(recipe.method.name)
     for name in recipe.method.options:
         if name not in known:
             raise UnknownId(f"option of the method {recipe.method.name}", name, known)
@@ -197,25 +236,39 @@ def recipe_of(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """The recipe of a TOML file, or of that name in ``scripts/recipes/finetune``. Raises as ``recipe_of`` does, and
-    ``BadInput`` for a file that is not there or not TOML."""
+    """Load the recipe of a TOML file, or the one of that name in ``scripts/recipes/finetune``.
+
+    Raises
+    ------
+    BadInput
+        For a file that does not exist or is not TOML, and as ``recipe_of``.
+    UnknownId
+        For a name without a recipe, and as ``recipe_of``.
+    """
     path = Path(name)
     if path.suffix != ".toml":
-        named = {found.stem: found for found in sorted(FOLDER.glob("*.toml"))}
-        if str(name) not in named:
-            raise UnknownId("recipe", str(name), named)
-        path = named[str(name)]
+        shipped = {file.stem: file for file in sorted(RECIPE_FOLDER.glob("*.toml"))}
+        if str(name) not in shipped:
+            raise UnknownId("recipe", str(name), shipped)
+        path = shipped[str(name)]
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", "check the path") from error
     except ValueError as error:
-        raise BadInput(path, f"is not TOML ({error})", f"see {FOLDER}") from error
+        raise BadInput(path, f"is not TOML ({error})", f"see {RECIPE_FOLDER}") from error
     return recipe_of({"name": path.stem, **data}, str(path))
 
 
-def changed(recipe: Recipe, epochs: int | None = None, precision: str | None = None) -> Recipe:
-    """The recipe with other epochs or in another arithmetic; None leaves either as it is. Raises ``BadInput`` for a
-    value that recipes may not have, fewer epochs than those of warm-up among them."""
-    given = {"epochs": epochs, "precision": precision}
-    return recipe_of(plain(recipe) | {name: value for name, value in given.items() if value is not None}, recipe.name)
+def with_overrides(recipe: Recipe, epochs: int | None = None, precision: str | None = None) -> Recipe:
+    """Return the recipe with other epochs or another precision; None leaves either as it is.
+
+    Raises
+    ------
+    BadInput
+        For a value that a recipe may not have, such as fewer epochs than those of warm-up.
+    """
+    overrides = {"epochs": epochs, "precision": precision}
+    return recipe_of(
+        plain(recipe) | {name: value for name, value in overrides.items() if value is not None}, recipe.name
+    )

@@ -1,8 +1,7 @@
-"""Recipes × encoders × tasks × seeds into a results folder; what is there already is not trained again."""
+"""Many fine-tuning runs into a results folder: every encoder × task × recipe × seed. Existing records are kept."""
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,11 +11,10 @@ from bench.base.progress import Progress, silent
 from bench.data.manifest import Prepared
 from bench.encoders.load import load_encoder, require_device
 from bench.finetune.cost import Estimate, estimate_prepared
-from bench.finetune.data.sides import sides
+from bench.finetune.data.partition import partition
 from bench.finetune.fitting import Fit, fit_prepared
-from bench.finetune.model.model import require_served
+from bench.finetune.model.fine_tuned import require_compatible
 from bench.finetune.recipe import Recipe
-from bench.finetune.record import HONEST
 from bench.finetune.training.loop import TrainingDiverged
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice, Outcome, encoders_at_hand, require_same_data, tasks_at_hand
@@ -25,21 +23,45 @@ from bench.runs.sweep.execute import make_controls
 from bench.scores import records
 from bench.types import Encoder, TaskCard
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of mallopt(3)
-_PAD_BYTES = 64 << 20  # by which the heap grows at once
-
 
 @dataclass
 class FinetuneOutcome:
-    """What became of a suite: ``made`` counts the runs whose records are in the folder, ``diverged`` {run: why}."""
+    """What a suite did.
+
+    Attributes
+    ----------
+    made
+        Number of runs whose records are in the folder, whether they were made now or before.
+    diverged
+        {run: why it stopped}.
+    """
 
     made: int = 0
     diverged: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
+class PlannedRun:
+    """A run but for its seed; ``title`` names task, encoder and recipe."""
+
+    title: str
+    encoder: Encoder
+    card: TaskCard
+    prepared: Prepared
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
 class FinetunePlan:
-    """What is asked for and can run: everything that must be refused has been, before hours are spent on the first."""
+    """Runs that passed every check, so that none is refused after hours of training.
+
+    Attributes
+    ----------
+    recipes, encoders, data, seeds
+        What is combined, all with all; ``data`` holds the card and the clips of each task.
+    device
+        Where encoders are trained.
+    """
 
     recipes: tuple[Recipe, ...]
     encoders: tuple[EncoderChoice, ...]
@@ -47,14 +69,14 @@ class FinetunePlan:
     seeds: tuple[int, ...]
     device: str
 
-    def runs(self) -> Iterator[tuple[str, Encoder, TaskCard, Prepared, Recipe]]:
-        """(title, encoder, task, clips, recipe) of every run but for its seed; one encoder is held at a time."""
+    def runs(self) -> Iterator[PlannedRun]:
+        """Iterate over all runs but for their seeds: encoder by encoder, of which one is held at a time."""
         for choice in self.encoders:
             encoder = load_encoder(choice.id, choice.weights, self.device)
             for card, prepared in self.data:
                 for recipe in self.recipes:
                     title = f"{card.id}  {choice.id}  {recipe.name}"
-                    yield title, encoder, card, prepared, with_pooling(recipe, choice)
+                    yield PlannedRun(title, encoder, card, prepared, with_pooling(recipe, choice))
 
 
 def plan(
@@ -69,16 +91,22 @@ def plan(
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
 ) -> FinetunePlan:
-    """Holds every encoder against every recipe and every task against every seed.
+    """Plan the runs of all encoders, tasks, recipes and seeds, after checking that each can run.
 
     Parameters
     ----------
     recipes, encoders, tasks
-        What is to be combined, all with all.
+        What is combined, all with all.
     seeds
         By default those of the protocol ``finetune``.
     root
         The data folder; by default ``$RESPBENCH_DATA`` or ``./data``.
+    device
+        ``cpu``, ``cuda``, …
+    on_bad_clip
+        As for ``bench.data.manifest.prepare``.
+    progress, say
+        Show the decoding of clips, and warnings about the data.
 
     Raises
     ------
@@ -87,27 +115,28 @@ def plan(
     MissingWeights
         For an encoder whose weights are not at hand.
     BadInput
-        For a task without data, a seed that leaves a class out, or a recipe that an encoder cannot serve.
+        For a task without data, a seed that leaves a class out, or a recipe that does not suit an encoder.
     """
-    seeds = tuple(seeds or protocols.get(HONEST).seeds)
+    seeds = tuple(seeds or protocols.get(protocols.FINETUNE).seeds)
     require_device(device)
     outcome = Outcome()
-    chosen = encoders_at_hand(encoders, False, outcome, say, to_train=True)
+    available = encoders_at_hand(encoders, False, outcome, say, to_train=True)
     data = tasks_at_hand(tasks, (), root, on_bad_clip, outcome, progress, say)
     for card, prepared in data:
         for seed in seeds:
-            sides(card, prepared, seed)
-    for choice in chosen:  # one at a time, as training holds them
+            partition(card, prepared, seed)
+    for choice in available:  # one at a time, as training holds them
         encoder = load_encoder(choice.id, choice.weights)
         for recipe in recipes:
-            require_served(encoder, with_pooling(recipe, choice))
-    return FinetunePlan(tuple(recipes), tuple(chosen), tuple(data), seeds, device)
+            require_compatible(encoder, with_pooling(recipe, choice))
+    return FinetunePlan(tuple(recipes), tuple(available), tuple(data), seeds, device)
 
 
 def estimate_plan(planned: FinetunePlan, progress: Progress = silent) -> Iterator[tuple[str, Estimate]]:
-    """(title, what one seed will take) of every run of a plan; a few steps of each are timed."""
-    for title, *run in planned.runs():
-        yield title, estimate_prepared(*run, planned.seeds[0], progress)
+    """Iterate over (title, estimate for one seed) of every run of a plan; a few steps of each are timed."""
+    for run in planned.runs():
+        estimate = estimate_prepared(run.encoder, run.card, run.prepared, run.recipe, planned.seeds[0], progress)
+        yield run.title, estimate
 
 
 def run_plan(
@@ -120,26 +149,53 @@ def run_plan(
     say: Callable[[str], None] = lambda line: None,
     done: Callable[[str, Fit], None] = lambda title, fit: None,
 ) -> FinetuneOutcome:
-    """Trains what is missing of a plan's records in ``out``, and the control rows beside them; writes no page.
+    """Train the runs of a plan whose records are missing in a results folder; add its control records and notes.
 
-    A run that diverges leaves the others and their records. ``done`` is called after each run that ended well.
-    Raises ``BadInput`` where the folder holds records of other data.
+    No page is written. A run that diverges leaves the other runs and their records.
+
+    Parameters
+    ----------
+    planned
+        From ``plan``.
+    out
+        The results folder.
+    keep_weights
+        Whether checkpoints stay in ``out/training``.
+    command
+        The command line that asked for the runs, for the folder's notes.
+    progress, say
+        Show the steps, and what diverged.
+    done
+        Called with the title and the result of each run that did not diverge.
+
+    Raises
+    ------
+    BadInput
+        Where the folder holds records of the same tasks on other data.
     """
-    keep_freed_memory()
     stored = records.stored_specs(out, say)
     require_same_data(planned.data, stored)
     outcome = FinetuneOutcome()
-    for title, *run in planned.runs():
+    for run in planned.runs():
         for seed in planned.seeds:
-            name = f"{title}  seed {seed}"
+            title = f"{run.title}  seed {seed}"
             try:
-                trained = fit_prepared(*run, seed, out=out, keep=keep_weights, progress=progress)
-            except TrainingDiverged as error:  # the other runs are worth no less
-                outcome.diverged[name] = str(error)
-                say(f"{name}: {error}")
+                result = fit_prepared(
+                    run.encoder,
+                    run.card,
+                    run.prepared,
+                    run.recipe,
+                    seed,
+                    out=out,
+                    keep=keep_weights,
+                    progress=progress,
+                )
+            except TrainingDiverged as error:
+                outcome.diverged[title] = str(error)
+                say(f"{title}: {error}")
                 continue
             outcome.made += 1
-            done(name, trained)
+            done(title, result)
     if outcome.made:
         make_controls(planned.data, out, stored, Outcome(), say)
         update_board_notes(out, command)
@@ -147,24 +203,13 @@ def run_plan(
 
 
 def with_pooling(recipe: Recipe, choice: EncoderChoice) -> Recipe:
-    """The recipe with the pooling that is asked for beside the encoder. Raises ``BadInput`` for several."""
+    """Return the recipe with the pooling that an encoder was asked for with, if any.
+
+    Raises ``BadInput`` for several poolings, and for a head that reads tokens.
+    """
     if not choice.poolings:
         return recipe
     if len(choice.poolings) > 1 or recipe.head.kind not in ("linear", "mlp"):
         problem = f"{', '.join(choice.poolings)} beside the head {recipe.head.kind!r}"
         raise BadInput(f"poolings of {choice.id}", problem, "name one, for a linear or mlp head")
     return replace(recipe, head=replace(recipe.head, pooling=choice.poolings[0]))
-
-
-def keep_freed_memory() -> bool:
-    """Tells the C library not to give large blocks back to the kernel; returns whether it could be told (glibc can).
-
-    glibc maps every large block anew and unmaps it when it is freed, so that each step of training has its tensors
-    handed out again page by page, at up to two fifths of the step's time. The heap then never shrinks: for a process
-    that trains and ends, not for a library to do to its caller.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):  # another system or another C library
-        return False
-    return all(mallopt(name, value) for name, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, _PAD_BYTES)))

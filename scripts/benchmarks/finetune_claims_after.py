@@ -14,8 +14,8 @@ import bench
 from bench.data.manifest import prepare
 from bench.encoders.weights.find import parameter_digest
 from bench.finetune import Recipe
-from bench.finetune.fitting import build
-from bench.finetune.training.checkpoints import Folder
+from bench.finetune.fitting import prepare_run
+from bench.finetune.training.checkpoints import RunFolder
 from bench.runs.evaluate import assemble_record, encoder_facts
 from bench.types import Task
 
@@ -25,15 +25,15 @@ OPTIONS: Mapping[str, float] = {"gamma": 0.5}  # of log-margin: quality-margin's
 def at_last_epoch(data: Task, chosen: Recipe, seed: int, corpus: str, devices: Task, folder: Path) -> Run:
     """One fine-tuning, scored and probed as it is after its last epoch, whatever the validation patients say."""
     prepared = prepare(data)
-    built = build(Frames(), data.card, prepared, chosen, seed)
-    training = built.training(Folder(folder / f"{chosen.name}-{seed}", "last"))
+    start = prepare_run(Frames(), data.card, prepared, chosen, seed)
+    training = start.training(RunFolder(folder / f"{chosen.name}-{seed}", "last"))
     training.run()
     encoder = training.model.encoder.eval()
     encoder.weights_digest = parameter_digest(encoder)
     encoder.card = replace(encoder.card, from_scratch=False)
     [probe] = bench.evaluate(encoder, devices, "linear")
-    scores, facts = training.folder.scores(chosen.epochs - 1, "test"), encoder_facts(encoder.card, data.card)
-    record = assemble_record(data.card, prepared, built.specs[0], scores, {"method": "the last epoch"}, facts, {})
+    scores, facts = training.folder.load_scores(chosen.epochs - 1, "test"), encoder_facts(encoder.card, data.card)
+    record = assemble_record(data.card, prepared, start.specs[0], scores, {"method": "the last epoch"}, facts, {})
     return Run(corpus, chosen.name, seed, record, probe, "")
 
 

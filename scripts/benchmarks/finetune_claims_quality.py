@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from bench.data.manifest import prepare
-from bench.finetune.data.quality import STRUCTURE, Loudness, Sound, sound
-from bench.finetune.data.sides import sides
-from bench.finetune.data.waves import Waves
+from bench.finetune.data.clip_store import ClipStore
+from bench.finetune.data.partition import partition
+from bench.finetune.data.quality import STRUCTURE, ClipMeasures, QualityScale, measure_clip
 from bench.finetune.methods.quality_margin import quality_margins
 from bench.types import Task
 
@@ -32,20 +32,22 @@ def reactions(data: Task, rate: int, seeds: Sequence[int]) -> pd.DataFrame:
     how far q is from what the definition says, ``margin`` in radians. A seed draws noise and the clips that set bounds.
     """
     prepared = prepare(data)
-    waves, rows = Waves(prepared, rate, "native"), prepared.rows
+    clips, rows = ClipStore(prepared, rate, "native"), prepared.rows
     lines = []
     for seed in seeds:
-        part = sides(data.card, prepared, seed)
-        bounds = Loudness.fitted([sound(waves[row], rate) for row in part.fit], [DATASET] * len(part.fit))
+        part = partition(data.card, prepared, seed)
+        bounds = QualityScale.fitted(
+            [measure_clip(clips[row], rate) for row in part.training], [DATASET] * len(part.training)
+        )
         rng = np.random.default_rng([PURPOSE, seed])
         for row in part.test[::EVERY]:
-            wave = waves[row].astype(np.float64)
-            clean = sound(wave, rate)
+            wave = clips[row].astype(np.float64)
+            clean = measure_clip(wave, rate)
             first = bounds.quality(clean, DATASET)
             for condition, level, changed, shift_db in conditions(wave, rng):
-                heard = sound(changed, rate)
-                q = bounds.quality(heard, DATASET)
-                off = abs(q - defined(heard, clean, shift_db, bounds.bounds[DATASET]))
+                measured = measure_clip(changed, rate)
+                q = bounds.quality(measured, DATASET)
+                off = abs(q - defined(measured, clean, shift_db, bounds.bounds[DATASET]))
                 lines.append((seed, rows["group"].iloc[row], condition, level, q, q - first, off))
     table = pd.DataFrame(lines, columns=["seed", "group", "condition", "db", "q", "change", "off"])
     return table.assign(margin=quality_margins(table["q"], TARGET, KAPPA))
@@ -71,10 +73,10 @@ def conditions(wave: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str
         yield condition, math.nan, silent, None
 
 
-def defined(heard: Sound, clean: Sound, shift_db: float | None, bounds: tuple[float, float]) -> float:
+def defined(measured: ClipMeasures, clean: ClipMeasures, shift_db: float | None, bounds: tuple[float, float]) -> float:
     """q by the definition: 0 where there is nothing to hear, else from the measured entropy and the level that the
     condition makes of the clip's."""
     if shift_db is None:
         return 0.0
-    loudness = (clean.level + shift_db - bounds[0]) / (bounds[1] - bounds[0])
-    return STRUCTURE * (1 - heard.entropy) + (1 - STRUCTURE) * min(max(loudness, 0.0), 1.0)
+    loudness = (clean.level_db + shift_db - bounds[0]) / (bounds[1] - bounds[0])
+    return STRUCTURE * (1 - measured.entropy) + (1 - STRUCTURE) * min(max(loudness, 0.0), 1.0)

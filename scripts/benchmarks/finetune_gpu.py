@@ -25,9 +25,9 @@ from bench import simulate
 from bench.base.errors import RespBenchError
 from bench.base.optional_imports import import_torchaudio
 from bench.data.manifest import prepare
-from bench.finetune.fitting import Built, build, fit_prepared
+from bench.finetune.fitting import RunStart, fit_prepared, prepare_run
 from bench.finetune.recipe import Recipe, load_recipe
-from bench.finetune.training.checkpoints import Folder
+from bench.finetune.training.checkpoints import RunFolder
 from bench.reports.tables import markdown
 from bench.scores.printed import BLANK
 from bench.types import Encoder, Task
@@ -73,11 +73,11 @@ def task_at_hand(root: Path | None, folder: Path, small: bool) -> Task:
     return bench.load_task("icbhi.cycles4", folder)
 
 
-def model_flops(built: Built, geometry: dict[str, int], clips: int) -> float:
+def model_flops(start: RunStart, geometry: dict[str, int], clips: int) -> float:
     """Of a step on so many clips of 8 s."""
-    wave = torch.zeros(1, 8 * built.model.encoder.card.sample_rate, device=next(built.model.parameters()).device)
+    wave = torch.zeros(1, 8 * start.model.encoder.card.sample_rate, device=next(start.model.parameters()).device)
     with torch.no_grad():
-        grid = built.model.encoder(wave, torch.tensor([wave.shape[1]], device=wave.device)).layers[-1].hidden
+        grid = start.model.encoder(wave, torch.tensor([wave.shape[1]], device=wave.device)).layers[-1].hidden
     tokens, width = grid.shape[1] * grid.shape[2] + 2, geometry["width"]
     forward = geometry["layers"] * (24 * tokens * width**2 + 4 * tokens**2 * width)
     return 3.0 * PASSES * clips * forward
@@ -118,15 +118,15 @@ def steps(encoder: Encoder, task: Task, recipe: Recipe, geometry: dict, sizes: l
                 batches=replace(recipe.batches, size=size),
                 encoder=replace(recipe.encoder, checkpointing=again),
             )
-            built = build(encoder, task.card, prepared, chosen, 0)
-            training = built.training(Folder(Path("unused"), "benchmark"))
-            batch = built.sides.fit[:size]
+            start = prepare_run(encoder, task.card, prepared, chosen, 0)
+            training = start.training(RunFolder(Path("unused"), "benchmark"))
+            batch = start.partition.training[:size]
             taken = fastest(lambda t=training, b=batch: t.trial(b), device)
             memory = f"{torch.cuda.max_memory_allocated() / 1e9:.2f}" if device.startswith("cuda") else BLANK
-            flops = model_flops(built, geometry, len(batch))
+            flops = model_flops(start, geometry, len(batch))
             cells = (f"{1e3 * taken:.1f}", f"{len(batch) / taken:.1f}", memory, f"{flops / taken / 1e12:.2f}")
             rows.append([len(batch), "yes" if again else "no", *cells, f"{100 * flops / taken / peak:.1f}"])
-            del built, training
+            del start, training
     return rows
 
 
@@ -181,7 +181,7 @@ def report(folder: Path, arguments, device: str, geometry: dict, recipe: Recipe,
 
 def model_flops_of_epoch(encoder: Encoder, task: Task, recipe: Recipe, geometry: dict, clips: int) -> float:
     """Of all training steps of an epoch on so many clips."""
-    return model_flops(build(encoder, task.card, prepare(task), recipe, 0), geometry, clips)
+    return model_flops(prepare_run(encoder, task.card, prepare(task), recipe, 0), geometry, clips)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from bench.base.errors import BadInput
 from bench.encoders.batches import collate
 from bench.encoders.blocks import split_at_longest_stack
-from bench.finetune.model.lora import adapt
+from bench.finetune.model.lora import add_adapters
 from bench.finetune.recipe import Lora
 from model_zoo import efficientat, panns
 from model_zoo._networks import cnn14
@@ -127,7 +127,7 @@ def test_adapters_change_nothing_at_first_and_learn_everywhere(encoder):
     wave[1] = 0.5 * wave[1].flip(0)
     with torch.inference_mode():
         plain = encoder(wave, length)
-    adapt(encoder, Lora(rank=2), encoder.card.id)
+    add_adapters(encoder, Lora(rank=2), encoder.card.id)
     with torch.inference_mode():
         adapted = encoder(wave, length)
     assert torch.equal(adapted.clip, plain.clip) and torch.equal(adapted.layers[-1].hidden, plain.layers[-1].hidden)

@@ -1,1 +1,1 @@
-"""What fine-tuning trains on: sides of the split, waveforms, augmentation, quality, randomness."""
+"""What fine-tuning trains on: partition of the clips, waveforms, augmentation, quality, randomness."""

@@ -34,9 +34,9 @@ __all__ = [
     "MicroBatch",
     "TrainableModel",
     "TrainingFacts",
-    "defaults",
+    "create_method",
+    "default_options",
     "describe",
-    "method",
 ]
 
 METHODS: dict[str, type[Method]] = {
@@ -65,19 +65,34 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def method(name: str, facts: TrainingFacts, **hyper: Any) -> Method:
-    """The method of that name; hyper-parameters that are not given have their published values. Raises ``UnknownId``
-    for a name of a method, a hyper-parameter or a column that does not exist, ``BadInput`` for a value that cannot
-    be."""
-    known = defaults(name)
+def create_method(name: str, facts: TrainingFacts, **hyper: Any) -> Method:
+    """Create the method of a name.
+
+    Parameters
+    ----------
+    name
+        A key of ``METHODS``.
+    facts
+        About the training clips.
+    **hyper
+        Hyper-parameters; those that are not given have their published values.
+
+    Raises
+    ------
+    UnknownId
+        For a method, a hyper-parameter or a column of metadata that does not exist.
+    BadInput
+        For a value outside its limits.
+    """
+    known = default_options(name)
     for key in hyper:
         if key not in known:
             raise UnknownId(f"hyper-parameter of {name}", key, known)
     return METHODS[name](facts, **hyper)
 
 
-def defaults(name: str) -> dict[str, Any]:
-    """{hyper-parameter: value}. Raises ``UnknownId``."""
+def default_options(name: str) -> dict[str, Any]:
+    """Return {hyper-parameter: default} of a method. Raises ``UnknownId``."""
     if name not in METHODS:
         raise UnknownId("method", name, METHODS)
     parameters = inspect.signature(METHODS[name].__init__).parameters.values()
@@ -85,16 +100,27 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """``name``, ``formula`` in words, ``source``, ``ours`` (what the source leaves open; empty where nothing),
-    ``defaults`` and ``limits`` {hyper-parameter: what it may be}. Raises ``UnknownId``."""
-    given = defaults(name)
+    """Describe a method in words.
+
+    Returns
+    -------
+    dict
+        ``name``; ``formula``; ``source``; ``ours``, what the source leaves open or this benchmark defines otherwise
+        (empty where nothing); ``defaults`` {hyper-parameter: value}; ``limits`` {hyper-parameter: what it may be}.
+
+    Raises
+    ------
+    UnknownId
+        For a method that does not exist.
+    """
+    options = default_options(name)
     kind = METHODS[name]
-    limits = {key: kind.limits[key].words for key in given}
+    limits = {key: kind.limits[key].words for key in options}
     return {
         "name": name,
         "formula": kind.formula,
         "source": kind.source,
         "ours": kind.ours,
-        "defaults": given,
+        "defaults": options,
         "limits": limits,
     }

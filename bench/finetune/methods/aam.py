@@ -1,4 +1,4 @@
-"""AAM-Softmax: ArcFace at the scale and margin usual for speakers."""
+"""AAM-Softmax: ArcFace at the scale and margin usual in speaker recognition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bench.finetune.methods.shared.base import TrainingFacts
 
 
 class AAM(ArcFace):
-    """``margin`` is of the angle, in radians."""
+    """ArcFace with other defaults; ``margin`` is added to the angle, in radians."""
 
     name = "aam"
     formula = "as arcface"

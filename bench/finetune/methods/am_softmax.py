@@ -10,7 +10,7 @@ from bench.finetune.methods.shared.margin import SCALE, MarginMethod, am_softmax
 
 
 class AMSoftmax(MarginMethod):
-    """``margin`` is of the cosine."""
+    """Softmax of cosines; ``margin`` is subtracted from the label's cosine."""
 
     name = "am-softmax"
     formula = "L = CE(z, y);  z_y = s (cos th_y - m), z_j = s cos th_j"
@@ -22,5 +22,5 @@ class AMSoftmax(MarginMethod):
         self.margin = margin
 
     def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
-        """``MarginMethod.margined``."""
+        """Apply ``am_softmax`` to cosines (B, K)."""
         return am_softmax(cosine, batch.label, self.margin, self.scale)

@@ -9,7 +9,7 @@ from bench.finetune.methods.shared.margin import MarginMethod, arc_face
 
 
 class ArcFace(MarginMethod):
-    """``margin`` is of the angle, in radians."""
+    """Softmax of cosines; ``margin`` is added to the label's angle, in radians."""
 
     name = "arcface"
     formula = "L = CE(z, y);  z_y = s cos(th_y + m), or s (cos th_y - m sin m) where th_y + m > pi;  z_j = s cos th_j"
@@ -20,5 +20,5 @@ class ArcFace(MarginMethod):
         self.margin = margin
 
     def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
-        """``MarginMethod.margined``."""
+        """Apply ``arc_face`` to cosines (B, K)."""
         return arc_face(cosine, batch.label, self.margin, self.scale)

@@ -1,4 +1,4 @@
-"""Cross-entropy and centre loss: features of a class are drawn to their common centre."""
+"""Cross-entropy and centre loss: features of a class are pulled to their common centre."""
 
 from __future__ import annotations
 
@@ -8,23 +8,63 @@ from torch import Tensor
 from bench.base.settings import number, rules
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
-from bench.finetune.methods.shared.vectors import full
+from bench.finetune.methods.shared.vectors import at_least_float32
 
 
 def center_loss(features: Tensor, label: Tensor, centers: Tensor) -> Tensor:
-    """½ · mean over clips and over the D features of (x − c_label)². ``features`` (B, D), ``centers`` (K, D)."""
-    return 0.5 * (full(features) - centers[label]).square().mean()
+    """Compute ½ · mean over clips and over the D features of (x − c_label)².
+
+    Parameters
+    ----------
+    features
+        (B, D) x.
+    label
+        (B,) int64.
+    centers
+        (K, D) c.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    References
+    ----------
+    Wen et al., ECCV 2016, eq. 2, which sums over features where this averages.
+    """
+    return 0.5 * (at_least_float32(features) - centers[label]).square().mean()
 
 
 def moved_centers(features: Tensor, label: Tensor, centers: Tensor, rate: float) -> Tensor:
-    """(K, D) centres after a batch: c_k − rate · Σ_{label = k} (c_k − x) / (1 + n_k). ``features`` (B, D)."""
-    apart = torch.zeros_like(centers).index_add(0, label, centers[label] - full(features).to(centers.dtype))
+    """Compute the centres after a batch: c_k − rate · Σ_{label = k} (c_k − x) / (1 + n_k).
+
+    Parameters
+    ----------
+    features
+        (B, D) x.
+    label
+        (B,) int64, n_k of class k.
+    centers
+        (K, D) c.
+    rate
+        In [0, 1].
+
+    Returns
+    -------
+    Tensor
+        (K, D).
+
+    References
+    ----------
+    Wen et al., ECCV 2016, eqs. 3-5.
+    """
+    pull = torch.zeros_like(centers).index_add(0, label, centers[label] - at_least_float32(features).to(centers.dtype))
     count = torch.bincount(label, minlength=len(centers))
-    return centers - rate * apart / (1 + count)[:, None]
+    return centers - rate * pull / (1 + count)[:, None]
 
 
 class CrossEntropyCenter(Method):
-    """Centres start at 0 and are moved after each micro-batch, not trained."""
+    """Cross-entropy and centre loss; centres start at 0 and are moved after each micro-batch, not trained."""
 
     name = "ce-center"
     formula = (
@@ -40,7 +80,7 @@ class CrossEntropyCenter(Method):
         self.register_buffer("centers", torch.zeros(facts.classes, facts.width))
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``; moves the centres where the method is in training mode."""
+        """Compute both losses, and move the centres if the method is in training mode."""
         features = model.features(batch)
         loss = cross_entropy(model.logits(features), batch.label)
         loss = loss + self.weight * center_loss(features, batch.label, self.centers)

@@ -1,4 +1,4 @@
-"""Cross-entropy in which rare classes count more."""
+"""Cross-entropy in which rare classes have more weight."""
 
 from __future__ import annotations
 
@@ -28,14 +28,33 @@ WEIGHTS = Rule(_usable, f"{INVERSE}, {PUBLISHED}, {EVEN}, or a list of one weigh
 
 
 def inverse_weights(counts: Sequence[int]) -> Tensor:
-    """(K,) float32: 1 / n_k, scaled to a sum of 1; 0 for a class without clips."""
+    """Compute class weights (K,) float32: 1 / n_k of counts n, scaled to a sum of 1; 0 for a class without clips."""
     inverse = torch.tensor([1 / count if count else 0.0 for count in counts], dtype=torch.float64)
     return (inverse / inverse.sum()).float()
 
 
 def class_weights(where: str, weights: str | Sequence[float], facts: TrainingFacts) -> Tensor | None:
-    """(K,) float32 for one of the ways of ``WEIGHTS``; None where all classes count the same. Raises ``BadInput`` where
-    there is not one weight for each class."""
+    """Resolve the hyper-parameter ``weights`` to class weights.
+
+    Parameters
+    ----------
+    where
+        What an error names: the method.
+    weights
+        ``inverse``, ``published``, ``none``, or one weight for each class.
+    facts
+        About the training clips.
+
+    Returns
+    -------
+    Tensor or None
+        (K,) float32; None where all classes have the same weight.
+
+    Raises
+    ------
+    BadInput
+        Where there is not one weight for each class.
+    """
     if weights == EVEN:
         return None
     if weights == INVERSE:
@@ -47,8 +66,11 @@ def class_weights(where: str, weights: str | Sequence[float], facts: TrainingFac
 
 
 class WeightedCrossEntropy(Method):
-    """``weights``: ``inverse`` to the number of training clips, the ``published`` ones of ICBHI's four classes, or one
-    for each class."""
+    """Cross-entropy with class weights.
+
+    ``weights``: ``inverse`` to the number of training clips, the ``published`` ones of ICBHI's four classes, or one
+    for each class.
+    """
 
     name = "ce-weighted"
     formula = "L = sum_i w_(y_i) CE_i / sum_i w_(y_i);  w_k = (1/n_k) / sum_j (1/n_j)"
@@ -61,5 +83,5 @@ class WeightedCrossEntropy(Method):
         self.register_buffer("weight", class_weights(self.name, weights, facts))
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
+        """Compute the weighted cross-entropy of the head's logits."""
         return cross_entropy(model.logits(model.features(batch)), batch.label, self.weight)

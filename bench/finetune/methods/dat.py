@@ -1,4 +1,4 @@
-"""Domain-adversarial training: features that tell the class but not the device."""
+"""Domain-adversarial training: features from which the class can be predicted, but not the recording device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableMode
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 
 
-class _Reversal(torch.autograd.Function):
+class _GradientReversal(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
         ctx.strength = strength
@@ -26,23 +26,43 @@ class _Reversal(torch.autograd.Function):
 
 
 def reversed_gradient(x: Tensor, strength: float) -> Tensor:
-    """``x``; the gradient that passes through it is multiplied by −strength."""
-    return _Reversal.apply(x, strength)
+    """Return ``x``; the gradient that passes through it is multiplied by −strength."""
+    return _GradientReversal.apply(x, strength)
 
 
 def reversal_strength(progress: float, steepness: float) -> float:
-    """2 / (1 + exp(−steepness · progress)) − 1: from 0 at the start of training towards 1."""
+    """Compute 2 / (1 + exp(−steepness · progress)) − 1: from 0 at the start of training towards 1.
+
+    References
+    ----------
+    Ganin et al., JMLR 17(59), 2016, section 5.2.2 (arXiv:1505.07818).
+    """
     return 2 / (1 + math.exp(-steepness * progress)) - 1
 
 
 def domain_loss(logits: Tensor, domain: Tensor) -> Tensor:
-    """Cross-entropy over the clips whose domain is known (not −1), averaged over them; 0 where there is none.
-    ``logits`` (B, number of domains), ``domain`` (B,)."""
+    """Compute cross-entropy averaged over the clips of known domain; 0 where there is none.
+
+    Parameters
+    ----------
+    logits
+        (B, number of domains).
+    domain
+        (B,) int64 codes, −1 where unknown.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+    """
     return F.cross_entropy(logits, domain, ignore_index=-1, reduction="sum") / (domain >= 0).sum().clamp_min(1)
 
 
 class DomainAdversarial(Method):
-    """``column``: what features are not to tell; ``alpha`` weighs that part."""
+    """Cross-entropy, and a domain classifier behind a reversed gradient.
+
+    ``column``: metadata that features should not predict; ``alpha``: weight of the domain classifier's loss.
+    """
 
     name = "dat"
     formula = (
@@ -61,8 +81,8 @@ class DomainAdversarial(Method):
         self.domains = nn.Linear(facts.width, self.require_column(column))
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
+        """Compute the cross-entropy of classes plus ``alpha`` times that of domains."""
         features = model.features(batch)
-        turned = reversed_gradient(features, reversal_strength(batch.progress, self.steepness))
-        told = domain_loss(self.domains(turned), batch.meta[self.column])
-        return cross_entropy(model.logits(features), batch.label) + self.alpha * told
+        reversed_features = reversed_gradient(features, reversal_strength(batch.progress, self.steepness))
+        adversarial = domain_loss(self.domains(reversed_features), batch.meta[self.column])
+        return cross_entropy(model.logits(features), batch.label) + self.alpha * adversarial

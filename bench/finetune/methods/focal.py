@@ -1,4 +1,4 @@
-"""Focal loss: clips that are classified well already count less."""
+"""Focal loss: clips that are already classified well have less weight."""
 
 from __future__ import annotations
 
@@ -13,8 +13,29 @@ from bench.finetune.methods.ce_weighted import EVEN, WEIGHTS, class_weights
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 
 
-def focal(logits: Tensor, label: Tensor, gamma: float, weight: Tensor | None = None) -> Tensor:
-    """−w_label (1 − p)^gamma log p with p = softmax(logits)_label, averaged over the batch. ``logits`` (B, K)."""
+def focal_loss(logits: Tensor, label: Tensor, gamma: float, weight: Tensor | None = None) -> Tensor:
+    """Compute −w_label (1 − p)^gamma log p with p = softmax(logits)_label, averaged over the batch.
+
+    Parameters
+    ----------
+    logits
+        (B, K).
+    label
+        (B,) int64.
+    gamma
+        At least 0; 0 is cross-entropy.
+    weight
+        (K,) class weights w, not divided by their sum; None: all 1.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    References
+    ----------
+    Lin et al., ICCV 2017 (arXiv:1708.02002), eq. 5.
+    """
     log_p = -F.cross_entropy(logits, label, reduction="none")
     missed = -torch.expm1(log_p)  # 1 − p, exact where p is near 1
     each = -(missed.clamp_min(torch.finfo(missed.dtype).tiny) ** gamma) * log_p
@@ -22,7 +43,10 @@ def focal(logits: Tensor, label: Tensor, gamma: float, weight: Tensor | None = N
 
 
 class Focal(Method):
-    """``gamma`` 0 is cross-entropy; ``weights`` as for ``ce-weighted``, not divided by their sum over the batch."""
+    """Focal loss of the head's logits.
+
+    ``gamma`` 0 is cross-entropy; ``weights`` as for ``ce-weighted``, not divided by their sum over the batch.
+    """
 
     name = "focal"
     formula = "L = -mean w_y (1 - p_y)^gamma log p_y"
@@ -36,5 +60,5 @@ class Focal(Method):
         self.register_buffer("weight", class_weights(self.name, weights, facts))
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
-        return focal(model.logits(model.features(batch)), batch.label, self.gamma, self.weight)
+        """Compute the focal loss."""
+        return focal_loss(model.logits(model.features(batch)), batch.label, self.gamma, self.weight)

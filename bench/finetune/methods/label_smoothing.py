@@ -1,4 +1,4 @@
-"""Cross-entropy against labels that are not quite sure."""
+"""Cross-entropy against smoothed labels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableMode
 
 
 def smoothed_cross_entropy(logits: Tensor, label: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy with (1 − smoothing) · one-hot + smoothing / K, averaged over the batch. ``logits`` (B, K)."""
+    """Compute cross-entropy against (1 − smoothing) · one-hot + smoothing / K, averaged over the batch.
+
+    ``logits`` are (B, K), ``label`` (B,) int64; the result is a scalar.
+    """
     return F.cross_entropy(logits, label, label_smoothing=smoothing)
 
 
 class LabelSmoothing(Method):
-    """``smoothing`` of the label's mass is spread evenly over all classes."""
+    """Cross-entropy in which a share ``smoothing`` of the label is spread evenly over all classes."""
 
     name = "label-smoothing"
     formula = "L = -mean sum_k ((1 - e) [k = y] + e/K) log softmax(logits)_k"
@@ -27,5 +30,5 @@ class LabelSmoothing(Method):
         self.smoothing = smoothing
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
+        """Compute the cross-entropy against smoothed labels."""
         return smoothed_cross_entropy(model.logits(model.features(batch)), batch.label, self.smoothing)

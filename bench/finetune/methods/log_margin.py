@@ -14,8 +14,20 @@ from bench.finetune.methods.shared.margin import ANGLE, SCALE, MarginMethod, arc
 
 
 def class_margins(counts: Sequence[int], target: float) -> Tensor:
-    """(K,) float32 radians: target · log(N / n_k) / max_j log(N / n_j), the maximum over classes with clips. A class
-    without clips, which no training clip has for a label, has ``target``; a class that has all clips has 0."""
+    """Compute class margins target · log(N / n_k) / max_j log(N / n_j), the maximum over classes with clips.
+
+    Parameters
+    ----------
+    counts
+        (K,) training clips n of each class, N in all.
+    target
+        The rarest class's margin in radians. A class without clips has it too; a class that has all clips has 0.
+
+    Returns
+    -------
+    Tensor
+        (K,) float32 radians.
+    """
     total = sum(counts)
     rarity = [math.log(total / count) if count else math.inf for count in counts]
     rarest = max(value for value in rarity if value < math.inf)
@@ -23,8 +35,11 @@ def class_margins(counts: Sequence[int], target: float) -> Tensor:
 
 
 class LogMargin(MarginMethod):
-    """``target`` is the rarest class's margin; ``gamma``, the share of a margin of ``target`` for every class: at
-    ``quality-margin``'s share the two differ in the quality alone."""
+    """ArcFace whose margin grows with the rarity of the class.
+
+    ``target`` is the rarest class's margin; ``gamma``, the share of a margin of ``target`` for every class: at
+    ``quality-margin``'s share the two methods differ in the quality only.
+    """
 
     name = "log-margin"
     formula = "ArcFace with m = gamma m_t + (1 - gamma) m_c(y);  m_c(k) = m_t log(N/n_k) / max_j log(N/n_j)"
@@ -37,5 +52,5 @@ class LogMargin(MarginMethod):
         self.register_buffer("margins", gamma * target + (1 - gamma) * class_margins(facts.counts, target))
 
     def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
-        """``MarginMethod.margined``."""
+        """Apply ``arc_face`` with the margin of each clip's class."""
         return arc_face(cosine, batch.label, self.margins[batch.label], self.scale)

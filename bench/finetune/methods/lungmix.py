@@ -15,32 +15,55 @@ _WHOLE = number(1, whole=True)
 ODD = Rule(lambda value: _WHOLE.holds(value) and value % 2 == 1, "an odd whole number of at least 1")
 
 
-def loud(wave: Tensor, window: int) -> Tensor:
-    """(B, T) True within ``window`` samples, an odd number, around those beyond mean + 2 standard deviations."""
+def loud_samples(wave: Tensor, window: int) -> Tensor:
+    """Find loud samples (B, T) bool: those within an odd ``window`` around |x| > |mean + 2 standard deviations|."""
     beyond = wave.abs() > (wave.mean(1, keepdim=True) + 2 * wave.std(1, keepdim=True, correction=0)).abs()
     return F.max_pool1d(beyond.float()[:, None], window, 1, window // 2)[:, 0] > 0
 
 
-def held(coin: Tensor, window: int, length: int) -> Tensor:
-    """(B, length): each value of (B, ≥ length / window) held for ``window`` samples."""
+def hold(coin: Tensor, window: int, length: int) -> Tensor:
+    """Repeat each value of ``coin`` (B, ≥ length / window) for ``window`` samples: (B, length)."""
     return coin.repeat_interleave(window, 1)[:, :length]
 
 
 def lung_mask(pair: WavePairs, share: Tensor, coin: Tensor, window: int) -> Tensor:
-    """(B, T) the weight of the own clip: ``share`` (B,) where either clip is loud, ``coin`` (B, blocks), 0 or 1, held
-    for ``window`` samples elsewhere."""
-    either = loud(pair.own, window) | loud(pair.other, window)
-    return torch.where(either, share[:, None], held(coin, window, pair.own.shape[1]))
+    """Compute each sample's weight of the own clip.
+
+    Parameters
+    ----------
+    pair
+        Each clip and its partner, (B, T).
+    share
+        (B,) weight where either of the two is loud.
+    coin
+        (B, blocks) weight elsewhere, 0 or 1, each held for ``window`` samples.
+    window
+        Odd number of samples.
+
+    Returns
+    -------
+    Tensor
+        (B, T) in [0, 1].
+
+    References
+    ----------
+    Ge et al., ICASSP 2025 (arXiv:2501.00064), whose released mask draws 0 or 1 for each sample.
+    """
+    either = loud_samples(pair.own, window) | loud_samples(pair.other, window)
+    return torch.where(either, share[:, None], hold(coin, window, pair.own.shape[1]))
 
 
-def mask_share(mask: Tensor, heard: Tensor) -> Tensor:
-    """(B,) mean of the mask over the samples that are heard, both (B, T)."""
-    return (mask * heard).sum(1) / heard.sum(1).clamp_min(1)
+def mask_share(mask: Tensor, audible: Tensor) -> Tensor:
+    """Average the mask over audible samples: (B,) from two tensors (B, T)."""
+    return (mask * audible).sum(1) / audible.sum(1).clamp_min(1)
 
 
 class LungMix(Method):
-    """``alpha``: λ of each clip from Beta(alpha, alpha); ``window``: odd number of samples over which loudness is
-    widened and chance is held. The partner starts at a random place, and is repeated from there."""
+    """Cross-entropy of waveforms mixed under a mask of loudness and chance.
+
+    ``alpha``: λ of each clip is drawn from Beta(alpha, alpha); ``window``: odd number of samples over which loudness
+    is widened and chance is held. The partner starts at a random sample, and is repeated from there.
+    """
 
     name = "lungmix-style"
     formula = (
@@ -59,7 +82,7 @@ class LungMix(Method):
         self.alpha, self.window = alpha, window
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
+        """Mix the waveforms and compute the cross-entropy of both labels."""
         clips, samples = batch.wave.shape
         partner = draw_partners(batch)
         start = torch.randint(samples, (clips,), generator=batch.generator)

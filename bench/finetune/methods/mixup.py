@@ -1,4 +1,4 @@
-"""Mixup: weighted sums of two clips, and of their labels."""
+"""Mixup: weighted sums of two clips and of their labels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ WAVE, FEATURES = "wave", "features"
 
 
 class Mixup(Method):
-    """``level``: ``wave`` mixes waveforms, the shorter one repeated to the longer one's length; ``features`` mixes what
-    reaches the head (manifold mixup at the last layer). One λ from Beta(alpha, alpha) for each batch."""
+    """Cross-entropy of mixed clips, with one λ from Beta(alpha, alpha) for each batch.
+
+    ``level``: ``wave`` mixes waveforms, the shorter one repeated to the longer one's length; ``features`` mixes what
+    the head reads (manifold mixup at the last layer).
+    """
 
     name = "mixup"
     formula = "L = l CE(f(l x + (1 - l) x'), y) + (1 - l) CE(f(...), y');  l ~ Beta(a, a)"
@@ -26,13 +29,13 @@ class Mixup(Method):
         self.alpha, self.level = alpha, level
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
+        """Mix at the chosen level and compute the cross-entropy of both labels."""
         share, partner = float(draw_shares(batch, self.alpha)), draw_partners(batch)
         if self.level == WAVE:
             pair = pair_waves(batch, partner)
             mask = pair.own.new_full((len(pair.own), 1), share)
             features = model.features(batch._replace(wave=overlay(pair, mask), length=pair.length))
         else:
-            whole = model.features(batch)
-            features = share * whole + (1 - share) * whole[partner]
+            clean = model.features(batch)
+            features = share * clean + (1 - share) * clean[partner]
         return mixed_cross_entropy(model.logits(features), batch.label, batch.label[partner], share)

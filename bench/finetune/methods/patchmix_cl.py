@@ -1,4 +1,4 @@
-"""Patch-Mix contrastive learning: the mixed clip is to lie as near to its two sources as its patches come from them."""
+"""Patch-Mix contrastive learning: a mixed clip is pulled to its two sources in proportion to their patches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.base.settings import number, one_of, rules
 from bench.finetune.methods.patchmix import PATCHES, PatchMixing
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
-from bench.finetune.methods.shared.projector import projector
+from bench.finetune.methods.shared.projector import build_projector
 from bench.finetune.methods.shared.vectors import cosines
 
 ALL, DIFF_LABEL = "all", "diff_label"
@@ -18,24 +18,48 @@ ALL, DIFF_LABEL = "all", "diff_label"
 def patch_mix_contrast(
     mixed: Tensor, clean: Tensor, partner: Tensor, share: float, temperature: float, label: Tensor | None = None
 ) -> Tensor:
-    """−mean_i [share · log p(i | i) + (1 − share) · log p(partner_i | i)], p(j | i) the softmax over j of
-    cos(mixed_i, clean_j) / temperature.
+    """Compute −mean_i [share · log p(i | i) + (1 − share) · log p(partner_i | i)].
 
-    ``mixed`` and ``clean`` (B, D); no gradient reaches ``clean``. With ``label`` (B,) the softmax of clip i runs over
-    i, its partner and the clips of other labels than its own; without, over the whole batch.
+    p(j | i) is the softmax over j of cos(mixed_i, clean_j) / temperature.
+
+    Parameters
+    ----------
+    mixed, clean
+        (B, D) projected features of mixed clips and features of clean ones; no gradient reaches ``clean``.
+    partner
+        (B,) int64 index of the clip that each was mixed with.
+    share
+        Of its own patches that a mixed clip kept.
+    temperature
+        Above 0.
+    label
+        (B,) int64. With it the softmax of clip i runs over i, its partner and the clips of other labels than its own;
+        without, over the whole batch.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    References
+    ----------
+    Bae et al., Interspeech 2023 (arXiv:2305.14032) and its released code.
     """
-    near = cosines(mixed, clean.detach()) / temperature
-    rows = torch.arange(len(near), device=near.device)
+    similarity = cosines(mixed, clean.detach()) / temperature
+    rows = torch.arange(len(similarity), device=similarity.device)
     if label is not None:
-        kept = label[:, None] != label[None]
-        kept[rows, rows] = kept[rows, partner] = True
-        near = near.masked_fill(~kept, float("-inf"))
-    log_p = near - near.logsumexp(1, keepdim=True)
+        compared = label[:, None] != label[None]
+        compared[rows, rows] = compared[rows, partner] = True
+        similarity = similarity.masked_fill(~compared, float("-inf"))
+    log_p = similarity - similarity.logsumexp(1, keepdim=True)
     return -(share * log_p[rows, rows] + (1 - share) * log_p[rows, partner]).mean()
 
 
 class PatchMixContrastive(Method):
-    """``alpha`` weighs the contrastive part; ``negatives``: ``all`` clips of the batch or those of a ``diff_label``."""
+    """Cross-entropy of clean clips, and contrast of mixed with clean ones.
+
+    ``alpha``: weight of the contrast; ``negatives``: ``all`` clips of the batch or those of a ``diff_label``.
+    """
 
     name = "patchmix-cl"
     formula = (
@@ -61,10 +85,10 @@ class PatchMixContrastive(Method):
     ):
         super().__init__(facts, alpha=alpha, temperature=temperature, beta=beta, negatives=negatives)
         self.alpha, self.temperature, self.beta, self.negatives = alpha, temperature, beta, negatives
-        self.projector = projector(facts.width, facts.width, norm=True)
+        self.projector = build_projector(facts.width, facts.width, norm=True)
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``: both passes see the same augmentation, as in the released code."""
+        """Compute both losses; both passes have the same augmentation, as in the released code."""
         clean = model.features(batch)
         mixing = PatchMixing(batch, self.beta)
         mixed = self.projector(model.features(batch, mix=mixing))

@@ -15,13 +15,16 @@ from bench.finetune.methods.shared.margin import ANGLE, SCALE, MarginMethod, arc
 
 
 def quality_margins(quality: Tensor, target: float, kappa: float) -> Tensor:
-    """(B,) radians: target · (1 + kappa · (2 q − 1)) for qualities (B,) in [0, 1]."""
+    """Compute margins target · (1 + kappa · (2 q − 1)) in radians (B,), for qualities q (B,) in [0, 1]."""
     return target * (1 + kappa * (2 * quality - 1))
 
 
 class QualityMargin(MarginMethod):
-    """``target``: margin of the rarest class and of a clip of middling quality; ``kappa``: how far quality moves it;
-    ``gamma``: share of quality, the rest is the class's."""
+    """ArcFace whose margin depends on the clip's quality and the rarity of its class.
+
+    ``target``: margin of the rarest class and of a clip of medium quality; ``kappa``: how much quality changes it;
+    ``gamma``: share of the margin by quality, the rest is the margin by class.
+    """
 
     name = "quality-margin"
     formula = (
@@ -41,7 +44,7 @@ class QualityMargin(MarginMethod):
         self.register_buffer("margins", class_margins(facts.counts, target))
 
     def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
-        """``MarginMethod.margined``."""
+        """Apply ``arc_face`` with each clip's margin."""
         by_quality = quality_margins(batch.quality, self.target, self.kappa)
         margin = self.gamma * by_quality + (1 - self.gamma) * self.margins[batch.label]
         return arc_face(cosine, batch.label, margin, self.scale)

@@ -10,20 +10,25 @@ from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableMode
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 
 
-def masked(features: Tensor, kept: Tensor) -> Tensor:
-    """(B, D) features, 0 where ``kept`` (B, D) is False."""
+def mask_features(features: Tensor, kept: Tensor) -> Tensor:
+    """Set features (B, D) to 0 where ``kept`` (B, D) is False."""
     return torch.where(kept, features, 0.0)
 
 
-def disturbed(features: Tensor, noise: Tensor, strength: float) -> Tensor:
-    """(B, D) features + strength · sd · noise, sd the standard deviation over a clip's own features, which passes no
-    gradient on."""
+def disturb_features(features: Tensor, noise: Tensor, strength: float) -> Tensor:
+    """Compute features + strength · sd · noise (B, D), sd the standard deviation over a clip's own features.
+
+    No gradient passes through sd.
+    """
     return features + strength * features.detach().std(1, keepdim=True, correction=0) * noise
 
 
 class RepAugment(Method):
-    """``mask``: probability that a feature is set to 0; ``noise``: standard deviation of the disturbance, in those of
-    the clip's features; ``weight``: share of the augmented features' loss."""
+    """Cross-entropy of features and of augmented features.
+
+    ``mask``: probability that a feature is set to 0; ``noise``: standard deviation of the disturbance, relative to
+    that of the clip's features; ``weight``: share of the augmented features' loss.
+    """
 
     name = "repaugment-style"
     formula = (
@@ -38,10 +43,10 @@ class RepAugment(Method):
         self.mask, self.noise, self.weight = mask, noise, weight
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
+        """Compute the weighted sum of both cross-entropies."""
         features = model.features(batch)
         kept = torch.rand(features.shape, generator=batch.generator) >= self.mask
         noise = torch.randn(features.shape, generator=batch.generator).to(features)
-        augmented = masked(disturbed(features, noise, self.noise), kept.to(features.device))
+        augmented = mask_features(disturb_features(features, noise, self.noise), kept.to(features.device))
         plain = cross_entropy(model.logits(features), batch.label)
         return (1 - self.weight) * plain + self.weight * cross_entropy(model.logits(augmented), batch.label)

@@ -15,12 +15,15 @@ from bench.finetune.methods.shared.base import (
     group_codes,
 )
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
-from bench.finetune.methods.shared.projector import projector
+from bench.finetune.methods.shared.projector import build_projector
 from bench.finetune.methods.supcon import PROJECTED, sup_con
 
 
 class HybridSupCon(Method):
-    """``alpha``: the contrast's share; ``positives``: ``label``, or a column of metadata."""
+    """Contrast and cross-entropy of two views.
+
+    ``alpha``: the contrast's share; ``positives``: ``label``, or a column of metadata.
+    """
 
     name = "scl-hybrid"
     formula = "L = alpha SC(proj(f(view 1)), proj(f(view 2)); g, t) + (1 - alpha) CE over both views"
@@ -34,11 +37,11 @@ class HybridSupCon(Method):
         super().__init__(facts, alpha=alpha, temperature=temperature, positives=positives)
         self.require_groups(positives)
         self.alpha, self.temperature, self.positives = alpha, temperature, positives
-        self.projector = projector(facts.width, PROJECTED, norm=False)
+        self.projector = build_projector(facts.width, PROJECTED, norm=False)
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
-        seen = torch.cat([model.features(batch, view=view) for view in (0, 1)])
-        views = self.projector(seen).unflatten(0, (2, -1))
+        """Compute the weighted sum of both losses."""
+        features = torch.cat([model.features(batch, view=view) for view in (0, 1)])
+        views = self.projector(features).unflatten(0, (2, -1))
         contrast = sup_con(views, group_codes(batch, self.positives), self.temperature)
-        return self.alpha * contrast + (1 - self.alpha) * cross_entropy(model.logits(seen), batch.label.repeat(2))
+        return self.alpha * contrast + (1 - self.alpha) * cross_entropy(model.logits(features), batch.label.repeat(2))

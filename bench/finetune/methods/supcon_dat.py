@@ -9,12 +9,15 @@ from bench.base.settings import NAME, TRUTH, number, rules
 from bench.finetune.methods.dat import reversal_strength, reversed_gradient
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
-from bench.finetune.methods.shared.projector import projector
+from bench.finetune.methods.shared.projector import build_projector
 from bench.finetune.methods.supcon import sup_con
 
 
 class SupConDomainAdversarial(Method):
-    """``column``: the domain whose clips are positives; ``reverse`` off draws them together instead of apart."""
+    """Cross-entropy, and contrast of domains behind a reversed gradient.
+
+    ``column``: the domain whose clips are positives; without ``reverse`` they are pulled together, not apart.
+    """
 
     name = "supcon-dat"
     formula = "L = CE(f(view 1), y) + alpha SC(proj(R(f(view 1))), proj(R(f(view 2))); d, t);  R as dat, SC as supcon"
@@ -47,13 +50,13 @@ class SupConDomainAdversarial(Method):
         self.require_column(column)
         self.column, self.alpha, self.temperature = column, alpha, temperature
         self.steepness, self.reverse = steepness, reverse
-        self.projector = projector(facts.width, facts.width, norm=True)
+        self.projector = build_projector(facts.width, facts.width, norm=True)
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``; each view has its own batch statistics in the projector."""
-        seen = [model.features(batch, view=view) for view in (0, 1)]
+        """Compute both losses; each view has its own batch statistics in the projector."""
+        features = [model.features(batch, view=view) for view in (0, 1)]
         strength = reversal_strength(batch.progress, self.steepness)
-        turned = [reversed_gradient(x, strength) if self.reverse else x for x in seen]
-        views = torch.stack([self.projector(x) for x in turned])
+        contrasted = [reversed_gradient(x, strength) if self.reverse else x for x in features]
+        views = torch.stack([self.projector(x) for x in contrasted])
         contrast = sup_con(views, batch.meta[self.column], self.temperature)
-        return cross_entropy(model.logits(seen[0]), batch.label) + self.alpha * contrast
+        return cross_entropy(model.logits(features[0]), batch.label) + self.alpha * contrast

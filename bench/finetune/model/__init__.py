@@ -1,1 +1,1 @@
-"""The network that fine-tuning trains: encoder, heads, parameter groups, low-rank adapters."""
+"""The model that is fine-tuned: the encoder's trained parts, low-rank adapters, heads, and all of them together."""

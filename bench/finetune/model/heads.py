@@ -1,4 +1,4 @@
-"""Heads: a readout that makes one vector (B, D) of an encoder's tokens, and a classifier (B, K) of that vector."""
+"""Heads: a readout from an encoder's tokens to features (B, D), and a classifier from features to logits (B, K)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from bench.types import EncoderCard, Grid, Tokens
 
 
 class Readout(nn.Module):
-    """Tokens to (B, ``width``) float32; ``pooling`` and ``layer`` are what a record names it by."""
+    """A network from an encoder's tokens to features.
+
+    Attributes
+    ----------
+    width
+        Number of features D; the output is (B, D) float32.
+    pooling, layer
+        The names under which a record lists the readout.
+    """
 
     width: int
     pooling: str
@@ -21,7 +29,10 @@ class Readout(nn.Module):
 
 
 class Pooled(Readout):
-    """One of the encoder's own poolings: nothing to train."""
+    """One of the encoder's own poolings, without parameters.
+
+    Raises ``BadInput`` where the encoder does not offer ``pooling``; an empty name takes its default.
+    """
 
     def __init__(self, card: EncoderCard, pooling: str):
         super().__init__()
@@ -32,13 +43,16 @@ class Pooled(Readout):
         self.layer, self.width = card.pool_layer, card.dims[self.pooling]
 
     def forward(self, tokens: Tokens) -> Tensor:
+        """Pool tokens to features (B, D)."""
         layers = tuple(grid._replace(hidden=grid.hidden.float()) for grid in tokens.layers)
         return pool(tokens._replace(layers=layers), self.layer, self.pooling).float()
 
 
 class Attentive(Readout):
-    """Learned queries weight the layer-normalised tokens by softmax(q · x / √D); the averages stand side by side.
-    Queries start at 0, as the mean."""
+    """Attention pooling: learned queries weight the layer-normalised tokens x by softmax(q · x / √D).
+
+    The weighted averages of all queries are concatenated. Queries start at 0, where the average is the mean.
+    """
 
     pooling = "attentive"
 
@@ -50,7 +64,8 @@ class Attentive(Readout):
         self.query = nn.Parameter(torch.zeros(queries, token))
 
     def forward(self, tokens: Tokens) -> Tensor:
-        x, counted = sequence(tokens.layers[self.layer])
+        """Average tokens to features (B, queries · token width)."""
+        x, counted = token_sequence(tokens.layers[self.layer])
         x = self.norm(x)
         match = x @ self.query.T / x.shape[-1] ** 0.5  # (B, N, Q)
         weight = match.masked_fill(~counted[..., None], -torch.inf).softmax(dim=1)
@@ -58,7 +73,10 @@ class Attentive(Readout):
 
 
 class Transformer(Readout):
-    """A class token and the clip's tokens through pre-norm transformer blocks; the class token is read."""
+    """Pre-norm transformer blocks over a class token and the clip's tokens; the class token is the clip's features.
+
+    Raises ``BadInput`` where ``heads`` does not divide the token width.
+    """
 
     pooling = "transformer"
 
@@ -76,7 +94,8 @@ class Transformer(Readout):
         )
 
     def forward(self, tokens: Tokens) -> Tensor:
-        x, counted = sequence(tokens.layers[self.layer])
+        """Read the class token: features (B, token width)."""
+        x, counted = token_sequence(tokens.layers[self.layer])
         x = torch.cat([self.start.expand(len(x), -1, -1), self.norm(x)], dim=1)
         hidden = F.pad(~counted, (1, 0), value=False)
         for block in self.blocks:
@@ -84,8 +103,14 @@ class Transformer(Readout):
         return self.last(x[:, 0])
 
 
-def sequence(grid: Grid) -> tuple[Tensor, Tensor]:
-    """(tokens (B, T' · F', D) float32, which of them count (B, T' · F') bool) of one layer, padding left out."""
+def token_sequence(grid: Grid) -> tuple[Tensor, Tensor]:
+    """Flatten one layer's grid into a sequence of tokens.
+
+    Returns
+    -------
+    tokens, counted
+        (B, T' · F', D) float32, and (B, T' · F') bool, False for padding.
+    """
     batch, times, bands, _ = grid.hidden.shape
     counted = torch.arange(times, device=grid.hidden.device) < grid.length[:, None]  # (B, T')
     counted = counted[:, :, None].expand(batch, times, bands)
@@ -98,8 +123,8 @@ def _token_width(card: EncoderCard) -> int:
     return card.dims["mean"]
 
 
-def readout(choice: HeadChoice, card: EncoderCard) -> Readout:
-    """The readout of a recipe's head. Raises ``BadInput`` where the encoder cannot give what it reads."""
+def build_readout(choice: HeadChoice, card: EncoderCard) -> Readout:
+    """Build the readout of a recipe's head. Raises ``BadInput`` where the encoder does not offer what it reads."""
     if choice.kind == "attentive":
         return Attentive(card, choice.queries)
     if choice.kind == "transformer":
@@ -107,8 +132,11 @@ def readout(choice: HeadChoice, card: EncoderCard) -> Readout:
     return Pooled(card, choice.pooling)
 
 
-def classifier(choice: HeadChoice, width: int, classes: int) -> nn.Module:
-    """(B, width) to logits (B, classes): a linear layer, for ``mlp`` behind one of rectified units."""
+def build_classifier(choice: HeadChoice, width: int, classes: int) -> nn.Module:
+    """Build the classifier from features (B, width) to logits (B, classes).
+
+    It is a linear layer, for ``mlp`` behind a hidden layer of rectified units.
+    """
     norms = {"none": None, "layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
     layers: list[nn.Module] = []
     if norms[choice.norm]:

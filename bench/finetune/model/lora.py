@@ -9,35 +9,51 @@ import torch
 from torch import nn
 
 from bench.base.errors import BadInput
+from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import collate
 from bench.finetune.recipe import Lora
 from bench.types import Encoder
 
-PROBE_S = 1.0  # of noise, to see which layers a forward pass calls
+PROBE_S = 1.0  # seconds of noise, to see which layers a forward pass calls
 
 
-def adapt(encoder: Encoder, lora: Lora, where: str) -> None:
-    """Adds adapters (Hu et al., LoRA, ICLR 2022) to the linear layers that the recipe names, all of them where it names
-    none, and leaves gradients to the adapters alone.
+def add_adapters(encoder: Encoder, lora: Lora, where: str) -> None:
+    """Add low-rank adapters to linear layers of an encoder, in place; only the adapters keep gradients.
 
     A layer whose weights the network reads without calling it, as attention in one fused call does (WavLM's), cannot
-    be adapted. Raises ``BadInput`` where the recipe names one of those, where no layer is left, and without ``peft``.
-    """
-    from bench.base.optional_imports import import_torchaudio
+    be adapted.
 
+    Parameters
+    ----------
+    encoder
+        Any encoder with linear layers.
+    lora
+        Rank, scale, dropout, and the layers to adapt: all that can be where it names none.
+    where
+        What an error names: the encoder's id.
+
+    Raises
+    ------
+    BadInput
+        Where the recipe names a layer that cannot be adapted, where no layer is left, and without ``peft``.
+
+    References
+    ----------
+    Hu et al., LoRA, ICLR 2022 (arXiv:2106.09685).
+    """
     import_torchaudio()  # peft imports transformers, which imports it
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise BadInput("recipe: lora", "needs the package peft", "pip install 'respbench[lora]'") from error
     linear = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.Linear)}
-    called = _called(encoder, linear)
-    known = _leaves(called)
+    called = _called_layers(encoder, linear)
+    known = _last_parts(called)
     if missing := [name for name in lora.targets if name not in known]:
-        read = ", whose weights are read without calling it" if missing[0] in _leaves(linear) else ""
+        read = ", whose weights are read without calling it" if missing[0] in _last_parts(linear) else ""
         problem = f"has no linear layer {missing[0]} to adapt{read}"
         raise BadInput(where, problem, f"name some of: {', '.join(known) or 'none'}")
-    targets = [name for name in called if not lora.targets or _leaf(name) in lora.targets]
+    targets = [name for name in called if not lora.targets or _last_part(name) in lora.targets]
     if not targets:
         raise BadInput(where, "has no linear layer to adapt", 'take another encoder, or train = "all" or "last"')
     config = LoraConfig(
@@ -48,16 +64,16 @@ def adapt(encoder: Encoder, lora: Lora, where: str) -> None:
         parameter.requires_grad_("lora_" in name)
 
 
-def _leaf(name: str) -> str:
+def _last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _leaves(names: Iterable[str]) -> list[str]:
-    return sorted({_leaf(name) for name in names})
+def _last_parts(names: Iterable[str]) -> list[str]:
+    return sorted({_last_part(name) for name in names})
 
 
-def _called(encoder: Encoder, linear: dict[str, nn.Linear]) -> list[str]:
-    """The names of the layers that a forward pass calls."""
+def _called_layers(encoder: Encoder, linear: dict[str, nn.Linear]) -> list[str]:
+    """Return the names of the linear layers that a forward pass calls."""
     seen: set[str] = set()
     hooks = [
         module.register_forward_hook(lambda module, given, out, name=name: seen.add(name))

@@ -1,4 +1,4 @@
-"""What is trained at which rate: whole encoders, their last blocks, low-rank adapters, or the head alone."""
+"""Which parameters are trained, and at which learning rate: of the encoder all, its last blocks, adapters, or none."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from torch.utils.checkpoint import checkpoint
 
 from bench.base.errors import BadInput
 from bench.encoders.blocks import encoder_blocks
-from bench.finetune.model.lora import adapt
-from bench.finetune.recipe import Lora, Optimiser, Parts, Recipe
+from bench.finetune.model.lora import add_adapters
+from bench.finetune.recipe import Lora, Optimiser, Recipe, TrainedParts
 
 
-def require_measured(encoder: nn.Module, parts: Parts, where: str) -> None:
-    """Raises ``BadInput`` where BatchNorm of a network without pretraining would keep statistics that nothing has
-    measured."""
-    if parts.norm == "frozen" and any(True for _ in _norms(encoder)):
+def require_measured(encoder: nn.Module, parts: TrainedParts, where: str) -> None:
+    """Raise ``BadInput`` where BatchNorm would keep the statistics of a network that has not been pretrained."""
+    if parts.norm == "frozen" and any(True for _ in _batch_norms(encoder)):
         problem = (
             "is trained from scratch, and the recipe keeps the statistics of its BatchNorm, which measured nothing"
         )
@@ -26,46 +25,62 @@ def require_measured(encoder: nn.Module, parts: Parts, where: str) -> None:
         raise BadInput(where, problem, remedy)
 
 
-def _norms(encoder: nn.Module) -> Iterator[nn.Module]:
+def _batch_norms(encoder: nn.Module) -> Iterator[nn.Module]:
     return (module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
 
 
-def freeze(encoder: nn.Module, parts: Parts, lora: Lora, where: str) -> None:
-    """Leaves gradients to what is trained, adding low-rank adapters if those are. Raises ``BadInput`` where there are
-    fewer blocks than asked for, and as ``bench.finetune.model.lora.adapt``."""
+def freeze(encoder: nn.Module, parts: TrainedParts, lora: Lora, where: str) -> None:
+    """Keep gradients of the trained parts only, in place, and add low-rank adapters where the recipe trains them.
+
+    Raises
+    ------
+    BadInput
+        Where there are fewer blocks than the recipe trains, and as ``bench.finetune.model.lora.add_adapters``.
+    """
     encoder.requires_grad_(parts.train == "all")
     if parts.train == "last":
-        found = encoder_blocks(encoder)
-        if parts.last > len(found):
-            problem = f"has {len(found)} blocks, and the recipe trains the last {parts.last}"
+        blocks = encoder_blocks(encoder)
+        if parts.last > len(blocks):
+            problem = f"has {len(blocks)} blocks, and the recipe trains the last {parts.last}"
             raise BadInput(where, problem, 'train fewer, or train = "all"')
-        for block in found[-parts.last :]:
+        for block in blocks[-parts.last :]:
             block.requires_grad_(True)
     if parts.train == "lora":
-        adapt(encoder, lora, where)
+        add_adapters(encoder, lora, where)
 
 
-def train_mode(encoder: nn.Module, heads: Sequence[nn.Module], parts: Parts) -> None:
-    """Training mode for what is trained, prediction mode for the rest; BatchNorm as the recipe says."""
+def train_mode(encoder: nn.Module, heads: Sequence[nn.Module], parts: TrainedParts) -> None:
+    """Put the trained parts into training mode and the rest into prediction mode; BatchNorm as the recipe says."""
     encoder.train(parts.train in ("all", "lora"))
     if parts.train == "last":
         for block in encoder_blocks(encoder)[-parts.last :]:
             block.train()
     if parts.norm == "frozen":
-        for module in _norms(encoder):
+        for module in _batch_norms(encoder):
             module.eval()
     for head in heads:
         head.train()
 
 
-def parameter_groups(encoder: nn.Module, heads: Sequence[nn.Module], choice: Parts, optimiser: Optimiser) -> list[dict]:
-    """torch's parameter groups, each with ``lr`` as it is before the schedule and ``base_lr``, the same.
+def parameter_groups(
+    encoder: nn.Module, heads: Sequence[nn.Module], parts: TrainedParts, optimiser: Optimiser
+) -> list[dict]:
+    """Group trained parameters by learning rate and weight decay.
 
-    Block i of L (from 0, at the input) has the rate lr · layer_decay^(L − i), so that the last one is decayed once, as
-    in BEiT (Bao et al., ICLR 2022); parameters in no block count as the first. ``heads`` have the head's rate.
+    Block i of L (from 0, at the input) has the rate lr · layer_decay^(L − i), so that the last one is decayed once;
+    parameters in no block count as the first. ``heads`` have the head's rate.
+
+    Returns
+    -------
+    list of dict
+        torch's parameter groups; ``lr`` is the rate before the schedule, and ``base_lr`` the same.
+
+    References
+    ----------
+    Bao et al., BEiT, ICLR 2022 (arXiv:2106.08254).
     """
-    found = encoder_blocks(encoder)
-    depth = {id(p): i for i, block in enumerate(found) for p in block.parameters()}
+    blocks = encoder_blocks(encoder)
+    depth = {id(p): i for i, block in enumerate(blocks) for p in block.parameters()}
     rates: dict[tuple[float, float], list[nn.Parameter]] = {}
 
     def add(parameter: nn.Parameter, rate: float) -> None:
@@ -74,7 +89,7 @@ def parameter_groups(encoder: nn.Module, heads: Sequence[nn.Module], choice: Par
 
     for parameter in encoder.parameters():
         if parameter.requires_grad:
-            add(parameter, optimiser.lr * choice.layer_decay ** (len(found) - depth.get(id(parameter), 0)))
+            add(parameter, optimiser.lr * parts.layer_decay ** (len(blocks) - depth.get(id(parameter), 0)))
     for head in heads:
         for parameter in head.parameters():
             add(parameter, optimiser.head_lr or optimiser.lr)
@@ -84,20 +99,22 @@ def parameter_groups(encoder: nn.Module, heads: Sequence[nn.Module], choice: Par
     ]
 
 
-def trained_parameters(recipe: Recipe, encoder: nn.Module, heads: Sequence[nn.Module]) -> int:
-    """How many numbers are trained."""
+def count_trained(recipe: Recipe, encoder: nn.Module, heads: Sequence[nn.Module]) -> int:
+    """Count the scalar parameters that are trained."""
     groups = parameter_groups(encoder, heads, recipe.encoder, recipe.optimiser)
     return sum(p.numel() for group in groups for p in group["params"])
 
 
 @contextmanager
-def recomputed(encoder: nn.Module, wanted: bool) -> Iterator[None]:
-    """While it lasts, activations inside the encoder's blocks are computed again in the backward pass, if wanted."""
-    running = [b for b in encoder_blocks(encoder) if type(b).forward is not nn.Module.forward] if wanted else []
-    for block in running:
+def gradient_checkpointing(encoder: nn.Module, enabled: bool) -> Iterator[None]:
+    """Recompute activations inside the encoder's blocks in the backward pass, while the context lasts."""
+    callable_blocks = (
+        [b for b in encoder_blocks(encoder) if type(b).forward is not nn.Module.forward] if enabled else []
+    )
+    for block in callable_blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
     try:
         yield
     finally:
-        for block in running:
+        for block in callable_blocks:
             del block.forward

@@ -1,1 +1,1 @@
-"""The training loop, its schedule, weight averaging and checkpoints."""
+"""The training loop and what it consists of: schedule, averages of weights, checkpoints, memory."""

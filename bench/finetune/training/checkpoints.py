@@ -1,5 +1,7 @@
-"""What a run leaves on disk while it trains: the state after its last epoch, the chosen weights, every epoch's
-predictions. Each file is written beside its place and moved there, so a kill leaves the old one or the new one."""
+"""What a run leaves on disk while it trains: the state after its last epoch, the chosen weights, every epoch's scores.
+
+Each file is written beside its place and moved there, so a killed run leaves the old file or the new one.
+"""
 
 from __future__ import annotations
 
@@ -14,50 +16,67 @@ import torch
 from bench.base.errors import BadInput
 from bench.base.paths import replacing
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1  # raised whenever the files' content changes
 STATE, CHOSEN = "state.pt", "chosen.pt"
 
 
-class Folder:
-    """The working folder of one run, whose key is ``key``."""
+class RunFolder:
+    """The working folder of one run.
+
+    Parameters
+    ----------
+    path
+        Made when something is saved.
+    key
+        Of the run's record: checkpoints of another run are refused.
+    """
 
     def __init__(self, path: Path, key: str):
         self.path, self.key = path, key
 
     def save(self, name: str, content: Mapping[str, Any]) -> Path:
-        """Tensors, plain containers and numbers as a torch file."""
-        return self._write(name, lambda file: torch.save({"format": FORMAT, "key": self.key, **content}, file))
+        """Save tensors, plain containers and numbers as a torch file; return its path."""
+        return self._write(
+            name, lambda file: torch.save({"format": CHECKPOINT_FORMAT, "key": self.key, **content}, file)
+        )
 
     def load(self, name: str, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-        """What was saved; None where nothing was. Nothing but tensors and plain containers is built. Raises
-        ``BadInput`` for a file that is damaged or of another run."""
+        """Load what was saved under a name; None where nothing was.
+
+        Nothing but tensors and plain containers is built.
+
+        Raises
+        ------
+        BadInput
+            For a file that is damaged or of another run.
+        """
         path = self.path / name
         if not path.exists():
             return None
         try:
             content = torch.load(path, map_location=device, weights_only=True)
-            sound = content["format"] == FORMAT and content["key"] == self.key
+            own = content["format"] == CHECKPOINT_FORMAT and content["key"] == self.key
         except Exception as error:  # a damaged zip, pickle or tensor: each raises something else
             raise BadInput(path, f"not a readable checkpoint ({error})", f"delete {self.path} and run again") from error
-        if not sound:
+        if not own:
             raise BadInput(path, "a checkpoint of another run or version", f"delete {self.path} and run again")
         return content
 
     def save_scores(self, epoch: int, validation: np.ndarray, test: np.ndarray) -> None:
-        """The scores (N, K) that an epoch gave to both sides."""
+        """Save the scores (clips, K) that the model of an epoch gave to validation and test clips."""
         self._write(f"epoch-{epoch:04d}.npz", lambda file: np.savez(file, validation=validation, test=test))
 
-    def scores(self, epoch: int, side: str) -> np.ndarray:
-        """(N, K) float64 of ``validation`` or ``test``."""
+    def load_scores(self, epoch: int, side: str) -> np.ndarray:
+        """Load an epoch's scores (clips, K) float64 of the ``side`` ``validation`` or ``test``."""
         with np.load(self.path / f"epoch-{epoch:04d}.npz", allow_pickle=False) as file:
             return file[side]
 
     def remove(self) -> None:
-        """Deletes the folder with all that is in it."""
+        """Delete the folder with all that is in it."""
         shutil.rmtree(self.path)
 
     def _write(self, name: str, write: Callable[[BinaryIO], None]) -> Path:
-        target = self.path / name
-        with replacing(target) as partial, partial.open("wb") as file:
+        path = self.path / name
+        with replacing(path) as partial, partial.open("wb") as file:
             write(file)
-        return target
+        return path

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.probe.protocols import BEST_TEST as PEEKING
-from bench.probe.protocols import FINETUNE as HONEST
+from bench.probe.protocols import BEST_TEST, FINETUNE
 from bench.reports.names import recipe_labels
 from bench.scores import intervals, metrics, per_test
 from bench.scores.intervals import Difference
@@ -79,16 +78,16 @@ def rows(records: Sequence[Record]) -> list[Row]:
     labels = recipe_labels(records)
     groups: dict[tuple, dict[str, list[Record]]] = {}
     for record in sorted(records, key=lambda r: r.spec["seed"]):
-        if record.spec["protocol"] in (HONEST, PEEKING):
+        if record.spec["protocol"] in (FINETUNE, BEST_TEST):
             run_of = *(record.spec[name] for name in ("task", "encoder", "layer", "pooling")), labels[record.key]
-            groups.setdefault(run_of, {HONEST: [], PEEKING: []})[record.spec["protocol"]].append(record)
+            groups.setdefault(run_of, {FINETUNE: [], BEST_TEST: []})[record.spec["protocol"]].append(record)
     out = []
     for (task, *_), parts in groups.items():
-        if not parts[HONEST]:
+        if not parts[FINETUNE]:
             continue
-        bases = [other[HONEST] for (its, *_), other in groups.items() if its == task and other[HONEST]]
-        facts = parts[HONEST][0].data["task"]
-        out += [_row(test, parts, bases, labels) for test in _tests(facts) if test in parts[HONEST][0].scores]
+        bases = [other[FINETUNE] for (its, *_), other in groups.items() if its == task and other[FINETUNE]]
+        facts = parts[FINETUNE][0].data["task"]
+        out += [_row(test, parts, bases, labels) for test in _tests(facts) if test in parts[FINETUNE][0].scores]
     return sorted(out, key=lambda row: (row.task, row.encoder))
 
 
@@ -98,7 +97,7 @@ def _tests(task: Mapping) -> list[str]:
 
 
 def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Record]], labels: Mapping[str, str]) -> Row:
-    honest, peeking = parts[HONEST], parts[PEEKING]
+    honest, peeking = parts[FINETUNE], parts[BEST_TEST]
     first = honest[0]
     base, alike = _base(honest, bases)
     return Row(
@@ -111,7 +110,7 @@ def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Reco
         method=first.spec["recipe"]["method"]["name"],
         honest=column(honest, test),
         peeking=column(peeking, test) if peeking else None,
-        gap=compared(peeking, honest, test, HONEST, True) if peeking else None,
+        gap=compared(peeking, honest, test, FINETUNE, True) if peeking else None,
         compared=compared(honest, base, test, labels[base[0].key], alike) if base else None,
         epochs=tuple(record.selection["chosen"]["epoch"] for record in honest),
         cost={

@@ -10,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.base.errors import BadInput
-from bench.probe.protocols import BEST_TEST as PEEKING
-from bench.probe.protocols import FINETUNE as HONEST
+from bench.probe.protocols import BEST_TEST, FINETUNE
 from bench.reports.finetune import recipe_rows
 from bench.reports.finetune.recipe_rows import Column, Comparison, Row
 from bench.reports.leaderboard.overview import remarks
@@ -28,8 +27,8 @@ from bench.types import Score
 FILES = ("finetune/finetune.md", "finetune/finetune.csv")  # of a results folder, which may be called so itself
 
 _READING = f"""\
-Every run stands under two protocols. **{HONEST}**: the epoch was chosen on validation patients out of train, and the
-test was scored once. **{PEEKING}**: the epoch was chosen on the test itself, as much of the
+Every run stands under two protocols. **{FINETUNE}**: the epoch was chosen on validation patients out of train, and the
+test was scored once. **{BEST_TEST}**: the epoch was chosen on the test itself, as much of the
 literature does; it is no result, and *gap* is what looking was worth: on a task of several tests it looks at the first,
 and may lose on the others. Values are means over seeds. In brackets: 95 % interval by bootstrap of patients, for these
 seeds; after ±: standard deviation over seeds (n − 1), which also draw the
@@ -92,7 +91,7 @@ def _markdown(rows: Sequence[Row], all_records: Sequence[Record], notes: BoardNo
 def _table(rows: Sequence[Row], all_records: Sequence[Record]) -> str:
     first = rows[0]
     header = [
-        *("encoder", "pooling", "recipe", "method", "seeds", HONEST, PEEKING, "gap", "against ce", "p"),
+        *("encoder", "pooling", "recipe", "method", "seeds", FINETUNE, BEST_TEST, "gap", "against ce", "p"),
         *("epochs chosen", "time", "device-hours", "peak memory"),
     ]
     lines = []
@@ -163,7 +162,7 @@ def _recipes(all_records: Sequence[Record]) -> str:
     """A line per label: what the recipe says of itself, its method, and the epochs that were asked for."""
     labels, lines = recipe_labels(all_records), {}
     for record in all_records:
-        if record.spec["protocol"] == HONEST:
+        if record.spec["protocol"] == FINETUNE:
             recipe, numbers_of = record.data["recipe"], record.spec["recipe"]
             method = numbers_of["method"]
             options = ", ".join(f"{name} {value}" for name, value in method["options"].items())
@@ -183,7 +182,7 @@ def _csv(rows: Sequence[Row]) -> str:
     out.writerow([*head, "value", "low", "high", "seed_sd", "p", "n", "groups", "interval"])
     for row in rows:
         named = [row.task, row.test, row.metric, row.encoder, row.pooling, row.recipe, row.method]
-        for what, column in ((HONEST, row.honest), (PEEKING, row.peeking)):
+        for what, column in ((FINETUNE, row.honest), (BEST_TEST, row.peeking)):
             if column:
                 seeds = " ".join(map(str, column.seeds))
                 out.writerow([*named, what, "", seeds, *_values(column.score, column.seed_sd, "")])

@@ -16,8 +16,8 @@ from bench.base.errors import BadInput, RespBenchError
 from bench.data.manifest import prepare
 from bench.encoders.batches import collate
 from bench.finetune import fit
-from bench.finetune.fitting import FOLDER, build
-from bench.finetune.record import MARK, PEEKING, best_epoch
+from bench.finetune.fitting import TRAINING_FOLDER, prepare_run
+from bench.finetune.record import CHOSEN_ON_TEST, best_epoch
 from bench.probe import protocols
 from bench.reports.leaderboard.report import write_leaderboard
 from bench.reports.leaderboard.table import cells, leaderboard
@@ -71,14 +71,14 @@ def whole(task, tmp_path_factory):
 
 def test_a_run_that_is_killed_anywhere_goes_on_bit_by_bit(whole, task, tmp_path):
     found, out = whole
-    steps = recipe().epochs * build(tiny(), task.card, prepare(task), recipe(), 1).training(None).steps_per_epoch
+    steps = recipe().epochs * prepare_run(tiny(), task.card, prepare(task), recipe(), 1).training(None).steps_per_epoch
     for after in sorted(np.random.default_rng(0).choice(steps, 4, replace=False)):
         other = tmp_path / str(after)
         with pytest.raises(Killed):
             fit(tiny(), task, recipe(), 1, out=other, progress=stopping(int(after)))
         again = fit(tiny(), task, recipe(), 1, out=other)
         assert same(weights(again), weights(found)) and stored(other) == stored(out)
-        assert not any((other / FOLDER).glob("*"))
+        assert not any((other / TRAINING_FOLDER).glob("*"))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_process_that_is_killed_leaves_what_the_next_goes_on_from(whole, corpu
     environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'tests'}"}
     command = [sys.executable, "-c", SCRIPT, str(corpus), str(tmp_path)]
     assert subprocess.run(command, env=environment, cwd=root).returncode == -signal.SIGKILL
-    assert any((tmp_path / FOLDER).glob("*/state.pt"))
+    assert any((tmp_path / TRAINING_FOLDER).glob("*/state.pt"))
     assert same(weights(fit(tiny(), task, recipe(), 1, out=tmp_path)), weights(whole[0]))
     assert stored(tmp_path) == stored(whole[1])
 
@@ -146,7 +146,8 @@ def test_weights_are_kept_of_whole_runs_alone(whole, task, tmp_path):
     fit(tiny(), task, recipe(), 1, out=tmp_path)
     with pytest.raises(Killed):
         fit(tiny(), task, recipe(), 1, out=tmp_path, keep=True, progress=stopping(6))
-    assert any((tmp_path / FOLDER).glob("*/chosen.pt")) and any((tmp_path / FOLDER).glob("*/state.pt"))
+    assert any((tmp_path / TRAINING_FOLDER).glob("*/chosen.pt"))
+    assert any((tmp_path / TRAINING_FOLDER).glob("*/state.pt"))
     assert fit(tiny(), task, recipe(), 1, out=tmp_path, progress=stopping(0)).encoder is None
     again = fit(tiny(), task, recipe(), 1, out=tmp_path, keep=True)
     assert same(weights(again), weights(whole[0])) and stored(tmp_path) == stored(whole[1])
@@ -178,7 +179,8 @@ def test_one_run_gives_an_honest_record_and_one_that_peeked(whole):
         assert record.selection["chosen"]["epoch"] == best + 1 and len(record.selection["path"]) == 3
         assert record.spec["kind"] == "finetune" and record.data["recipe"]["name"] == "toy"
         assert record.spec["recipe"]["method"] == {"name": "ce", "options": {}}
-    assert peeking.spec["protocol"] == PEEKING and MARK in peeking.data["marks"] and MARK not in honest.data["marks"]
+    assert peeking.spec["protocol"] == protocols.BEST_TEST
+    assert CHOSEN_ON_TEST in peeking.data["marks"] and CHOSEN_ON_TEST not in honest.data["marks"]
     task = honest.data["task"]
     main = [record.scores["corrected"][task["main_metric"]]["value"] for record in (honest, peeking)]
     assert main[1] >= main[0] and main[1] == max(each["score"] for each in peeking.selection["path"])
@@ -196,14 +198,14 @@ def test_records_verify_and_are_never_ranked_with_frozen_ones(whole, task, tmp_p
     assert dict(ranked["class"].groupby(level="protocol").first()) == {
         "finetune": "finetune",
         "linear": "frozen",
-        PEEKING: "literature finetune",
+        protocols.BEST_TEST: "literature finetune",
     }
     assert ranked.loc["fbank.stats", "rank"].item() == 1
     assert set(ranked.loc[(slice(None), "finetune"), "rank"]) <= {1.0, 1.5, 2.0}
     assert {"test.tiny · toy", "test.tiny · toy focal"} < set(cells(found)["encoder"])
     assert rank_class(other.records[1].spec | {"encoder": "random.x.y"}) == "control"
     write_leaderboard(found, tmp_path)
-    assert f"Rows of {PEEKING} chose their epoch on the test" in (tmp_path / "leaderboard.md").read_text()
+    assert f"Rows of {protocols.BEST_TEST} chose their epoch on the test" in (tmp_path / "leaderboard.md").read_text()
     assert verify(tmp_path) == (5, [])
 
 
@@ -226,15 +228,15 @@ def test_the_encoder_that_is_handed_in_stays_as_it_was(task):
 
 
 def test_predictions_are_those_of_each_clip_alone(task):
-    built = build(tiny(), task.card, prepare(task), recipe(), 0)
-    rows = built.sides.test
-    together = built.model.scores(built.method, built.material.waves, rows)
-    alone = np.concatenate([built.model.scores(built.method, built.material.waves, rows[i : i + 1]) for i in range(9)])
+    start = prepare_run(tiny(), task.card, prepare(task), recipe(), 0)
+    rows = start.partition.test
+    together = start.model.predict(start.method, start.data.clips, rows)
+    alone = np.concatenate([start.model.predict(start.method, start.data.clips, rows[i : i + 1]) for i in range(9)])
     np.testing.assert_allclose(together[:9], alone, atol=1e-5)
-    wave, length = collate(built.model.encoder, [built.material.waves[rows[0]]])
+    wave, length = collate(start.model.encoder, [start.data.clips[rows[0]]])
     with torch.no_grad():
-        features = built.model.readout(built.model.encoder(wave, length))
-        np.testing.assert_allclose(together[0], built.model.logits(features)[0].numpy(), atol=1e-5)
+        features = start.model.readout(start.model.encoder(wave, length))
+        np.testing.assert_allclose(together[0], start.model.logits(features)[0].numpy(), atol=1e-5)
 
 
 def test_what_an_encoder_does_not_offer_is_refused_by_name(task):
@@ -251,7 +253,7 @@ def test_what_an_encoder_does_not_offer_is_refused_by_name(task):
 
 
 def test_quality_is_measured_on_training_clips_alone(task):
-    built = build(tiny(), task.card, prepare(task), recipe(method={"name": "quality-margin"}), 0)
-    quality, fit_rows = built.material.quality, built.material.fit
+    start = prepare_run(tiny(), task.card, prepare(task), recipe(method={"name": "quality-margin"}), 0)
+    quality, fit_rows = start.data.quality, start.data.training
     assert np.ptp(quality[fit_rows]) > 0.1 and ((quality >= 0) & (quality <= 1)).all()
     assert (np.delete(quality, fit_rows) == 0.5).all()

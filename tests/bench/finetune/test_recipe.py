@@ -5,14 +5,14 @@ import pytest
 
 from bench.base.errors import BadInput, UnknownId
 from bench.base.settings import plain
-from bench.finetune.recipe import FOLDER, changed, load_recipe, recipe_of
+from bench.finetune.recipe import RECIPE_FOLDER, load_recipe, recipe_of, with_overrides
 
 SHIPPED = {"patchmix-cl", "scl-cnn6", "sg-scl-like", "qlung-like", "sprsound-scratch"}
 SHIPPED |= {"ce", "ce-weighted", "quality-margin", "supcon"}
 
 
 def test_every_shipped_recipe_reads_and_names_itself():
-    found = {path.stem: load_recipe(path.stem) for path in FOLDER.glob("*.toml")}
+    found = {path.stem: load_recipe(path.stem) for path in RECIPE_FOLDER.glob("*.toml")}
     assert set(found) == SHIPPED
     assert all(recipe.name == name and recipe.about for name, recipe in found.items())
 
@@ -95,17 +95,17 @@ def test_a_file_is_named_after_itself_and_labels_are_no_numbers(tmp_path):
 
 def test_other_epochs_and_another_precision_are_another_recipe():
     recipe = recipe_of({"name": "x", "about": "y", "schedule": {"warmup_epochs": 2}})
-    assert changed(recipe) == recipe
-    assert changed(recipe, precision="bfloat16") == recipe_of(plain(recipe) | {"precision": "bfloat16"})
-    assert changed(recipe, 3).epochs == 3 and changed(recipe, 3).about == "y"
+    assert with_overrides(recipe) == recipe
+    assert with_overrides(recipe, precision="bfloat16") == recipe_of(plain(recipe) | {"precision": "bfloat16"})
+    assert with_overrides(recipe, 3).epochs == 3 and with_overrides(recipe, 3).about == "y"
     with pytest.raises(BadInput, match="x: precision: 'bf16' is not one of float32"):
-        changed(recipe, precision="bf16")
+        with_overrides(recipe, precision="bf16")
     with pytest.raises(BadInput, match="2 epochs of warm-up leave none of 2"):
-        changed(recipe, 2)
+        with_overrides(recipe, 2)
     with pytest.raises(BadInput, match="x: epochs: 0 is not at least 1"):
-        changed(recipe, 0)
+        with_overrides(recipe, 0)
 
 
 def test_the_package_and_its_recipes_are_importable_without_torch():
     code = "import sys, bench.finetune, bench.finetune.recipe, bench.cli.finetune; assert 'torch' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code], cwd=FOLDER.parents[2]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=RECIPE_FOLDER.parents[2]).returncode == 0

@@ -1,39 +1,135 @@
-import platform
-import subprocess
-import sys
-from pathlib import Path
+"""Plans of many runs: what is refused, what is estimated, what is trained and what is left alone."""
+
+import dataclasses
 
 import pytest
 
+from bench.base import registry
+from bench.base.errors import BadInput, UnknownId
 from bench.finetune import suite
+from bench.finetune.training.loop import TrainingDiverged
+from bench.runs import evaluate
+from bench.runs.choices import EncoderChoice
+from bench.scores import records
+from toy_finetune import card, recipe, tiny
 
-FAULTS = """
-import resource, torch
-from bench.finetune import suite
-{}
-def faults(n):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(n):
-        torch.ones(16 << 20)  # 64 MB in 16,384 pages
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults(40)  # remainders grow together
-print(faults(4))
-"""
+TASK = "icbhi.cycles2"
+TINY = EncoderChoice("test.tiny")
 
 
-def faults(first):
-    root = Path(__file__).parents[3]
-    ran = subprocess.run([sys.executable, "-c", FAULTS.format(first)], cwd=root, capture_output=True, text=True)
-    assert not ran.stderr
-    return int(ran.stdout)
+@pytest.fixture(autouse=True)
+def encoders(monkeypatch):
+    """The toy encoder under its id; the list of what was loaded, in order."""
+    loaded = []
+
+    def load(id, weights=None, device="cpu"):
+        loaded.append(id)
+        encoder = tiny()
+        encoder.card = dataclasses.replace(encoder.card, id=id)
+        if id == "test.deaf":
+            encoder.offers = frozenset()
+        return encoder
+
+    monkeypatch.setattr(suite, "load_encoder", load)
+    real = registry.encoder_card
+    monkeypatch.setattr(registry, "encoder_card", lambda id: card(id=id) if id.startswith("test.") else real(id))
+    return loaded
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
-def test_blocks_are_handed_out_again_without_the_kernel():
-    assert faults("assert suite.keep_freed_memory()") < 1000
-    assert faults("") > 10 * 1000
+def quick(name="quick", **changes):
+    return recipe(name=name, epochs=1, schedule={}, **changes)
 
 
-def test_other_c_libraries_are_left_alone(monkeypatch):
-    monkeypatch.setattr(suite.ctypes, "CDLL", lambda name: object())
-    assert suite.keep_freed_memory() is False
+def planned(corpus, recipes=None, encoders=(TINY,), seeds=(0, 1)):
+    return suite.plan(recipes or [quick()], encoders, [TASK], seeds, root=corpus)
+
+
+def test_a_plan_combines_all_with_all_and_holds_one_encoder_at_a_time(corpus, encoders):
+    both = [TINY, EncoderChoice("test.other", ("max",))]
+    plan = planned(corpus, [quick("a"), quick("b")], both, seeds=(3,))
+    assert plan.seeds == (3,) and [card.id for card, _ in plan.data] == [TASK]
+    encoders.clear()
+    runs = list(plan.runs())
+    assert encoders == ["test.tiny", "test.other"]
+    assert [run.title for run in runs] == [
+        f"{TASK}  {encoder}  {name}" for encoder in ("test.tiny", "test.other") for name in "ab"
+    ]
+    assert [run.recipe.head.pooling for run in runs] == ["", "", "max", "max"]
+    assert runs[0].encoder is runs[1].encoder and runs[0].prepared is runs[2].prepared
+
+
+def test_seeds_are_those_of_the_protocol_unless_given(corpus):
+    assert planned(corpus, seeds=None).seeds == (0, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"encoders": [TINY, EncoderChoice("test.deaf")]}, BadInput, "test.deaf: .*no tap 'spectrogram'"),
+        ({"encoders": [EncoderChoice("test.tiny", ("mean", "max"))]}, BadInput, "name one"),
+        ({"encoders": [EncoderChoice("efficientat.mn99")]}, UnknownId, "efficientat"),
+        ({"seeds": (0, -1)}, BadInput, "seed -1: is out of range"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_by_the_plan(changes, error, says, corpus):
+    with pytest.raises(error, match=says):
+        planned(corpus, **changes)
+
+
+def test_tokens_are_read_without_a_pooling():
+    head = {"kind": "attentive"}
+    assert suite.with_pooling(quick(head=head), TINY).head.kind == "attentive"
+    with pytest.raises(BadInput, match="max beside the head 'attentive'"):
+        suite.with_pooling(quick(head=head), EncoderChoice("test.tiny", ("max",)))
+
+
+def test_estimates_are_those_of_every_run_and_leave_nothing(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    estimates = dict(suite.estimate_plan(planned(corpus, [quick("a"), quick("b", head={"kind": "mlp", "hidden": 4})])))
+    a, b = (estimates[f"{TASK}  test.tiny  {name}"] for name in "ab")
+    assert a.epochs == 1 and a.train_s > 0 and b.parameters - a.parameters == (8 * 4 + 4 + 4 * 2 + 2) - (8 * 2 + 2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_is_run_once_and_a_diverged_run_leaves_the_others(corpus, tmp_path, monkeypatch):
+    plan, fit, lines, done = planned(corpus), suite.fit_prepared, [], []
+
+    def diverges_at_first(*arguments, **options):
+        if arguments[-1] == 0 and not lines:
+            raise TrainingDiverged("quick: the loss is nan in epoch 1")
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(suite, "fit_prepared", diverges_at_first)
+
+    def run():
+        done.clear()
+        return suite.run_plan(
+            plan, tmp_path, command="respbench finetune", say=lines.append, done=lambda title, fit: done.append(title)
+        )
+
+    title = f"{TASK}  test.tiny  quick"
+    outcome = run()
+    assert outcome.made == 1 and outcome.diverged == {f"{title}  seed 0": "quick: the loss is nan in epoch 1"}
+    assert done == [f"{title}  seed 1"] and lines[0] == f"{title}  seed 0: quick: the loss is nan in epoch 1"
+    keys = {record.key for record in records.load_all(tmp_path)}
+    assert len(keys) == 2 + 2  # two protocols, two control records
+    assert "respbench finetune" in (tmp_path / "board.json").read_text()
+    assert run().made == 2 and done == [f"{title}  seed 0", f"{title}  seed 1"]
+    kept = {path: path.stat().st_mtime_ns for path in records.paths(tmp_path)}
+    assert len(kept) == len(keys) + 2 and run().made == 2
+    assert {path: path.stat().st_mtime_ns for path in records.paths(tmp_path)} == kept
+    assert not any((tmp_path / "training").glob("*"))
+
+
+def test_weights_are_kept_where_asked(corpus, tmp_path):
+    suite.run_plan(planned(corpus, seeds=(0,)), tmp_path, keep_weights=True)
+    assert len(list((tmp_path / "training").glob("*/chosen.pt"))) == 1
+
+
+def test_records_of_other_data_are_not_mixed_with(corpus, tmp_path):
+    plan = planned(corpus, seeds=(0,))
+    card, prepared = plan.data[0]
+    other = dataclasses.replace(prepared, digest="0" * 64)
+    records.write(evaluate.control_record("control.chance", card, other), tmp_path)
+    with pytest.raises(BadInput, match="made on different data"):
+        suite.run_plan(plan, tmp_path)

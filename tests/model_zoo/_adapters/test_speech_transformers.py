@@ -14,7 +14,7 @@ from bench.base.errors import CheckpointError
 from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import collate, embed
 from bench.encoders.contract import check_encoder
-from bench.finetune.model.lora import adapt
+from bench.finetune.model.lora import add_adapters
 from bench.finetune.recipe import Lora
 from model_zoo import data2vec, hubert, s3prl, wav2vec2, wavlm
 from model_zoo._adapters.s3prl_upstreams import UNTRAINED, legacy_torchaudio
@@ -101,7 +101,7 @@ def test_fits_the_contract(tiny):
 def test_low_rank_adapters_learn_wherever_they_are(tiny):
     """WavLM's attention reads its projections' weights in one fused call, where an adapter would be dead."""
     encoder = tiny.family.build(tiny.card, tiny.folder)
-    adapt(encoder, Lora(rank=2), tiny.card.id)
+    add_adapters(encoder, Lora(rank=2), tiny.card.id)
     encoder(*collate(encoder, [clip(16000)])).layers[-1].hidden.square().sum().backward()
     learning = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
     assert any("dense" in name for name in learning)

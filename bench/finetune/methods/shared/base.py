@@ -1,4 +1,4 @@
-"""What a method is, and what it is given: facts before training, then one micro-batch at a time."""
+"""The base class of methods, and what they are given: facts before training, then one micro-batch at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ from torch import Tensor, nn
 from bench.base.errors import BadInput, UnknownId
 from bench.base.settings import Rule, check
 
-LABEL_COLUMN = "label"  # where a column of metadata may be named, the class instead
+LABEL_COLUMN = "label"  # stands for the class where a column of metadata may be named
 
 
 class TrainingFacts(NamedTuple):
-    """Of the training rows: ``classes`` K, ``width`` D of the features that reach the head, ``counts`` (K,) clips of
-    each class, ``domains`` {column of metadata: number of its values}."""
+    """What a method knows of the training clips before it is built.
+
+    Attributes
+    ----------
+    classes
+        Number of classes K.
+    width
+        Number of features D that the head reads.
+    counts
+        (K,) clips of each class.
+    domains
+        {column of metadata: number of its values}.
+    """
 
     classes: int
     width: int
@@ -28,9 +39,22 @@ class TrainingFacts(NamedTuple):
 class MicroBatch(NamedTuple):
     """One micro-batch, its tensors on the model's device.
 
-    ``wave`` (B, T) float32 and ``length`` (B,) int64 in samples; ``label`` (B,) int64; ``meta`` {column: (B,) int64
-    codes, -1 where unknown}; ``quality`` (B,) float32 in [0, 1], 0.5 where no method asks for it; ``progress``, the
-    share of all optimiser steps done, in [0, 1]; ``generator``, on the CPU, is a method's only source of chance.
+    Attributes
+    ----------
+    wave
+        (B, T) float32 samples.
+    length
+        (B,) int64 samples that count.
+    label
+        (B,) int64 class indices.
+    meta
+        {column: (B,) int64 codes, −1 where unknown}.
+    quality
+        (B,) float32 in [0, 1]; 0.5 where the method does not need it.
+    progress
+        Share of all optimiser steps done, in [0, 1].
+    generator
+        On the CPU; a method's only source of chance.
     """
 
     wave: Tensor
@@ -43,24 +67,57 @@ class MicroBatch(NamedTuple):
 
 
 class TrainableModel(Protocol):
-    """What a method may ask of the encoder and its head."""
+    """What a method may call: the encoder with its readout, and the head's classifier."""
 
     def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """(B, D). Each ``view`` has an augmentation of its own, which it keeps when asked for again; ``mix`` is
-        applied to the patch tokens (B, P, D') before positions are added to them."""
+        """Return features (B, D) of the augmented clips.
+
+        Parameters
+        ----------
+        batch
+            The clips.
+        view
+            Number of the augmentation: another view is augmented differently, the same view again alike.
+        mix
+            Applied to the patch tokens (B, P, D') before positions are added to them.
+        """
 
     def logits(self, features: Tensor) -> Tensor:
-        """(B, K) by the head."""
+        """Classify features (B, D): logits (B, K)."""
 
 
 class Method(nn.Module, ABC):
     """A way to train: ``loss`` of a micro-batch, and ``scores`` at prediction.
 
-    ``needs`` names what has to be prepared: ``quality``, ``patches`` (an encoder whose tokens can be mixed) and
-    ``meta:COLUMN``. ``hyper`` holds the hyper-parameters as given, plain values. Parameters of a method are set by
-    torch's global generator when it is made and trained at the head's learning rate; its buffers are part of its state.
-    ``ours`` says what the source leaves open or defines otherwise; empty where the definition is the source's.
-    Raises ``BadInput`` where a hyper-parameter or the facts cannot be used.
+    Parameters of a method are initialised by torch's global generator and trained at the head's learning rate; its
+    buffers are part of its state.
+
+    Parameters
+    ----------
+    facts
+        About the training clips.
+    **hyper
+        Hyper-parameters, plain values.
+
+    Attributes
+    ----------
+    name
+        The method's name in recipes.
+    formula, source
+        The loss in words, and where it was published.
+    ours
+        What the source leaves open or this benchmark defines otherwise; empty where the definition is the source's.
+    limits
+        {hyper-parameter: what it may be}.
+    needs
+        What has to be prepared: ``quality``, ``patches`` (an encoder whose tokens can be mixed), ``meta:COLUMN``.
+    hyper
+        The hyper-parameters as given.
+
+    Raises
+    ------
+    BadInput
+        For a hyper-parameter outside its limits, and for impossible facts.
     """
 
     name: ClassVar[str]
@@ -80,15 +137,22 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """The mean over the batch, a scalar that can be differentiated."""
+        """Compute the loss of a micro-batch: its mean, a scalar that can be differentiated."""
 
     def scores(self, model: TrainableModel, features: Tensor) -> Tensor:
-        """(B, K) logits of features (B, D) at prediction."""
+        """Return logits (B, K) of features (B, D) at prediction."""
         return model.logits(features)
 
     def require_column(self, column: str) -> int:
-        """The number of values of a column of metadata, which ``needs`` then names. Raises ``UnknownId``, and
-        ``BadInput`` where the training rows do not differ in it."""
+        """Add a column of metadata to ``needs``; return the number of its values.
+
+        Raises
+        ------
+        UnknownId
+            For a column that does not exist.
+        BadInput
+            Where the training clips do not differ in it.
+        """
         if column not in self.facts.domains:
             raise UnknownId("column of metadata", column, self.facts.domains)
         if self.facts.domains[column] < 2:
@@ -98,11 +162,11 @@ class Method(nn.Module, ABC):
         return self.facts.domains[column]
 
     def require_groups(self, column: str) -> None:
-        """Makes sure that ``groups`` can be asked for. Raises as ``require_column``."""
+        """Add a column to ``needs`` unless it is the label, for ``group_codes``. Raises as ``require_column``."""
         if column != LABEL_COLUMN:
             self.require_column(column)
 
 
 def group_codes(batch: MicroBatch, column: str) -> Tensor:
-    """(B,) codes of a column of metadata, or labels; -1 where unknown."""
+    """Return (B,) int64 codes of a column of metadata, or the labels; −1 where unknown."""
     return batch.label if column == LABEL_COLUMN else batch.meta[column]

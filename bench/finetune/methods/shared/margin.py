@@ -1,4 +1,4 @@
-"""Losses on angles between features and class prototypes, with a margin that the own class has to keep."""
+"""Logits from angles between features and class prototypes, with a margin for the labelled class."""
 
 from __future__ import annotations
 
@@ -18,29 +18,70 @@ SCALE = number(0, above=True)
 ANGLE = number(0, math.pi / 2)
 
 
-def _with_own(cosine: Tensor, label: Tensor, own: Tensor) -> Tensor:
+def _replace_label_column(cosine: Tensor, label: Tensor, own: Tensor) -> Tensor:
+    """``cosine`` (B, K) with the value at each clip's label replaced with ``own`` (B,)."""
     return torch.where(nn.functional.one_hot(label, cosine.shape[1]).bool(), own[:, None], cosine)
 
 
 def am_softmax(cosine: Tensor, label: Tensor, margin: float, scale: float) -> Tensor:
-    """(B, K) logits: scale · cos θ_j, and scale · (cos θ_y − margin) for the label. ``cosine`` (B, K)."""
+    """Compute AM-Softmax logits: scale · cos θ_j, and scale · (cos θ_y − margin) for the label y.
+
+    Parameters
+    ----------
+    cosine
+        (B, K) cos θ_j.
+    label
+        (B,) int64.
+    margin, scale
+        Of the cosine.
+
+    Returns
+    -------
+    Tensor
+        (B, K) logits.
+
+    References
+    ----------
+    Wang et al., IEEE Signal Processing Letters 25(7), 2018 (arXiv:1801.05599).
+    """
     own = cosine.gather(1, label[:, None])[:, 0]
-    return scale * _with_own(cosine, label, own - margin)
+    return scale * _replace_label_column(cosine, label, own - margin)
 
 
 def arc_face(cosine: Tensor, label: Tensor, margin: Tensor | float, scale: float) -> Tensor:
-    """(B, K) logits: scale · cos θ_j, and scale · cos(θ_y + margin) for the label; where θ_y + margin is more than π,
-    scale · (cos θ_y − margin · sin margin), which keeps falling. ``cosine`` (B, K); ``margin`` in radians, a number or
-    (B,) one for each clip."""
+    """Compute ArcFace logits: scale · cos θ_j, and scale · cos(θ_y + margin) for the label y.
+
+    Where θ_y + margin exceeds π, the label's logit is scale · (cos θ_y − margin · sin margin), which keeps falling.
+
+    Parameters
+    ----------
+    cosine
+        (B, K) cos θ_j.
+    label
+        (B,) int64.
+    margin
+        In radians: a number, or (B,) one for each clip.
+    scale
+        Of the cosine.
+
+    Returns
+    -------
+    Tensor
+        (B, K) logits.
+
+    References
+    ----------
+    Deng et al., CVPR 2019 (arXiv:1801.07698).
+    """
     own = cosine.gather(1, label[:, None])[:, 0]
     margin = torch.as_tensor(margin, dtype=own.dtype, device=own.device)
     sine = (1 - own.square()).clamp_min(torch.finfo(own.dtype).eps).sqrt()
     turned = torch.where(own > -margin.cos(), own * margin.cos() - sine * margin.sin(), own - margin * margin.sin())
-    return scale * _with_own(cosine, label, turned)
+    return scale * _replace_label_column(cosine, label, turned)
 
 
 class MarginMethod(Method):
-    """Class prototypes in place of the head: ``scores`` are scale · cos θ, without a margin."""
+    """Base of methods with class prototypes in place of the head: ``scores`` are scale · cos θ, without a margin."""
 
     limits = rules(margin=ANGLE, scale=SCALE)
 
@@ -51,12 +92,12 @@ class MarginMethod(Method):
 
     @abstractmethod
     def margined(self, cosine: Tensor, batch: MicroBatch) -> Tensor:
-        """(B, K) logits in training, from cosines (B, K)."""
+        """Compute logits (B, K) in training, from cosines (B, K)."""
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
-        """``Method.loss``."""
+        """Compute cross-entropy of the logits with margins."""
         return cross_entropy(self.margined(cosines(model.features(batch), self.prototypes), batch), batch.label)
 
     def scores(self, model: TrainableModel, features: Tensor) -> Tensor:
-        """``Method.scores``."""
+        """Return scale · cos θ (B, K)."""
         return self.scale * cosines(features, self.prototypes)

@@ -7,16 +7,16 @@ from torch.nn import functional as F
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation that takes its running statistics for a batch of one, which has no variance."""
+    """Batch normalisation that uses its running statistics for a batch of one clip, which has no variance."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D)."""
+        """Normalise x (B, D)."""
         if self.training and len(x) == 1:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
 
 
-def projector(width: int, out: int, norm: bool) -> nn.Sequential:
-    """(B, width) to (B, out): linear, batch normalisation where asked for, ReLU, linear."""
+def build_projector(width: int, out: int, norm: bool) -> nn.Sequential:
+    """Build a network (B, width) → (B, out): linear, batch normalisation if ``norm``, ReLU, linear."""
     middle = [BatchNorm(width)] if norm else []
     return nn.Sequential(nn.Linear(width, width), *middle, nn.ReLU(), nn.Linear(width, out))

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from bench.finetune.data.augment import augmented_waves, masked
+from bench.finetune.data.augment import augment_waves, mask_spectrogram
 from bench.finetune.recipe import Spectrogram, Waveform
 
 
@@ -12,12 +12,12 @@ def source(seed=0):
 
 def test_nothing_asked_changes_nothing():
     wave = torch.randn(3, 50, generator=source())
-    assert torch.equal(augmented_waves(wave, Waveform(), 1000, source()), wave)
+    assert torch.equal(augment_waves(wave, Waveform(), 1000, source()), wave)
 
 
 def test_a_shift_is_circular_and_within_reach():
     wave = torch.arange(100.0).repeat(20, 1)
-    shifted = augmented_waves(wave, Waveform(shift_s=0.01), 1000, source())
+    shifted = augment_waves(wave, Waveform(shift_s=0.01), 1000, source())
     moves = [(int(row.argmin()) + 50) % 100 - 50 for row in shifted]
     assert max(moves) <= 10 and min(moves) >= -10 and len(set(moves)) > 5
     assert all(torch.equal(row.roll(-move), wave[0]) for row, move in zip(shifted, moves))
@@ -26,25 +26,23 @@ def test_a_shift_is_circular_and_within_reach():
 def test_gain_and_noise_keep_to_their_levels():
     wave = torch.sin(torch.arange(4000.0)).repeat(40, 1)
     level = wave.square().mean(1).sqrt()
-    gains = 20 * torch.log10(
-        augmented_waves(wave, Waveform(gain_db=6.0), 1000, source()).square().mean(1).sqrt() / level
-    )
+    gains = 20 * torch.log10(augment_waves(wave, Waveform(gain_db=6.0), 1000, source()).square().mean(1).sqrt() / level)
     assert gains.min() > -6.01 and gains.max() < 6.01 and gains.std() > 1
-    noise = augmented_waves(wave, Waveform(noise_snr_db=(10.0, 10.0)), 1000, source()) - wave
+    noise = augment_waves(wave, Waveform(noise_snr_db=(10.0, 10.0)), 1000, source()) - wave
     snr_db = 20 * torch.log10(level / noise.square().mean(1).sqrt())
     assert torch.allclose(snr_db, torch.full((40,), 10.0), atol=0.4)
-    silence = augmented_waves(torch.zeros(2, 10), Waveform(noise_snr_db=(10.0, 20.0), gain_db=3.0), 1000, source())
+    silence = augment_waves(torch.zeros(2, 10), Waveform(noise_snr_db=(10.0, 20.0), gain_db=3.0), 1000, source())
     assert torch.equal(silence, torch.zeros(2, 10))
 
 
 def test_masks_are_bands_and_frames_of_bounded_width_filled_as_asked():
     x = torch.rand(64, 30, 20, generator=source()) + 1
     choice = Spectrogram(band_mask=4, bands=1, frame_mask=0, fill="zero")
-    hidden = masked(x, choice, source()) == 0
+    hidden = mask_spectrogram(x, choice, source()) == 0
     width = hidden[:, 0].sum(-1)
     assert torch.equal(hidden, hidden[:, :1].expand_as(hidden))  # whole bands
     assert width.max() == 3 and width.min() == 0  # floor of U(0, 4)
-    filled = masked(x, Spectrogram(frame_mask=5, frames=2, band_mask=0), source())
+    filled = mask_spectrogram(x, Spectrogram(frame_mask=5, frames=2, band_mask=0), source())
     changed = filled != x
     assert torch.equal(changed, changed[:, :, :1].expand_as(changed)) and changed.any()
     means = x.mean(dim=(1, 2))[:, None, None].expand_as(x)
@@ -53,7 +51,7 @@ def test_masks_are_bands_and_frames_of_bounded_width_filled_as_asked():
 
 def test_a_mask_wider_than_the_clip_leaves_something():
     x = torch.ones(200, 3, 2)
-    out = masked(x, Spectrogram(band_mask=50, frame_mask=50, bands=1, frames=1, fill="zero"), source())
+    out = mask_spectrogram(x, Spectrogram(band_mask=50, frame_mask=50, bands=1, frames=1, fill="zero"), source())
     assert out.flatten(1).any(1).float().mean() > 0.3
     assert not math.isnan(float(out.sum()))
 
@@ -61,5 +59,5 @@ def test_a_mask_wider_than_the_clip_leaves_something():
 def test_the_same_generator_gives_the_same_draws():
     x = torch.rand(4, 30, 20, generator=source())
     choice = Spectrogram(band_mask=8, frame_mask=8)
-    assert torch.equal(masked(x, choice, source(1)), masked(x, choice, source(1)))
-    assert not torch.equal(masked(x, choice, source(1)), masked(x, choice, source(2)))
+    assert torch.equal(mask_spectrogram(x, choice, source(1)), mask_spectrogram(x, choice, source(1)))
+    assert not torch.equal(mask_spectrogram(x, choice, source(1)), mask_spectrogram(x, choice, source(2)))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.base.errors import BadInput, UnknownId
-from bench.finetune.methods import method
+from bench.finetune.methods import create_method
 from bench.finetune.methods.dat import domain_loss, reversal_strength, reversed_gradient
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 from bench.finetune.methods.supcon import sup_con
@@ -37,7 +37,7 @@ def test_domain_loss_is_the_plain_mean_over_known_clips(domain):
 
 def test_dat_turns_the_gradient_of_the_domain_for_the_encoder_alone():
     model, given = ToyModel(), batch([0, 1, 2, 3, 0], domain=[0, 1, 2, -1, 1], progress=0.2)
-    ours = method("dat", FACTS, alpha=0.8)
+    ours = create_method("dat", FACTS, alpha=0.8)
     assert ours.needs == {"meta:domain"} and ours.domains.out_features == 3
     loss, gradient = trained(ours, model, given)
 
@@ -57,7 +57,7 @@ def test_dat_turns_the_gradient_of_the_domain_for_the_encoder_alone():
 @pytest.mark.parametrize("reverse", [True, False])
 def test_supcon_dat_contrasts_domains_behind_the_reversal(reverse):
     model, given = ToyModel(), batch([0, 1, 2, 3, 0], domain=[0, 1, 1, -1, 0], progress=0.2)
-    ours = method("supcon-dat", FACTS, alpha=0.8, reverse=reverse)
+    ours = create_method("supcon-dat", FACTS, alpha=0.8, reverse=reverse)
     loss, gradient = trained(ours, model, given)
     assert [view for view, _ in model.asked] == [0, 1]
 
@@ -81,28 +81,28 @@ def test_supcon_dat_contrasts_domains_behind_the_reversal(reverse):
 @pytest.mark.parametrize("progress", [0.0, 1.0])
 def test_degenerate_batches_train(name, label, domain, progress):
     given = batch(label, domain=[domain] * len(label), progress=progress)
-    trained(method(name, FACTS), ToyModel(), given)
+    trained(create_method(name, FACTS), ToyModel(), given)
 
 
 @pytest.mark.parametrize("name", ["dat", "supcon-dat"])
 def test_unknown_domains_leave_cross_entropy_alone(name):
     model, given = ToyModel(), batch([0, 1, 2], domain=[-1, -1, -1])
-    loss, _ = trained(method(name, FACTS), model, given)
+    loss, _ = trained(create_method(name, FACTS), model, given)
     assert loss == pytest.approx(cross_entropy(model.logits(model.features(given)), given.label).item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["dat", "supcon-dat"])
 def test_columns_must_exist_and_differ(name):
-    assert method(name, FACTS, column="sex").needs == {"meta:sex"}
+    assert create_method(name, FACTS, column="sex").needs == {"meta:sex"}
     with pytest.raises(UnknownId, match="column of metadata"):
-        method(name, FACTS, column="hospital")
+        create_method(name, FACTS, column="hospital")
     with pytest.raises(BadInput, match="do not differ in 'domain'"):
-        method(name, FACTS._replace(domains={"domain": 1}))
+        create_method(name, FACTS._replace(domains={"domain": 1}))
 
 
 @pytest.mark.parametrize("label", [[0, 1, 2], [1]])
 def test_a_projector_takes_running_statistics_for_a_batch_of_one(label):
-    ours = method("supcon-dat", FACTS)
+    ours = create_method("supcon-dat", FACTS)
     before = ours.projector[1].running_mean.clone()
     trained(ours, ToyModel(), batch(label))
     assert torch.equal(before, ours.projector[1].running_mean) == (len(label) == 1)

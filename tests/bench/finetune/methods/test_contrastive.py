@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from bench.base.errors import BadInput, UnknownId
-from bench.finetune.methods import method
+from bench.finetune.methods import create_method
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
-from bench.finetune.methods.shared.vectors import cosines, unit
+from bench.finetune.methods.shared.vectors import cosines, normalise
 from bench.finetune.methods.supcon import sup_con
 from toy_methods import FACTS, ToyModel, batch, cosine, random, same, softmax_row, trained
 
@@ -59,7 +59,7 @@ def test_gradients_agree_with_finite_differences():
 
 def test_features_without_a_direction_pass_no_gradient():
     x = torch.zeros(2, 3, requires_grad=True)
-    unit(x).sum().backward()
+    normalise(x).sum().backward()
     assert x.grad.abs().max() == 0
     views = torch.zeros(2, 3, 4, requires_grad=True)
     loss = sup_con(views, torch.tensor([0, 0, 1]), 0.06)
@@ -77,7 +77,7 @@ def test_cosines_are_exact_under_mixed_precision():
 
 def test_supcon_trains_the_head_on_features_that_pass_nothing_on():
     model, given = ToyModel(), batch([0, 1, 2, 3, 0])
-    ours = method("supcon", FACTS)
+    ours = create_method("supcon", FACTS)
     loss, gradient = trained(ours, model, given)
     assert [view for view, _ in model.asked] == [0, 1]
     seen = [model.features(given, view=view) for view in (0, 1)]
@@ -94,7 +94,7 @@ def test_supcon_trains_the_head_on_features_that_pass_nothing_on():
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_hybrid_weighs_contrast_and_cross_entropy(alpha):
     model, given = ToyModel(), batch([0, 1, 2, 3, 0], domain=[0, 0, 1, -1, 2])
-    ours = method("scl-hybrid", FACTS, alpha=alpha, positives="domain")
+    ours = create_method("scl-hybrid", FACTS, alpha=alpha, positives="domain")
     assert ours.needs == {"meta:domain"}
     loss, _ = trained(ours, model, given)
     seen = [model.features(given, view=view) for view in (0, 1)]
@@ -108,13 +108,13 @@ def test_hybrid_weighs_contrast_and_cross_entropy(alpha):
 @pytest.mark.parametrize("label", [[0, 1, 2, 3], [1, 1, 1], [2]])
 @pytest.mark.parametrize("domain", [0, -1])
 def test_degenerate_batches_train(name, positives, label, domain):
-    trained(method(name, FACTS, positives=positives), ToyModel(), batch(label, domain=[domain] * len(label)))
+    trained(create_method(name, FACTS, positives=positives), ToyModel(), batch(label, domain=[domain] * len(label)))
 
 
 @pytest.mark.parametrize("name", ["supcon", "scl-hybrid"])
 def test_columns_must_exist_and_differ(name):
-    assert method(name, FACTS).needs == frozenset()
+    assert create_method(name, FACTS).needs == frozenset()
     with pytest.raises(UnknownId, match="column of metadata 'domian'; did you mean 'domain'"):
-        method(name, FACTS, positives="domian")
+        create_method(name, FACTS, positives="domian")
     with pytest.raises(BadInput, match="do not differ in 'domain'"):
-        method(name, FACTS._replace(domains={"domain": 1}), positives="domain")
+        create_method(name, FACTS._replace(domains={"domain": 1}), positives="domain")

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from bench.base.errors import BadInput
-from bench.finetune.methods import method
+from bench.finetune.methods import create_method
 from bench.finetune.methods.ce_center import center_loss, moved_centers
 from bench.finetune.methods.ce_weighted import inverse_weights
-from bench.finetune.methods.focal import focal
+from bench.finetune.methods.focal import focal_loss
 from bench.finetune.methods.label_smoothing import smoothed_cross_entropy
 from bench.finetune.methods.shared.cross_entropy import cross_entropy, mixed_cross_entropy
 from toy_methods import FACTS, ToyModel, batch, random, same, softmax_row, trained
@@ -48,17 +48,17 @@ def test_inverse_weights_of_icbhi_are_the_published_ones():
 
 
 def test_weights_come_in_three_ways_and_must_fit_the_classes():
-    assert method("ce-weighted", FACTS).weight.tolist() == pytest.approx([1 / 19, 2 / 19, 4 / 19, 12 / 19])
-    assert method("ce-weighted", FACTS, weights="published").weight.tolist() == pytest.approx(
+    assert create_method("ce-weighted", FACTS).weight.tolist() == pytest.approx([1 / 19, 2 / 19, 4 / 19, 12 / 19])
+    assert create_method("ce-weighted", FACTS, weights="published").weight.tolist() == pytest.approx(
         [0.08, 0.1358, 0.3295, 0.4547]
     )
-    assert method("ce-weighted", FACTS, weights=[1, 2, 3, 4]).weight.tolist() == [1, 2, 3, 4]
-    assert method("ce-weighted", FACTS, weights="none").weight is None
+    assert create_method("ce-weighted", FACTS, weights=[1, 2, 3, 4]).weight.tolist() == [1, 2, 3, 4]
+    assert create_method("ce-weighted", FACTS, weights="none").weight is None
     with pytest.raises(BadInput, match="4 weights for 2 classes"):
-        method("ce-weighted", FACTS._replace(classes=2, counts=(1, 1)), weights="published")
+        create_method("ce-weighted", FACTS._replace(classes=2, counts=(1, 1)), weights="published")
     for wrong in ("equal", [1, -1, 1, 1], [0, 0, 0, 0], 3, [1, True, "a", 1]):
         with pytest.raises(BadInput, match="weights"):
-            method("ce-weighted", FACTS, weights=wrong)
+            create_method("ce-weighted", FACTS, weights=wrong)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 3.5])
@@ -71,20 +71,20 @@ def test_focal_is_the_plain_sum(gamma):
             total = total + weight[y] * (1 - torch.exp(-loss)) ** gamma * loss
         return total / len(LABEL)
 
-    same(lambda z: focal(z, LABEL, gamma, weight), slow, random(7, 4))
+    same(lambda z: focal_loss(z, LABEL, gamma, weight), slow, random(7, 4))
 
 
 def test_focal_by_hand():
     z = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])
     expected = (0.25 * math.log(2) + (1 / 16) * math.log(4 / 3)) / 2
-    assert focal(z, torch.tensor([0, 0]), 2.0).item() == pytest.approx(expected)
-    same(lambda x: focal(x, LABEL, 0.0), lambda x: cross_entropy(x, LABEL), random(7, 4))
+    assert focal_loss(z, torch.tensor([0, 0]), 2.0).item() == pytest.approx(expected)
+    same(lambda x: focal_loss(x, LABEL, 0.0), lambda x: cross_entropy(x, LABEL), random(7, 4))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.0])
 def test_focal_of_a_clip_that_is_surely_right_or_surely_wrong_is_finite(gamma):
     z = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
-    loss = focal(z, torch.tensor([0, 0]), gamma)
+    loss = focal_loss(z, torch.tensor([0, 0]), gamma)
     assert loss.item() == pytest.approx(100)
     assert torch.autograd.grad(loss, z)[0].isfinite().all()
 
@@ -130,7 +130,7 @@ def test_centers_move_as_the_source_says():
 
 
 def test_centers_move_in_training_alone():
-    ours, model = method("ce-center", FACTS), ToyModel()
+    ours, model = create_method("ce-center", FACTS), ToyModel()
     tensor = ours.centers
     ours.eval()
     trained(ours, model, batch([0, 1]))
@@ -145,12 +145,12 @@ def test_centers_move_in_training_alone():
 
 @pytest.mark.parametrize("name", ["ce", "ce-weighted", "focal", "label-smoothing", "ce-center"])
 def test_a_method_is_its_function_of_the_model(name):
-    ours, model, given = method(name, FACTS), ToyModel(), batch([0, 1, 2, 3, 0])
+    ours, model, given = create_method(name, FACTS), ToyModel(), batch([0, 1, 2, 3, 0])
     logits = model.logits(model.features(given))
     expected = {
         "ce": lambda: cross_entropy(logits, given.label),
         "ce-weighted": lambda: cross_entropy(logits, given.label, inverse_weights(FACTS.counts)),
-        "focal": lambda: focal(logits, given.label, 2.0),
+        "focal": lambda: focal_loss(logits, given.label, 2.0),
         "label-smoothing": lambda: smoothed_cross_entropy(logits, given.label, 0.1),
         "ce-center": lambda: cross_entropy(logits, given.label) + 0.25 * model.features(given).square().mean(),
     }[name]()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bench.finetune.methods import method
+from bench.finetune.methods import create_method
 from bench.finetune.methods.log_margin import class_margins
 from bench.finetune.methods.quality_margin import quality_margins
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
@@ -95,7 +95,7 @@ def test_quality_margins_by_hand():
 
 def test_quality_margin_is_the_sum_of_its_parts():
     given = batch([0, 1, 2, 3, 0, 3], quality=[0.0, 0.2, 0.5, 0.7, 1.0, 0.3])
-    model, ours = ToyModel(), method("quality-margin", FACTS, gamma=0.3)
+    model, ours = ToyModel(), create_method("quality-margin", FACTS, gamma=0.3)
     assert ours.needs == {"quality"}
     loss, _ = trained(ours, model, given)
     total, n = 0.0, FACTS.counts
@@ -111,18 +111,18 @@ def test_quality_margin_is_the_sum_of_its_parts():
 
 def test_margins_of_class_and_quality_differ_in_quality_alone():
     given = batch([0, 1, 2, 3], quality=[0.5] * 4)
-    whole, part = method("quality-margin", FACTS), method("log-margin", FACTS, gamma=0.5)
+    whole, part = create_method("quality-margin", FACTS), create_method("log-margin", FACTS, gamma=0.5)
     part.prototypes.data = whole.prototypes.data.clone()
     model = ToyModel()
     assert trained(part, model, given)[0] == pytest.approx(trained(whole, model, given)[0], rel=1e-6)
     better = trained(whole, model, given._replace(quality=torch.ones(4)))[0]
     assert better > trained(whole, model, given)[0]  # a better clip has to keep a wider margin
-    assert torch.equal(method("log-margin", FACTS).margins, class_margins(FACTS.counts, 0.2))
+    assert torch.equal(create_method("log-margin", FACTS).margins, class_margins(FACTS.counts, 0.2))
 
 
 @pytest.mark.parametrize("name", MARGINS)
 def test_prediction_is_the_scaled_cosine_without_margin(name):
-    model, ours = ToyModel(), method(name, FACTS)
+    model, ours = ToyModel(), create_method(name, FACTS)
     given = batch([0, 1, 2])
     features = model.features(given)
     scores = ours.scores(model, features)
@@ -139,8 +139,8 @@ def test_prediction_is_the_scaled_cosine_without_margin(name):
 @pytest.mark.parametrize("label", [[0, 1, 2, 3], [3, 3, 3], [1]])
 @pytest.mark.parametrize("counts", [(12, 6, 3, 1), (12, 0, 0, 0), (5, 5, 5, 5)])
 def test_degenerate_batches_train(name, label, counts):
-    trained(method(name, FACTS._replace(counts=counts)), ToyModel(), batch(label))
+    trained(create_method(name, FACTS._replace(counts=counts)), ToyModel(), batch(label))
 
 
 def test_margins_move_with_the_method():
-    assert "margins" in method("quality-margin", FACTS).state_dict()
+    assert "margins" in create_method("quality-margin", FACTS).state_dict()

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from bench.base.errors import BadInput
-from bench.finetune.methods import method
-from bench.finetune.methods.lungmix import held, loud, lung_mask, mask_share
-from bench.finetune.methods.repaugment import disturbed, masked
+from bench.finetune.methods import create_method
+from bench.finetune.methods.lungmix import hold, loud_samples, lung_mask, mask_share
+from bench.finetune.methods.repaugment import disturb_features, mask_features
 from bench.finetune.methods.shared.cross_entropy import cross_entropy, mixed_cross_entropy
 from bench.finetune.methods.shared.mixing import draw_partners, draw_shares, overlay, pair_waves
 from toy_methods import FACTS, SAMPLES, ToyModel, batch, trained
@@ -36,7 +36,7 @@ def test_shorter_clips_are_repeated_to_the_longer_one():
 
 def test_mixup_of_waves_mixes_clips_and_labels_alike():
     model, given = ToyModel(), batch([0, 1, 2, 3], seed=3)
-    loss, _ = trained(method("mixup", FACTS, alpha=2.0), model, given)
+    loss, _ = trained(create_method("mixup", FACTS, alpha=2.0), model, given)
     again = batch([0, 1, 2, 3], seed=3)
     share, partner = draw_shares(again, 2.0).item(), draw_partners(again)
     mixed = share * again.wave + (1 - share) * again.wave[partner]
@@ -52,7 +52,7 @@ def test_mixup_of_waves_mixes_clips_and_labels_alike():
 
 def test_mixup_of_features_mixes_what_reaches_the_head():
     model, given = ToyModel(), batch([0, 1, 2, 3], seed=3)
-    loss, _ = trained(method("mixup", FACTS, level="features"), model, given)
+    loss, _ = trained(create_method("mixup", FACTS, level="features"), model, given)
     again = batch([0, 1, 2, 3], seed=3)
     share, partner = draw_shares(again, 0.2).item(), draw_partners(again)
     features = model.features(again)
@@ -64,7 +64,7 @@ def test_mixup_of_features_mixes_what_reaches_the_head():
 def test_loud_samples_are_those_beyond_two_deviations_and_their_neighbours():
     wave = 0.1 * torch.randn(2, 60, generator=torch.Generator().manual_seed(0))
     wave[0, 30], wave[1, 2] = 4.0, -4.0
-    found = loud(wave, 5)
+    found = loud_samples(wave, 5)
     for i in range(2):
         x = wave[i].double().numpy()
         beyond = np.abs(x) > abs(x.mean() + 2 * x.std())
@@ -78,19 +78,19 @@ def test_mask_is_the_share_where_loud_and_chance_elsewhere():
     pair = pair_waves(given, torch.tensor([1, 0]))
     coin, share = torch.tensor([[1.0] * 6, [0.0, 1.0] * 3]), torch.tensor([0.3, 0.8])
     mask = lung_mask(pair, share, coin, 7)
-    either = loud(pair.own, 7) | loud(pair.other, 7)
+    either = loud_samples(pair.own, 7) | loud_samples(pair.other, 7)
     assert 0 < either.float().mean() < 1
     for i in range(2):
         for t in range(SAMPLES):
             assert mask[i, t].item() == pytest.approx(share[i].item() if either[i, t] else coin[i, t // 7].item())
-    assert held(torch.tensor([[1.0, 0.0]]), 2, 3).tolist() == [[1, 1, 0]]
+    assert hold(torch.tensor([[1.0, 0.0]]), 2, 3).tolist() == [[1, 1, 0]]
     short = torch.tensor([[True] * 4 + [False] * 36] * 2)
     assert mask_share(mask, short)[1].item() == pytest.approx(mask[1, :4].mean().item())
     assert mask_share(mask, pair.audible)[0].item() == pytest.approx(mask[0].mean().item())
 
 
 def test_lungmix_mixes_clips_under_the_mask_and_labels_by_share():
-    model, ours = ToyModel(), method("lungmix-style", FACTS, window=5)
+    model, ours = ToyModel(), create_method("lungmix-style", FACTS, window=5)
     loss, _ = trained(ours, model, batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10]))
     again = batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10])
     partner = draw_partners(again)
@@ -109,15 +109,15 @@ def test_lungmix_mixes_clips_under_the_mask_and_labels_by_share():
 
 def test_windows_are_odd():
     with pytest.raises(BadInput, match="window = 4; give window as an odd whole number"):
-        method("lungmix-style", FACTS, window=4)
+        create_method("lungmix-style", FACTS, window=4)
 
 
 def test_masking_and_disturbance_by_hand():
     features = torch.tensor([[1.0, 3.0], [5.0, 5.0]], requires_grad=True)
     noise = torch.tensor([[1.0, -1.0], [2.0, 2.0]])
-    out = disturbed(features, noise, 0.5)
+    out = disturb_features(features, noise, 0.5)
     assert out.tolist() == [[1.5, 2.5], [5.0, 5.0]]
-    kept = masked(out, torch.tensor([[True, False], [False, True]]))
+    kept = mask_features(out, torch.tensor([[True, False], [False, True]]))
     assert kept.tolist() == [[1.5, 0.0], [0.0, 5.0]]
     kept.sum().backward()
     assert features.grad.tolist() == [[1, 0], [0, 1]]
@@ -126,15 +126,17 @@ def test_masking_and_disturbance_by_hand():
 def test_repaugment_shares_the_loss_between_plain_and_augmented_features():
     model, given = ToyModel(), batch([0, 1, 2, 3], seed=3)
     plain = cross_entropy(model.logits(model.features(given)), given.label).item()
-    assert trained(method("repaugment-style", FACTS, mask=0, noise=0), model, given)[0] == pytest.approx(plain)
-    assert trained(method("repaugment-style", FACTS, weight=0), model, given)[0] == pytest.approx(plain)
+    assert trained(create_method("repaugment-style", FACTS, mask=0, noise=0), model, given)[0] == pytest.approx(plain)
+    assert trained(create_method("repaugment-style", FACTS, weight=0), model, given)[0] == pytest.approx(plain)
     nothing = cross_entropy(model.head.bias.expand(4, 4), given.label).item()
-    assert trained(method("repaugment-style", FACTS, mask=1, weight=1), model, given)[0] == pytest.approx(nothing)
+    assert trained(create_method("repaugment-style", FACTS, mask=1, weight=1), model, given)[0] == pytest.approx(
+        nothing
+    )
     again = batch([0, 1, 2, 3], seed=3)
-    loss = trained(method("repaugment-style", FACTS), model, given)[0]
+    loss = trained(create_method("repaugment-style", FACTS), model, given)[0]
     given = batch([0, 1, 2, 3], seed=3)
-    assert trained(method("repaugment-style", FACTS), model, again)[0] == pytest.approx(
-        trained(method("repaugment-style", FACTS), model, given)[0]
+    assert trained(create_method("repaugment-style", FACTS), model, again)[0] == pytest.approx(
+        trained(create_method("repaugment-style", FACTS), model, given)[0]
     )
     assert loss != pytest.approx(plain)
 
@@ -146,10 +148,10 @@ def test_repaugment_shares_the_loss_between_plain_and_augmented_features():
 @pytest.mark.parametrize("label", [[0, 1, 2, 3], [1, 1, 1], [2]])
 @pytest.mark.parametrize("length", [SAMPLES, 1])
 def test_degenerate_batches_train(name, hyper, label, length):
-    trained(method(name, FACTS, **hyper), ToyModel(), batch(label, length=[length] * len(label)))
+    trained(create_method(name, FACTS, **hyper), ToyModel(), batch(label, length=[length] * len(label)))
 
 
 def test_one_clip_is_mixed_with_itself():
     model, given = ToyModel(), batch([2])
-    method("mixup", FACTS).loss(model, given)
+    create_method("mixup", FACTS).loss(model, given)
     torch.testing.assert_close(model.asked[0][1], given.wave)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.base.errors import BadInput
-from bench.finetune.methods import method
+from bench.finetune.methods import create_method
 from bench.finetune.methods.patchmix import PatchMixing, mixed_patches
 from bench.finetune.methods.patchmix_cl import patch_mix_contrast
 from bench.finetune.methods.shared.cross_entropy import cross_entropy, mixed_cross_entropy
@@ -34,7 +34,7 @@ def test_mixing_keeps_the_share_it_tells_and_is_the_same_when_called_again():
         assert (kept == kept[:1]).all()  # at the same positions in every clip
         if len(kept):
             assert kept[0].float().mean().item() == pytest.approx(mixing.share)
-        assert mixing.share == pytest.approx(1 - math.floor(PATCHES * (1 - mixing.kept)) / PATCHES)
+        assert mixing.share == pytest.approx(1 - math.floor(PATCHES * (1 - mixing.lam)) / PATCHES)
         found.add(mixing.share)
     assert len(found) > 5
 
@@ -64,12 +64,12 @@ def test_an_encoder_that_mixes_nothing_is_refused():
 
     for name in ("patchmix", "patchmix-cl"):
         with pytest.raises(BadInput, match="no patches"):
-            method(name, FACTS).loss(Deaf(), batch([0, 1]))
+            create_method(name, FACTS).loss(Deaf(), batch([0, 1]))
 
 
 def test_patchmix_mixes_features_and_labels_alike():
     model = ToyModel()
-    ours, given = method("patchmix", FACTS), batch([0, 1, 2, 3, 0], seed=3)
+    ours, given = create_method("patchmix", FACTS), batch([0, 1, 2, 3, 0], seed=3)
     loss, _ = trained(ours, model, given)
     mixing = PatchMixing(batch([0, 1, 2, 3, 0], seed=3), 1.0)
     logits = model.logits(model.features(given, mix=mixing))
@@ -110,20 +110,20 @@ def test_contrast_by_hand():
 @pytest.mark.parametrize("label", [[0, 1, 2, 3, 0], [2, 2, 2], [1]])
 def test_degenerate_batches_train(negatives, label):
     for seed in range(5):
-        ours, model = method("patchmix-cl", FACTS, negatives=negatives), ToyModel()
+        ours, model = create_method("patchmix-cl", FACTS, negatives=negatives), ToyModel()
         trained(ours, model, batch(label, seed=seed))
-        trained(method("patchmix", FACTS), ToyModel(), batch(label, seed=seed))
+        trained(create_method("patchmix", FACTS), ToyModel(), batch(label, seed=seed))
 
 
 def test_one_clip_has_no_contrast():
     model, given = ToyModel(), batch([1])
-    loss, _ = trained(method("patchmix-cl", FACTS), model, given)
+    loss, _ = trained(create_method("patchmix-cl", FACTS), model, given)
     assert loss == pytest.approx(cross_entropy(model.logits(model.features(given)), given.label).item(), rel=1e-6)
 
 
 def test_contrastive_loss_is_put_together_as_published():
     model, given = ToyModel(), batch([0, 1, 2, 3, 0], seed=3)
-    ours = method("patchmix-cl", FACTS, alpha=0.7).eval()
+    ours = create_method("patchmix-cl", FACTS, alpha=0.7).eval()
     loss, gradient = trained(ours, model, given)
     assert [view for view, _ in model.asked] == [0, 0]
     mixing = PatchMixing(batch([0, 1, 2, 3, 0], seed=3), 1.0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.base.errors import BadInput, UnknownId
-from bench.finetune.methods import METHODS, defaults, describe, method
+from bench.finetune.methods import METHODS, create_method, default_options, describe
 from toy_methods import FACTS, ToyModel, batch, trained
 
 
@@ -13,13 +13,13 @@ def test_every_method_says_what_it_is(name):
     told = describe(name)
     assert told["name"] == name and told["formula"] and told["source"]
     assert set(told["limits"]) == set(told["defaults"])
-    assert method(name, FACTS).hyper == told["defaults"]
+    assert create_method(name, FACTS).hyper == told["defaults"]
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_lowers_its_loss_and_survives_a_reload(name):
     torch.manual_seed(0)
-    model, ours = ToyModel(), method(name, FACTS)
+    model, ours = ToyModel(), create_method(name, FACTS)
     weights = [*model.parameters(), *ours.parameters()]
     losses = []
     for step in range(40):
@@ -31,7 +31,7 @@ def test_every_method_lowers_its_loss_and_survives_a_reload(name):
                 weight -= 0.05 * g / length
         losses.append(loss.item())
     assert sum(losses[-10:]) < sum(losses[:10])
-    again = method(name, FACTS)
+    again = create_method(name, FACTS)
     again.load_state_dict(ours.state_dict())
     given = batch([0, 1, 2, 3])
     features = model.features(given)
@@ -45,7 +45,7 @@ def source(seed):
 @pytest.mark.parametrize("name", METHODS)
 def test_a_loss_depends_on_the_batch_generator_alone(name):
     torch.manual_seed(0)
-    ours, model = method(name, FACTS), ToyModel()
+    ours, model = create_method(name, FACTS), ToyModel()
     ours.eval()
     first = trained(ours, model, batch([0, 1, 2, 3], seed=4))[0]
     torch.manual_seed(99)
@@ -55,32 +55,32 @@ def test_a_loss_depends_on_the_batch_generator_alone(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_losses_are_finite_under_mixed_precision(name):
     with torch.autocast("cpu", torch.bfloat16):
-        trained(method(name, FACTS), ToyModel(), batch([0, 1, 2, 3, 0]))
+        trained(create_method(name, FACTS), ToyModel(), batch([0, 1, 2, 3, 0]))
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_numbers_beyond_reason_are_refused(name):
-    for key, default in defaults(name).items():
+    for key, default in default_options(name).items():
         if isinstance(default, float | int) and not isinstance(default, bool):
             for wrong in (-1, math.nan, math.inf, "1", True, None):
                 with pytest.raises(BadInput, match=key):
-                    method(name, FACTS, **{key: wrong})
+                    create_method(name, FACTS, **{key: wrong})
 
 
 def test_unknown_names_are_refused_with_the_nearest():
     with pytest.raises(UnknownId, match="method 'patch-mix'; did you mean 'patchmix'"):
-        method("patch-mix", FACTS)
+        create_method("patch-mix", FACTS)
     with pytest.raises(UnknownId, match="hyper-parameter of focal 'gama'; did you mean 'gamma'"):
-        method("focal", FACTS, gama=1)
+        create_method("focal", FACTS, gama=1)
     with pytest.raises(UnknownId, match="method"):
         describe("nothing")
     with pytest.raises(BadInput, match="negatives = 'some'; give negatives as one of all, diff_label"):
-        method("patchmix-cl", FACTS, negatives="some")
+        create_method("patchmix-cl", FACTS, negatives="some")
     with pytest.raises(BadInput, match="reverse"):
-        method("supcon-dat", FACTS, reverse="no")
+        create_method("supcon-dat", FACTS, reverse="no")
 
 
 @pytest.mark.parametrize("counts", [(1, 2, 3), (0, 0, 0, 0), (1, 1, 1, -1)])
 def test_counts_must_be_those_of_the_classes(counts):
     with pytest.raises(BadInput, match="4 classes"):
-        method("ce", FACTS._replace(counts=counts))
+        create_method("ce", FACTS._replace(counts=counts))

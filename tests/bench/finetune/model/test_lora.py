@@ -9,7 +9,7 @@ from torch.nn.functional import multi_head_attention_forward
 from bench.base.errors import BadInput
 from bench.encoders.batches import collate, embed
 from bench.finetune import fit
-from bench.finetune.model.lora import adapt
+from bench.finetune.model.lora import add_adapters
 from bench.finetune.recipe import Lora
 from toy_finetune import RATE, WIDTH, Tiny, recipe, tiny
 
@@ -46,13 +46,13 @@ def trained(encoder):
 def test_it_says_what_it_lacks(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(BadInput, match=r"respbench\[lora\]"):
-        adapt(tiny(), Lora(), "test.tiny")
+        add_adapters(tiny(), Lora(), "test.tiny")
 
 
 def test_adapters_of_the_layers_named_start_as_nothing_and_learn():
     encoder = tiny()
     before = heard(encoder).detach()
-    adapt(encoder, Lora(rank=2, targets=("linear",)), "test.tiny")
+    add_adapters(encoder, Lora(rank=2, targets=("linear",)), "test.tiny")
     parts = trained(encoder)
     assert {name.split(".lora_")[0] for name in parts} == {f"layers.{i}.linear" for i in range(3)}
     assert sum(p.numel() for p in parts.values()) == 3 * 2 * 2 * WIDTH
@@ -70,7 +70,7 @@ def test_adapters_of_the_layers_named_start_as_nothing_and_learn():
 def test_scale_is_alpha_over_rank():
     """Hu et al., section 4.1: W x + alpha / r · B A x."""
     encoder = tiny()
-    adapt(encoder, Lora(rank=2, alpha=6.0, targets=("patches",)), "test.tiny")
+    add_adapters(encoder, Lora(rank=2, alpha=6.0, targets=("patches",)), "test.tiny")
     layer = encoder.patches
     a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     nn.init.normal_(b)
@@ -80,18 +80,18 @@ def test_scale_is_alpha_over_rank():
 
 def test_layers_that_are_read_and_not_called_are_left_out_or_refused():
     encoder = Fused().eval()
-    adapt(encoder, Lora(rank=2), "test.fused")
+    add_adapters(encoder, Lora(rank=2), "test.fused")
     assert {name.split(".lora_")[0] for name in trained(encoder)} == {
         "patches",
         *(f"layers.{i}.linear" for i in range(3)),
     }
     with pytest.raises(BadInput, match=r"no linear layer q_proj .* read without calling it; name some of: linear, pat"):
-        adapt(Fused().eval(), Lora(targets=("linear", "q_proj")), "test.fused")
+        add_adapters(Fused().eval(), Lora(targets=("linear", "q_proj")), "test.fused")
 
 
 def test_names_that_no_layer_has_are_refused():
     with pytest.raises(BadInput, match="no linear layer query to adapt; name some of: linear, patches"):
-        adapt(tiny(), Lora(targets=("linear", "query")), "test.tiny")
+        add_adapters(tiny(), Lora(targets=("linear", "query")), "test.tiny")
 
 
 def test_networks_without_linear_layers_are_refused():
@@ -103,7 +103,7 @@ def test_networks_without_linear_layers_are_refused():
     encoder = Bare(blocks=0)
     encoder.patches = nn.Identity()
     with pytest.raises(BadInput, match="has no linear layer to adapt; take another encoder"):
-        adapt(encoder, Lora(), "test.bare")
+        add_adapters(encoder, Lora(), "test.bare")
 
 
 def test_a_run_trains_the_adapters_and_nothing_else_of_the_encoder(task):

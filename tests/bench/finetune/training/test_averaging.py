@@ -31,7 +31,7 @@ def test_step_averaging_moves_the_weights_half_of_the_way_back():
 def test_ema_is_lent_and_given_back():
     seen, averager, module = walk("ema", 0.5)
     assert seen == [1.0, 2.0, 3.0]
-    with averager.lent():
+    with averager.for_prediction():
         assert float(module.weight.detach()) == 0.5 * 3 + 0.25 * 2 + 0.125 * 1
     assert float(module.weight.detach()) == 3.0
 
@@ -45,13 +45,13 @@ def test_a_checkpoint_restores_the_average():
     _, averager, _ = walk("ema", 0.5)
     module = nn.Linear(1, 1)
     module.bias.requires_grad_(False)
-    other = Averager(averager.choice, {"model": module})
+    other = Averager(averager.averaging, {"model": module})
     other.restore(averager.state())
-    assert torch.equal(other.kept["model.weight"], averager.kept["model.weight"])
-    assert other.kept["model.weight"] is not averager.kept["model.weight"]
+    assert torch.equal(other.averages["model.weight"], averager.averages["model.weight"])
+    assert other.averages["model.weight"] is not averager.averages["model.weight"]
 
 
 def test_running_statistics_are_averaged_and_counters_are_not():
     module = nn.BatchNorm1d(2)
     averager = Averager(Averaging("step", 0.5), {"m": module})
-    assert "m.running_mean" in averager.kept and "m.num_batches_tracked" not in averager.kept
+    assert "m.running_mean" in averager.averages and "m.num_batches_tracked" not in averager.averages

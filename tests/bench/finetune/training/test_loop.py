@@ -7,10 +7,10 @@ import torch
 from bench.base.errors import BadInput
 from bench.data.manifest import prepare
 from bench.finetune import TrainingDiverged, fit
-from bench.finetune.fitting import build
+from bench.finetune.fitting import prepare_run
 from bench.finetune.methods import METHODS
 from bench.finetune.methods.ce import CrossEntropy
-from bench.finetune.training.checkpoints import STATE, Folder
+from bench.finetune.training.checkpoints import STATE, RunFolder
 from bench.finetune.training.loop import Epoch
 from toy_finetune import recipe, tiny
 
@@ -18,8 +18,8 @@ PLAIN = {"waveform": {}, "spectrogram": {}, "averaging": {}}
 
 
 def started(task, tmp_path, encoder=None, seed=0, **changes):
-    built = build(encoder or tiny(norm=False), task.card, prepare(task), recipe(**changes), seed)
-    return built.training(Folder(tmp_path, "test"))
+    start = prepare_run(encoder or tiny(norm=False), task.card, prepare(task), recipe(**changes), seed)
+    return start.training(RunFolder(tmp_path, "test"))
 
 
 class Broken(CrossEntropy):
@@ -80,11 +80,11 @@ def test_predictions_that_are_not_finite_stop_the_run_and_are_no_class(task, tmp
 def test_patience_ends_a_run_and_ties_go_to_the_earlier(task, tmp_path):
     training = started(task, tmp_path, patience=2, epochs=9)
     training.history = [Epoch(0.0, score, 0.0, 0.0) for score in (None, 0.5, 0.7, 0.7)]
-    assert training.best() == 2 and not training._exhausted()
+    assert training.best_epoch() == 2 and not training.patience_exhausted()
     training.history.append(Epoch(0.0, None, 0.0, 0.0))
-    assert training._exhausted()
+    assert training.patience_exhausted()
     training.history = [Epoch(0.0, None, 0.0, 0.0)] * 2
-    assert training.best() is None and training._exhausted()
+    assert training.best_epoch() is None and training.patience_exhausted()
     found = fit(tiny(), task, recipe(patience=1, epochs=9, optimiser={"lr": 1e-12}, averaging={}), 0)
     assert len(found.records[0].selection["path"]) == 2 and found.records[0].selection["chosen"]["epoch"] == 1
 
@@ -98,22 +98,22 @@ def test_accumulated_batches_give_the_gradient_of_one_large_batch(task, tmp_path
     for size, accumulate in ((4, 2), (8, 1)):
         changes = {"batches": {"size": size, "accumulate": accumulate, "crop_s": 0.1}, **PLAIN}
         training = started(task, tmp_path, copy.deepcopy(encoder), optimiser={"clip_norm": 0}, **changes)
-        rows = training.sides.fit[:8]
+        rows = training.partition.training[:8]
         training.optimiser.zero_grad()
         for part in rows.reshape(accumulate, size):
-            batch = training._batch(part, 0, 0, 0.0, torch.Generator())
-            start = torch.stack([torch.from_numpy(training.material.waves[row][:400]) for row in part])
-            training._backward(batch._replace(wave=start), part, (0, 0), accumulate)
+            batch = training.make_batch(part, 0, 0, 0.0, torch.Generator())
+            start = torch.stack([torch.from_numpy(training.data.clips[row][:400]) for row in part])
+            training.backward(batch._replace(wave=start), part, (0, 0), accumulate)
         grads.append([p.grad.clone() for p in training.model.parameters() if p.grad is not None])
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*grads, strict=True))
 
 
 def test_a_view_is_itself_when_asked_for_again_and_no_other(task, tmp_path):
     training = started(task, tmp_path)
-    batch = training._batch(training.sides.fit[:8], 1, 2, 0.0, torch.Generator())
+    batch = training.make_batch(training.partition.training[:8], 1, 2, 0.0, torch.Generator())
     views = [training.model.features(batch, view=v) for v in (0, 0, 1)]
     assert torch.equal(views[0], views[1]) and not torch.equal(views[0], views[2])
-    training.model.place = (1, 3)
+    training.model.position = (1, 3)
     assert not torch.equal(training.model.features(batch), views[0])
     mixed = training.model.features(batch, mix=lambda tokens: tokens.flip(0))
     assert not torch.equal(mixed, training.model.features(batch)) and training.model.encoder.taps == {}
@@ -159,15 +159,15 @@ def test_only_what_is_trained_moves(task):
 
 
 def test_a_damaged_or_strange_checkpoint_is_refused(tmp_path):
-    folder = Folder(tmp_path, "mine")
+    folder = RunFolder(tmp_path, "mine")
     assert folder.load(STATE) is None
     folder.save(STATE, {"history": []})
-    assert folder.load(STATE)["history"] == [] and not list(tmp_path.glob("*.part"))
+    assert folder.load(STATE)["history"] == [] and not list(tmp_path.glob("*.part*"))
     with pytest.raises(BadInput, match="another run"):
-        Folder(tmp_path, "yours").load(STATE)
+        RunFolder(tmp_path, "yours").load(STATE)
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-100])
     with pytest.raises(BadInput, match="not a readable checkpoint"):
         folder.load(STATE)
-    torch.save({"format": 1, "key": "mine", "evil": Folder(tmp_path, "x")}, tmp_path / STATE)
+    torch.save({"format": 1, "key": "mine", "evil": RunFolder(tmp_path, "x")}, tmp_path / STATE)
     with pytest.raises(BadInput, match="not a readable checkpoint"):
         folder.load(STATE)

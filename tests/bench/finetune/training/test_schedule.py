@@ -3,11 +3,11 @@ import math
 import pytest
 
 from bench.finetune.recipe import Schedule
-from bench.finetune.training.schedule import factor
+from bench.finetune.training.schedule import rate_factor
 
 
 def curve(steps_per_epoch, epochs, **settings):
-    return [factor(Schedule(**settings), s, steps_per_epoch, epochs) for s in range(steps_per_epoch * epochs)]
+    return [rate_factor(Schedule(**settings), s, steps_per_epoch, epochs) for s in range(steps_per_epoch * epochs)]
 
 
 def test_cosine_with_warm_up_by_hand():

@@ -9,7 +9,7 @@ import pytest
 import bench
 from bench.base.errors import BadInput
 from bench.finetune import fit
-from bench.finetune.record import PROTOCOLS
+from bench.finetune.record import PROTOCOLS_OF_A_RUN
 from bench.reports.finetune import recipe_rows
 from bench.reports.finetune.recipe_rows import rows
 from bench.reports.finetune.report import stale_finetune_report, write_finetune_report
@@ -125,7 +125,7 @@ def told_of(found):
 
 def ce(folder):
     found = records.load_all(folder)
-    return [record for protocol in PROTOCOLS for record in of(found, "ce", protocol)]
+    return [record for protocol in PROTOCOLS_OF_A_RUN for record in of(found, "ce", protocol)]
 
 
 def test_poolings_and_settings_of_one_recipe_have_rows_of_their_own(folder):

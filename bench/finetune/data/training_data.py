@@ -1,0 +1,193 @@
+"""The training clips of a task as micro-batches: labels, codes of metadata, order within an epoch, collation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bench.data.manifest import Prepared
+from bench.encoders.batches import fit_length
+from bench.finetune.data.clip_store import ClipStore
+from bench.finetune.data.randomness import numpy_generator
+from bench.finetune.methods.shared.base import MicroBatch, TrainingFacts
+from bench.finetune.recipe import Batches
+from bench.types import EncoderCard
+
+UNKNOWN = ("", "unknown", "nan", "None")  # values of metadata that say nothing
+NEUTRAL_QUALITY = 0.5  # of clips whose quality was not measured
+ALIASES = {"device": "domain", "age": "meta_age_group", "patient": "group"}  # {name in methods: manifest column}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What training may read of a task's N clips.
+
+    ``label``, ``metadata`` and ``quality`` hold values of the training clips only and say nothing of any other.
+
+    Attributes
+    ----------
+    clips
+        Waveforms of all clips.
+    clip_id
+        (N,) names of all clips.
+    training
+        (n,) positions of the clips trained on.
+    label
+        (N,) int64 class indices, −1 outside ``training``.
+    metadata
+        {column: (N,) int64 codes of its values, −1 outside ``training`` and where unknown}.
+    quality
+        (N,) float32 in [0, 1].
+    """
+
+    clips: ClipStore
+    clip_id: np.ndarray
+    training: np.ndarray
+    label: np.ndarray
+    metadata: Mapping[str, np.ndarray]
+    quality: np.ndarray
+
+    @classmethod
+    def of(cls, prepared: Prepared, clips: ClipStore, training: np.ndarray) -> TrainingData:
+        """Take labels and metadata of the clips at ``training``; every quality is ``NEUTRAL_QUALITY``."""
+        rows = prepared.rows
+        label = np.full(len(rows), -1)
+        label[training] = rows["label"].to_numpy()[training]
+        quality = np.full(len(rows), NEUTRAL_QUALITY, np.float32)
+        return cls(clips, rows["clip_id"].to_numpy(), training, label, metadata_codes(rows, training), quality)
+
+    def facts(self, classes: int, width: int) -> TrainingFacts:
+        """Return what a method is told before it is built: ``classes`` of the task, ``width`` of the features."""
+        counts = np.bincount(self.label[self.training], minlength=classes)
+        values = {name: len(np.unique(codes[codes >= 0])) for name, codes in self.metadata.items()}
+        return TrainingFacts(classes, width, tuple(map(int, counts)), {name: n for name, n in values.items() if n})
+
+
+def metadata_codes(rows: pd.DataFrame, training: np.ndarray) -> dict[str, np.ndarray]:
+    """Number the values of each column of metadata among the training clips.
+
+    Parameters
+    ----------
+    rows
+        The manifest's N clips.
+    training
+        Positions of the clips trained on.
+
+    Returns
+    -------
+    dict
+        {column: (N,) int64 codes, −1 outside ``training`` and where unknown}. Columns are ``domain``, ``group`` and
+        the manifest's ``meta_*`` without that prefix; ``device`` is the domain, ``age`` the age group and ``patient``
+        the group.
+    """
+    columns = {"domain": "domain", "group": "group"}
+    columns |= {name.removeprefix("meta_"): name for name in rows if name.startswith("meta_")}
+    columns |= {alias: name for alias, name in ALIASES.items() if name in rows}
+    out = {}
+    for name, column in columns.items():
+        values = rows[column].iloc[training].astype(str).to_numpy()
+        known = ~np.isin(values, UNKNOWN)
+        codes = np.full(len(rows), -1)
+        codes[training[known]] = np.unique(values[known], return_inverse=True)[1]
+        out[name] = codes
+    return out
+
+
+def epoch_batches(data: TrainingData, batches: Batches, seed: int, epoch: int) -> list[np.ndarray]:
+    """Draw the micro-batches of an epoch.
+
+    Parameters
+    ----------
+    data
+        The training clips.
+    batches
+        The recipe's size, sampling and pool.
+    seed, epoch
+        The run's seed and the epoch from 0, which alone decide the draws.
+
+    Returns
+    -------
+    list
+        Positions of the clips of every micro-batch, (``batches.size``,) each, in the order in which they are taken.
+    """
+    generator = numpy_generator(seed, "order", epoch)
+    training = data.training
+    if batches.sampling == "balanced":
+        label = data.label[training]
+        weight = 1.0 / np.bincount(label)[label]
+        drawn = generator.choice(training, len(training), p=weight / weight.sum())
+    else:
+        drawn = generator.permutation(training)
+    size = min(batches.size, len(training))
+    drawn = drawn[: len(drawn) // size * size]
+    out = []
+    for pool in np.split(drawn, range(batches.pool * size, len(drawn), batches.pool * size)):
+        by_length = pool[np.argsort(data.clips.sizes[pool], kind="stable")]
+        out += list(by_length.reshape(-1, size))
+    return [out[i] for i in generator.permutation(len(out))]
+
+
+def group_by_step(batches: Sequence[np.ndarray], accumulate: int) -> list[Sequence[np.ndarray]]:
+    """Group micro-batches by the optimiser step that takes them; the last step may have fewer than ``accumulate``."""
+    return [batches[i : i + accumulate] for i in range(0, len(batches), accumulate)]
+
+
+def collate_cropped(
+    rows: np.ndarray, clips: ClipStore, card: EncoderCard, crop_s: float | None, generator: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bring clips to one length for training.
+
+    A clip longer than ``crop_s`` or than the encoder's ``max_s`` is cropped at a random place. One shorter than the
+    longest that is left is repeated from its start. What is then shorter than the encoder's ``min_s`` is zero-padded,
+    as at prediction.
+
+    Parameters
+    ----------
+    rows
+        (B,) positions of the clips.
+    clips
+        Their waveforms.
+    card
+        The encoder's sampling rate and bounds.
+    crop_s
+        Longest duration in seconds; None: the encoder's.
+    generator
+        Draws where a clip is cropped.
+
+    Returns
+    -------
+    wave, length
+        (B, T) float32, and (B,) int64 samples, all T.
+    """
+    limits = [round(seconds * card.sample_rate) for seconds in (crop_s, card.max_s) if seconds is not None]
+    size = min([int(clips.sizes[rows].max()), *limits])
+    out = []
+    for row in rows:
+        wave = clips[row]
+        start = int(generator.integers(0, max(len(wave) - size, 0) + 1))
+        out.append(fit_length(np.resize(wave[start : start + size], size), card))
+    wave = torch.from_numpy(np.stack(out))
+    return wave, torch.full((len(rows),), wave.shape[1])
+
+
+def micro_batch(
+    rows: np.ndarray,
+    data: TrainingData,
+    card: EncoderCard,
+    crop_s: float | None,
+    crop_generator: np.random.Generator,
+    device: torch.device,
+    progress: float,
+    generator: torch.Generator,
+) -> MicroBatch:
+    """Build what a method is given for the clips at ``rows``; the first arguments are those of ``collate_cropped``."""
+    wave, length = collate_cropped(rows, data.clips, card, crop_s, crop_generator)
+    metadata = {name: torch.from_numpy(codes[rows]).to(device) for name, codes in data.metadata.items()}
+    label, quality = torch.from_numpy(data.label[rows]), torch.from_numpy(data.quality[rows])
+    return MicroBatch(
+        wave.to(device), length.to(device), label.to(device), metadata, quality.to(device), progress, generator
+    )

@@ -1,0 +1,150 @@
+"""Encoder, readout and classifier as the one model that methods train, with augmentation and taps in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.base.errors import BadInput
+from bench.encoders.batches import BATCH_S, collate, plan_batches
+from bench.encoders.load import autocast
+from bench.finetune.data.augment import augment_waves, mask_spectrogram
+from bench.finetune.data.clip_store import ClipStore
+from bench.finetune.data.randomness import torch_generator
+from bench.finetune.methods import METHODS
+from bench.finetune.methods.shared.base import Method, MicroBatch
+from bench.finetune.model.heads import build_classifier, build_readout
+from bench.finetune.model.parts import require_measured
+from bench.finetune.recipe import Recipe
+from bench.types import Encoder
+
+
+class FineTunedModel(nn.Module):
+    """The ``TrainableModel`` that methods call (``bench.finetune.methods.shared.base``).
+
+    The encoder runs in the recipe's precision, head and loss in float32.
+
+    Parameters
+    ----------
+    encoder
+        Trained in place.
+    classes
+        Number of classes K.
+    recipe
+        Head, augmentation and precision.
+    seed
+        Of the run. With ``position`` and the view it decides every augmentation, so a view that is asked for twice is
+        the same view.
+
+    Attributes
+    ----------
+    position
+        (epoch, micro-batch), set by the training loop.
+    """
+
+    def __init__(self, encoder: Encoder, classes: int, recipe: Recipe, seed: int):
+        super().__init__()
+        self.encoder = encoder
+        self.readout = build_readout(recipe.head, encoder.card)
+        self.classifier = build_classifier(recipe.head, self.readout.width, classes)
+        self.recipe, self.seed, self.position = recipe, seed, (0, 0)
+
+    @property
+    def heads(self) -> list[nn.Module]:
+        """Modules trained at the head's learning rate, besides the method."""
+        return [self.readout, self.classifier]
+
+    def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return features (B, D) of the augmented batch; see ``TrainableModel.features``."""
+        recipe, generator = self.recipe, torch_generator(self.seed, "view", *self.position, view)
+        wave = augment_waves(batch.wave, recipe.waveform, self.encoder.card.sample_rate, generator)
+        taps: dict[str, Callable[[Tensor], Tensor]] = {}
+        if recipe.spectrogram.used:
+            taps["spectrogram"] = lambda x: mask_spectrogram(x, recipe.spectrogram, generator)
+        if mix is not None:
+            taps["patches"] = mix
+        with _tapped(self.encoder, taps):
+            return self._encode(wave, batch.length)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Classify features (B, D): logits (B, K)."""
+        return self.classifier(features)
+
+    def _encode(self, wave: Tensor, length: Tensor) -> Tensor:
+        with autocast(wave.device, self.recipe.precision):
+            tokens = self.encoder(wave, length)
+        return self.readout(tokens)
+
+    @torch.no_grad()
+    def predict(self, method: Method, clips: ClipStore, rows: np.ndarray, batch_s: float = BATCH_S) -> np.ndarray:
+        """Predict clips in prediction mode, each as it would be alone: its own length, no augmentation.
+
+        Parameters
+        ----------
+        method
+            Turns features into logits.
+        clips
+            Waveforms.
+        rows
+            (N,) positions of the clips to predict.
+        batch_s
+            Seconds of padded audio in a forward pass.
+
+        Returns
+        -------
+        ndarray
+            (N, K) float64 logits.
+        """
+        self.eval()
+        method.eval()
+        out: np.ndarray | None = None
+        limit = int(batch_s * self.encoder.card.sample_rate)
+        for batch in plan_batches([int(size) for size in clips.sizes[rows]], self.encoder, limit):
+            wave, length = collate(self.encoder, [clips[row] for row in rows[batch]])
+            logits = method.scores(self, self._encode(wave, length)).double().cpu().numpy()
+            if out is None:
+                out = np.empty((len(rows), logits.shape[1]))
+            out[batch] = logits
+        return np.empty((0, 0)) if out is None else out
+
+
+def require_compatible(encoder: Encoder, recipe: Recipe) -> None:
+    """Check that a recipe can train an encoder.
+
+    Raises
+    ------
+    BadInput
+        Where the encoder has no tap for what the recipe masks or its method mixes, or has no pretraining and the
+        recipe keeps its BatchNorm unmeasured.
+    """
+    if encoder.card.from_scratch:
+        require_measured(encoder, recipe.encoder, encoder.card.id)
+    if recipe.spectrogram.used:
+        require_tap(encoder, "spectrogram", "the recipe masks the spectrogram")
+    if "patches" in METHODS[recipe.method.name].needs:
+        require_tap(encoder, "patches", f"the method {recipe.method.name} mixes patches")
+
+
+def require_tap(encoder: Encoder, name: str, why: str) -> None:
+    """Raise ``BadInput`` where the encoder has no tap ``name``; ``why`` says what needs it."""
+    if name not in getattr(encoder, "offers", frozenset()):
+        offered = ", ".join(sorted(getattr(encoder, "offers", ()))) or "none"
+        problem = f"{why}, and this encoder has no tap {name!r} (it has {offered})"
+        raise BadInput(encoder.card.id, problem, "take another encoder or recipe")
+
+
+@contextmanager
+def _tapped(encoder: Encoder, taps: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    if not taps:
+        yield
+        return
+    encoder.taps.update(taps)
+    try:
+        yield
+    finally:
+        for name in taps:
+            del encoder.taps[name]

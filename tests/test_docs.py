@@ -82,6 +82,7 @@ def recordings(tmp_path):
     return folder.parent
 
 
+@pytest.mark.long
 def test_an_encoder_and_a_task_are_one_file_each(added, recordings, tmp_path, capsys):
     assert main(["ls"]) == 0
     listed = capsys.readouterr().out
@@ -126,6 +127,7 @@ def test_the_hear_module_is_as_described():
     assert names["embeddings"].shape == (2, names["model"].scene_embedding_size)
 
 
+@pytest.mark.long
 def test_fine_tuning_from_python_is_as_described(monkeypatch, tmp_path, capsys):
     """The lines with an untrained encoder of the same kind, on a few short clips, for one epoch."""
     (block,) = BLOCKS["docs/finetuning.md"]
@@ -149,6 +151,7 @@ def test_the_manifest_is_written_as_described(simulated, monkeypatch, tmp_path):
     assert (tmp_path / "clips.csv").read_text().startswith("clip_id,group,split,label\n")
 
 
+@pytest.mark.long
 def test_a_first_run_without_recordings_is_as_described(simulated, monkeypatch, tmp_path, capsys):
     """The commands of the quick start, one after the other; what is simulated already is not simulated again."""
     shutil.copytree(simulated, tmp_path / "runs" / "data")
@@ -278,6 +281,7 @@ def test_every_generated_table_is_on_a_page_and_says_everything():
         assert all(f"`{card.id}`" in pages.TABLES[table]() for card in registry.cards(registry.TASKS))
 
 
+@pytest.mark.long
 def test_the_manual_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]

@@ -74,7 +74,7 @@ CARDS = (
         min_s=0.025,
         max_s=SAMPLES / RATE,
         dims=dims(768, 12, published=768, cls=True),
-        frontend="kaldi log-mel, 128 bands, 25/10 ms, Hann window, padded to 1,024 frames, 16 kHz",
+        frontend="kaldi log-mel, 128 bands, 25 ms frames every 10 ms, Hann window, padded to 1,024 frames, 16 kHz",
         citation="Gong et al., AST: Audio spectrogram transformer, Interspeech 2021",
         licence="BSD-3-Clause",
         grid=(0.1, 12),

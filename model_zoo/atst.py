@@ -47,7 +47,8 @@ CARDS = (
         min_s=0.04,
         year=2023,
         dims=dims(768, published=12 * 768),
-        frontend="log-mel in dB, 64 HTK bands 60-7800 Hz, 64/10 ms, scaled to [-1, 1], chunks of 10 s, 16 kHz",
+        frontend="log-mel in dB, 64 HTK bands 60-7800 Hz, 64 ms frames every 10 ms, scaled to [-1, 1], "
+        "chunks of 10 s, 16 kHz",
         citation="Li et al., Self-supervised audio teacher-student transformer, IEEE/ACM TASLP 2024",
         licence="MIT",
         grid=(0.04, 1),

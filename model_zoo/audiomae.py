@@ -52,7 +52,7 @@ CARDS = (
         max_s=SAMPLES / RATE,
         year=2022,
         dims=dims(768, GRID[1], published=768, cls=True),
-        frontend="kaldi log-mel, 128 bands, 25/10 ms, Hann window, padded to 1,024 frames, 16 kHz",
+        frontend="kaldi log-mel, 128 bands, 25 ms frames every 10 ms, Hann window, padded to 1,024 frames, 16 kHz",
         citation="Huang et al., Masked autoencoders that listen, NeurIPS 2022",
         licence="CC-BY-NC 4.0 (LICENSE file; the README says CC-BY 4.0)",
         grid=(PATCH * 0.01, GRID[1]),

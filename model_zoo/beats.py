@@ -65,7 +65,7 @@ def _card(name: str, weights: Weights, notes: str) -> EncoderCard:
         sample_rate=RATE,
         min_s=(FRAME + HOP * (PATCH - 1)) / RATE,
         dims=dims(768, BANDS // PATCH, published=768),
-        frontend="kaldi log-mel x 2^15, 128 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz",
+        frontend="kaldi log-mel x 2^15, 128 bands from 20 Hz, 25 ms frames every 10 ms, Povey window, 16 kHz",
         citation="Chen et al., BEATs: Audio pre-training with acoustic tokenizers, ICML 2023",
         licence="MIT",
         grid=(PATCH * HOP / RATE, BANDS // PATCH),

@@ -87,7 +87,8 @@ def _card(variant: str, year: int, width: int, params: int, parity: str, citatio
         sample_rate=RATE,
         min_s=max((frames - 1) * HOP, FFT // 2 + 1) / RATE,
         dims=dims(width, published=width),
-        frontend="log-mel, 64 bands 60-7800 Hz, 64/10 ms, normalised by one mean and standard deviation, 16 kHz",
+        frontend="log-mel, 64 bands 60-7800 Hz, 64 ms frames every 10 ms, "
+        "normalised by one mean and standard deviation, 16 kHz",
         citation=citation,
         licence=LICENCE,
         year=year,

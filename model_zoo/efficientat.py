@@ -62,7 +62,7 @@ def _card(name: str, width: int, params: int, weights: Weights) -> EncoderCard:
         sample_rate=32000,
         min_s=0.32,
         dims=dims(width, BANDS // STRIDE, published=width),
-        frontend="pre-emphasis, kaldi log-mel, 128 bands 0-15 kHz, 25/10 ms, 32 kHz",
+        frontend="pre-emphasis, kaldi log-mel, 128 bands 0-15 kHz, 25 ms frames every 10 ms, 32 kHz",
         citation="Schmid et al., Efficient large-scale audio tagging, ICASSP 2023",
         licence="MIT",
         grid=(STRIDE * HOP / 32000, BANDS // STRIDE),

@@ -31,7 +31,7 @@ CARDS = (
         sample_rate=16000,
         min_s=0.025,
         dims=dims(BANDS, published=STATISTICS * BANDS),
-        frontend="kaldi log-mel, 128 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz",
+        frontend="kaldi log-mel, 128 bands from 20 Hz, 25 ms frames every 10 ms, Povey window, 16 kHz",
         citation="Povey et al., The Kaldi speech recognition toolkit, ASRU 2011",
         licence="MIT",
         year=2011,

@@ -54,7 +54,10 @@ RESPIRATORY = ("covid19_sounds", "covid_uk", "coughvid", "icbhi", "hf_lung")  # 
 LICENCE = "NTT evaluation licence: internal testing only, no distribution, no modification"
 M2D = "https://github.com/nttcslab/m2d/releases/download/v0.1.0"
 EVAR = "https://github.com/nttcslab/eval-audio-repr/releases/download/0.1.0"
-NOTE = "weights under NTT's evaluation licence; the name of the folder in the released archive tells geometry and rate"
+NOTE = (
+    "weights under NTT's evaluation licence; geometry and sampling rate are read from the name of the folder in the "
+    "released archive"
+)
 
 
 class Sizes(NamedTuple):
@@ -98,7 +101,8 @@ def _card(id: str, folder: str, file: str, release: str, **facts: object) -> Enc
 
 
 def _frontend(rate: int, bands: int, width: int) -> str:
-    return f"log-mel, {bands} Slaney bands from 50 Hz, 25/10 ms, chunks of {width} frames, {rate // 1000} kHz"
+    bank = f"log-mel, {bands} Slaney bands from 50 Hz, 25 ms frames every 10 ms"
+    return f"{bank}, chunks of {width} frames, {rate // 1000} kHz"
 
 
 CARDS = (
@@ -126,7 +130,7 @@ CARDS = (
         citation="Niizumi et al., Towards pre-training an effective respiratory audio foundation model, "
         "Interspeech 2025",
         trained_on=("audioset", *RESPIRATORY),
-        notes=NOTE + "; the release lists no training files, OPERA's pre-training corpora are taken as seen",
+        notes=NOTE + "; the release lists no training files, so OPERA's pre-training corpora count as seen",
     ),
     _card(
         "m2d.clap",
@@ -137,7 +141,7 @@ CARDS = (
         year=2024,
         citation="Niizumi et al., M2D-CLAP: Masked modeling duo meets CLAP, Interspeech 2024",
         parity="self-consistent",
-        notes=NOTE + "; features before the projection to the texts' space",
+        notes=NOTE + "; gives the audio encoder's features, not those projected into the space of texts",
     ),
 )
 

@@ -36,7 +36,7 @@ def _card(name: str, width: int, sample_rate: int, notes: str) -> EncoderCard:
         sample_rate=sample_rate,
         dims={"published": width, "mean": width},
         frontend="none",
-        citation="control of this project",
+        citation="a control of this project",
         licence="MIT",
         parity="self-consistent",
         default_pooling="published",

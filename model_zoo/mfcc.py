@@ -35,7 +35,7 @@ CARDS = (
         sample_rate=16000,
         min_s=0.025,
         dims=dims(COEFFICIENTS, published=STATISTICS * COEFFICIENTS),
-        frontend="kaldi MFCC, 13 of 23 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz",
+        frontend="kaldi MFCC, 13 of 23 bands from 20 Hz, 25 ms frames every 10 ms, Povey window, 16 kHz",
         citation="Davis and Mermelstein, Comparison of parametric representations, IEEE TASSP 1980",
         licence="MIT",
         grid=(0.010, 1),

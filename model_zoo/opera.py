@@ -66,7 +66,10 @@ SHARED = {
     "parity": "golden",
     "default_pooling": "published",
 }
-FRONTEND = "silence trimmed, at least {} s, librosa log-mel, 64 bands 50-8000 Hz, 64/32 ms, scaled per {}, 16 kHz"
+FRONTEND = (
+    "silence trimmed, at least {} s, librosa log-mel, 64 bands 50-8000 Hz, 64 ms frames every 32 ms, scaled per {}, "
+    "16 kHz"
+)
 FILLING = (
     "zero: short clips are filled up with zeros, not with copies; 2s: filled up to 2 s only (not compared with the "
     "original)"

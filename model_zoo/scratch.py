@@ -66,9 +66,10 @@ CARDS = (
     EncoderCard(
         id="scratch.inception",
         year=2023,
-        citation="inspired by arXiv 2303.04104; our definition",
+        citation="this project's own definition, inspired by arXiv 2303.04104",
         sample_rate=8000,
-        frontend="gammatone (64 bands) and Morlet wavelets (64 scales), 50-2000 Hz, dB in frames of 25/10 ms, 8 kHz",
+        frontend="gammatone (64 bands) and Morlet wavelets (64 scales), 50-2000 Hz, dB in frames of "
+        "25 ms every 10 ms, 8 kHz",
         min_s=0.025,
         dims=dims(256, 8, published=256),
         grid=(0.08, 8),

@@ -42,7 +42,7 @@ CARDS = (
         sample_rate=RATE,
         min_s=SHORTEST / RATE,
         dims=dims(128, published=128),
-        frontend="magnitude log-mel, 64 HTK bands 125-7500 Hz, 25/10 ms, examples of 0.96 s, 16 kHz",
+        frontend="magnitude log-mel, 64 HTK bands 125-7500 Hz, 25 ms frames every 10 ms, examples of 0.96 s, 16 kHz",
         citation="Hershey et al., CNN architectures for large-scale audio classification, ICASSP 2017",
         licence="Apache-2.0",
         year=2017,

@@ -17,6 +17,7 @@ CARD = EncoderCard(
     version=1,
     sample_rate=RATE,
     min_s=FRAME / RATE,
+    max_s=(FRAME + (POSITIONS - 1) * HOP) / RATE,
     dims={"mean": WIDTH, "max": WIDTH},
     grid=(HOP / RATE, 1),
     layers=BLOCKS,

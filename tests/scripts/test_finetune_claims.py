@@ -80,11 +80,11 @@ def test_intervals_over_seeds_are_those_of_t():
 def test_what_can_be_attained_is_what_a_draw_attains():
     from finetune_claims_corpora import PATIENT_SD, PITCH_SD, SHORTCUT, attainable
 
-    rng = np.random.default_rng(0)
+    rng, abs_error = np.random.default_rng(0), 5e-3  # 4.5 standard errors of a share of 200,000
     place = np.where(rng.random(200_000) < 0.5, -0.25, 0.25)
     pitch = place + rng.normal(0, np.hypot(PITCH_SD, PATIENT_SD), len(place))
     assert attainable(SHORTCUT, "test", "even")["wheeze"] == pytest.approx(
-        ((pitch > 0) == (place > 0)).mean(), abs=3e-3
+        ((pitch > 0) == (place > 0)).mean(), abs=abs_error
     )
     within, beyond = (attainable(SHORTCUT, split, "device")["normal"] for split in ("test", "test_ood"))
     assert within > attainable(SHORTCUT, "test", "even")["normal"] > beyond
@@ -106,7 +106,7 @@ def test_the_encoder_answers_a_clip_as_it_would_alone():
 
     from bench import check_encoder
 
-    check_encoder(Frames())
+    assert check_encoder(Frames().eval()) == []
 
 
 def test_noise_moves_the_level_by_what_its_ratio_says():

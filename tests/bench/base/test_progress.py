@@ -15,6 +15,10 @@ def test_a_terminal_sees_a_bar_and_a_pipe_sees_nothing(monkeypatch, capsys):
     assert "encode" in capsys.readouterr().err
 
 
-def test_silence_takes_ticks():
+def test_silence_shows_nothing_on_a_terminal_either(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
     with progress.silent("encode", 3) as tick:
-        tick(3)
+        tick(1)
+        tick(2)
+    assert capsys.readouterr() == ("", "")

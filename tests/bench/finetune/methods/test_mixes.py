@@ -13,7 +13,8 @@ from toy_methods import FACTS, SAMPLES, ToyModel, batch, trained
 
 def test_shares_follow_the_beta_distribution_and_the_generator():
     drawn = draw_shares(batch([0]), 0.5, 4000)
-    assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
+    # 5 and 7 standard errors: the fourth central moment of Beta(1/2, 1/2) is 3/128
+    assert drawn.mean().item() == pytest.approx(0.5, abs=0.028)
     assert drawn.var().item() == pytest.approx(0.125, abs=0.01)
     torch.manual_seed(5)
     assert torch.equal(drawn, draw_shares(batch([0]), 0.5, 4000))

@@ -1,8 +1,13 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
-from bench.runs.sweep.cost import CANDIDATES, Need, Rates, need, together
+from bench.probe import LogisticPathCV
+from bench.probe.linear import crossfit
+from bench.probe.linear.design import Designs
+from bench.probe.linear.solver.path import fit_path
+from bench.runs.sweep.cost import Need, Rates, need, together
 from bench.runs.sweep.grid import SweepGrid
 from bench.runs.sweep.plan import plan, workload
 
@@ -22,11 +27,26 @@ def test_this_machine_is_measured():
     assert all(value > 0 for value in dataclasses.asdict(rates).values())
 
 
-def test_a_job_costs_its_folds_and_its_candidates(jobs):
+def test_a_job_costs_its_folds_and_its_candidates(jobs, monkeypatch):
+    """Counted at the probe: the designs that a fit makes, the folds that it solves and the candidates of each."""
+    paths = []  # of C, each with the number of labellings
+
+    def counted(design, targets, weights, path, gap):
+        paths.append((len(path), len(targets)))
+        return fit_path(design, targets, weights, path, gap)
+
+    monkeypatch.setattr(crossfit, "fit_path", counted)
+    labels, designs = np.arange(120) % 2, Designs()
+    x = np.random.default_rng(0).normal(size=(120, 30)) + labels[:, None]
+    LogisticPathCV(designs=designs).fit(x, labels, np.arange(120))
+    folds = [length * labellings for length, labellings in paths if length > 1]  # the last fit has the C that was best
+
     n, d = jobs[0].source.counts[0] * 4 // 5, 1
-    cells = n * d * CANDIDATES  # two classes: one logit
-    expected = 6 * RATES.design * n * d + 5 * (RATES.start + RATES.solve * cells)
-    assert need(jobs[:1], RATES, 0).fits == pytest.approx(expected)
+    free = Rates(*[0.0] * 6)
+    once = {name: need(jobs[:1], dataclasses.replace(free, **{name: 1.0}), 0).fits for name in vars(free)}
+    assert once["design"] == designs.made * n * d
+    assert once["start"] == len(folds)
+    assert once["solve"] == sum(folds) * n * d  # two classes: one logit
 
 
 def test_what_is_shared_is_counted_once(jobs):

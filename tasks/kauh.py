@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CLASSES = ("healthy", "obstructive")
-_NAME = re.compile(r"(?P<recording>[BDE]P\d+)_(?P<diagnosis>[^,]+)(?P<fields>(?:,[^,]*)*)")
+NAME = re.compile(r"(?P<recording>[BDE]P\d+)_(?P<diagnosis>[^,]+)(?P<fields>(?:,[^,]*)*)")
 _FILTERS = {"B": "bell", "D": "diaphragm", "E": "extended"}
 _FIELDS = ("diagnosis", "sound", "position", "age", "sex")
 _META = ("position", "age", "sex")  # the others are what the label says, or a listener's judgement of the recording
@@ -97,13 +97,13 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
 
 def _recording(path: Path) -> str | None:
     """Filter and patient, which identify a recording."""
-    name = _NAME.fullmatch(path.stem)
+    name = NAME.fullmatch(path.stem)
     return name["recording"] if name else None
 
 
 def _details(path: Path) -> dict[str, str]:
     """What a file's name tells, by field; empty for a name of another form."""
-    name = _NAME.fullmatch(path.stem)
+    name = NAME.fullmatch(path.stem)
     return dict(zip(_FIELDS, map(str.strip, f"{name['diagnosis']}{name['fields']}".split(",")))) if name else {}
 
 

@@ -41,7 +41,7 @@ _STRUCTURE = re.compile(r"(train|valid|test|inter|intra|classification|biocas|js
 _YEAR = re.compile(r"20[12]\d")
 _OTHER_TRACKS = re.compile(r"detection|compression", re.IGNORECASE)  # the same recordings again, cut differently
 _FIRST, _LATER = "2022", "2023"  # years in the folders' names; the later is the variant's name too
-_LATER_RECORDINGS = 871
+LATER_RECORDINGS = 871
 _FOLDER_SPLITS = {"train": "train", "inter": "test_inter", "intra": "test_intra"}
 _EXPECTED = "folders train_json, train_wav, test_json/inter_test_json, test_json/intra_test_json, test_wav"
 
@@ -214,9 +214,9 @@ def _later(card: TaskCard, where: str, there: int) -> list[Finding]:
     if not there:
         remedy = f"get BioCAS2023/test2023_json and test2023_wav from {card.url}"
         raise BadInput(where, f"holds no recording of the test of {_LATER}", remedy)
-    if there == _LATER_RECORDINGS:
+    if there == LATER_RECORDINGS:
         return []
-    problem = f"{there} of the {_LATER_RECORDINGS} recordings of the test of {_LATER} are annotated here"
+    problem = f"{there} of the {LATER_RECORDINGS} recordings of the test of {_LATER} are annotated here"
     return [Finding("warning", "missing-annotations", where, problem, f"the whole test is at {card.url}")]
 
 

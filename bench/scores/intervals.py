@@ -106,7 +106,7 @@ def score_table(
     ----------
     Hesterberg, T. C. What teachers should know about the bootstrap. The American Statistician 69(4), 2015.
     """
-    table = _Table.of(predictions, classes, unit, kind)
+    table = ScoredClips.of(predictions, classes, unit, kind)
     counts = table.draws(resamples, seed)
     scores = {name: table.score(metric_library.get(name), roles, counts) for name in metrics}
     per_class = KINDS[kind].per_class
@@ -171,7 +171,7 @@ def mean_difference(
 
     One draw of groups serves all, so the interval is that of the groups. Raises as ``paired_difference``.
     """
-    sides = [[_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in side] for side in (a, b)]
+    sides = [[ScoredClips.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in side] for side in (a, b)]
     first = sides[0][0]
     for table in (*sides[0], *sides[1]):
         for what in ("clip", "y", "code"):
@@ -184,7 +184,7 @@ def mean_difference(
     ours, theirs = (np.mean([table.sample(chosen, roles, counts) for table in side], axis=0) for side in sides)
     groups, effective = first.groups, effective_groups(np.bincount(first.code))
     low, high, method = expanded_interval(ours - theirs, groups, unit, effective)
-    return Difference(value - other, low, high, _p_value(ours - theirs, effective), len(first.y), groups, method)
+    return Difference(value - other, low, high, p_value(ours - theirs, effective), len(first.y), groups, method)
 
 
 def unpaired_difference(
@@ -208,7 +208,7 @@ def unpaired_difference(
         problem = f"{len(common)} groups are in both tables (the first is {common[0]})"
         raise BadInput("unpaired comparison", problem, "compare such tables in pairs, clip by clip")
     chosen = metric_library.get(metric)
-    tables = [_Table.of(frame, classes, unit, kind) for frame in (a, b)]
+    tables = [ScoredClips.of(frame, classes, unit, kind) for frame in (a, b)]
     values = [table.value(chosen, roles) for table in tables]
     samples = [table.sample(chosen, roles, table.draws(resamples, seed + i)) for i, table in enumerate(tables)]
     drawn, groups = samples[0] - samples[1], [table.groups for table in tables]
@@ -218,7 +218,7 @@ def unpaired_difference(
         return Difference(np.nan, np.nan, np.nan, np.nan, n, sum(groups), problem)
     effective = min(effective_groups(np.bincount(table.code)) for table in tables)
     low, high, method = expanded_interval(drawn, min(groups), unit, effective)
-    p = _p_value(drawn, effective)
+    p = p_value(drawn, effective)
     return Difference(values[0] - values[1], low, high, p, n, sum(groups), f"unpaired {method}")
 
 
@@ -233,7 +233,7 @@ def mean_score(
     kind: str = "multiclass",
 ) -> Score:
     """The metric's mean over runs of several seeds on the same clips; the interval is that of the groups."""
-    read = [_Table.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in tables]
+    read = [ScoredClips.of(frame.sort_values("clip_id"), classes, unit, kind) for frame in tables]
     chosen, counts = metric_library.get(metric), read[0].draws(resamples, seed)
     drawn = np.mean([table.sample(chosen, roles, counts) for table in read], axis=0)
     value = float(np.mean([table.value(chosen, roles) for table in read]))
@@ -242,7 +242,7 @@ def mean_score(
 
 
 @dataclass(frozen=True)
-class _Table:
+class ScoredClips:
     """Predictions as arrays.
 
     ``code`` (N,) is the group index, ``cells`` (G, K·K) each group's confusion matrix, of a multiclass task.
@@ -259,7 +259,7 @@ class _Table:
     kind: str
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, classes: Sequence[str], unit: str, kind: str) -> _Table:
+    def of(cls, frame: pd.DataFrame, classes: Sequence[str], unit: str, kind: str) -> ScoredClips:
         where = "predictions"
         if not len(frame):
             raise BadInput(where, "there are no clips to score", "check the test's splits")
@@ -379,7 +379,7 @@ def expanded_interval(
     return float(low), float(high), method
 
 
-def _p_value(drawn: np.ndarray, groups: float) -> float:
+def p_value(drawn: np.ndarray, groups: float) -> float:
     """Two-sided p for "no difference"; NaN without an interval.
 
     It inverts the expanded percentile interval for that effective number of groups.

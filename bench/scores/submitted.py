@@ -131,7 +131,7 @@ def _read(file: Path, card: TaskCard) -> pd.DataFrame:
         raise BadInput(file, f"clip {twice} appears more than once", "give one line per clip")
     out = pd.DataFrame({"clip_id": table["clip_id"]})
     for column in ("y_true", "y_pred"):
-        out[column] = [_label(value, card, file, column, line + 2) for line, value in enumerate(table[column])]
+        out[column] = [parse_label(value, card, file, column, line + 2) for line, value in enumerate(table[column])]
     columns = [f"s_{k}" for k in range(len(card.classes))]
     given = [name for name in table.columns if name.startswith("s_")]
     if given and sorted(given) != sorted(columns):
@@ -159,7 +159,7 @@ def _plain(name: str) -> str:
     return "+".join(sorted(" ".join(part.split()) for part in re.split("[+&]", name.lower())))
 
 
-def _label(value: object, card: TaskCard, file: Path, column: str, line: int) -> float:
+def parse_label(value: object, card: TaskCard, file: Path, column: str, line: int) -> float:
     text = str(value).strip()
     spelt = {_plain(name): label for name, label in card.spellings.items()}
     names = {_plain(name): k for k, name in enumerate(card.classes)}

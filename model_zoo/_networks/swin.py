@@ -80,13 +80,13 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
         raise CheckpointError(where, problem, "check that the file belongs to this encoder") from error
 
 
-def _windows(x: Tensor, size: int) -> Tensor:
+def split_windows(x: Tensor, size: int) -> Tensor:
     """Square windows (B, windows, size * size, D) of x (B, H, W, D)."""
     return x.unflatten(2, (-1, size)).unflatten(1, (-1, size)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def _image(windows: Tensor, rows: int) -> Tensor:
-    """The inverse of ``_windows``: (B, H = rows, W, D)."""
+def join_windows(windows: Tensor, rows: int) -> Tensor:
+    """The inverse of ``split_windows``: (B, H = rows, W, D)."""
     size = round(windows.shape[2] ** 0.5)
     return (
         windows.unflatten(2, (size, size)).unflatten(1, (rows // size, -1)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
@@ -107,7 +107,7 @@ def _shift_mask(rows: int, window: int) -> Tensor:
     """
     position = torch.arange(rows)
     region = (position >= rows - window).int() + (position >= rows - window // 2).int()
-    label = _windows((3 * region[:, None] + region)[None, :, :, None], window)[0, ..., 0]  # (windows, window²)
+    label = split_windows((3 * region[:, None] + region)[None, :, :, None], window)[0, ..., 0]  # (windows, window²)
     return (label[:, :, None] != label[:, None, :]) * -100.0
 
 
@@ -145,7 +145,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(x).roll((-self.shift, -self.shift), (1, 2))
-        y = _image(self.attn(_windows(y, self.window), self.mask), x.shape[1])
+        y = join_windows(self.attn(split_windows(y, self.window), self.mask), x.shape[1])
         x = x + y.roll((self.shift, self.shift), (1, 2))
         return x + self.mlp(self.norm2(x))
 
@@ -224,7 +224,7 @@ class HTSAT(nn.Module):
 
         Rows are time quarters by bands.
         """
-        return self.patch_embed(_stacked(x[:, None]))
+        return self.patch_embed(stack_quarters(x[:, None]))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Every stage's output (B, T', F', D), before it is merged for the next, of patches x (B, H, W, D).
@@ -237,16 +237,16 @@ class HTSAT(nn.Module):
             x = stage(x)
             outputs.append(x)
             x = stage.downsample(x) if stage is not self.layers[-1] else self.norm(x)
-        return [_unstacked(y) for y in (*outputs[:-1], x)]
+        return [unstack_quarters(y) for y in (*outputs[:-1], x)]
 
 
-def _stacked(mel: Tensor) -> Tensor:
+def stack_quarters(mel: Tensor) -> Tensor:
     """The image (B, 1, 256, 256) of mel (B, 1, frames, 64): rows are time quarters by bands, columns are frames."""
     if mel.shape[2] != FRAMES:
         mel = nn.functional.interpolate(mel, (FRAMES, BANDS), mode="bicubic", align_corners=True)
     return mel.unflatten(2, (QUARTERS, -1)).transpose(3, 4).flatten(2, 3)
 
 
-def _unstacked(x: Tensor) -> Tensor:
+def unstack_quarters(x: Tensor) -> Tensor:
     """Tokens (B, T', F', D) of an image's tokens (B, H, W, D): the time quarters put one after another."""
     return x.unflatten(1, (QUARTERS, -1)).transpose(2, 3).flatten(1, 2)

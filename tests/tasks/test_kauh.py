@@ -31,7 +31,7 @@ def test_names_with_commas_and_blanks_are_read(tmp_path):
 def test_the_shipped_table_tells_nothing_of_a_person_but_the_label():
     card = kauh.CARDS[0]
     assert set(table.rows(card)[0]) == {"recording", "participant", "label", "split", "split_opera"}
-    assert all(kauh._NAME.fullmatch(f"{row['recording']}_N") for row in table.rows(card))
+    assert all(kauh.NAME.fullmatch(f"{row['recording']}_N") for row in table.rows(card))
 
 
 def test_every_patient_has_one_recording_per_filter(tmp_path):

@@ -104,7 +104,7 @@ def test_later_tests_of_sprsound(real_data):
     later = json.loads(published_tables.beside(real_data, "specs/counts.json").read_text(encoding="utf-8"))[
         "sprsound_later"
     ]
-    assert later["2023_test"]["files"] == sprsound._LATER_RECORDINGS
+    assert later["2023_test"]["files"] == sprsound.LATER_RECORDINGS
     assert set(later) == {"2023_test", "2024_test", "2025_test"}  # no copy of those is at hand to count
 
 

@@ -53,14 +53,14 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
     require_one_data(records)
     names, rows = row_names(records), []
     for record in records:
-        task = record.data["task"]
-        for test, table in record.scores.items():
-            score = table.get(chosen(task))
+        task, spec = record.data["task"], dict(record.spec)
+        for test, scores in record.scores.items():
+            score = scores.get(chosen(task))
             if score is None:
                 continue
             rows.append(
                 {
-                    **{name: record.spec[name] for name in ROW},
+                    **{name: spec[name] for name in ROW},
                     "encoder": names[record.key],
                     "parity": record.data.get("parity", "none"),
                     "task": record.spec["task"],
@@ -156,12 +156,14 @@ def twin_differences(records: Sequence[Record]) -> dict[tuple[str, str], interva
         for test, splits in task["tests"].items():
             ours, theirs = (r.predictions[r.predictions["split"].isin(splits)] for r in (record, twin))
             if len(ours):
-                arguments = per_test.metric_arguments(task)
-                del arguments["metrics"]
-                out[record.key, test] = intervals.paired_difference(ours, theirs, task["main_metric"], **arguments)
+                facts = per_test.metric_arguments(task)
+                out[record.key, test] = intervals.paired_difference(
+                    ours, theirs, task["main_metric"], facts["classes"], facts["roles"], kind=facts["kind"]
+                )
     return out
 
 
 def _identity(record: Record, encoder: str) -> tuple:
     names = ("task", "manifest", "pooling", "layer", "protocol", "protocol_version", "seed")
-    return encoder, recipe_digest(record.spec), *(record.spec[name] for name in names)
+    spec = dict(record.spec)
+    return encoder, recipe_digest(record.spec), *(spec[name] for name in names)

@@ -106,7 +106,7 @@ def test_independent_clips_agree_with_scipy():
 def test_weights_equal_repetition_for_both_kinds_of_metric():
     frame = predictions(n=60, groups=8)
     counts, codes = intervals.bootstrap_weights(frame["group"], 3, seed=4)
-    table = intervals._Table.of(frame, CLASSES, "patient", "multiclass")
+    table = intervals.ScoredClips.of(frame, CLASSES, "patient", "multiclass")
     for name in ("icbhi.Score", "auroc"):
         drawn = table.sample(intervals.metric_library.get(name), ROLES, counts)
         for draw, weights in zip(drawn, counts[:, codes].astype(int)):
@@ -184,7 +184,7 @@ def test_p_value_and_interval_agree():
     for shift in np.linspace(0, 1.2, 25):
         drawn = rng.normal(shift, 0.25, 4000)
         low, high, _ = intervals.expanded_interval(drawn, 8, "patient")
-        p = intervals._p_value(drawn, 8)
+        p = intervals.p_value(drawn, 8)
         if abs(p - 0.05) > 0.01:
             assert (p < 0.05) == (low > 0 or high < 0)
 

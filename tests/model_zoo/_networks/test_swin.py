@@ -55,17 +55,17 @@ def test_computed_constants_equal_the_files(golden, tmp_path):
 
 def test_time_quarters_are_put_in_order():
     mel = torch.randn(2, 1, 1024, 64)
-    patches = torch.nn.functional.avg_pool2d(swin._stacked(mel), 4)  # (B, 1, 64, 64)
-    tokens = swin._unstacked(patches.permute(0, 2, 3, 1))[..., 0]
+    patches = torch.nn.functional.avg_pool2d(swin.stack_quarters(mel), 4)  # (B, 1, 64, 64)
+    tokens = swin.unstack_quarters(patches.permute(0, 2, 3, 1))[..., 0]
     torch.testing.assert_close(tokens, torch.nn.functional.avg_pool2d(mel, 4)[:, 0])
 
 
 def test_windows_and_their_inverse():
     image = torch.randn(2, 16, 16, 3)
-    windows = swin._windows(image, 8)
+    windows = swin.split_windows(image, 8)
     assert windows.shape == (2, 4, 64, 3)
     torch.testing.assert_close(windows[0, 1], image[0, :8, 8:].flatten(0, 1))
-    torch.testing.assert_close(swin._image(windows, 16), image)
+    torch.testing.assert_close(swin.join_windows(windows, 16), image)
 
 
 @pytest.mark.parametrize("frames", [1, 251, 1024])

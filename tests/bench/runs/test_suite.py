@@ -4,8 +4,13 @@ import json
 
 import pytest
 
+from bench.base import registry
+from bench.base.errors import UnknownId
 from bench.cli.main import main
+from bench.runs.choices import EncoderChoice
 from bench.runs.context import BoardNotes
+from bench.runs.suite import run_suite
+from bench.scores import records
 
 RUN = ["run", "--encoder", "meta.duration", "--no-controls"]
 
@@ -40,3 +45,33 @@ def test_a_suite_of_which_nothing_is_at_hand_is_refused(suite, tmp_path, capsys)
     command = [*RUN, "--suite", suite, "--root", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     assert main(command) == 1
     assert "holds no copy of the corpus" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_damaged_record_is_made_again_and_the_others_are_kept(simulated, tmp_path, capsys):
+    command = [*RUN, "--task", "icbhi.cycles2", "--root", str(simulated), "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert "3 records made, 0 were there already" in capsys.readouterr().err
+    whole = {path: path.read_bytes() for path in records.paths(tmp_path)}
+    for damaged in (path for path, content in whole.items() if b"meta.duration" in content or b"chance" in content):
+        damaged.write_text("{}")
+    assert main(command) == 0
+    errors = capsys.readouterr().err
+    assert errors.count("not counted as done: ") == 2 and "2 records made, 1 were there already" in errors
+    assert {path: path.read_bytes() for path in records.paths(tmp_path)} == whole
+
+
+def test_what_is_asked_for_twice_is_run_once(simulated, tmp_path):
+    choice = EncoderChoice.parse("meta.duration")
+    outcome = run_suite(["icbhi.cycles2"], [choice, choice], tmp_path, root=simulated, seeds=(1, 1), controls=False)
+    assert len(outcome.made) == 3 and not outcome.kept  # and the two label-only controls
+
+
+def test_an_encoder_is_parsed_with_its_poolings_its_checkpoint_and_its_layers():
+    choice = EncoderChoice.parse("efficientat.mn04:published,[mean,max]", (-1, -2))
+    assert choice == EncoderChoice("efficientat.mn04", ("published", "[mean,max]"), (-1, -2))
+    card = registry.encoder_card("efficientat.mn04")
+    pairs = [(card.pool_layer, "published"), (-1, "[mean,max]"), (-2, "[mean,max]")]
+    assert choice.requested(card) == pairs  # the authors' own embedding has no layers and is taken once
+    assert EncoderChoice.parse("efficientat.mn04=there.pt", (-99,)).weights == "there.pt"  # known once it is loaded
+    with pytest.raises(UnknownId, match="layer"):
+        EncoderChoice.parse("efficientat.mn04:mean", (-99,))

@@ -260,6 +260,7 @@ class ScoredClips:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, classes: Sequence[str], unit: str, kind: str) -> ScoredClips:
+        """The clips of a prediction table. Raises ``BadInput`` where a row cannot be scored."""
         where = "predictions"
         if not len(frame):
             raise BadInput(where, "there are no clips to score", "check the test's splits")
@@ -291,12 +292,15 @@ class ScoredClips:
 
     @property
     def groups(self) -> int:
+        """Number of groups G."""
         return int(self.code.max()) + 1
 
     def draws(self, resamples: int, seed: int) -> np.ndarray:
+        """(resamples, G) how often each draw holds each group."""
         return bootstrap_weights(np.arange(self.groups), resamples, seed)[0]
 
     def value(self, metric: Metric, roles: Roles) -> float:
+        """The metric of all clips, each counted once."""
         return float(self.sample(metric, roles, np.ones((1, self.groups)))[0])
 
     def sample(self, metric: Metric, roles: Roles, counts: np.ndarray) -> np.ndarray:

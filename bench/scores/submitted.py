@@ -160,6 +160,10 @@ def _plain(name: str) -> str:
 
 
 def parse_label(value: object, card: TaskCard, file: Path, column: str, line: int) -> float:
+    """The label that a cell of a prediction file stands for: an index, a class name, or a spelling on the card.
+
+    Raises ``BadInput``, which names the column and the line, for a cell that is none of these.
+    """
     text = str(value).strip()
     spelt = {_plain(name): label for name, label in card.spellings.items()}
     names = {_plain(name): k for k, name in enumerate(card.classes)}

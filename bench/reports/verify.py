@@ -104,8 +104,8 @@ def chosen_is_best(selection: Mapping) -> bool:
         path = [c for c in selection["path"] if c.get("label") == label and c["score"] is not None]
         best = [c for c in path if c["score"] == max(each["score"] for each in path)]
         prefix = "" if label is None else f"{label} "
-        named = [{prefix + n: v for n, v in c.items() if n not in ("score", "label")} for c in best]
-        if path and not any(candidate.items() <= selection["chosen"].items() for candidate in named):
+        best_settings = [{prefix + n: v for n, v in c.items() if n not in ("score", "label")} for c in best]
+        if path and not any(candidate.items() <= selection["chosen"].items() for candidate in best_settings):
             return False
     return True
 

@@ -227,8 +227,10 @@ def _count(of: Mapping) -> str:
 def _shortcuts(facts: Mapping, card: TaskCard) -> list[str]:
     parts = ["## What predicts the label without hearing the sound", _ABOUT_SHORTCUTS]
     if any(row["name"].startswith("file_part") for rows in facts["shortcuts"].values() for row in rows):
-        named = ", ".join(f"{place} `{part}`" for place, part in enumerate(facts["file_name"], start=1))
-        parts.append(f"The parts of a file's name (`{CONTROL_PREFIX}file_part_1`, …), of the first one: {named}.")
+        parts_of_name = ", ".join(f"{place} `{part}`" for place, part in enumerate(facts["file_name"], start=1))
+        parts.append(
+            f"The parts of a file's name (`{CONTROL_PREFIX}file_part_1`, …), of the first one: {parts_of_name}."
+        )
     for clips, rows in facts["shortcuts"].items():
         for test in facts["tests"]:
             scored = [row for row in rows if test in row["tests"]]

@@ -135,7 +135,7 @@ def _base(ours: list[Record], bases: Sequence[list[Record]]) -> tuple[list[Recor
     spec = ours[0].spec
     if spec["recipe"]["method"]["name"] == BASE:
         return [], True
-    alike, named = [], []
+    alike, same_name = [], []
     for other in bases:
         theirs = other[0].spec
         same = all(theirs[name] == spec[name] for name in SAME)
@@ -144,8 +144,8 @@ def _base(ours: list[Record], bases: Sequence[list[Record]]) -> tuple[list[Recor
         if _rest(theirs) == _rest(spec):
             alike = alike or other
         elif other[0].data["recipe"]["name"] == BASE:
-            named = named or other
-    return (alike, True) if alike else (named, False)
+            same_name = same_name or other
+    return (alike, True) if alike else (same_name, False)
 
 
 def _rest(spec: Mapping) -> dict:

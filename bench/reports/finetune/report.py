@@ -109,8 +109,8 @@ def _frozen(probe: Record, row: Row) -> list[str]:
     """The line of a frozen encoder on the row's test."""
     score = asdict(recipe_rows.column([probe], row.test).score)
     clip = "" if probe.spec["clip"] == row.spec["clip"] else f", clip {probe.spec['clip']}"
-    named = [row.encoder, probe.spec["pooling"], "frozen", f"{recipe_rows.FROZEN} probe{clip}", "1"]
-    return [*named, amount(score, recipe_rows.unit_of(row)), *[BLANK] * 8]
+    cells = [row.encoder, probe.spec["pooling"], "frozen", f"{recipe_rows.FROZEN} probe{clip}", "1"]
+    return [*cells, amount(score, recipe_rows.unit_of(row)), *[BLANK] * 8]
 
 
 def _sortable(row: Row) -> float:
@@ -181,17 +181,17 @@ def _csv(rows: Sequence[Row]) -> str:
     head = ("task", "test", "metric", "encoder", "pooling", "recipe", "method", "what", "against", "seeds")
     out.writerow([*head, "value", "low", "high", "seed_sd", "p", "n", "groups", "interval"])
     for row in rows:
-        named = [row.task, row.test, row.metric, row.encoder, row.pooling, row.recipe, row.method]
+        identity = [row.task, row.test, row.metric, row.encoder, row.pooling, row.recipe, row.method]
         for what, column in ((FINETUNE, row.honest), (BEST_TEST, row.peeking)):
             if column:
                 seeds = " ".join(map(str, column.seeds))
-                out.writerow([*named, what, "", seeds, *_values(column.score, column.seed_sd, "")])
+                out.writerow([*identity, what, "", seeds, *_values(column.score, column.seed_sd, "")])
         for what, change in (("gap", row.gap), ("method", row.compared)):
             if change:
                 seeds, p = " ".join(map(str, change.seeds)), change.difference.p
-                out.writerow([*named, what, change.base, seeds, *_values(change.difference, change.seed_sd, p)])
+                out.writerow([*identity, what, change.base, seeds, *_values(change.difference, change.seed_sd, p)])
         for what, value in row.cost.items():
-            out.writerow([*named, what, "", " ".join(map(str, row.honest.seeds)), value, *[""] * 7])
+            out.writerow([*identity, what, "", " ".join(map(str, row.honest.seeds)), value, *[""] * 7])
     return text.getvalue()
 
 

@@ -76,8 +76,8 @@ def _overview_table(wide: pd.DataFrame, long: pd.DataFrame, columns: Sequence[st
         values = [_cell(intervals.get((*identity, column))) for column in columns]
         mean = BLANK if math.isnan(row["mean"]) else f"{100 * row['mean']:.1f}"
         rank = BLANK if row["class"] == "control" or math.isnan(row["rank"]) else f"{row['rank']:.0f}"
-        named = [row_name(row["encoder"], row["layer"]), row["parity"], row["pooling"], row["protocol"]]
-        rows.append([rank, *named, *values, mean] if ranked else [*named, *values])
+        identity_cells = [row_name(row["encoder"], row["layer"]), row["parity"], row["pooling"], row["protocol"]]
+        rows.append([rank, *identity_cells, *values, mean] if ranked else [*identity_cells, *values])
     if ranked:
         return markdown(["rank", *header, "mean"], rows, right=range(5, len(header) + 2))
     return markdown(header, rows, right=range(4, len(header)))

@@ -143,12 +143,12 @@ def glance(columns: Mapping[str, Cells]) -> str:
 
 def left_out(columns: Mapping[str, Cells]) -> str:
     """The tests of several domains, each left out of training in turn."""
-    named = {}
+    by_header = {}
     for name, cells in columns.items():
         first = cells.cells[cells.rows[0], OUT]
         header = f"{name} ({first['n']:.0f} clips, {first['groups']:.0f} {cells.noun}s)"
-        named[header] = cells._of(OUT)
-    return _table(_rows(columns.values()), named)
+        by_header[header] = cells._of(OUT)
+    return _table(_rows(columns.values()), by_header)
 
 
 def _rows(columns: Sequence[Cells]) -> list[Row]:

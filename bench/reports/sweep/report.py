@@ -99,8 +99,8 @@ def _report_of(all_records: Sequence[Record], folder: Path) -> _Report:
     tables = [table, differences] if len(differences) else [table]
     texts = [_markdown(own, notes, table, merged, differences, drawn, scores)]
     texts += [each.to_csv(index=False, lineterminator="\n") for each in tables]
-    named = {f"{SweepNotes.FOLDER}/{name}": text for name, text in zip(TEXTS, texts)}
-    return _Report(own, notes, merged, differences, scores, named)
+    pages = {f"{SweepNotes.FOLDER}/{name}": text for name, text in zip(TEXTS, texts)}
+    return _Report(own, notes, merged, differences, scores, pages)
 
 
 def _markdown(

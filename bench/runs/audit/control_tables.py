@@ -47,9 +47,9 @@ def control_tables(
     domain: str = "device",
 ) -> list[FeatureTable]:
     """Every table that these rows allow, in a fixed order. ``domain`` names what the manifest's column means."""
-    named = {re.sub(r"\W+", "_", domain): rows["domain"]}
-    named |= {str(column)[len("meta_") :]: rows[column] for column in rows if str(column).startswith("meta_")}
-    out = [column_table(name, "annotation", values, rows) for name, values in named.items()]
+    columns = {re.sub(r"\W+", "_", domain): rows["domain"]}
+    columns |= {str(column)[len("meta_") :]: rows[column] for column in rows if str(column).startswith("meta_")}
+    out = [column_table(name, "annotation", values, rows) for name, values in columns.items()]
     known = {_columns(table) for table in out}
     out += [prefix_table(rows), *(part for part in name_tables(rows) if _columns(part) not in known)]
     if recordings:
@@ -92,10 +92,10 @@ def name_tables(rows: pd.DataFrame) -> list[FeatureTable]:
     """
     train, groups = rows["split"].isin(TRAIN).to_numpy(), rows["group"].to_numpy(str)
     places = zip_longest(*(name_parts(path) for path in rows["path"]), fillvalue="")
-    named = {f"file_part_{place}": words for place, words in enumerate(places, start=1)}
-    named["file_folder"] = [PurePosixPath(path).parent.name for path in rows["path"]]
+    words_of_part = {f"file_part_{place}": words for place, words in enumerate(places, start=1)}
+    words_of_part["file_folder"] = [PurePosixPath(path).parent.name for path in rows["path"]]
     parts = []
-    for name, words in named.items():
+    for name, words in words_of_part.items():
         numbers = _numbers(pd.Series(words))
         columns = [_words(np.array(words, dtype=str), train, groups)]
         columns += [] if numbers is None else [_ventiles(numbers, train)]

@@ -58,11 +58,11 @@ def resolution(
     fitted = {row["name"]: row["predictions"] for row in probed if row["predictions"] is not None}
     if not fitted:
         return []
-    named = [table for table in encoders if table.name in fitted]
-    compared = [table.name for table in named] or [_best(probed, card)]
+    tables = [table for table in encoders if table.name in fitted]
+    compared = [table.name for table in tables] or [_best(probed, card)]
     systems = {f"{name} linear": fitted[name] for name in compared}
-    if named and card.kind == "multiclass":
-        systems[f"{named[0].name} knn"] = predictions(named[0].features, rows, card, "knn")
+    if tables and card.kind == "multiclass":
+        systems[f"{tables[0].name} knn"] = predictions(tables[0].features, rows, card, "knn")
     out = []
     for test, splits in card.tests.items():
         parts = {name: frame[frame["split"].isin(splits)] for name, frame in systems.items()}

@@ -69,13 +69,13 @@ def _domain(what: str, names: np.ndarray, features: np.ndarray, rows: pd.DataFra
     measure = "balanced accuracy"
     groups = rows["group"].to_numpy(str)
     counted = pd.DataFrame({"name": names, "group": groups}).groupby("name")["group"].agg(["size", "nunique"])
-    kept = counted.index[(counted["size"] >= _LEAST) & (counted["nunique"] >= _LEAST_GROUPS)]
-    left = sorted(set(names) - set(kept))
+    common = counted.index[(counted["size"] >= _LEAST) & (counted["nunique"] >= _LEAST_GROUPS)]
+    left = sorted(set(names) - set(common))
     note = f"without {', '.join(left)}: too few" if left else ""
-    if len(kept) < 2:
+    if len(common) < 2:
         return _blank(what, measure, f"one {what} only" if not left else note)
-    own = np.isin(names, kept)
-    labels = np.searchsorted(kept.to_numpy(str), names[own])
+    own = np.isin(names, common)
+    labels = np.searchsorted(common.to_numpy(str), names[own])
     predicted = np.empty(own.sum(), int)
     x, folds = features[own], assign_folds(labels, groups[own], FOLDS, 0)[0]
     for fold in np.unique(folds):
@@ -83,10 +83,10 @@ def _domain(what: str, names: np.ndarray, features: np.ndarray, rows: pd.DataFra
         if len(set(labels[seen])) < 2:
             predicted[~seen] = labels[seen][0]
             continue
-        probe = LogisticPathCV(_STRENGTHS, ("balanced",), folds=3, metric="uar", classes=range(len(kept)))
+        probe = LogisticPathCV(_STRENGTHS, ("balanced",), folds=3, metric="uar", classes=range(len(common)))
         predicted[~seen] = probe.fit(x[seen], labels[seen], groups[own][seen]).predict(x[~seen])
     value = balanced_accuracy_score(labels, predicted)
-    return _row(what, measure, value, 1 / len(kept), int(own.sum()), len(kept), note)
+    return _row(what, measure, value, 1 / len(common), int(own.sum()), len(common), note)
 
 
 def _patient(group: str, features: np.ndarray, rows: pd.DataFrame) -> list[dict]:
@@ -104,18 +104,20 @@ def _patient(group: str, features: np.ndarray, rows: pd.DataFrame) -> list[dict]
         nobody = group == "recording"  # no ids of people
         why = "people have no ids here" if nobody else f"fewer than two {group}s with two recordings"
         return [_blank("person" if nobody else group, "nearest recording" if nobody else measures[0], why)]
-    asked = several & (turn % 2 == 1)
-    known = several & ~asked
+    tested = several & (turn % 2 == 1)
+    known = several & ~tested
     names, labels = np.unique(owner, return_inverse=True)
     x = frame.to_numpy()
     knn = KnnProbe(Goal(tuple(names)), (1,), (1.0,)).fit(x[known], labels[known], owner[known])
     z, scaler = standardise(x[known])
     ridge = RidgeClassifier(alpha=float(z.shape[1])).fit(z, labels[known])
     chance = 1 / len(set(labels[known]))
-    note = f"{int(known.sum())} recordings known, {int(asked.sum())} asked"
-    answers = (knn.predict_scores(x[asked]).argmax(axis=1), ridge.predict(scaler(x[asked])))
+    note = f"{int(known.sum())} recordings known, {int(tested.sum())} asked"
+    answers = (knn.predict_scores(x[tested]).argmax(axis=1), ridge.predict(scaler(x[tested])))
     return [
-        _row(group, measure, (answer == labels[asked]).mean(), chance, int(asked.sum()), len(set(labels[known])), note)
+        _row(
+            group, measure, (answer == labels[tested]).mean(), chance, int(tested.sum()), len(set(labels[known])), note
+        )
         for measure, answer in zip(measures, answers)
     ]
 

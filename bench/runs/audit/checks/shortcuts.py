@@ -95,7 +95,7 @@ def predictions(
     pandas.DataFrame
         clip_id, group, split, duration_s (where all are known), y_true, y_pred, s_0 … s_{K−1}.
     """
-    named, labels, groups = protocols.get(protocol), rows["label"].to_numpy(), rows["group"].to_numpy(str)
+    chosen_protocol, labels, groups = protocols.get(protocol), rows["label"].to_numpy(), rows["group"].to_numpy(str)
     if card.leave_one_out:
         sides = [(groups != group, groups == group) for group in sorted(set(groups))]
     else:
@@ -103,7 +103,7 @@ def predictions(
         sides = [(train, ~train)]
     parts = []
     for fitted, held in sides:
-        probe = protocols.probe(named, card, seed)
+        probe = protocols.probe(chosen_protocol, card, seed)
         probe.fit(features[fitted], labels[fitted], groups[fitted])
         scores = records.as_stored(probe.predict_scores(features[held]))  # classes that tie do so to the last digit
         test = rows.loc[held, ["clip_id", "group", "split"]]

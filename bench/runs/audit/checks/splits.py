@@ -59,11 +59,11 @@ def findings(rows: pd.DataFrame, card: TaskCard) -> list[Finding]:
 def _shared_findings(card: TaskCard, shared: Mapping[str, Mapping]) -> list[Finding]:
     out = []
     for split, facts in shared.items():
-        named = ", ".join(facts["named"][:_NAMED]) + (", …" if len(facts["named"]) > _NAMED else "")
+        examples = ", ".join(facts["named"][:_NAMED]) + (", …" if len(facts["named"]) > _NAMED else "")
         problem = (
             f"{facts['groups']} of {facts['of']['groups']} {card.group}s are in train too, with "
             f"{facts['recordings']} of {facts['of']['recordings']} recordings and {facts['clips']} of "
-            f"{facts['of']['clips']} clips ({named})"
+            f"{facts['of']['clips']} clips ({examples})"
         )
         level = "warning" if facts["declared"] else "error"
         remedy = "the task's card says so" if facts["declared"] else f"keep every {card.group} on one side"

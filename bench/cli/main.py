@@ -118,3 +118,7 @@ def _version_or_help(parser: argparse.ArgumentParser):
         return 0
 
     return verb
+
+
+if __name__ == "__main__":
+    sys.exit(main())

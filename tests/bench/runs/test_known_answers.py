@@ -36,8 +36,8 @@ def relabelled(labels, groups, generator):
 
 @pytest.mark.parametrize("name", ["icbhi.cycles2", "icbhi.cycles4"])
 def test_permuted_training_labels_score_chance(simulated, encoder, name):
-    """Over 100 permutations of the labels among training patients, mean AUROC and UAR are 0.5 and 1/C within three
-    standard errors; one permutation alone scatters by many points."""
+    """Over 100 permutations of the labels among training patients, mean AUROC and UAR are 0.5 and 1/C within 4.5
+    standard errors (beyond by chance: 2 of 100,000 each); one permutation alone scatters by many points."""
     task = bench.load_task(name, simulated)
     prepared = prepare(task)
     store = FeatureStore(encoder, prepared)
@@ -58,8 +58,8 @@ def test_permuted_training_labels_score_chance(simulated, encoder, name):
         found = (metrics.evaluate(m, labels[~train], proba.argmax(1), proba, roles) for m in ("auroc", "uar"))
         scores.append(list(found))
     mean, error = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1) / np.sqrt(len(scores))
-    assert abs(mean[0] - 0.5) < 3 * error[0]
-    assert abs(mean[1] - 1 / len(task.card.classes)) < 3 * error[1]
+    assert abs(mean[0] - 0.5) < 4.5 * error[0]
+    assert abs(mean[1] - 1 / len(task.card.classes)) < 4.5 * error[1]
 
 
 def test_a_score_rises_with_the_signal(encoder, tmp_path):

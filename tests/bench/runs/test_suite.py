@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from bench.base import registry
-from bench.base.errors import UnknownId
 from bench.cli.main import main
 from bench.runs.choices import EncoderChoice
 from bench.runs.context import BoardNotes
@@ -64,14 +62,3 @@ def test_what_is_asked_for_twice_is_run_once(simulated, tmp_path):
     choice = EncoderChoice.parse("meta.duration")
     outcome = run_suite(["icbhi.cycles2"], [choice, choice], tmp_path, root=simulated, seeds=(1, 1), controls=False)
     assert len(outcome.made) == 3 and not outcome.kept  # and the two label-only controls
-
-
-def test_an_encoder_is_parsed_with_its_poolings_its_checkpoint_and_its_layers():
-    choice = EncoderChoice.parse("efficientat.mn04:published,[mean,max]", (-1, -2))
-    assert choice == EncoderChoice("efficientat.mn04", ("published", "[mean,max]"), (-1, -2))
-    card = registry.encoder_card("efficientat.mn04")
-    pairs = [(card.pool_layer, "published"), (-1, "[mean,max]"), (-2, "[mean,max]")]
-    assert choice.requested(card) == pairs  # the authors' own embedding has no layers and is taken once
-    assert EncoderChoice.parse("efficientat.mn04=there.pt", (-99,)).weights == "there.pt"  # known once it is loaded
-    with pytest.raises(UnknownId, match="layer"):
-        EncoderChoice.parse("efficientat.mn04:mean", (-99,))

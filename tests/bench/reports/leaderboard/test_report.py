@@ -6,8 +6,7 @@ import bench
 from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.report import render_leaderboard
 from bench.runs import evaluate
-from bench.runs.context import BoardNotes, update_board_notes
-from bench.scores import records
+from bench.runs.context import BoardNotes
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +110,3 @@ def test_the_csv_holds_every_score(record):
     lines = render_leaderboard([record], BoardNotes())["leaderboard.csv"].splitlines()
     assert len(lines) == 1 + sum(len(table) for table in record.scores.values())
     assert all(line.endswith(record.key) for line in lines[1:])
-
-
-def test_the_context_gathers_what_runs_say_once(task, record, tmp_path):
-    records.write(record, tmp_path)
-    for _ in range(2):
-        update_board_notes(tmp_path, "respbench run", {"meta.duration": "gone", "ast.base": "gone"}, "T", ["n"])
-    context = BoardNotes.read(tmp_path)
-    assert (context.title, context.commands, context.notes) == ("T", ["respbench run"], ["n"])
-    assert context.absent == {"ast.base": "gone"}  # what has a record is not absent

@@ -5,7 +5,9 @@ import pytest
 from bench.runs.audit import resolution
 from bench.runs.audit.checks import shortcuts
 from bench.runs.audit.control_tables import FeatureTable
-from tests.bench.runs.audit.checks.test_shortcuts import CARD
+from bench.types import TaskCard
+
+CARD = TaskCard("t.t", 1, ("a", "b"), "auroc", ("auroc",), {"test": ("test",)}, "", "", "", adventitious=(1,))
 
 
 def corpus(patients):

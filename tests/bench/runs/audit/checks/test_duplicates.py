@@ -7,7 +7,7 @@ from bench.data.recordings import inspect
 from bench.runs.audit.checks import duplicates
 from bench.runs.audit.sounds import analyse_recordings
 from tasks import icbhi
-from tests.bench.runs.audit.test_fingerprint import RATE, breathing
+from toy_sounds import RATE, breathing
 
 CARD = icbhi.CARDS[1]
 

@@ -1,0 +1,154 @@
+import argparse
+import functools
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bench.base.errors import CheckpointError
+from bench.encoders.weights import read
+
+
+def test_reads_torch_safetensors_and_folders(tmp_path):
+    tensors = {"a": torch.arange(3.0)}
+    torch.save(tensors, tmp_path / "net.pt")
+    save_file(tensors, tmp_path / "model.safetensors")
+    for path in (tmp_path / "net.pt", tmp_path / "model.safetensors", tmp_path):
+        assert torch.equal(read.load_tensors(path)["a"], tensors["a"])
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"<html>not found</html>", "looks like a web page"),
+        (b"\n<!DOCTYPE html>\n<html>", "looks like a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "is a Git LFS pointer"),
+        (b"Not Found", "is a text file"),
+        (b"PK\x03\x04 cut short", "is cut short"),
+        (b"\x1f\x8b\x08 something", "is a compressed archive"),
+        (b"\x89HDF\r\n", "is an HDF5 file"),
+        (bytes(range(256)) * 20, "cannot be read as tensors"),
+    ],
+)
+def test_what_is_not_weights_is_named_for_what_it_is(tmp_path, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{name}: {told}"):
+        read.load_tensors(tmp_path / name)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
+def test_a_truncated_file_is_refused(tmp_path, form, share):
+    path = tmp_path / ("net.safetensors" if form == "safetensors" else "net.pt")
+    _write({"a": torch.arange(5000.0)}, path, form)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match="cut short"):
+        read.load_tensors(path)
+
+
+def _write(content, path, form):
+    if form == "safetensors":
+        save_file(content, path)
+    elif form.startswith("pickle"):
+        path.write_bytes(pickle.dumps(content, protocol=int(form[-1])))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+
+
+class Evil:
+    """Runs a command when it is unpickled by an unguarded reader."""
+
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle0", "pickle1", "pickle2", "pickle3", "pickle4", "pickle5"])
+@pytest.mark.parametrize("name", ["net.pt", "pytorch_model.bin"])
+def test_a_file_that_would_run_code_is_refused_and_nothing_is_run(tmp_path, monkeypatch, form, name):
+    monkeypatch.chdir(tmp_path)
+    _write({"state_dict": {}, "callback": Evil()}, tmp_path / name, form)
+    with pytest.raises(CheckpointError, match=r"asks to build or call posix\.system.*safetensors") as error:
+        read.load_tensors(tmp_path if name.endswith("bin") else tmp_path / name)
+    assert not (tmp_path / "executed").exists()
+    assert "weights_only" not in str(error.value)  # torch advises to switch the check off
+    torch.load(tmp_path / name, weights_only=False) if form in ("zip", "legacy") else pickle.loads(
+        (tmp_path / name).read_bytes()
+    )
+    assert (tmp_path / "executed").exists()  # it was no dud
+
+
+@pytest.mark.parametrize(
+    ("thing", "named"),
+    [
+        (print, "print"),
+        (functools.partial(print), r"functools\.partial"),
+        (Path("x"), "pathlib"),
+        (torch.nn.Linear(2, 2), r"torch\.nn\.modules\.linear\.Linear"),
+    ],
+)
+def test_what_else_a_file_may_ask_for_is_refused_by_name(tmp_path, thing, named):
+    torch.save({"a": thing}, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match=f"build or call .*{named}"):
+        read.load_tensors(tmp_path / "net.pt")
+
+
+def test_what_released_training_checkpoints_hold_beside_tensors_is_read(tmp_path):
+    content = {
+        "model": {"w": torch.arange(3.0)},
+        "args": argparse.Namespace(lr=1e-3, layers=[1, 2]),
+        "best": np.float64(0.5),
+        "epoch": np.int64(3),
+        "flag": np.bool_(True),
+    }
+    for form in ("zip", "legacy"):
+        _write(content, tmp_path / "net.pt", form)
+        content_read = read.load_tensors(tmp_path / "net.pt")
+        assert content_read["args"].lr == 1e-3 and content_read["best"] == 0.5
+        assert content_read["epoch"] == 3 and content_read["flag"]
+        assert torch.equal(content_read["model"]["w"], content["model"]["w"])
+    with pytest.raises(pickle.UnpicklingError):  # the allowance does not outlast the reading
+        torch.load(tmp_path / "net.pt", weights_only=True)
+
+
+def test_archives_and_programs_are_told_from_weights(tmp_path):
+    with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
+        archive.writestr("release/checkpoint.pth", b"weights")
+    with pytest.raises(CheckpointError, match="archive that torch did not write; unpack it"):
+        read.load_tensors(tmp_path / "net.pt")
+    with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
+        archive.writestr("net/constants.pkl", b"")
+        archive.writestr("net/data.pkl", b"")
+    with pytest.raises(CheckpointError, match="TorchScript"):
+        read.load_tensors(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damage_never_shows_as_anything_else(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    for form in ("zip", "legacy", "safetensors"):
+        path = tmp_path / ("net.safetensors" if form == "safetensors" else "net.pt")
+        _write({"a": torch.arange(50.0)}, path, form)
+        content = bytearray(path.read_bytes())
+        for at in rng.integers(len(content), size=4):
+            content[at] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            read.load_tensors(path)  # a changed value is for the digest to find
+        except CheckpointError as error:
+            assert "weights_only" not in str(error)
+
+
+def test_empty_folder_and_lists_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="holds neither"):
+        read.load_tensors(tmp_path)
+    torch.save([torch.zeros(1)], tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match="holds a list"):
+        read.load_tensors(tmp_path / "net.pt")

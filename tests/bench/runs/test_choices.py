@@ -1,0 +1,28 @@
+import pytest
+
+from bench.base import registry
+from bench.base.errors import UnknownId
+from bench.encoders import probe_inputs
+from bench.runs import choices
+from bench.runs.choices import EncoderChoice
+from bench.types import ALL_LAYERS
+
+
+def test_an_encoder_is_parsed_with_its_poolings_its_checkpoint_and_its_layers():
+    choice = EncoderChoice.parse("efficientat.mn04:published,[mean,max]", (-1, -2))
+    assert choice == EncoderChoice("efficientat.mn04", ("published", "[mean,max]"), (-1, -2))
+    card = registry.encoder_card("efficientat.mn04")
+    pairs = [(card.pool_layer, "published"), (-1, "[mean,max]"), (-2, "[mean,max]")]
+    assert choice.requested(card) == pairs  # the authors' own embedding has no layers and is taken once
+    assert EncoderChoice.parse("efficientat.mn04=there.pt", (-99,)).weights == "there.pt"  # known once it is loaded
+    with pytest.raises(UnknownId, match="layer"):
+        EncoderChoice.parse("efficientat.mn04:mean", (-99,))
+
+
+def test_every_choice_is_named_once():
+    asked = choices.EncoderChoice("wavlm.base", ("mean", "freq"), (-1, -2))
+    card = registry.encoder_card("wavlm.base")
+    assert len(asked.requested(card)) == 4
+    assert asked.requested(card, "tokens") == [(-1, "tokens"), (-2, "tokens")]
+    assert asked.requested(card, "layers") == [(ALL_LAYERS, "mean"), (ALL_LAYERS, "freq")]
+    assert probe_inputs.resolve_layer_pooling(card, None, 0) == (-card.layers, "mean")

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from bench.base import registry
 from bench.base.errors import BadInput
 from bench.encoders.batches import bounded_length, padded_length
-from bench.encoders.load import load_encoder, require_trained
+from bench.encoders.load import load_encoder, needs_statistics, require_trained
 from bench.encoders.pooling import pool
 from bench.types import Encoder, Tokens
 
@@ -72,7 +72,7 @@ def load_model(id: str, path: str = "") -> HearModel:
     if encoder.card.sample_rate not in SAMPLE_RATES:
         problem = f"runs at {encoder.card.sample_rate} Hz, which is not one of HEAR's rates {SAMPLE_RATES}"
         raise BadInput(id, problem, "take another encoder")
-    if getattr(encoder, "needs_stats", False):
+    if needs_statistics(encoder):
         problem = "needs statistics of the training clips, which the HEAR API does not hand over"
         raise BadInput(id, problem, "take another encoder or policy")
     return HearModel(encoder).eval()

@@ -122,6 +122,7 @@ class _Module(typing.Protocol):
 class Encoder(_Module, typing.Protocol):
     """A ``torch.nn.Module`` in ``eval()`` with a card; ``bench.check_encoder`` checks the contract in full.
 
+    It is for type checkers: encoders are no subclasses of it, and derive from ``torch.nn.Module``.
     Everything that this project uses of an encoder is declared here. What is marked as optional may be missing in an
     encoder that does not derive from ``model_zoo._adapters.adapter.Adapter``, which has all of it.
 

@@ -76,7 +76,7 @@ def finetune(arguments: argparse.Namespace) -> int:
     )
     if outcome.made:
         written = write_finetune_report(arguments.out)
-        print(written[0].read_text())
+        print(written[0].read_text(encoding="utf-8"))
         print("\n".join(map(str, written)))
     if outcome.diverged:
         total = outcome.made + len(outcome.diverged)

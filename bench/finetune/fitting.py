@@ -21,6 +21,7 @@ from bench.data import clips
 from bench.data.manifest import Prepared, prepare
 from bench.encoders.batches import collate, plan_batches
 from bench.encoders.features import MAX_BATCH_S, STATS_CLIPS
+from bench.encoders.load import needs_statistics
 from bench.encoders.weights.find import parameter_digest
 from bench.finetune.data.clip_store import ClipStore
 from bench.finetune.data.partition import Partition, partition
@@ -247,7 +248,7 @@ def _fit_statistics(encoder: Encoder, prepared: Prepared, store: ClipStore, trai
 
     Returns the digest of those clips; an empty string for an encoder that needs no statistics.
     """
-    if not getattr(encoder, "needs_stats", False):
+    if not needs_statistics(encoder):
         return ""
     spaced = np.linspace(0, len(training) - 1, min(len(training), STATS_CLIPS))
     chosen = training[np.unique(spaced.round().astype(int))]

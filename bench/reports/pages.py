@@ -47,7 +47,7 @@ def stale_pages(folder: Path, texts: Mapping[str, str], present: Iterable[Path],
 
 def _has_text(path: Path, text: str) -> bool:
     """Whether a file has exactly this content; bytes are compared, since a page need no longer be text."""
-    return path.exists() and path.read_bytes() == text.encode("utf-8")
+    return path.is_file() and path.read_bytes() == text.encode("utf-8")
 
 
 def seal_pages(folder: Path, names: Sequence[str], command: str) -> Path:
@@ -77,7 +77,7 @@ def broken_seals(folder: Path) -> list[str]:
     return [
         f"{path}: changed since `{seal['command']}`"
         for path, seal in _seals(folder)
-        if not path.exists() or file_digest(path) != seal["sha256"]
+        if not path.is_file() or file_digest(path) != seal["sha256"]
     ]
 
 
@@ -98,5 +98,5 @@ def _read_seals(path: Path) -> dict[str, dict[str, str]]:
     try:
         seals = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): {field: str(seal[field]) for field in ("sha256", "command")} for name, seal in seals.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(path, f"not a readable list of pages ({error})", "restore it or delete it") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.base import registry
@@ -34,12 +34,16 @@ class EncoderChoice:
         To evaluate, all with all; empty for the card's own.
     weights
         An explicit checkpoint.
+    layers_optional
+        Whether layers may come to nothing, as in a sweep over all layers of many encoders. ``published``, the authors'
+        own embedding, has no layers and is taken once; where nothing else takes the layers, they are refused.
     """
 
     id: str
     poolings: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
     weights: str | None = None
+    layers_optional: bool = False
 
     @classmethod
     def parse(cls, text: str, layers: Sequence[int] = ()) -> EncoderChoice:
@@ -62,8 +66,6 @@ class EncoderChoice:
     def requested(self, card: EncoderCard, reads: str = "clip") -> list[LayerPooling]:
         """Every (layer, pooling) asked for, each once.
 
-        ``published``, the authors' own embedding, has no layers and is taken once whatever layers are asked for.
-
         Parameters
         ----------
         card
@@ -77,10 +79,17 @@ class EncoderChoice:
             As ``bench.encoders.probe_inputs.resolve_layer_pooling``.
         """
         pairs: list[LayerPooling] = []
+        unused: list[int] = []
         for pooling in self.poolings or (None,):
             by_layer = [resolve_layer_pooling(card, pooling, layer, reads) for layer in self.layers or (None,)]
-            without_layers = by_layer[0][1] == "published"
-            pairs += [resolve_layer_pooling(card, pooling, None)] if without_layers else by_layer
+            if by_layer[0][1] == "published":
+                whole = resolve_layer_pooling(card, pooling, None)
+                unused += [layer for layer, _ in by_layer if layer != whole[0]]
+                by_layer = [whole]
+            pairs += by_layer
+        if unused and not self.layers_optional and all(pooling == "published" for _, pooling in pairs):
+            problem = f"'published' has no layer {unused[0]}"
+            raise BadInput(card.id, problem, "ask for it without a layer, or name another pooling")
         return list(dict.fromkeys(pairs))
 
 
@@ -228,7 +237,7 @@ def with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
         choices.append(choice)
         twin = registry.twin_id(choice.id)
         if _has_twin(choice.id) and twin not in ids:
-            choices.append(EncoderChoice(twin, choice.poolings, choice.layers))
+            choices.append(replace(choice, id=twin, weights=None))
             ids.add(twin)
     return choices + [EncoderChoice(id) for id in registry.CONTROL_ENCODERS if id not in ids]
 

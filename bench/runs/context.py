@@ -13,8 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Self
 
+from bench.base.errors import BadInput
 from bench.base.paths import write_text
-from bench.scores.records import load_all
+from bench.base.settings import read as read_settings
+from bench.scores.records import stored_specs
 
 NOTHING: Mapping = MappingProxyType({})
 
@@ -31,15 +33,28 @@ class RunNotes:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The notes of a results folder, or empty ones."""
+        """The notes of a results folder, or empty ones. Raises ``BadInput`` for a file that is none."""
         path = folder / cls.FILE
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else cls()
+        if not path.exists():
+            return cls()
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadInput(path, f"is not readable JSON ({error})", "restore it or delete it") from error
+        notes = read_settings(cls, data, str(path))
+        for name, value in vars(notes).items():
+            words = (
+                [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
+            )
+            if not all(isinstance(word, str) for word in words):
+                raise BadInput(path, f"{name} = {value!r}", f"give {name} as text")
+        return notes
 
     def write(self, folder: Path) -> None:
         """Stores the notes in a results folder."""
         write_text(folder / self.FILE, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
-    def say(self, command: str = "", title: str | None = None, notes: Sequence[str] = ()) -> None:
+    def add(self, command: str = "", title: str | None = None, notes: Sequence[str] = ()) -> None:
         """Adds the command, title and remarks of one run; saying the same thing twice changes nothing."""
         self.title = title or self.title
         self.commands += [command] if command and command not in self.commands else []
@@ -89,9 +104,9 @@ def update_board_notes(
 ) -> BoardNotes:
     """Adds what one run contributes to the leaderboard's notes; an encoder or task with records is absent no longer."""
     board = BoardNotes.read(folder)
-    specs = [record.spec for record in load_all(folder)]
+    specs = stored_specs(folder).values()
     encoders, tasks = {spec["encoder"] for spec in specs}, {spec["task"] for spec in specs}
-    board.say(command, title, notes)
+    board.add(command, title, notes)
     board.absent = {encoder: why for encoder, why in {**board.absent, **absent}.items() if encoder not in encoders}
     left_out = {**board.absent_tasks, **absent_tasks}
     board.absent_tasks = {task: why for task, why in left_out.items() if task not in tasks}

@@ -119,6 +119,8 @@ def run_transfers(
     BadInput
         Where no task can run.
     """
+    for count in shots:
+        protocols.get(f"fewshot-{count}")  # an unknown number is refused before anything is computed
     requested = [id for task in tasks for id in expanded(task)]
     transfers = {id: transfer(id) for id in requested}
     needed = dict.fromkeys(id for task, plan in transfers.items() for id in (task, plan.reverse if plan else task))
@@ -164,7 +166,7 @@ def run_transfers(
     report.blanks = {key: reason for key, reason in report.blanks.items() if key not in answered}
     report.blanks |= few_shot_blanks | {id: error.problem for id, error in refused.items()}
     report.tasks += [id for id in requested if id not in report.tasks]
-    report.say(command, title, notes)
+    report.add(command, title, notes)
     report.write(out)
 
 

@@ -53,7 +53,7 @@ class Spec(DataIdentity):
     encoder, encoder_version
         Of the encoder's card; of a control row its name, and 1.
     weights
-        SHA-256 of the weight files; ``none`` for an encoder without.
+        SHA-256 of the weight files; of an untrained twin that of its initial state; ``none`` for an encoder without.
     parameters
         SHA-256 of the parameters as they were used (before training, of a fine-tuned encoder).
     layer

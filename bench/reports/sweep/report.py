@@ -43,9 +43,11 @@ report its score here is to choose on test. What the training clips alone would 
 def write_sweep_report(folder: Path) -> list[Path]:
     """Writes the report of a results folder below ``sweep/`` and returns its files, the Markdown first.
 
-    Oracle scores, which no record can give again, are sealed. Raises ``BadInput`` where no sweep was made there.
+    Oracle scores, which no record can give again, are sealed. Raises ``BadInput`` where no sweep was made there and
+    for a damaged record of the sweep.
     """
-    report = _report_of([records.read(path) for path in records.paths(folder)], folder)
+    keys = set(SweepNotes.read(folder).keys)  # other records in the folder, damaged ones included, are not its matter
+    report = _report_of([records.read(path) for path in records.paths(folder) if path.stem in keys], folder)
     files = write_pages(folder, report.texts)
     if (folder / SweepNotes.FOLDER / oracle.NAME).exists():
         command = next(reversed(report.notes.commands), "respbench sweep")

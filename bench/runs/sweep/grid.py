@@ -135,4 +135,5 @@ def _choice(table: Mapping[str, Any], shared_layers: str | Sequence[int]) -> Enc
             problem = "how many layers the checkpoint has is not known before it is loaded"
             raise BadInput(f"encoder {card.id}", problem, "give the layers as numbers")
         layers = range(-card.layers, 0)
-    return EncoderChoice(table["id"], tuple(table.get("poolings", ())), tuple(layers), table.get("weights")).checked()
+    poolings, weights = tuple(table.get("poolings", ())), table.get("weights")
+    return EncoderChoice(table["id"], poolings, tuple(layers), weights, layers_optional=True).checked()

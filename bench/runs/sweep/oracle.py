@@ -29,6 +29,21 @@ from bench.scores.metrics import DURATION_MATCHED, Roles
 from bench.scores.schema import Record, Spec, TaskFacts
 
 NAME = "oracle.csv"
+COLUMNS = (
+    "task",
+    "encoder",
+    "layer",
+    "pooling",
+    "seed",
+    "test",
+    "metric",
+    "honest",
+    "refitted",
+    "oracle",
+    "oracle_C",
+    "oracle_class_weight",
+    "record",
+)
 LABEL = "oracle (chosen on test; never a result)"
 SAME = 1e-4  # how far a score may lie from the record's: two fits to the same optimum may differ in a tie
 
@@ -67,9 +82,18 @@ def write(jobs: Sequence[Job], out: Path, progress: Progress = silent) -> Path:
 
 
 def read(out: Path) -> pd.DataFrame | None:
-    """The oracle scores of a sweep, None where nobody asked for them."""
+    """The oracle scores of a sweep, None where nobody asked for them. Raises ``BadInput`` for a table that is none."""
     path = out / SweepNotes.FOLDER / NAME
-    return pd.read_csv(path) if path.exists() else None
+    if not path.exists():
+        return None
+    remedy = "run the sweep again with --oracle"
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise BadInput(path, f"is no readable table ({error})", remedy) from error
+    if absent := [name for name in COLUMNS if name not in table]:
+        raise BadInput(path, f"lacks the columns {', '.join(absent)}", remedy)
+    return table
 
 
 def oracle_mismatches(table: pd.DataFrame, sweep_records: Sequence[Record]) -> list[str]:

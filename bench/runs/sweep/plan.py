@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.base import registry
+from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data import clips
 from bench.data.manifest import TRAIN, Prepared
@@ -24,6 +25,8 @@ from bench.runs.sweep.grid import SweepGrid
 from bench.scores import records
 from bench.scores.schema import Spec
 from bench.types import Encoder, EncoderCard, TaskCard
+
+MOST_SEED = 2**32 - 1  # of numpy's and scikit-learn's generators
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +177,11 @@ def plan(
         For a task that is not optional and whose data cannot be used, where no task is left, and where ``out`` holds
         records of a task on different data.
     """
+    if out.exists() and not out.is_dir():
+        raise BadInput(out, "is a file", "name a folder for the results")
+    for seed in grid.seeds or ():
+        if not 0 <= seed <= MOST_SEED:
+            raise BadInput(f"seed {seed}", "is out of range", f"give whole numbers from 0 to {MOST_SEED}")
     requested = grid.protocols_asked()
     without_probe = choices.protocols_without_probe(requested, grid.tasks, grid.optional, say)
     require_device(grid.device)

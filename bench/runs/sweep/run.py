@@ -133,7 +133,7 @@ def sweep(
     run_notes.keys = sorted({*run_notes.keys, *planned.requested})
     run_notes.absent |= planned.outcome.absent
     run_notes.absent_tasks |= planned.outcome.absent_tasks
-    run_notes.say(command, title, notes)
+    run_notes.add(command, title, notes)
     run_notes.write(out)
     if with_oracle:
         _oracle(planned, progress)

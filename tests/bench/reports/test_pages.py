@@ -42,16 +42,18 @@ def test_pages_that_differ_are_missing_or_surplus_are_listed(tmp_path):
 
 
 def test_a_sealed_page_is_held_and_is_not_surplus(tmp_path):
+    folder = tmp_path / "below"
+    folder.mkdir()
     for name in ("prose.md", "times.md"):
-        (tmp_path / name).write_text("98.5 s")
-        seal_pages(tmp_path, [name], f"make {name}")
-    assert list(json.loads((tmp_path / SEALS).read_text())) == ["prose.md", "times.md"]
-    assert broken_seals(tmp_path) == stale_pages(tmp_path, {}, tmp_path.glob("*.md"), "") == []
-    edited(tmp_path / "times.md")
-    assert broken_seals(tmp_path.parent) == [f"{tmp_path / 'times.md'}: changed since `make times.md`"]
-    seal_pages(tmp_path, ["times.md"], "make times.md")
-    (tmp_path / "prose.md").unlink()
-    assert broken_seals(tmp_path) == [f"{tmp_path / 'prose.md'}: changed since `make prose.md`"]
+        (folder / name).write_text("98.5 s")
+        seal_pages(folder, [name], f"make {name}")
+    assert list(json.loads((folder / SEALS).read_text())) == ["prose.md", "times.md"]
+    assert broken_seals(folder) == stale_pages(folder, {}, folder.glob("*.md"), "") == []
+    edited(folder / "times.md")
+    assert broken_seals(tmp_path) == [f"{folder / 'times.md'}: changed since `make times.md`"]
+    seal_pages(folder, ["times.md"], "make times.md")
+    (folder / "prose.md").unlink()
+    assert broken_seals(folder) == [f"{folder / 'prose.md'}: changed since `make prose.md`"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a.md": {"sha256": "0"}}'])

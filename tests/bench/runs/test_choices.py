@@ -1,7 +1,7 @@
 import pytest
 
 from bench.base import registry
-from bench.base.errors import UnknownId
+from bench.base.errors import BadInput, UnknownId
 from bench.encoders import probe_inputs
 from bench.runs import choices
 from bench.runs.choices import EncoderChoice
@@ -26,3 +26,10 @@ def test_every_choice_is_named_once():
     assert asked.requested(card, "tokens") == [(-1, "tokens"), (-2, "tokens")]
     assert asked.requested(card, "layers") == [(ALL_LAYERS, "mean"), (ALL_LAYERS, "freq")]
     assert probe_inputs.resolve_layer_pooling(card, None, 0) == (-card.layers, "mean")
+
+
+def test_the_authors_embedding_has_no_other_layer():
+    with pytest.raises(BadInput, match="'published' has no layer -3"):
+        EncoderChoice.parse("ast.base:published", [-3])
+    swept = EncoderChoice("ast.base", ("published",), (-3, -1), layers_optional=True)
+    assert [pooling for _, pooling in swept.requested(registry.encoder_card("ast.base"))] == ["published"]

@@ -44,7 +44,7 @@ def nuisance(features: np.ndarray, rows: pd.DataFrame, card: TaskCard) -> list[d
         JSON-ready rows ``what``, ``measure``, ``value``, ``chance``, ``n``, ``classes``, ``note``; one whose ``value``
         is None says in ``note`` why there is none.
     """
-    out = [_domain("device" if card.domain == "device" else card.domain, rows["domain"].to_numpy(str), features, rows)]
+    out = [_domain(card.domain, rows["domain"].to_numpy(str), features, rows)]
     corpora = np.array([domain.partition("/")[0] for domain in rows["domain"].astype(str)])
     if (corpora != rows["domain"]).any() and len(set(corpora)) > 1:
         out.append(_domain(CORPUS, corpora, features, rows))

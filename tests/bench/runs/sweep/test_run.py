@@ -214,3 +214,27 @@ def test_what_is_absent_is_listed(simulated, tmp_path):
     assert list(context.absent) == ["ast.base"] and list(context.absent_tasks) == ["sprsound.events2"]
     text = (tmp_path / "sweep" / "sweep.md").read_text()
     assert "- ast.base: " in text and "- sprsound.events2: " in text
+
+
+def test_what_cannot_be_is_refused_before_anything_is_computed(simulated, tmp_path):
+    with pytest.raises(BadInput, match="seed -1: is out of range"):
+        sweep(dataclasses.replace(GRID, seeds=(-1,)), tmp_path, root=simulated, rates=RATES)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="is a file"):
+        sweep(GRID, tmp_path / "file", root=simulated, rates=RATES)
+
+
+def test_a_damaged_record_of_something_else_leaves_the_report_alone(made, tmp_path):
+    out = shutil.copytree(made[0], tmp_path / "copy")
+    damaged = out / "records" / "other.task" / "0123456789abcdef0123.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{")
+    assert write_sweep_report(out)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", '"'])
+def test_oracle_scores_that_are_none_are_named(text, made, tmp_path):
+    out = shutil.copytree(made[0], tmp_path / "copy")
+    (out / "sweep" / "oracle.csv").write_text(text)
+    with pytest.raises(BadInput, match=r"oracle\.csv"):
+        oracle.read(out)

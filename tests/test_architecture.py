@@ -48,6 +48,7 @@ def _private_imports(path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_no_module_uses_another_s_private_names():
     wrong = [f"{path.relative_to(ROOT)}:{use}" for path in FILES for use in _private_imports(path)]
     assert not wrong, "\n".join(wrong)

@@ -96,6 +96,7 @@ def test_an_encoder_and_a_task_are_one_file_each(added, recordings, tmp_path, ca
     assert record.scores["test"]["auroc"]["value"] == 1.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_the_python_api_is_as_described(page, simulated, monkeypatch):
     """The lines with an encoder that needs no weights."""

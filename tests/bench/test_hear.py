@@ -109,6 +109,7 @@ def test_gradients_pass():
     assert bool((audio.grad != 0).all())
 
 
+@pytest.mark.long
 def test_modules_import_by_name_alone():
     code = (
         "import importlib; m = importlib.import_module('bench.hear.fbank.stats'); model = m.load_model(); "

@@ -46,6 +46,7 @@ def test_hub_folder_equals_transformers(port, folder):
     assert tokens.layers[0].length.tolist() == [101]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("card", [CARD, EVAR], ids=lambda card: card.policy)
 def test_fits_the_contract(card, folder):
     assert check_encoder(ast.build(card, folder)) == []

@@ -31,6 +31,7 @@ def opera(checkpoint):
     return audiomae.build(OPERA, checkpoint)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("card", [CARD, OPERA], ids=["upstream", "opera"])
 def test_fits_the_contract(checkpoint, card):
     assert check_encoder(audiomae.build(card, checkpoint)) == []

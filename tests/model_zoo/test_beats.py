@@ -59,6 +59,7 @@ def _clips(*sizes):
     return [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in sizes]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["", "@upstream-mask"])
 def test_fits_the_contract(policy, tensors, stored):
     assert check_encoder(beats.build(_card(f"beats.iter3{policy}"), stored(tensors))) == []

@@ -23,6 +23,7 @@ def _clips(*seconds):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("id", ["byola.v1", "byola.v2", "byola.v2@evar"])
 def test_fits_the_contract(id):
     assert check_encoder(_untrained(id)) == []

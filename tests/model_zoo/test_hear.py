@@ -155,6 +155,7 @@ def test_modules_that_are_not_there(path):
             registry.encoder_card(id)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_the_documented_module_for_hear_runs_a_local_export(path):
     (source,) = re.findall(r"\n\n( {4}import torch\n.*)\n\Z", hear.__doc__, re.DOTALL)

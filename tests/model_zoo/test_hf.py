@@ -78,6 +78,7 @@ def test_layers_equal_the_librarys_on_a_clip_alone(kind, folders):
         torch.testing.assert_close(grid.hidden[1, : int(grid.length[1]), 0], other[0], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["speech", "spectrogram"])
 def test_fits_the_contract(kind, folders):
     assert check_encoder(load_encoder(f"hf.{folders[kind]}")) == []

@@ -34,6 +34,7 @@ def _saved(folder, name, tensors):
     return folder / name / "checkpoint-300.pth"
 
 
+@pytest.mark.long
 def test_fits_the_contract(fine):
     encoder = m2d.build(FINE, fine)
     assert encoder.card.dims["published"] == encoder.card.dims["freq"] == 5 * 192

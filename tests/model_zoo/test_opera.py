@@ -41,11 +41,13 @@ def _clip(seconds: float, silence_s: tuple[float, float] = (0.0, 0.0)) -> np.nda
     return np.pad(wave, [round(s * opera.RATE) for s in silence_s]).astype(np.float32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("id", CARDS)
 def test_fits_the_contract(small, id):
     assert check_encoder(small(id)) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("id", CARDS)
 def test_clips_that_are_equally_long_only_before_trimming(small, id):
     """Rows of one batch whose trimmed clips differ in frames and chunks."""

@@ -30,6 +30,7 @@ def test_the_compact_fixtures_are_part_of_the_complete_ones(name, golden):
         np.testing.assert_array_equal(array, complete[key])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_original(name, fixture_of, tmp_path):
     case, fixture = CASES[name], fixture_of(CASES[name].fixture)
@@ -37,6 +38,7 @@ def test_equals_the_original(name, fixture_of, tmp_path):
     assert not far, far
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in CASES if "@" not in name])
 def test_full_size_checkpoint_loads_strictly(name, fixture_of, tmp_path):
     case, fixture = CASES[name], fixture_of(CASES[name].fixture)

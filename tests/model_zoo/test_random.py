@@ -80,6 +80,7 @@ def test_statistics_average_over_clips_and_start_afresh():
     assert norm.momentum == 0.01
 
 
+@pytest.mark.long
 def test_twin_with_statistics_fits_the_contract():
     twin = load_encoder(ID)
     fit(twin, _clips())

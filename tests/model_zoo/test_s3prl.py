@@ -68,6 +68,7 @@ def expert(name, path):
         ).eval()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ALL)
 def test_layers_equal_s3prls_on_a_clip_alone(name, encoders, checkpoints):
     encoder, wave = encoders[name], clip(9000)
@@ -81,6 +82,7 @@ def test_layers_equal_s3prls_on_a_clip_alone(name, encoders, checkpoints):
         assert grid.hop_s == CARDS[name].grid[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["fbank", "mfcc", "hubert", "wav2vec2", "wavlm"])
 def test_fits_the_contract(name, encoders):
     assert check_encoder(encoders[name]) == []

@@ -36,6 +36,7 @@ def encoder(request):
     return load_encoder(request.param)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("id", [id for id in IDS if id != "scratch.cnn10"])  # CNN6 but for its block
 def test_fits_the_contract(id):
     encoder = load_encoder(id)
@@ -88,6 +89,7 @@ def test_blocks_hold_every_parameter_once(encoder):
     assert len(encoder.blocks()) == wanted[encoder.card.id]
 
 
+@pytest.mark.long
 def test_training_reaches_every_parameter_and_the_tap(encoder):
     encoder.train()
     wave, length = batch(encoder, 1.0, 1.0)
@@ -101,6 +103,7 @@ def test_training_reaches_every_parameter_and_the_tap(encoder):
     torch.testing.assert_close(x.mean(dim=(0, 1)), torch.zeros(x.shape[2]), atol=1e-3, rtol=0)  # behind its batch norm
 
 
+@pytest.mark.long
 def test_seeds_determine_the_initialisation_and_the_global_generator_is_left_alone(encoder):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()

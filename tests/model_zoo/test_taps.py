@@ -62,6 +62,7 @@ def recorded(encoder, wave, length, change=lambda x: x):
     return tokens, seen
 
 
+@pytest.mark.long
 def test_taps_are_called_once_with_whole_clips_and_change_nothing_by_themselves(encoder):
     id = encoder.card.id
     assert encoder.offers == ({"spectrogram", "patches"} if id.startswith(BOTH) else {"spectrogram"})
@@ -82,6 +83,7 @@ def test_taps_are_called_once_with_whole_clips_and_change_nothing_by_themselves(
             assert x.shape[2] in (64, 80, 128) and x.shape[1] > 64
 
 
+@pytest.mark.long
 def test_what_a_tap_gives_is_what_the_network_hears(encoder):
     wave, length = batch(encoder, 1.3, 1.3)
     wave[1] = 0.5 * wave[1].flip(0)
@@ -105,6 +107,7 @@ def test_blocks_hold_every_parameter_once(encoder):
     assert len(blocks) in (depth, depth + 1, depth + 2) or encoder.card.id.startswith(("clap", "opera.c", "vggish"))
 
 
+@pytest.mark.long
 def test_training_reaches_every_parameter(encoder):
     encoder.train()
     wave, length = batch(encoder, 1.3, 1.3)
@@ -120,6 +123,7 @@ def test_training_reaches_every_parameter(encoder):
     encoder(wave, length).clip.sum().backward()  # a second step finds nothing left over from the first
 
 
+@pytest.mark.long
 def test_adapters_change_nothing_at_first_and_learn_everywhere(encoder):
     if not any(isinstance(module, torch.nn.Linear) for module in encoder.modules()):
         pytest.skip("no linear layers")

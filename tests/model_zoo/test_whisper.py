@@ -114,6 +114,7 @@ def test_gaps_are_refused(net, tmp_path):
         whisper.build(CARD, _saved(tmp_path, tensors))
 
 
+@pytest.mark.long
 def test_released_weights_fit_the_card(real_data, monkeypatch):
     monkeypatch.setenv("RESPBENCH_WEIGHTS", str(real_data / "weights"))
     encoder = load_encoder("whisper.base@short")

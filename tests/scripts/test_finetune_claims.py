@@ -30,6 +30,7 @@ def made(tmp_path_factory):
         return claims.results(claims.Plan(seeds=(0, 1), corpus_seed=0, epochs=2, patients=5, methods=methods), folder)
 
 
+@pytest.mark.long
 def test_every_claim_has_its_line_and_its_verdict(made):
     table, page = pd.read_csv(io.StringIO(made["claims.csv"])), made["claims.md"]
     for corpus, measure, method in (

@@ -128,6 +128,7 @@ CYCLES4 = ["icbhi.cycles4", *(f"icbhi.cycles4@{variant}" for variant in (*FOLDS,
 OTHERS = ["icbhi.cycles2", "icbhi.bits", "icbhi.cycles2@fold3", "icbhi.bits@fold3", "icbhi.bits@lodo-Litt3200"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", [*CYCLES4, *OTHERS])
 def test_every_split_holds_what_its_card_says(real_data, task):
     loaded = load_task(task, real_data)
@@ -142,6 +143,7 @@ def test_every_split_of_recordings_holds_what_its_card_says(real_data, task):
     assert {split: part | {"clips": part["recordings"]} for split, part in loaded.card.counts.items()} == counted
 
 
+@pytest.mark.long
 def test_folds(real_data, published):
     tests = []
     for number in "01234":

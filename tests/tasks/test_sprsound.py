@@ -14,6 +14,7 @@ def errors(task):
     return [finding for finding in task.findings if finding.level == "error"]
 
 
+@pytest.mark.long
 def test_a_whole_copy_has_what_the_cards_say(real_data):
     """The cards' counts are asserted by the manifest's validation: a complete copy without error has them all."""
     for id, clips in zip(TASKS, (9089, 9089, 2683, 2683)):

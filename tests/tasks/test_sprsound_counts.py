@@ -57,6 +57,7 @@ def of(frame: pd.DataFrame, split: str) -> pd.DataFrame:
     return frame[frame["split"] == SPLITS[split]]
 
 
+@pytest.mark.long
 def test_splits(events, records, published):
     for split, expected in published["splits"].items():
         heard, kept = of(events, split), of(records, split)
@@ -83,6 +84,7 @@ def test_splits(events, records, published):
     assert set(published["splits"]) == set(SPLITS)
 
 
+@pytest.mark.long
 def test_audio(real_data, records, published):
     expected = published["audio"]
     found = [soundfile.info(real_data / path) for path in records["path"]]
@@ -98,6 +100,7 @@ def test_audio(real_data, records, published):
     assert expected["duration_s"] == pytest.approx(quantiles, abs=1e-3)
 
 
+@pytest.mark.long
 def test_annotations_as_written(real_data, annotations, published):
     unsorted = overlapping = 0
     empty_is_poor = label_is_union = True

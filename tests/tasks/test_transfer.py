@@ -47,6 +47,7 @@ def test_the_other_way_round(tmp_path):
     assert not any(finding.level == "error" for finding in task.findings)
 
 
+@pytest.mark.long
 def test_published_counts(real_data):
     """The cards' counts are asserted by the manifest's validation: a copy without error has them all."""
     every = {"": (6898 + 2433, 9089 + 2756), "left out": (6898 + 2433 - 16, 9089 + 2756 - 70)}
@@ -101,6 +102,7 @@ def test_rhonchi_and_stridor_by_rule(tmp_path):
         task_card("transfer.icbhi-sprsound@cas_to_wheeze")
 
 
+@pytest.mark.long
 def test_the_reverse_holds_the_same_target_clips(tmp_path):
     both(tmp_path)
     for id in (*LUNG, "transfer.icbhi-sprsound.bits@cas_to_wheeze"):

@@ -29,6 +29,7 @@ def quick(tmp_path):
 ASKED = ["--encoder", "random.efficientat.mn04", "--task", "icbhi.cycles2"]
 
 
+@pytest.mark.long
 def test_finetune_estimates_runs_reports_and_verifies(root, quick, tmp_path, capsys):
     command = ["finetune", "--recipe", quick, *ASKED, "--root", str(root), "--seeds", "0", "1"]
     assert main([*command, "--estimate"]) == 0
@@ -45,6 +46,7 @@ def test_finetune_estimates_runs_reports_and_verifies(root, quick, tmp_path, cap
     assert "every number holds" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_network_without_pretraining_is_trained_and_nothing_else_scores_it(root, tmp_path, capsys):
     asked = ["--encoder", "scratch.inception", "--task", "icbhi.cycles2", "--root", str(root), "--out", str(tmp_path)]
     assert main(["finetune", "--recipe", "sprsound-scratch", *asked, "--seeds", "0", "--epochs", "2"]) == 0
@@ -58,6 +60,7 @@ def test_a_network_without_pretraining_is_trained_and_nothing_else_scores_it(roo
     assert "use `respbench finetune --encoder scratch.inception`" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words, hint",
     [
@@ -85,6 +88,7 @@ def test_wrong_words_are_refused_in_one_line(words, hint, root, capsys):
     assert hint in error and error.startswith("respbench:") and "\n" not in error
 
 
+@pytest.mark.long
 def test_what_cannot_be_trained_or_told_together_is_refused_before_anything_is_trained(root, quick, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["finetune", "--recipe", quick, *ASKED, "--seeds", "0", "--out", str(out), "--root", str(root)]
@@ -100,6 +104,7 @@ def test_what_cannot_be_trained_or_told_together_is_refused_before_anything_is_t
     assert not (out / "training").exists() and len(records.load_all(out)) == 1
 
 
+@pytest.mark.long
 def test_a_run_that_diverges_leaves_the_others_and_their_report(root, quick, tmp_path, capsys, monkeypatch):
     command = ["finetune", "--recipe", quick, *ASKED, "--out", str(tmp_path / "out"), "--root", str(root)]
     fit = suite.fit_prepared

@@ -42,6 +42,7 @@ def test_a_wrong_word_is_refused_like_a_wrong_id(command, hint, capsys):
     assert stop.value.code == 2 and len(lines) == 1 and f"did you mean '{hint}'" in lines[0]
 
 
+@pytest.mark.long
 def test_a_device_that_is_not_there_is_refused_before_anything_is_computed(capsys, simulated, tmp_path):
     command = ["run", "--task", "icbhi.cycles2", "--encoder", "fbank.stats", "--root", str(simulated)]
     assert main([*command, "--device", "abacus", "--out", str(tmp_path)]) == 1
@@ -58,6 +59,7 @@ def test_every_board_holds_duration_and_the_twins_of_what_was_asked(simulated, t
     assert ids[1:] == [("efficientat.mn04", ("freq",)), ("random.efficientat.mn04", ("freq",)), ("meta.duration", ())]
 
 
+@pytest.mark.long
 def test_one_results_folder_holds_one_copy_of_the_data(simulated, tmp_path, capsys):
     import shutil
 
@@ -181,6 +183,7 @@ def test_fetch_tells_both_digests_where_a_release_changed(capsys, tmp_path, monk
     assert main([*fetch, "--repin"]) == 0
 
 
+@pytest.mark.long
 def test_run_lists_absent_encoders_and_a_second_run_makes_nothing(capsys, simulated, tmp_path, monkeypatch):
     monkeypatch.setenv("RESPBENCH_DATA", str(simulated))
     monkeypatch.delenv("RESPBENCH_WEIGHTS", raising=False)
@@ -213,6 +216,7 @@ def test_encode_writes_features_and_their_clips_in_one_order(simulated, tmp_path
     assert facts["clips"] == len(clips) and list(clips) == list(manifest.COLUMNS)
 
 
+@pytest.mark.long
 def test_the_doctor_reports_versions_data_and_weights(capsys, simulated, monkeypatch):
     monkeypatch.setenv("RESPBENCH_DATA", str(simulated))
     assert main(["doctor", "--json"]) == 0

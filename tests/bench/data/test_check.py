@@ -79,6 +79,7 @@ def test_a_manifest_without_the_columns_is_reported(task):
     assert not report["ok"] and report["findings"][0]["code"] == "missing-column" and "splits" not in report
 
 
+@pytest.mark.long
 def test_real_copies_pass(real_data):
     for id in ("icbhi.cycles4", "sprsound.events2"):
         report = check_task(load_task(id, real_data), audio=False)

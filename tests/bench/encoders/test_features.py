@@ -21,6 +21,7 @@ def prepared(simulated):
     return prepare(load_task("icbhi.cycles4", simulated))
 
 
+@pytest.mark.long
 def test_features_are_those_of_embed_in_the_order_of_the_rows(prepared, simulated, tmp_path):
     encoder = load_encoder("fbank.stats")
     pooling = encoder.card.default_pooling
@@ -34,6 +35,7 @@ def test_features_are_those_of_embed_in_the_order_of_the_rows(prepared, simulate
     np.testing.assert_allclose(store.gather((-1, pooling))[some], embed(encoder, waves, pooling), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_second_call_encodes_nothing_and_a_new_pooling_does(prepared, tmp_path):
     encoder = load_encoder("random.efficientat.mn04")
     first = FeatureStore(encoder, prepared, folder=tmp_path)
@@ -44,6 +46,7 @@ def test_a_second_call_encodes_nothing_and_a_new_pooling_does(prepared, tmp_path
     np.testing.assert_allclose(bands.mean(axis=1), first.gather((-1, "mean")), atol=1e-5)
 
 
+@pytest.mark.long
 def test_tasks_that_share_clips_share_features(simulated, tmp_path):
     encoder = load_encoder("meta.duration")
     want = [(-1, encoder.card.default_pooling)]
@@ -137,6 +140,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(simulated, tmp_path):
     assert "0 records made" in again.stderr
 
 
+@pytest.mark.long
 def test_a_reader_gathers_in_another_process_and_a_trial_keeps_nothing(prepared, tmp_path):
     store = FeatureStore(load_encoder("fbank.stats"), prepared, folder=tmp_path)
     want = (-1, "mean")

@@ -30,6 +30,7 @@ def test_every_encoder_refuses_another_networks_file(tmp_path, id):
         load_encoder(id, path)
 
 
+@pytest.mark.long
 def test_half_precision_moves_the_embedding_a_little_and_the_front_end_not_at_all():
     wave = [np.random.default_rng(0).standard_normal(16000).astype(np.float32)]
     exact, half = load_encoder("random.ast.base"), load_encoder("random.ast.base", precision="bfloat16")

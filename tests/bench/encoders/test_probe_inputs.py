@@ -72,6 +72,7 @@ def brief(monkeypatch):
         monkeypatch.setattr(kind.__init__, "__defaults__", first + common)
 
 
+@pytest.mark.long
 def test_tokens_and_layers_come_in_the_order_of_time_and_depth(encoder, task):
     prepared = prepare(task)
     store = FeatureStore(encoder, prepared)
@@ -88,6 +89,7 @@ def test_tokens_and_layers_come_in_the_order_of_time_and_depth(encoder, task):
         np.testing.assert_array_equal(layers[:, k], store.gather((k - 3, "mean")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["knn", "prototype", "mlp", "attentive", "layer-mix"])
 def test_from_cached_features_to_a_record(name, encoder, task, brief):
     made = bench.evaluate(encoder, task, name, seeds=(0,))[0]
@@ -101,6 +103,7 @@ def test_from_cached_features_to_a_record(name, encoder, task, brief):
     assert records.predictions_csv(again.predictions) == records.predictions_csv(made.predictions)
 
 
+@pytest.mark.long
 def test_test_labels_reach_no_probe(encoder, task, brief):
     shuffled = task.manifest.copy()
     test = shuffled["split"] != "train"
@@ -119,6 +122,7 @@ def test_probes_that_draw_have_five_seeds():
     assert all(seeds == (0,) for name, seeds in own.items() if name not in drawn)
 
 
+@pytest.mark.long
 def test_a_board_names_all_layers(encoder, task, brief):
     made = [bench.evaluate(encoder, task, name, seeds=(0,))[0] for name in ("layer-mix", "knn")]
     assert "test.layered all layers" in console_leaderboard(made)

@@ -69,6 +69,7 @@ def whole(task, tmp_path_factory):
     return fit(tiny(), task, recipe(), 1, out=out), out
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_anywhere_goes_on_bit_by_bit(whole, task, tmp_path):
     found, out = whole
     steps = recipe().epochs * prepare_run(tiny(), task.card, prepare(task), recipe(), 1).training(None).steps_per_epoch
@@ -81,6 +82,7 @@ def test_a_run_that_is_killed_anywhere_goes_on_bit_by_bit(whole, task, tmp_path)
         assert not any((other / TRAINING_FOLDER).glob("*"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("average", "parts", "method"),
     [
@@ -123,6 +125,7 @@ fit(toy.tiny(), task, toy.recipe(), 1, out=Path(sys.argv[2]), progress=deadly)
 """
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_leaves_what_the_next_goes_on_from(whole, corpus, task, tmp_path):
     root = Path(__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'tests'}"}
@@ -142,6 +145,7 @@ def test_a_run_that_is_done_is_not_made_again(whole, task, tmp_path):
     assert same(weights(again), weights(kept)) and same(weights(kept), weights(found))
 
 
+@pytest.mark.long
 def test_weights_are_kept_of_whole_runs_alone(whole, task, tmp_path):
     fit(tiny(), task, recipe(), 1, out=tmp_path)
     with pytest.raises(Killed):
@@ -188,6 +192,7 @@ def test_one_run_gives_an_honest_record_and_one_that_peeked(whole):
     assert {"train_s", "predict_s", "device_hours", "peak_memory_mb"} <= set(honest.run)
 
 
+@pytest.mark.long
 def test_records_verify_and_are_never_ranked_with_frozen_ones(whole, task, tmp_path):
     frozen = bench.evaluate(bench.load_encoder("fbank.stats"), task)[0]
     other = fit(tiny(), task, recipe(method={"name": "focal"}, name="toy focal"), 1, out=tmp_path)
@@ -209,6 +214,7 @@ def test_records_verify_and_are_never_ranked_with_frozen_ones(whole, task, tmp_p
     assert verify(tmp_path) == (5, [])
 
 
+@pytest.mark.long
 def test_a_trained_encoder_is_an_encoder(whole, task):
     encoder = whole[0].encoder
     assert not any(module.training for module in encoder.modules()) and encoder.taps == {}

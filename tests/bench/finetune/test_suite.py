@@ -91,6 +91,7 @@ def test_estimates_are_those_of_every_run_and_leave_nothing(corpus, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_plan_is_run_once_and_a_diverged_run_leaves_the_others(corpus, tmp_path, monkeypatch):
     plan, fit, lines, done = planned(corpus), suite.fit_prepared, [], []
 
@@ -121,6 +122,7 @@ def test_a_plan_is_run_once_and_a_diverged_run_leaves_the_others(corpus, tmp_pat
     assert not any((tmp_path / "training").glob("*"))
 
 
+@pytest.mark.long
 def test_weights_are_kept_where_asked(corpus, tmp_path):
     suite.run_plan(planned(corpus, seeds=(0,)), tmp_path, keep_weights=True)
     assert len(list((tmp_path / "training").glob("*/chosen.pt"))) == 1

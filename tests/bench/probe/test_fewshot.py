@@ -90,6 +90,7 @@ def test_folds_are_no_more_than_groups_of_the_rarest_class():
     assert probe.probe.folds == 2 and set(probe.folds_) == {-1, 0, 1}
 
 
+@pytest.mark.long
 def test_more_patients_help_where_labels_can_be_learnt():
     train, test = cohort(seed=1), cohort(seed=2)
     means = [np.mean([auroc(name, train, test, seed) for seed in range(4)]) for name in ("fewshot-10", "fewshot-50")]
@@ -97,6 +98,7 @@ def test_more_patients_help_where_labels_can_be_learnt():
     assert means[1] < auroc("linear", train, test) + 0.05
 
 
+@pytest.mark.long
 def test_permuted_labels_give_chance():
     test, scores = cohort(seed=2), []
     for seed in range(16):

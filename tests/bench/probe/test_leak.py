@@ -35,6 +35,7 @@ def above(values, chance):
     return ttest_1samp(values, chance, alternative="greater").pvalue < 1e-3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("probe", "target", "chance", "seeds"),
     [

@@ -32,6 +32,7 @@ def first_record(folder, encoder="meta.duration"):
     return next(p for p in records.paths(folder) if records.read(p).spec["encoder"] == encoder)
 
 
+@pytest.mark.long
 def test_a_fresh_results_folder_holds(results):
     assert verify(results) == (3, [])
     assert main(["verify", str(results)]) == 0
@@ -99,6 +100,7 @@ def other_lengths(fields, table):
     return table.assign(duration_s=table["duration_s"].to_numpy()[::-1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -141,6 +143,7 @@ def test_a_changed_setting_fails_because_the_key_no_longer_fits(results):
     assert any("edited" in problem for problem in verify(results)[1])
 
 
+@pytest.mark.long
 def test_a_table_edited_by_hand_fails_and_can_be_written_again(results):
     overview = results / "leaderboard.md"
     overview.write_text(overview.read_text().replace("50.0", "99.9"))
@@ -149,6 +152,7 @@ def test_a_table_edited_by_hand_fails_and_can_be_written_again(results):
     assert verify(results) == (3, [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["leaderboard.md", "leaderboard.csv", "tasks/icbhi.cycles4.md"])
 def test_an_edited_page_of_the_leaderboard_fails(results, page):
     path = results / page
@@ -156,6 +160,7 @@ def test_an_edited_page_of_the_leaderboard_fails(results, page):
     assert [problem.partition(":")[0] for problem in verify(results)[1]] == [str(path)]
 
 
+@pytest.mark.long
 def test_an_edited_sealed_page_fails_in_any_folder_below(results):
     (results / "speed").mkdir()
     page = results / "speed" / "speed.md"
@@ -175,6 +180,7 @@ def audit_of_task(simulated):
     return made.facts | {"marks": {"corrected": ["meta.level AUROC 70.1"], "official": []}}, made.task.card
 
 
+@pytest.mark.long
 def test_a_changed_mark_fails_as_does_an_audit_that_cannot_be_read(results, audit_of_task):
     facts, card = audit_of_task
     page, data = write_audit(results / "audit", facts, card)

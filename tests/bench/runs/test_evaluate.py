@@ -21,6 +21,7 @@ def record(task):
     return bench.evaluate(bench.load_encoder("fbank.stats"), task)[0]
 
 
+@pytest.mark.long
 def test_a_record_carries_what_a_number_needs_to_be_trusted(record, task):
     spec = record.spec
     assert spec["protocol"] == "linear" and spec["protocol_version"] == 2 and spec["seed"] == 0
@@ -45,6 +46,7 @@ def test_predictions_hold_test_clips_alone_with_the_argmax_of_their_scores(recor
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=1e-4)  # natural logarithms of probabilities
 
 
+@pytest.mark.long
 def test_the_same_run_gives_the_same_bytes_and_other_settings_another_key(record, task):
     encoder = bench.load_encoder("fbank.stats")
     again = bench.evaluate(encoder, task)[0]
@@ -60,6 +62,7 @@ def test_the_same_run_gives_the_same_bytes_and_other_settings_another_key(record
         keys.add(changed.key)
 
 
+@pytest.mark.long
 def test_test_labels_never_reach_the_probe(record, task):
     """Shuffling every test label changes no prediction."""
     shuffled = task.manifest.copy()
@@ -70,6 +73,7 @@ def test_test_labels_never_reach_the_probe(record, task):
     assert other.selection == record.selection
 
 
+@pytest.mark.long
 def test_majority_scores_fifty_and_chance_stays_near_it(task):
     prepared = prepare(task)
     majority = evaluate.control_record("control.majority", task.card, prepared)
@@ -122,6 +126,7 @@ def test_excluding_a_bad_clip_marks_the_record_and_names_the_clip(task):
     assert wrong.loc[0, "clip_id"] in record.data["excluded"][0] or wrong.loc[0, "path"] in record.data["excluded"][0]
 
 
+@pytest.mark.long
 def test_a_clip_policy_is_part_of_what_a_record_is(task, record):
     (tiled,) = bench.evaluate(bench.load_encoder("fbank.stats"), task, clip="tile8")
     assert tiled.spec["clip"] == "tile8" and tiled.key != record.key

@@ -34,6 +34,7 @@ def relabelled(labels, groups, generator):
     return np.concatenate([labels[groups == patient] for patient in patients])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["icbhi.cycles2", "icbhi.cycles4"])
 def test_permuted_training_labels_score_chance(simulated, encoder, name):
     """Over 100 permutations of the labels among training patients, mean AUROC and UAR are 0.5 and 1/C within 4.5
@@ -62,6 +63,7 @@ def test_permuted_training_labels_score_chance(simulated, encoder, name):
     assert abs(mean[1] - 1 / len(task.card.classes)) < 4.5 * error[1]
 
 
+@pytest.mark.long
 def test_a_score_rises_with_the_signal(encoder, tmp_path):
     scores = []
     for snr_db in (-30.0, 12.0, 30.0):
@@ -90,6 +92,7 @@ def leaky(tmp_path_factory):
     )["leaked_patients"]
 
 
+@pytest.mark.long
 def test_a_patient_leak_is_refused_unless_declared(encoder, leaky, capsys):
     root, leaked = leaky
     task = bench.load_task("icbhi.cycles2", root)
@@ -101,6 +104,8 @@ def test_a_patient_leak_is_refused_unless_declared(encoder, leaky, capsys):
     assert record.data["groups_in_train"] == {"corrected": 0, "official": len(leaked)}
 
 
+@pytest.mark.paths
+@pytest.mark.long
 def test_a_patient_leak_raises_the_score_of_those_patients(encoder, leaky):
     """Where a label is a patient's own and drawn at random, knowledge of the patient is all that there is to gain over
     the same fit without the leaked patients' training clips.
@@ -130,6 +135,7 @@ def test_a_patient_leak_raises_the_score_of_those_patients(encoder, leaky):
     assert np.mean(gains) > 0.1, gains
 
 
+@pytest.mark.long
 def test_a_device_shortcut_shows_as_a_drop_in_the_transfer_score(encoder, tmp_path):
     """AUROC in-domain minus out-of-domain: small without a shortcut, large with it."""
     inside, outside = np.zeros((2, 3)), np.zeros((2, 3))

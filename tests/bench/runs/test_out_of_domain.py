@@ -65,6 +65,7 @@ def test_a_task_without_another_domain_is_refused():
         expanded("transfer.icbhi-sprsuond")
 
 
+@pytest.mark.long
 def test_a_planted_device_shortcut_shows_as_a_drop(numbers):
     honest, planted = (number(numbers[shortcut], DROP)["value"] for shortcut in (0.0, 1.0))
     assert number(numbers[1.0], IN)["value"] > 0.9
@@ -125,6 +126,7 @@ def test_the_report_says_what_is_blank_and_what_the_data_are(made):
     assert "source_official" in text and "AUROC on the worst device" in (made[0.0] / "ood.md").read_text()
 
 
+@pytest.mark.long
 def test_records_verify_and_the_report_is_theirs(made, tmp_path):
     count, problems = verify.verify(made[1.0])
     assert problems == [] and count == 2 * 4 + 2 * 2
@@ -153,6 +155,7 @@ def test_a_folder_without_a_report_is_refused(tmp_path):
         write_transfer_report(tmp_path)
 
 
+@pytest.mark.long
 def test_a_corpus_that_is_not_there_leaves_its_task_blank(simulated, tmp_path):
     opera = "transfer.coughvid.sex-to-coswara.sex"
     said = []
@@ -168,6 +171,7 @@ def test_a_corpus_that_is_not_there_leaves_its_task_blank(simulated, tmp_path):
         run_transfers([opera], BANDWIDTH, tmp_path, root=simulated, **settings)
 
 
+@pytest.mark.long
 def test_labels_present_or_not_are_reported_one_by_one(simulated, tmp_path):
     run_transfers(
         [f"{TRANSFER}.bits"], [EncoderChoice("meta.duration")], tmp_path, root=simulated, shots=(), controls=False

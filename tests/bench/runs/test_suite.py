@@ -13,6 +13,7 @@ from bench.scores import records
 RUN = ["run", "--encoder", "meta.duration", "--no-controls"]
 
 
+@pytest.mark.long
 def test_a_suite_lists_tasks_without_data_and_goes_on(simulated, tmp_path, capsys):
     command = [*RUN, "--suite", "quick", "--root", str(simulated / "ICBHI"), "--out", str(tmp_path)]
     assert main(command) == 0
@@ -45,6 +46,7 @@ def test_a_suite_of_which_nothing_is_at_hand_is_refused(suite, tmp_path, capsys)
     assert "holds no copy of the corpus" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_a_damaged_record_is_made_again_and_the_others_are_kept(simulated, tmp_path, capsys):
     command = [*RUN, "--task", "icbhi.cycles2", "--root", str(simulated), "--out", str(tmp_path)]
     assert main(command) == 0

@@ -116,6 +116,7 @@ def test_weights_equal_repetition_for_both_kinds_of_metric():
             assert draw == pytest.approx(repeated)
 
 
+@pytest.mark.long
 def test_coverage_on_clustered_data_is_roughly_nominal():
     """Patients differ in how often their clips are right; clips alone would claim far too much."""
     rng, truth, patients, per_patient, trials = np.random.default_rng(0), 0.7, 20, 15, 300
@@ -196,6 +197,7 @@ def test_paired_difference_of_equal_models_is_nothing():
     assert (result.value, result.low, result.high, result.p) == (0, 0, 0, 1)
 
 
+@pytest.mark.long
 def test_p_value_is_uniform_under_no_difference():
     rng, small, trials = np.random.default_rng(1), 0, 200
     for _ in range(trials):

@@ -26,6 +26,7 @@ def test_the_interval_is_that_of_two_independent_samples():
     assert found.p < 0.01 and found.method.startswith("unpaired")
 
 
+@pytest.mark.long
 def test_it_covers_no_difference_as_often_as_it_says():
     covered, trials = 0, 300
     for seed in range(trials):

@@ -92,6 +92,7 @@ def _as(task, kind, classes, label, **changes):
     return dataclasses.replace(task, card=card, manifest=frame)
 
 
+@pytest.mark.long
 def test_a_multilabel_record_verifies_and_hears_both_sounds(cycles, monkeypatch):
     task = _as(cycles, "multilabel", NAMES, lambda y: y, main_metric="auroc.bits", metrics=("auroc.bits", "ap.bits"))
     monkeypatch.setattr(registry, "task_card", lambda id: task.card)

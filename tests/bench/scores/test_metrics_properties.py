@@ -107,6 +107,7 @@ def test_more_patients_of_the_same_kind_narrow_the_interval(kind):
         assert four[name] < 0.65 * once[name] and nine[name] < 0.45 * once[name], name
 
 
+@pytest.mark.long
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.permutations(range(4)), st.sets(st.integers(1, 3), min_size=1))
 def test_classes_by_another_number_and_their_roles_with_them_change_no_score(seed, order, adventitious):

@@ -32,6 +32,7 @@ def predictions(record, tmp_path):
     return path
 
 
+@pytest.mark.long
 def test_scoring_our_own_predictions_gives_our_own_record(record, predictions, simulated):
     report = scored(predictions, simulated)
     assert report["scores"] == record.scores
@@ -137,6 +138,7 @@ def test_without_any_data_a_file_is_still_scored(predictions, tmp_path):
     assert list(report["scores"]) == ["as given"] and len(report["warnings"]) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -92,6 +92,7 @@ def test_front_end_and_layers_equal_the_librarys(tiny, n):
         torch.testing.assert_close(ours, other, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_fits_the_contract(tiny):
     encoder = tiny.family.build(tiny.card, tiny.folder)
     assert check_encoder(encoder) == []

@@ -117,6 +117,7 @@ def test_a_half_copied_corpus_is_a_subset(tmp_path):
     assert task.state == "subset" and "503 of 504" in missing.problem and missing.where == "copd"
 
 
+@pytest.mark.long
 def test_a_whole_copy_is_complete_and_formats_share_a_digest(tmp_path):
     names = list(load_task("copd.severity", tmp_path).manifest["clip_id"])
     folder = published_tables.copy(tmp_path / "copd", names)

@@ -123,6 +123,7 @@ def test_icbhi_patients_are_on_one_side(icbhi):
 # --------------------------------------------------------------------------- SPRSound
 
 
+@pytest.mark.long
 def test_sprsound_layout_and_counts(sprsound):
     folder, facts = sprsound
     for split in SPR_FOLDERS:
@@ -257,6 +258,7 @@ def test_same_call_same_bytes(icbhi, tmp_path):
     assert same_files(icbhi[0], tmp_path / "again")
 
 
+@pytest.mark.long
 def test_sprsound_same_call_same_bytes(tmp_path):
     for name in ("a", "b"):
         simulate.sprsound(tmp_path / name, **TINY_SPR)
@@ -272,6 +274,7 @@ def test_seeds_differ(icbhi, tmp_path):
     assert not samples[0] & samples[1]
 
 
+@pytest.mark.long
 def test_corpora_are_written_once(tmp_path, monkeypatch):
     monkeypatch.setitem(simulate.SIZES, "small", {"ICBHI": TINY_ICBHI, "SPRSound": TINY_SPR})
     first = simulate.corpora(tmp_path, seed=3, snr_db=9, shortcut=0.5)

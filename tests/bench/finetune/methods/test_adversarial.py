@@ -25,6 +25,7 @@ def test_reversal_is_the_identity_with_its_gradient_turned():
     assert torch.allclose(torch.autograd.grad(turned.square().sum(), x)[0], -0.6 * x)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("domain", [[0, 2, -1, 1], [1, 1, 1, 1], [-1, -1, 0, -1], [-1, -1, -1, -1]])
 def test_domain_loss_is_the_plain_mean_over_known_clips(domain):
     known = [i for i, d in enumerate(domain) if d >= 0]

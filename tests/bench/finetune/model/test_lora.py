@@ -49,6 +49,7 @@ def test_it_says_what_it_lacks(monkeypatch):
         add_adapters(tiny(), Lora(), "test.tiny")
 
 
+@pytest.mark.long
 def test_adapters_of_the_layers_named_start_as_nothing_and_learn():
     encoder = tiny()
     before = heard(encoder).detach()

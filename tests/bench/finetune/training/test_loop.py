@@ -119,6 +119,7 @@ def test_a_view_is_itself_when_asked_for_again_and_no_other(task, tmp_path):
     assert not torch.equal(mixed, training.model.features(batch)) and training.model.encoder.taps == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [
@@ -140,6 +141,7 @@ def test_every_way_to_train_learns_and_repeats_itself(changes, task):
     assert np.isfinite(losses).all() and found[0].records[0].key == found[1].records[0].key
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_trains(name, task):
     given = {"aam": {}, "dat": {"column": "device"}, "supcon-dat": {"column": "device"}}.get(name, {})
@@ -148,6 +150,7 @@ def test_every_method_trains(name, task):
     assert set(given.items()) <= set(found.records[0].spec["recipe"]["method"]["options"].items())
 
 
+@pytest.mark.long
 def test_only_what_is_trained_moves(task):
     found = fit(tiny(), task, recipe(encoder={"train": "last", "last": 1}, epochs=1), 0)
     start, end = tiny().state_dict(), found.encoder.state_dict()

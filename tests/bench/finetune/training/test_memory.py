@@ -28,6 +28,7 @@ def faults(first):
     return int(ran.stdout)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_blocks_are_handed_out_again_without_the_kernel():
     assert faults("assert memory.keep_freed_memory()") < 1000

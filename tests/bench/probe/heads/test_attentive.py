@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from bench.probe import LogisticPathCV
 from bench.probe.goal import Goal
@@ -22,6 +23,7 @@ def marked(n=400, steps=8, width=16, seed=0):
     return x, y, np.arange(n) // 5
 
 
+@pytest.mark.long
 def test_it_finds_the_one_token_that_tells_where_the_mean_does_not():
     x, y, groups = marked()
     held, labels, _ = marked(seed=1)

@@ -16,6 +16,7 @@ def layered(informative, n=400, seed=0):
     return x, y, np.arange(n) // 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("informative", [0, 3])
 def test_the_weight_goes_to_the_layer_that_tells(informative):
     x, y, groups = layered(informative)

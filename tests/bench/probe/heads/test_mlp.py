@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from bench.probe import LogisticPathCV
 from bench.probe.goal import Goal
@@ -7,6 +8,7 @@ from bench.probe.heads.mlp import MlpProbe
 TWO = Goal(("a", "b"))
 
 
+@pytest.mark.long
 def test_it_learns_what_no_straight_line_can():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((800, 4))

@@ -22,6 +22,7 @@ def rows(n=40, shape=(3, 5), kind="multiclass", seed=0):
     return TrainingRows(x, torch.nn.functional.one_hot(y, 2).float(), kind)
 
 
+@pytest.mark.long
 def test_every_slice_moves_as_torch_would_move_it_alone():
     data, training_rows = rows(), [np.arange(30), np.arange(10, 40)]
     candidates = [Candidate(1e-3), Candidate(1e-1)]

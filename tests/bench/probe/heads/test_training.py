@@ -53,6 +53,7 @@ def test_candidates_are_chosen_by_group_and_all_recorded(kind):
     np.testing.assert_allclose(np.exp(probe.predict_scores(held)).sum(1), 1)
 
 
+@pytest.mark.long
 @every
 def test_the_same_bits_whatever_the_threads(kind, monkeypatch):
     x, y, groups = corpus(kind)
@@ -81,6 +82,7 @@ def test_what_is_held_out_moves_nothing(kind):
     np.testing.assert_array_equal(*curves)
 
 
+@pytest.mark.long
 @every
 def test_no_signal_scores_chance(kind):
     scores = []

@@ -148,6 +148,7 @@ def test_progress_is_reported_per_fold():
     assert calls == [(i, 5) for i in range(1, 6)]
 
 
+@pytest.mark.long
 @parametrize_with_checks([LogisticPathCV(Cs=(1e-3, 1e-1, 1e1, 1e2))])
 def test_is_a_scikit_learn_estimator(estimator, check):
     check(estimator)
@@ -168,6 +169,7 @@ def test_without_groups_every_row_is_its_own():
     assert np.bincount(probe.folds_).tolist() == [48] * 5
 
 
+@pytest.mark.long
 def test_rows_are_factorised_once():
     """Another metric on the same rows and folds chooses from the same path, another seed makes only its folds anew."""
     x, y, groups = corpus()
@@ -185,12 +187,14 @@ def test_rows_are_factorised_once():
     np.testing.assert_array_equal(first.predict_proba(x), alone.predict_proba(x))
 
 
+@pytest.mark.long
 def test_folds_side_by_side_change_no_bit():
     x, y, groups = corpus(n=700, d=150)  # enough features for folds to run side by side
     one, many = (LogisticPathCV(Cs=GRID, designs=Designs(threads=n)).fit(x, y, groups) for n in (1, None))
     assert one.path_ == many.path_ and (one.coef_ == many.coef_).all()
 
 
+@pytest.mark.long
 def test_few_factorisations_are_kept():
     """The design of all rows, and of it the latest where room is short."""
     x, y, groups = corpus()

@@ -39,6 +39,7 @@ def fill(module, weight, bias):
         module.bias.copy_(bias[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hidden", [1, 2])
 def test_a_network_trains_as_one_of_torch(hidden):
     rng = np.random.default_rng(0)

@@ -31,6 +31,7 @@ def probe(name, kind="multiclass", seed=0, ticks=None):
     return made.set_params(**SMALL.get(name.partition("/")[2], {}))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "kind"), FORMS)
 def test_every_form_that_was_published_keeps_the_interface_and_the_others_are_refused(name, kind):
     X, y, groups = data(kind)

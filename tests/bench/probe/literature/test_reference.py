@@ -15,6 +15,8 @@ from bench.probe.literature.shared.replicas import normal_layer, uniform_layer
 from bench.probe.literature.xares import XaresProbe
 from bench.scores.label_kinds import bits
 
+pytestmark = pytest.mark.paths
+
 D = 8
 
 

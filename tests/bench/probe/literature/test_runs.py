@@ -17,6 +17,7 @@ def task(simulated):
     return bench.load_task("icbhi.cycles2", simulated)
 
 
+@pytest.mark.long
 def test_a_run_takes_the_protocols_seeds_and_the_tasks_validation_split(task):
     encoder = bench.load_encoder("meta.duration")
     made = bench.evaluate(encoder, task, protocol="literature/xares")
@@ -35,6 +36,7 @@ def test_a_run_takes_the_protocols_seeds_and_the_tasks_validation_split(task):
     assert told.selection["folds"] == {}
 
 
+@pytest.mark.long
 def test_published_protocols_are_listed_run_and_ranked_apart(capsys, simulated, tmp_path):
     assert main(["ls", "protocols"]) == 0
     listed = " ".join(capsys.readouterr().out.split())

@@ -46,6 +46,7 @@ def test_ties_go_to_the_most_shrinkage():
     assert probe.best_params_ == {"shrinkage": 2.0} and probe.at_edge_
 
 
+@pytest.mark.long
 def test_no_signal_scores_chance():
     scores = []
     for seed in range(20):

@@ -47,6 +47,7 @@ def of(found, recipe_name, protocol):
     return sorted((r for r in chosen if r.spec["protocol"] == protocol), key=lambda r: r.spec["seed"])
 
 
+@pytest.mark.long
 def test_a_row_is_the_mean_over_seeds_with_two_separate_uncertainties(folder, made):
     ours = of(records.load_all(folder), "focal", "finetune")
     values = [r.scores["corrected"]["icbhi.Score"]["value"] for r in ours]
@@ -95,6 +96,7 @@ def test_the_report_has_both_protocols_the_gap_the_cost_and_the_frozen_probe(fol
     assert {row["against"] for row in table if row["what"] == "method"} == {"ce"}
 
 
+@pytest.mark.long
 def test_verify_holds_the_report_against_records_and_costs(folder):
     write_finetune_report(folder)
     assert verify(folder)[1] == []

@@ -23,6 +23,7 @@ def changed(record, **data):
     return dataclasses.replace(record, data=record.data | data)
 
 
+@pytest.mark.long
 def test_the_overview_says_what_the_data_is_and_what_the_weights_were(record):
     text = render_leaderboard(
         [record], BoardNotes("Board", ["respbench run"], {"ast.base": "no file at hand"}, ["a note"])

@@ -29,6 +29,7 @@ def renamed(record, **spec):
     return dataclasses.replace(record, spec=spec, key=records.key(spec))
 
 
+@pytest.mark.long
 def test_one_row_per_encoder_one_column_per_test_and_a_named_mean(made):
     wide = bench.leaderboard(made)
     assert next(iter(wide["encoder"])) == "fbank.stats" and wide["rank"].iloc[0] == 1

@@ -38,6 +38,7 @@ def codes(audited):
     return {finding.code for finding in audited.findings}
 
 
+@pytest.mark.long
 def test_everything_that_was_planted_is_found(audited, spoilt):
     facts = audited.facts
     assert set(facts["shared"]["test"]["named"]) == set(spoilt[1]["leaked_patients"])

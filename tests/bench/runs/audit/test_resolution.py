@@ -29,6 +29,7 @@ def resolved(patients, encoders=True):
     return {row["other"]: row for row in found}
 
 
+@pytest.mark.long
 def test_similar_systems_are_told_apart_more_finely_and_more_patients_help():
     few, many = resolved(40), resolved(400)
     assert set(many) == {"one that errs independently", "f linear", "e knn"}

@@ -22,6 +22,7 @@ def jobs(simulated, tmp_path_factory):
     return workload(plan(grid, tmp_path_factory.mktemp("out"), simulated)).jobs
 
 
+@pytest.mark.long
 def test_this_machine_is_measured():
     rates = Rates.measured()
     assert all(value > 0 for value in dataclasses.asdict(rates).values())

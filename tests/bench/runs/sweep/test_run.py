@@ -45,6 +45,7 @@ def records_of(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
+@pytest.mark.long
 def test_records_are_those_of_a_run_whatever_the_processes(made, simulated, tmp_path):
     out, done = made
     assert len(done.made) == 4 and not done.failed
@@ -57,6 +58,7 @@ def test_records_are_those_of_a_run_whatever_the_processes(made, simulated, tmp_
     assert len(records_of(tmp_path / "run").items() & here.items()) == 2
 
 
+@pytest.mark.long
 def test_again_nothing_is_made_and_the_report_stays(made, simulated):
     out, _ = made
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
@@ -66,6 +68,7 @@ def test_again_nothing_is_made_and_the_report_stays(made, simulated):
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.long
 def test_what_is_missing_or_damaged_is_made_again(made, simulated, tmp_path):
     out = shutil.copytree(made[0], tmp_path / "copy")
     first, second, *_ = records.paths(out)
@@ -85,6 +88,7 @@ def test_an_estimate_makes_nothing(simulated, tmp_path):
     assert said[0].startswith("4 jobs to do, 0 done; about ")
 
 
+@pytest.mark.long
 def test_a_job_that_fails_is_named_and_loses_no_other(simulated, tmp_path, monkeypatch, capsys):
     whole = evaluate.record_from_features
 
@@ -107,6 +111,7 @@ def test_a_job_that_fails_is_named_and_loses_no_other(simulated, tmp_path, monke
     assert len(workload(plan(GRID, tmp_path, simulated)).jobs) == 2
 
 
+@pytest.mark.long
 def test_tasks_with_the_same_labels_share_every_factorisation(made, simulated, tmp_path):
     jobs = workload(plan(GRID, tmp_path, simulated)).jobs
     own = [job for job in jobs if job.spec["pooling"] == "mean"]
@@ -174,6 +179,7 @@ def test_the_oracle_flatters_and_stays_beside_the_records(made):
     assert not any("oracle" in json.dumps(dict(record.selection) | dict(record.data)) for record in found.values())
 
 
+@pytest.mark.long
 def test_an_oracle_may_be_asked_for_when_the_features_are_gone(made, simulated, tmp_path, monkeypatch):
     out = shutil.copytree(made[0], tmp_path / "copy")
     (out / "sweep" / "oracle.csv").unlink()
@@ -182,6 +188,7 @@ def test_an_oracle_may_be_asked_for_when_the_features_are_gone(made, simulated, 
     assert again.todo == 0 and oracle.read(out).equals(oracle.read(made[0]))
 
 
+@pytest.mark.long
 def test_a_report_that_is_not_its_records_is_found(made, tmp_path):
     out = shutil.copytree(made[0], tmp_path / "copy")
     assert verify.verify(out) == (4, []) and stale_sweep_report(records.load_all(out), out) == []
@@ -203,6 +210,7 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path):
         write_sweep_report(tmp_path)
 
 
+@pytest.mark.long
 def test_what_is_absent_is_listed(simulated, tmp_path):
     grid = SweepGrid.of(
         SETTINGS

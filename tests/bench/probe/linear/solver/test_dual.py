@@ -13,6 +13,8 @@ from bench.probe.linear.solver.dual import DualProblems
 from bench.probe.linear.solver.dual_factors import DualFactors
 from bench.probe.linear.solver.path import fit_path, one_hot
 
+pytestmark = pytest.mark.paths
+
 PATH = [10 ** (k / 2) for k in range(-12, 11)]
 TOLERANCE = 1e-8
 
@@ -148,6 +150,7 @@ def objective(z, y, cost, coef, intercept):
     return (cost * (total - (target * logits).sum(0))).sum() + penalty, penalty, units * np.finfo(float).eps * size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 @pytest.mark.parametrize("repeated", [0, 20])
@@ -156,6 +159,7 @@ def test_path_has_the_optima_of_the_principal_axes(classes, class_weight, repeat
     both(z, y, weights=sample_weights(y, class_weight)[None])
 
 
+@pytest.mark.long
 def test_one_fit_from_nothing_has_the_optimum():
     z, y = wide(n=200, d=300, classes=4, repeated=20)
     for c in (1e-6, 1.0, 1e5):
@@ -167,6 +171,7 @@ def test_rows_without_weight_do_not_count():
     both(z, y, PATH[::4], np.r_[np.ones(120), np.zeros(40)][None])
 
 
+@pytest.mark.long
 def test_classes_share_nothing():
     """Rows that are there twice under other labels have large α that cancel; float32 leaves some of them to all classes
     alike, which no class probability and no iteration sees."""
@@ -256,6 +261,7 @@ def test_rows_of_low_rank():
     both(z, rng.integers(0, 3, 100))
 
 
+@pytest.mark.long
 def test_probe_takes_the_kernel_where_rows_are_fewer_than_features(monkeypatch):
     z, y = wide(n=240, d=300, classes=3)
     groups = np.arange(len(y)) // 4

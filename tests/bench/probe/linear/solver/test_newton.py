@@ -12,6 +12,8 @@ from bench.probe.linear.design import Design, standardise
 from bench.probe.linear.solver import exact, newton
 from bench.probe.linear.solver.path import fit_path, one_hot
 
+pytestmark = pytest.mark.paths
+
 PATH = [1e-6, 1e-3, 1e-1, 1e1, 1e2, 1e5]
 
 
@@ -183,6 +185,7 @@ def test_features_that_are_not_finite_are_refused():
         standardise(x[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1])
 def test_candidates_are_within_their_tolerance_where_separable_rows_are_hardly_penalised(seed):
     rng = np.random.default_rng(seed)

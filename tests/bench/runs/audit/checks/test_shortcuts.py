@@ -16,6 +16,7 @@ def auroc_alone(task, name, test):
     return row["tests"][test]["auroc"].value
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("task", "name", "test", "expected"),
     [
@@ -29,6 +30,7 @@ def test_known_shortcuts_of_opera_are_rediscovered(tmp_path, task, name, test, e
     assert auroc_alone(load_task(task, tmp_path), name, test) == pytest.approx(expected, abs=0.0051)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["covid_uk.exhalation", "covid_uk.cough"])
 def test_numbered_names_tell_as_much_without_a_prefix(tmp_path, task):
     """The number in the name follows the recruitment too: leaving out the prefixed files does not help."""

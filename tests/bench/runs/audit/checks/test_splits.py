@@ -1,6 +1,7 @@
 import dataclasses
 
 import pandas as pd
+import pytest
 
 import tiny_corpora
 from bench import simulate
@@ -28,6 +29,7 @@ def codes(rows, card):
     return {(finding.code, finding.level) for finding in splits.findings(rows, card)}
 
 
+@pytest.mark.long
 def test_leaked_patients_are_found_exactly(tmp_path):
     facts = simulate.icbhi(tmp_path / "ICBHI", seed=3, leak=0.3)
     rows = load_task("icbhi.cycles2", tmp_path).manifest

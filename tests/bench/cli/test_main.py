@@ -226,6 +226,7 @@ def test_the_doctor_reports_versions_data_and_weights(capsys, simulated, monkeyp
     assert {"ast.base", "efficientat.mn04", "whisper.base"} <= set(report["weights"])
 
 
+@pytest.mark.long
 def test_nothing_is_drawn_where_no_terminal_watches(simulated, tmp_path):
     command = [sys.executable, "-m", "bench.cli.main", "encode", "icbhi.cycles4", "--encoder", "meta.duration"]
     done = subprocess.run(

@@ -93,6 +93,7 @@ def test_progress_counts_every_recording(corpus):
         assert sum(ticks) == 0
 
 
+@pytest.mark.long
 def test_a_whole_corpus_is_looked_at(real_data):
     names = [path.relative_to(real_data).as_posix() for path in (real_data / "SPRSound").rglob("*.flac")]
     first = recordings.inspect(real_data, names)

@@ -120,6 +120,7 @@ def killed_once(command, environment, folder, pattern):
     return process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_and_ends_with_the_same_bytes(simulated, tmp_path):
     """kill -9 while encoding and again while probing, then start anew: every byte is what one run gives."""
     command = [sys.executable, "-m", "bench.cli.main", "run", "--task", "icbhi.cycles2", "--root", str(simulated)]

@@ -136,6 +136,9 @@ class Encoder(_Module, typing.Protocol):
         One of ``PRECISIONS``, of the network's arithmetic; set by ``bench.load_encoder``. Optional: float32.
     needs_stats
         Whether ``fit_stats`` must be called before the first forward pass. Optional: False.
+    ragged
+        Whether clips of different padded lengths may share a batch in ``eval()``, each row getting the tokens that it
+        gets alone in one forward pass. Where False, they may be given too, but gain nothing. Optional: False.
     taps
         {name: function of a tensor that gives one of the same shape}: lets training change what passes through.
         Optional: without taps, nothing can.
@@ -150,6 +153,10 @@ class Encoder(_Module, typing.Protocol):
 
     @property
     def needs_stats(self) -> bool:
+        """Optional; see above."""
+
+    @property
+    def ragged(self) -> bool:
         """Optional; see above."""
 
     @property

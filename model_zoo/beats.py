@@ -172,6 +172,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._networks.beats import Beats, Geometry, initialise
 
     class BeatsEncoder(Adapter):
+        ragged = True
         offers = frozenset({"spectrogram", "patches"})
 
         def __init__(self, size: Geometry):
@@ -198,21 +199,27 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
-            """Normalised log-mel (B, frames of the longest clip, bands) of wave (B, batch_length).
+            """Normalised log-mel (B, frames of the longest clip, bands) of wave (B, batch_length of the longest).
 
             Under ``upstream-mask`` it includes the frames of the padding.
             """
             longest = wave.shape[1] if self.masked else int(length.max())
             return (self.frontend(wave)[:, : self.frontend.frames(longest)] - MEAN) / (2 * STD)
 
-        def unmasked(self, length: Tensor, samples: int) -> Tensor:
-            """Tokens (B,) that the original leaves unmasked of clips padded to ``samples``."""
+        def unmasked(self, length: Tensor, samples: int | Tensor) -> Tensor:
+            """Tokens (B,) that the original leaves unmasked of clips padded to ``samples``, one number or (B,)."""
             frames = self.frontend.frames(samples)
             tokens = frames // self.patch * self.bands
             unmasked = length
             for size, steps in ((samples, frames), (frames, tokens)):
-                unmasked = (-(-unmasked // (size // steps))).clamp_max(steps)
+                unmasked = (-(-unmasked // (size // steps))).clamp(max=steps)
             return unmasked
+
+        def counted(self, length: Tensor, samples: int) -> Tensor:
+            """Tokens (B,) that count of clips in a batch of ``samples``: all, or the unmasked ones."""
+            if self.masked:
+                return self.unmasked(length, length.clamp_min(min(samples, round(BATCH_S * RATE))))
+            return self.frontend.frames(length) // self.patch * self.bands
 
         def blocks(self) -> list[nn.Module]:
             """Patches and positions, then the transformer's blocks."""
@@ -222,12 +229,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             fbank = self.tap("spectrogram", self.fbank(wave, length))
             columns, hop_s = fbank.shape[1] // self.patch, self.card.grid[0]
             tokens = columns * self.bands
-            unmasked = self.unmasked(length, wave.shape[1]) if self.masked else torch.full_like(length, tokens)
-            counted = torch.arange(tokens, device=wave.device) < unmasked[:, None]  # (B, N)
+            number = self.counted(length, wave.shape[1])
+            counted = torch.arange(tokens, device=wave.device) < number[:, None]  # (B, N)
             patches = self.tap("patches", self.net.patches(fbank))
-            outputs = self.net(patches, ~counted if self.masked else None)
-            clip = (outputs[-1].float() * counted[..., None]).sum(dim=1) / unmasked[:, None]
-            count = (unmasked // self.bands).clamp_min(1)
+            hides = self.masked or bool((number < tokens).any())
+            outputs = self.net(patches, ~counted if hides else None)
+            clip = (outputs[-1].float() * counted[..., None]).sum(dim=1) / number[:, None]
+            count = (number // self.bands).clamp_min(1)
             layers = (
                 Grid(y.unflatten(1, (columns, self.bands)), count, hop_s, f"block{i}")
                 for i, y in enumerate(outputs, start=1)

@@ -220,7 +220,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def embedding(self, hidden: Tensor) -> Tensor:
             """The trunk's embedding (B, D) of its last layer (B, T', F', C)."""
-            return self.base.embedding(hidden) if variant.cnn14 else hidden.mean(dim=(1, 2))
+            return self.base.embedding((hidden, None)) if variant.cnn14 else hidden.mean(dim=(1, 2))
 
     class Clap(Windowed):
         offers = frozenset({"spectrogram"} if variant.cnn14 else {"spectrogram", "patches"})
@@ -253,7 +253,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def window(self, wave: Tensor, length: Tensor) -> Tokens:
             x = self.tap("spectrogram", self.net.base.normalised(self.fbank(wave, length)), self.pieces)
-            outputs = self.net.base(x if variant.cnn14 else self._patches(x))
+            outputs = [y for y, _ in self.net.base(x)] if variant.cnn14 else self.net.base(self._patches(x))
             audio = self.size // length * length if laion else torch.full_like(length, self.size)
             layers = []
             for i, y in enumerate(outputs):

@@ -8,8 +8,8 @@ Trained on: ImageNet (initialisation), AudioSet (with PaSST as teacher).
 ``mnXX`` is the width multiplier times ten; a file of another width is read under any of the ids. Widths, kernels and
 squeeze-excitation are read from the tensors; strides and activations are the paper's plan. ``published`` is the global
 average pool of the last map; the layers are the stem, the 15 blocks and the last convolution. Parity is shown on
-mn04's released weights. The classifier head is ignored. Deviations from the original: none at evaluation; clips with
-the same number of frames are batched, each mirrored about its own end, where the original pads whole batches. The
+mn04's released weights. The classifier head is ignored. Deviations from the original: none at evaluation; clips
+are batched, each mirrored and padded at its own end, where the original pads whole batches. The
 untrained twin uses torch's default initialisation of each layer.
 """
 
@@ -146,11 +146,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import kaldi_mel, pad_reflected
 
-    class Excite(nn.Module):
+    class Excite(row_ends.Ragged):
         """Channel gates from the map's average."""
 
         def __init__(self, channels: int, squeeze: int):
@@ -159,9 +160,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             gate.fc1, gate.fc2 = nn.Linear(channels, squeeze), nn.Linear(squeeze, channels)
             self.conc_se_layers = nn.ModuleList([gate])
 
-        def forward(self, x: Tensor) -> Tensor:
-            gate = self.conc_se_layers[0]
-            return x * gate.fc2(gate.fc1(x.mean(dim=(2, 3))).relu()).sigmoid()[:, :, None, None]
+        def within(self, x: Tensor, rows: row_ends.Rows | None) -> tuple[Tensor, row_ends.Rows | None]:
+            gate, mean = self.conc_se_layers[0], row_ends.mean(x, rows, (2, 3))
+            return x * gate.fc2(gate.fc1(mean).relu()).sigmoid()[:, :, None, None], rows
 
     def conv(
         inside: int, out: int, kernel: int, stride: int = 1, groups: int = 1, act: type | None = None
@@ -172,7 +173,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         ]
         return nn.Sequential(*layers, *([act(inplace=True)] if act else []))
 
-    class Block(nn.Module):
+    class Block(row_ends.Ragged):
         """Inverted residual: expand, depthwise, gate, project."""
 
         def __init__(self, inside: int, size: dict[str, int], hard: bool, stride: int):
@@ -184,10 +185,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             self.block = nn.Sequential(*layers, conv(wide, size["out"], 1))
             self.residual = stride == 1 and inside == size["out"]
 
-        def forward(self, x: Tensor) -> Tensor:
-            return x + self.block(x) if self.residual else self.block(x)
+        def within(self, x: Tensor, rows: row_ends.Rows | None) -> tuple[Tensor, row_ends.Rows | None]:
+            y, rows = row_ends.through(self.block, x, rows)
+            return x + y if self.residual else y, rows
 
     class EfficientAT(Adapter):
+        ragged = True
         offers = frozenset({"spectrogram"})
 
         def __init__(self, plan: list[dict[str, int]]):
@@ -203,7 +206,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def batch_length(self, n: int) -> int:
             """The most samples that give as many frames as n."""
-            return -(-n // HOP) * HOP
+            return self.frames(n) * HOP
+
+        def frames(self, n: int) -> int:
+            """Frames of n samples."""
+            return -(-n // HOP)
 
         @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
@@ -219,12 +226,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             x = self.tap("spectrogram", self.fbank(wave, length).transpose(1, 2)).transpose(1, 2)
             x = x[:, None].contiguous(memory_format=torch.channels_last)
-            grids = []
+            grids, rows = [], row_ends.ends([self.frames(n) for n in length.tolist()], 3, x.device)
             for i, stage in enumerate(self.features):
-                x = stage(x)  # (B, D, F', T')
-                tokens = torch.full_like(length, x.shape[3])
+                x, rows = row_ends.through(stage, x, rows)  # (B, D, F', T')
+                tokens = row_ends.tokens(rows, length, x.shape[3])
                 grids.append(Grid(x.permute(0, 3, 2, 1), tokens, HOP * STRIDES[i] / card.sample_rate, f"stage{i}"))
-            return Tokens(tuple(grids), x.mean(dim=(2, 3)))
+            return Tokens(tuple(grids), row_ends.mean(x, rows, (2, 3)))
 
     if weights is None:
         width = int(card.id.partition("@")[0][-2:]) / 10

@@ -200,12 +200,14 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.base.errors import CheckpointError
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import MelSpectrogram
     from model_zoo._networks import vit
 
     class M2d(Adapter):
+        ragged = True
         offers = frozenset({"spectrogram", "patches"})
 
         def __init__(self, layout: Layout):
@@ -236,31 +238,40 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             frames = self.tap("spectrogram", self.fbank(wave, length))
+            rows = self.frontend.rows(length, 1)
+            frames = row_ends.zero_behind(frames, rows)
             frames = nn.functional.pad(frames, (0, 0, 0, -frames.shape[1] % self.patch[1]))
             (patches,) = vit.chunked(frames, self.chunk, self._patches)
             patches = self.tap("patches", patches.flatten(1, 2)).unflatten(1, patches.shape[1:3])
-            outputs = vit.chunked(patches, self.net.grid[1], self._outputs)
+            columns = self.net.grid[1]  # of a chunk
+            rows = rows and rows.then(lambda n: -(-n // self.patch[1]))
+            chunks = rows and rows.then(lambda n: -(-n // columns))
+            if rows:
+                outputs = vit.chunked_rows(patches, rows, columns, self._outputs)
+            else:
+                outputs = vit.chunked(patches, columns, self._outputs)
             hidden, cls = outputs[: len(outputs) // 2], outputs[len(outputs) // 2 :]
-            count = torch.full_like(length, hidden[-1].shape[1])
+            count = row_ends.tokens(rows, length, hidden[-1].shape[1])
             layers = tuple(
-                Grid(y, count, self.card.grid[0], f"block{i}", cls=first.float().mean(dim=1))
+                Grid(y, count, self.card.grid[0], f"block{i}", cls=row_ends.mean(first.float(), chunks, (1,)))
                 for i, (y, first) in enumerate(zip(hidden, cls, strict=True), start=1)
             )
-            return Tokens(layers, hidden[-1].float().mean(dim=1).flatten(1))
+            return Tokens(layers, row_ends.mean(hidden[-1].float(), rows, (1,)).flatten(1))
 
         def _patches(self, frames: Tensor) -> list[Tensor]:
             """Embeddings (B, T', F', D) of chunks (B, N, bands)."""
             return [self.net.patch_embed(frames.transpose(1, 2)[:, None]).permute(0, 3, 2, 1)]
 
-        def _outputs(self, patches: Tensor) -> list[Tensor]:
+        def _outputs(self, patches: Tensor, rows: row_ends.Rows | None = None) -> list[Tensor]:
             """Every block's patches (B, T', F', D), then every block's class token (B, 1, D).
 
-            ``patches`` are (B, T', F', D). The outputs of the last block are taken after the norm.
+            ``patches`` are (B, T', F', D), ``rows`` theirs along T'. The outputs of the last block are taken after the
+            norm.
             """
-            outputs = self.net(patches.permute(0, 3, 2, 1))
+            bands = self.net.grid[0]
+            outputs = self.net(patches.permute(0, 3, 2, 1), row_ends.attended(rows, 1, bands))
             outputs[-1] = self.net.norm(outputs[-1])
-            rows = self.net.grid[0]
-            return [y[:, 1:].unflatten(1, (rows, -1)).transpose(1, 2) for y in outputs] + [y[:, :1] for y in outputs]
+            return [y[:, 1:].unflatten(1, (bands, -1)).transpose(1, 2) for y in outputs] + [y[:, :1] for y in outputs]
 
     if weights is None:
         bands, frames, patch, _ = sizes_in_name(card.weights[0].file)

@@ -10,7 +10,7 @@ Front end: torchlibrosa log-mel in dB (reference 1, floor 1e-10, no range limit)
 ``published`` is the embedding before the tagger: mean over bands, mean + max over time, fc1, ReLU. Layers are the six
 blocks' maps; the last has 2 bands of 320 ms. eval-audio-repr takes CNN14 through a file that is not part of it, so
 there is no policy of that name.
-Deviations: clips with the same number of frames are batched, each mirrored about its own end. The tagger, the STFT
+Deviations: clips are batched, each mirrored and padded at its own end. The tagger, the STFT
 kernels and SpecAugment are left out.
 """
 
@@ -71,11 +71,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The network with the released weights, or with the original's initialisation at full size."""
     import dataclasses
 
-    import torch
-
     from bench.encoders.blocks import split_around_stack
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._networks import cnn14
@@ -84,6 +83,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     fft, hop, high_hz = FFT_HOP_HIGH[rate]
 
     class Panns(Adapter):
+        ragged = True
         offers = frozenset({"spectrogram"})
 
         def __init__(self, geometry: Geometry, bank: Tensor | None = None):
@@ -106,10 +106,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return split_around_stack(self, self.net.stages(), [self.net.fc1])
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            outputs = self.net(self.tap("spectrogram", self.net.normalised(self.fbank(wave, length))))
+            x = self.tap("spectrogram", self.net.normalised(self.fbank(wave, length)))
+            outputs = self.net(x, self.frontend.rows(length, cnn14.TIME))
             layers = tuple(
-                Grid(y, torch.full_like(length, y.shape[1]), stride * hop / rate, f"block{i}")
-                for i, (y, stride) in enumerate(zip(outputs, cnn14.STRIDES, strict=True), start=1)
+                Grid(y, row_ends.tokens(rows, length, y.shape[1]), stride * hop / rate, f"block{i}")
+                for i, ((y, rows), stride) in enumerate(zip(outputs, cnn14.STRIDES, strict=True), start=1)
             )
             return Tokens(layers, self.net.embedding(outputs[-1]))
 

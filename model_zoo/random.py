@@ -94,6 +94,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return getattr(self.encoder, "offers", frozenset())
 
         @property
+        def ragged(self) -> bool:
+            """The original's."""
+            return getattr(self.encoder, "ragged", False)
+
+        @property
         def taps(self) -> dict[str, Callable[[Tensor], Tensor]]:
             """The original's."""
             return getattr(self.encoder, "taps", {})

@@ -12,10 +12,13 @@ import torch
 from bench.base.errors import BadInput, RespBenchError
 from bench.encoders.batches import bounded_length, collate, embed, encode_batch, padded_length
 from bench.encoders.pooling import POOLINGS, LayerPooling, pool
-from bench.types import Encoder, Tokens
+from bench.types import Encoder, Grid, Tokens
 
 INVARIANCE = 1e-4  # largest difference allowed between a clip alone and in a batch, relative to the largest value
 SECONDS = (1.3, 2.1, 0.8)  # of the test clips; sorting them is not its own inverse, so that a mixed-up order shows
+# Of a mixed batch: longer than a chunk of any network, the shortest clip that the card allows, and clips whose frames
+# of 10 ms stay odd when they are halved again and again, rounding up or down.
+MIXED = (12.3, 0.0, 1.27, 1.29)
 
 Vectors = dict[str, torch.Tensor]  # {pooling: (B, P)}
 
@@ -39,8 +42,9 @@ def check_encoder(encoder: Encoder) -> list[str]:
     constant, clicks, one sample, 50 ms and 60 s; NaN refused; the same answer twice; a clip alone, beside one of equal
     padded length, in a ragged batch and with garbage behind its end gives the same tokens; a gradient reaches every
     weight and is not zero at the first. No policy is exempt: one that reproduces an original's padding mask fixes the
-    length of the batch that it stands for. Takes some fifteen forward passes of short clips and leaves weights and mode
-    as they were.
+    length of the batch that it stands for. Where the encoder is ``ragged``, a batch of very different lengths gives
+    each clip's tokens in every layer. Takes some fifteen to twenty forward passes of short clips and leaves weights and
+    mode as they were.
 
     Returns
     -------
@@ -236,6 +240,37 @@ def _invariance(subject: Subject) -> Iterator[str]:
                 yield f"pooling {pooling!r} changes by {gap:.1e} with what lies behind a clip's end; mask it"
 
 
+def _raggedness(subject: Subject) -> Iterator[str]:
+    if not getattr(subject.encoder, "ragged", False):
+        return
+    clips = [subject.noise(max(seconds, subject.card.min_s)) for seconds in MIXED]
+    together = subject.tokens(*collate(subject.encoder, clips))
+    for row, clip in enumerate(clips):
+        alone = subject.tokens(*collate(subject.encoder, [clip]))
+        what = f"a clip of {len(clip) / subject.card.sample_rate:.3g} s alone and in a batch of other lengths"
+        for mixed, single in zip(together.layers, alone.layers, strict=True):
+            for name, gap in _row_gaps(mixed, row, single):
+                subject.gaps.append(gap)
+                if gap > INVARIANCE:
+                    yield f"layer {mixed.name}: {name} of {what} differ by {gap:.1e} (limit {INVARIANCE:g})"
+        if alone.clip is not None and together.clip is not None:
+            subject.gaps.append(gap := _distance(together.clip[row], alone.clip[0]))
+            if gap > INVARIANCE:
+                yield f"the published embeddings of {what} differ by {gap:.1e} (limit {INVARIANCE:g})"
+
+
+def _row_gaps(mixed: Grid, row: int, single: Grid) -> Iterator[tuple[str, float]]:
+    """(what, distance) of a batch's row from the grid of the clip alone; infinite where numbers of tokens differ."""
+    for name in ("length", "valid"):
+        together, alone = getattr(mixed, name), getattr(single, name)
+        if alone is not None:
+            yield name, 0.0 if together is not None and int(together[row]) == int(alone[0]) else float("inf")
+    count = min(int(single.length[0]), mixed.hidden.shape[1])
+    yield "tokens", _distance(mixed.hidden[row, :count], single.hidden[0, :count])
+    if single.cls is not None:
+        yield "class token", _distance(mixed.cls[row], single.cls[0]) if mixed.cls is not None else float("inf")
+
+
 def _gradient(subject: Subject) -> Iterator[str]:
     weights = {name: p for name, p in subject.encoder.named_parameters() if p.requires_grad}
     if not weights:
@@ -262,4 +297,4 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return gap if np.isfinite(gap) else float("inf")
 
 
-CHECKS = (_card_and_mode, _shapes, _dimensions, _finite, _refusal, _determinism, _invariance, _gradient)
+CHECKS = (_card_and_mode, _shapes, _dimensions, _finite, _refusal, _determinism, _invariance, _raggedness, _gradient)

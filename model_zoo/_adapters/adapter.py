@@ -28,10 +28,13 @@ def full_precision(frontend: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 class Adapter(nn.Module):
-    """An encoder whose subclass answers batches of equal padded length, in ``encode``.
+    """An encoder whose subclass answers batches of equal padded length, in ``encode``; ``ragged`` ones any batch.
 
     ``batch_length(n)`` says which clips may share a batch; ``forward`` zeroes what lies behind each clip's end,
-    splits a mixed batch by padded length and joins the answers, so callers need not sort.
+    splits a mixed batch by padded length and joins the answers, so callers need not sort. ``ragged`` says that
+    ``encode`` keeps the rows of a mixed batch apart itself (``_adapters/row_ends.py``), so that it is not split. In
+    training it is split all the same, because batch norm would measure the padding, and with ``taps``, whose arrays
+    then hold clips alone.
 
     ``taps`` lets training change what passes through: {name: function of a tensor that gives one of the same shape},
     empty unless set, no part of the state. ``offers`` names those that the encoder calls, each once for every padded
@@ -41,6 +44,7 @@ class Adapter(nn.Module):
     """
 
     needs_stats = False
+    ragged = False
     offers: frozenset[str] = frozenset()
 
     def __init__(self, card: EncoderCard):
@@ -54,7 +58,11 @@ class Adapter(nn.Module):
         return n
 
     def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-        """Tokens of clips that share ``batch_length``: wave (B, batch_length), zero after each clip's ``length``."""
+        """Tokens of wave (B, batch_length), zero after each clip's ``length``.
+
+        The clips share ``batch_length``. Where ``ragged``, they may not: wave is as long as the longest one needs then,
+        and each row gets the tokens that it gets alone.
+        """
         raise NotImplementedError
 
     def tap(self, name: str, x: Tensor, pieces: int = 1) -> Tensor:
@@ -95,6 +103,8 @@ class Adapter(nn.Module):
         padded = [self.batch_length(n) for n in length.tolist()]
         if len(set(padded)) == 1:
             return self.encode(_resized(wave, length, padded[0]), length)
+        if self.ragged and not self.taps and not any(part.training for part in self.modules()):
+            return self.encode(_resized(wave, length, max(padded)), length)
         if "patches" in self.taps:
             problem = f"patches are tapped of clips of {len(set(padded))} padded lengths"
             raise BadInput(self.card.id, problem, "batch clips of one length, such as those of clip policy tile8")

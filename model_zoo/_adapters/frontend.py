@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.base.optional_imports import import_torchaudio
+from model_zoo._adapters.row_ends import Rows, ends
 
 GROUPS = 4  # of mel bands, each multiplied with the bins that it covers: fewer waste arithmetic, more waste calls
 CACHED = 1024  # frames at a time, whose buffers stay in a processor's cache
@@ -97,11 +98,12 @@ class KaldiFbank(nn.Module):
 class MelSpectrogram(nn.Module):
     """Centred mel spectrogram, each clip mirrored about its own ends; linear, so every family takes its own logarithm.
 
-    ``forward(wave (B, T), length (B,)) -> (B, frames, bands)`` of clips that share ``samples(n)``: n // hop + 1 frames
-    of the power (or magnitude) spectrum under a periodic Hann window, times a mel matrix computed in float64. ``scale``
-    and ``norm`` name the family: slaney/slaney is librosa's default, torchlibrosa's and nnAudio's; htk/None is
-    torchaudio's default. ``bank`` (fft // 2 + 1, bands) takes the place of the computed matrix where a checkpoint
-    carries one. Clips must be longer than fft // 2 samples.
+    ``forward(wave (B, T), length (B,)) -> (B, frames, bands)`` of wave as long as the longest clip's ``samples(n)``:
+    n // hop + 1 frames, behind which the row of a shorter clip holds anything finite, of the power (or magnitude)
+    spectrum under a periodic Hann window, times a mel matrix computed in float64. ``scale`` and ``norm`` name the
+    family: slaney/slaney is librosa's default, torchlibrosa's and nnAudio's; htk/None is torchaudio's default. ``bank``
+    (fft // 2 + 1, bands) takes the place of the computed matrix where a checkpoint carries one. Clips must be longer
+    than fft // 2 samples.
     """
 
     def __init__(
@@ -132,12 +134,16 @@ class MelSpectrogram(nn.Module):
         """The most samples that give as many frames as n."""
         return self.frames(n) * self.hop - 1
 
+    def rows(self, length: Tensor, axis: int) -> Rows | None:
+        """Where the clips' frames end in arrays whose time is along ``axis``."""
+        return ends([self.frames(n) for n in length.tolist()], axis, length.device)
+
     def forward(self, wave: Tensor, length: Tensor) -> Tensor:
         framed = pad_reflected(wave, length, self.fft // 2)
         spectrum = torch.stft(framed, self.fft, self.hop, len(self.window), self.window, False, return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()  # (B, bins, frames)
         power = power if self.power == 2 else power.sqrt()
-        return power[..., : self.frames(int(length[0]))].transpose(1, 2) @ self.mel
+        return power[..., : self.frames(int(length.max()))].transpose(1, 2) @ self.mel
 
 
 def mel_bank(

@@ -11,9 +11,11 @@ business.
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, dropout
+from torch.nn.functional import dropout
 
 from bench.encoders.blocks import split_around_stack
+from model_zoo._adapters import row_ends
+from model_zoo._adapters.row_ends import Ragged, Rows
 from model_zoo._networks import cnn14
 from model_zoo._networks.on_log_mel import OnLogMel
 
@@ -21,7 +23,7 @@ PLAN = cnn14.Geometry((64, 128, 256, 512), 512)
 BLOCK_DROPOUT, LINEAR_DROPOUT = 0.2, 0.5
 
 
-class Wide(nn.Module):
+class Wide(Ragged):
     """CNN6's block: a 5 x 5 convolution with batch norm and ReLU, then an average over ``pool`` x ``pool``."""
 
     def __init__(self, inside: int, out: int, pool: int):
@@ -29,8 +31,9 @@ class Wide(nn.Module):
         self.pool = pool
         self.conv1, self.bn1 = nn.Conv2d(inside, out, 5, padding=2, bias=False), nn.BatchNorm2d(out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return avg_pool2d(self.bn1(self.conv1(x)).relu(), self.pool)
+    def within(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+        x, rows = row_ends.through(self.conv1, x, rows)
+        return cnn14.averaged(self.bn1(x).relu(), rows, self.pool)
 
 
 BLOCKS = {"scratch.cnn6": Wide, "scratch.cnn10": cnn14.Block}
@@ -42,18 +45,18 @@ class Net(cnn14.Cnn14):
     def __init__(self, block: type[nn.Module]):
         super().__init__(PLAN, block, (2, 2, 2, 2))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Every block's output (B, T', F', C) of x (B, frames >= 16, 64), normalised; F' is 4 at the end."""
+    def forward(self, x: Tensor, rows: Rows | None = None) -> list[cnn14.Map]:
+        """Every block's output of x (B, frames >= 16, 64), normalised; F' is 4 at the end."""
         x, outputs = x[:, None], []
         for block in self.stages():
-            x = dropout(block(x), BLOCK_DROPOUT, self.training)
-            outputs.append(x.permute(0, 2, 3, 1))
+            x, rows = row_ends.through(block, x, rows)
+            x = dropout(x, BLOCK_DROPOUT, self.training)
+            outputs.append((x.permute(0, 2, 3, 1), rows))
         return outputs
 
-    def embedding(self, hidden: Tensor) -> Tensor:
+    def embedding(self, last: cnn14.Map) -> Tensor:
         """The embedding (B, 512) of the last block's output."""
-        frames = hidden.mean(dim=2)
-        x = dropout(frames.mean(dim=1) + frames.amax(dim=1), LINEAR_DROPOUT, self.training)
+        x = dropout(cnn14.mean_and_max(last), LINEAR_DROPOUT, self.training)
         return dropout(self.fc1(x).relu(), LINEAR_DROPOUT, self.training)
 
 

@@ -15,13 +15,19 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from bench.base.errors import CheckpointError
+from model_zoo._adapters import row_ends
 from model_zoo._adapters.frontend import MelSpectrogram, decibels
+from model_zoo._adapters.row_ends import Ragged, Rows
 
 BANDS, LOW_HZ, HIGH_HZ = 64, 50.0, 14000.0
 POOLS = (2, 2, 2, 2, 2, 1)  # behind the blocks
 STRIDES = (2, 4, 8, 16, 32, 32)  # of the blocks' outputs, in frames
+TIME = 2  # the axis of time in the blocks' maps (B, C, T', F')
 BANK = "logmel_extractor.melW"
 IGNORED = (r"spectrogram_extractor\..*", r"logmel_extractor\..*", r"fc_audioset\..*")
+
+
+Map = tuple[Tensor, Rows | None]  # (B, T', F', C), and where its rows end
 
 
 class Geometry(NamedTuple):
@@ -69,7 +75,7 @@ class LogMel(MelSpectrogram):
         return decibels(super().forward(wave, length))
 
 
-class Block(nn.Module):
+class Block(Ragged):
     """Two 3 x 3 convolutions with batch norm and ReLU, then an average over ``pool`` x ``pool``."""
 
     def __init__(self, inside: int, out: int, pool: int):
@@ -79,9 +85,17 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
         self.bn1, self.bn2 = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())).relu()
-        return nn.functional.avg_pool2d(x, self.pool) if self.pool > 1 else x
+    def within(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+        x, rows = row_ends.through(self.conv1, x, rows)
+        x, rows = row_ends.through(self.conv2, self.bn1(x).relu(), rows)
+        return averaged(self.bn2(x).relu(), rows, self.pool)
+
+
+def averaged(x: Tensor, rows: Rows | None, size: int) -> tuple[Tensor, Rows | None]:
+    """Averages over ``size`` x ``size``, in which the last ones of an odd length have no part, and their rows."""
+    if size == 1:
+        return x, rows
+    return nn.functional.avg_pool2d(x, size), rows and rows.then(lambda n: n // size)
 
 
 class Cnn14(nn.Module):
@@ -112,15 +126,22 @@ class Cnn14(nn.Module):
         """The mel spectrogram (B, frames, 64) in dB after the batch norm over bands, in the same shape."""
         return self.bn0(mel.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Every block's output (B, T', F', C) of x (B, frames >= 32, 64), normalised; F' is 2 at the end."""
+    def forward(self, x: Tensor, rows: Rows | None = None) -> list[Map]:
+        """Every block's output of x (B, frames >= 32, 64), normalised; F' is 2 at the end."""
         x, outputs = x[:, None], []
         for block in self.stages():
-            x = block(x)
-            outputs.append(x.permute(0, 2, 3, 1))
+            x, rows = row_ends.through(block, x, rows)
+            outputs.append((x.permute(0, 2, 3, 1), rows))
         return outputs
 
-    def embedding(self, hidden: Tensor) -> Tensor:
+    def embedding(self, last: Map) -> Tensor:
         """The published embedding (B, E) of the last block's output: mean over bands, mean + max over time, fc1."""
-        frames = hidden.mean(dim=2)
-        return self.fc1(frames.mean(dim=1) + frames.amax(dim=1)).relu()
+        return self.fc1(mean_and_max(last)).relu()
+
+
+def mean_and_max(last: Map) -> Tensor:
+    """The mean over bands, then the sum of mean and maximum over time: (B, C)."""
+    hidden, rows = last
+    rows = rows and rows.along(1)
+    frames = hidden.mean(dim=2)
+    return row_ends.mean(frames, rows, (1,)) + row_ends.amax(frames, rows, (1,))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.types import EncoderCard, Grid, Tokens
+from model_zoo._adapters import row_ends
 from model_zoo._adapters.adapter import Adapter, full_precision
 from model_zoo._networks import cnn14
 
@@ -37,10 +38,11 @@ class Scratch(Adapter):
 class OnLogMel(Scratch):
     """A network of convolutions on log-mel in dB (B, frames, 64), PANNs' at 16 kHz.
 
-    ``net.normalised`` keeps that shape, ``net`` makes maps (B, T', F', C) of it, ``net.embedding`` the clip's
-    embedding of the last one. ``strides`` are those of the maps in frames.
+    ``net.normalised`` keeps that shape, ``net`` makes maps (B, T', F', C) of it and tells where their rows end,
+    ``net.embedding`` the clip's embedding of the last one. ``strides`` are those of the maps in frames.
     """
 
+    ragged = True
     offers = frozenset({"spectrogram"})
     strides: tuple[int, ...]
 
@@ -58,9 +60,10 @@ class OnLogMel(Scratch):
         return self.frontend(wave, length)
 
     def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-        outputs = self.net(self.tap("spectrogram", self.net.normalised(self.fbank(wave, length))))
+        x = self.tap("spectrogram", self.net.normalised(self.fbank(wave, length)))
+        outputs = self.net(x, self.frontend.rows(length, cnn14.TIME))
         layers = tuple(
-            Grid(y, torch.full_like(length, y.shape[1]), stride * HOP / RATE, f"stage{i}")
-            for i, (y, stride) in enumerate(zip(outputs, self.strides, strict=True), start=1)
+            Grid(y, row_ends.tokens(rows, length, y.shape[1]), stride * HOP / RATE, f"stage{i}")
+            for i, ((y, rows), stride) in enumerate(zip(outputs, self.strides, strict=True), start=1)
         )
         return Tokens(layers, self.net.embedding(outputs[-1]))

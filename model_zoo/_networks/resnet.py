@@ -12,14 +12,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bench.encoders.blocks import split_around_stack
-from model_zoo._networks.cnn14 import BANDS
+from model_zoo._adapters import row_ends
+from model_zoo._adapters.row_ends import Ragged, Rows
+from model_zoo._networks.cnn14 import BANDS, Map
 from model_zoo._networks.on_log_mel import OnLogMel
 
 WIDTHS = (64, 128, 256, 512)
 REPEATS = 2  # blocks of a stage
 
 
-class Basic(nn.Module):
+class Basic(Ragged):
     """Two 3 x 3 convolutions with batch norm, the first of ``stride``, and a shortcut around them."""
 
     def __init__(self, inside: int, out: int, stride: int):
@@ -30,8 +32,10 @@ class Basic(nn.Module):
         if stride > 1 or inside != out:
             self.shortcut = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return (self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())) + self.shortcut(x)).relu()
+    def within(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+        y, inner = row_ends.through(self.conv1, x, rows)
+        y, rows_out = row_ends.through(self.conv2, self.bn1(y).relu(), inner)
+        return (self.bn2(y) + self.shortcut(x)).relu(), rows_out
 
 
 class Net(nn.Module):
@@ -41,6 +45,7 @@ class Net(nn.Module):
         super().__init__()
         self.bn0 = nn.BatchNorm1d(BANDS)
         self.conv1, self.bn1 = nn.Conv2d(1, WIDTHS[0], 7, 2, 3, bias=False), nn.BatchNorm2d(WIDTHS[0])
+        self.pool = nn.MaxPool2d(3, 2, 1)
         self.stages = nn.ModuleList()
         for stage, out in enumerate(WIDTHS):
             inside, stride = (WIDTHS[stage - 1], 2) if stage else (out, 1)
@@ -54,18 +59,20 @@ class Net(nn.Module):
         """The mel spectrogram (B, frames, 64) in dB after the batch norm over bands, in the same shape."""
         return self.bn0(mel.transpose(1, 2)).transpose(1, 2)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Every stage's output (B, T', F', C) of x (B, frames, 64), normalised; F' is 2 at the end."""
-        x = nn.functional.max_pool2d(self.bn1(self.conv1(x[:, None])).relu(), 3, 2, 1)
+    def forward(self, x: Tensor, rows: Rows | None = None) -> list[Map]:
+        """Every stage's output of x (B, frames, 64), normalised; F' is 2 at the end."""
+        x, rows = row_ends.through(self.conv1, x[:, None], rows)
+        x, rows = row_ends.through(self.pool, self.bn1(x).relu(), rows)
         outputs = []
         for stage in self.stages:
-            x = stage(x)
-            outputs.append(x.permute(0, 2, 3, 1))
+            x, rows = row_ends.through(stage, x, rows)
+            outputs.append((x.permute(0, 2, 3, 1), rows))
         return outputs
 
-    def embedding(self, hidden: Tensor) -> Tensor:
+    def embedding(self, last: Map) -> Tensor:
         """The mean (B, 512) over the last map."""
-        return hidden.mean(dim=(1, 2))
+        hidden, rows = last
+        return row_ends.mean(hidden, rows and rows.along(1), (1, 2))
 
 
 class Resnet(OnLogMel):

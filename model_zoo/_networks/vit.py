@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from bench.base.errors import CheckpointError
 from model_zoo._adapters.checkpoint import HEAD, attention_heads
+from model_zoo._adapters.row_ends import Rows, ends
 
 EPS = 1e-6  # of every layer norm
 
@@ -107,15 +109,16 @@ class PatchEncoder(nn.Module):
         self.blocks = blocks(geometry)
         self.norm = nn.LayerNorm(geometry.width, EPS)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """Every block's output (B, 1 + N, D) for x (B, D, H', W'), which ``patch_embed`` gives.
 
-        The class token comes first, then the patches row by row; ``norm`` is not applied.
+        The class token comes first, then the patches row by row; ``mask`` is that of the attention; ``norm`` is not
+        applied.
         """
         positions = self.pos_embed[:, 1:].unflatten(1, self.grid)[:, : x.shape[2], : x.shape[3]]
         x = x.flatten(2).transpose(1, 2) + positions.flatten(1, 2)
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
-        return list(outputs(self.blocks, torch.cat([first, x], dim=1)))
+        return list(outputs(self.blocks, torch.cat([first, x], dim=1), mask))
 
     def initialise(self) -> None:
         """Initialises the encoder as masked autoencoders are, with sinusoidal positions."""
@@ -175,3 +178,27 @@ def chunked(x: Tensor, size: int, encode: Callable[[Tensor], list[Tensor]], whol
     if x.shape[1] > whole * size:
         parts.append(encode(x[:, whole * size :]))
     return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]
+
+
+def chunked_rows(
+    x: Tensor, rows: Rows, size: int, encode: Callable[[Tensor, Rows | None], list[Tensor]]
+) -> list[Tensor]:
+    """As ``chunked``, of a ragged batch x (B, N, ...): each row is cut and joined within its own end.
+
+    The full chunks of all rows go through ``encode`` as one batch, what remains of each as another, with its rows.
+    """
+    full, tails = [n // size for n in rows.counts], [n % size for n in rows.counts]
+    parts: list[list[list[Tensor]]] = []  # of the full chunks, of the tails: of each output, by row
+    if any(full):
+        chunks = torch.cat([row[: n * size].unflatten(0, (n, size)) for row, n in zip(x, full, strict=True) if n])
+        parts.append([[part.flatten(0, 1) for part in y.split(full)] for y in encode(chunks, None)])
+    if any(tails):
+        starts = [(row[n * size :], tail) for row, n, tail in zip(x, full, tails, strict=True) if tail]
+        last = pad_sequence([row[:tail] for row, tail in starts], batch_first=True)
+        answers = encode(last, ends([tail for _, tail in starts], 1, x.device))
+        places = [sum(map(bool, tails[:i])) for i in range(len(tails))]  # of the rows among those with a tail
+        parts.append(
+            [[y[at : at + bool(tail)].flatten(0, 1)[:tail] for at, tail in zip(places, tails)] for y in answers]
+        )
+    joined = ([torch.cat(pieces) for pieces in zip(*by_row, strict=True)] for by_row in zip(*parts, strict=True))
+    return [pad_sequence(clips, batch_first=True) for clips in joined]

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from bench.base.errors import BadInput
-from bench.encoders.batches import collate
 from bench.encoders.blocks import split_at_longest_stack
 from bench.finetune.model.lora import add_adapters
 from bench.finetune.recipe import Lora
-from model_zoo import efficientat, panns
+from model_zoo import panns
 from model_zoo._networks import cnn14
 from parity import build, cases
-from parity.golden import COMPACT, Golden, synthetic_signal
+from parity.golden import COMPACT, Golden
+from reduced import batch, from_fixture, untrained
 
 # one of a network's policies is enough where they differ in front of the taps alone
 CASES = {str(case): case for case in {case.fixture: case for case in reversed(cases()) if not case.released}.values()}
@@ -24,31 +24,14 @@ BOTH = ("ast", "atst", "audiomae", "beats", "m2d", "clap.ms2023", "clap.laion", 
 BUILT = {}
 
 
-def untrained_efficientat():
-    """Its fixture needs the released weights; here batch norm brings an untrained one to life."""
-    torch.manual_seed(0)
-    encoder = efficientat.build(efficientat.CARDS[0], None)
-    norms = [module for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = 1.0
-    encoder.train()(*batch(encoder, 1.3, 1.3))
-    return encoder.eval()
-
-
 @pytest.fixture(params=[*CASES, "efficientat.mn04"])
 def encoder(request, tmp_path):
     """A network of one fixture, built once, with weights of the test's own."""
     if request.param not in BUILT and request.param == "efficientat.mn04":
-        BUILT[request.param] = untrained_efficientat()
+        BUILT[request.param] = untrained(request.param)  # its fixture needs the released weights
     elif request.param not in BUILT:
-        case = CASES[request.param]
-        folder = COMPACT if (COMPACT / case.fixture).is_dir() else request.getfixturevalue("golden")
-        BUILT[request.param] = build(case, case.weights(Golden(folder, case.fixture), tmp_path))
+        BUILT[request.param] = from_fixture(CASES[request.param], request, tmp_path)
     return copy.deepcopy(BUILT[request.param])
-
-
-def batch(encoder, *seconds):
-    return collate(encoder, [synthetic_signal(s, encoder.card.sample_rate) for s in seconds])
 
 
 def recorded(encoder, wave, length, change=lambda x: x):

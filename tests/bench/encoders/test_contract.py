@@ -102,6 +102,17 @@ class ReadsPadding(Toy):
         return super().hidden(wave - wave.amax(dim=1, keepdim=True))
 
 
+class Together(Toy):
+    """Says that it keeps the rows of a batch apart, and leaks from the longest into the first layer of the others."""
+
+    ragged = True
+
+    def forward(self, wave, length):
+        (grid,) = super().forward(wave, length).layers
+        first = grid._replace(hidden=grid.hidden + 1e-3 * (length < length.max())[:, None, None, None], name="first")
+        return Tokens((first, grid))
+
+
 class NotFinite(Toy):
     def hidden(self, wave):
         return super().hidden(wave) / wave.abs().amax(dim=1)[:, None, None, None]
@@ -145,6 +156,7 @@ class NoTokens(Toy):
         (WrongShape, "not (batch 2, T', F', D)"),
         (Leaks, "padding or batch mates leak in"),
         (ReadsPadding, "behind a clip's end"),
+        (Together, "layer first: tokens of a clip of 1.27 s alone and in a batch of other lengths differ"),
         (NotFinite, "silence gives NaN or infinity"),
         (Random, "no randomness in eval mode"),
         (Detached, "detached"),

@@ -1,0 +1,95 @@
+"""Clips of different lengths in one batch get what each gets alone, in every layer. On reduced networks."""
+
+import pytest
+import torch
+
+from bench.encoders import contract
+from bench.encoders.batches import collate
+from bench.encoders.load import load_encoder
+from model_zoo._adapters import row_ends
+from model_zoo._networks import cnn14
+from reduced import batch, every_policy, from_fixture, untrained
+
+CASES = every_policy()
+UNTRAINED = ("efficientat.mn04", "scratch.cnn6", "scratch.cnn10", "scratch.resnet18")
+BUILT = {}
+
+
+@pytest.fixture(params=[*CASES, *UNTRAINED])
+def encoder(request, tmp_path):
+    """One encoder, built once."""
+    id = request.param
+    if id not in BUILT:
+        BUILT[id] = from_fixture(CASES[id], request, tmp_path) if id in CASES else untrained(id)
+    return BUILT[id]
+
+
+@pytest.fixture
+def passes(encoder, monkeypatch):
+    """The sizes (B, T) of what ``encode`` is given."""
+    seen, encode = [], encoder.encode
+    monkeypatch.setattr(
+        encoder, "encode", lambda wave, length: (seen.append(tuple(wave.shape)), encode(wave, length))[1]
+    )
+    return seen
+
+
+def test_a_mixed_batch_equals_each_clip_alone_in_every_layer(encoder, passes):
+    subject = contract.Subject(encoder)
+    clips = [subject.noise(max(seconds, encoder.card.min_s)) for seconds in (*contract.MIXED, 0.555, 10.011)]
+    wave, length = collate(encoder, clips)
+    behind = torch.arange(wave.shape[1]) >= length[:, None]
+    with torch.inference_mode():
+        together = encoder(wave + 0.9 * behind, length)
+        assert len(passes) == 1 or not encoder.ragged
+        for row, clip in enumerate(clips):
+            alone = encoder(*collate(encoder, [clip]))
+            for mixed, single in zip(together.layers, alone.layers, strict=True):
+                assert mixed.hidden.isfinite().all()
+                for counts, own in ((mixed.length, single.length), (mixed.valid, single.valid)):
+                    assert (counts is None) == (own is None)
+                    assert counts is None or (counts.dtype, counts[row]) == (torch.int64, own[0])
+                near(mixed.hidden[row, : single.length[0]], single.hidden[0, : single.length[0]])
+                assert (mixed.cls is None) == (single.cls is None)
+                if mixed.cls is not None:
+                    near(mixed.cls[row], single.cls[0])
+            near(together.clip[row], alone.clip[0])
+
+
+def near(a, b):
+    assert float((a - b).abs().max()) <= contract.INVARIANCE * float(b.abs().max().clamp_min(1e-6))
+
+
+def test_batches_of_one_length_need_no_masks(encoder, monkeypatch):
+    wave, length = batch(encoder, 1.3, 1.3, 1.3)
+    with torch.inference_mode():
+        expected = encoder(wave, length)
+        monkeypatch.setattr(row_ends, "Rows", None)  # none can be made
+        monkeypatch.setattr(type(encoder), "ragged", False)
+        found = encoder(wave, length)
+    assert all(torch.equal(a.hidden, b.hidden) for a, b in zip(found.layers, expected.layers, strict=True))
+    assert torch.equal(found.clip, expected.clip)
+
+
+def test_training_and_taps_keep_lengths_apart(encoder, passes):
+    wave, length = batch(encoder, 1.3, 2.9)
+    lengths = len({encoder.batch_length(n) for n in length.tolist()})
+    if "spectrogram" in encoder.offers:
+        encoder.taps["spectrogram"] = lambda x: x
+        encoder(wave, length)
+        encoder.taps.clear()
+        assert len(passes) == lengths or encoder.card.id.startswith("opera")  # which trims them first
+    passes.clear()
+    norm = next((module for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)), None)
+    if norm is not None and lengths > 1:
+        norm.train()
+        momentum, norm.momentum = norm.momentum, 0.0
+        encoder(wave, length)
+        norm.momentum = momentum
+        norm.eval()
+        assert len(passes) == lengths
+
+
+def test_a_twin_is_as_ragged_as_its_original(monkeypatch):
+    monkeypatch.setattr(cnn14, "FULL", cnn14.Geometry((4, 6, 8, 10, 12, 14), 16))
+    assert load_encoder("random.panns.cnn14_16k").ragged

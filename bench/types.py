@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # --------------------------------------------------------------------------- encoders
 
+BACKENDS = ("loky", "threading", "dask", "ray")  # of joblib, where units of work may run (bench.base.parallel.engine)
 PRECISIONS = ("float32", "bfloat16", "float16")  # of a network's arithmetic
 
 
@@ -134,6 +135,8 @@ class Encoder(_Module, typing.Protocol):
         SHA-256 of what was loaded, ``none`` without weights; set by ``bench.load_encoder``.
     precision
         One of ``PRECISIONS``, of the network's arithmetic; set by ``bench.load_encoder``. Optional: float32.
+    reads_lengths_alone
+        Whether a clip's length says all that the encoder reads, so that no recording is decoded. Optional: False.
     needs_stats
         Whether ``fit_stats`` must be called before the first forward pass. Optional: False.
     ragged
@@ -161,6 +164,10 @@ class Encoder(_Module, typing.Protocol):
 
     @property
     def offers(self) -> frozenset[str]:
+        """Optional; see above."""
+
+    @property
+    def reads_lengths_alone(self) -> bool:
         """Optional; see above."""
 
     def __call__(self, wave: torch.Tensor, length: torch.Tensor) -> Tokens:

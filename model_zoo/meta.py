@@ -62,6 +62,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     measure = _MEASURES[card.id.partition(".")[2].partition("@")[0]]
 
     class Control(Adapter):
+        reads_lengths_alone = measure is _duration
+
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             values = measure(wave, length, card.sample_rate).to(torch.float32)  # (B, D)
             grid = Grid(values[:, None, None], torch.ones_like(length), 0.0, card.id)

@@ -10,9 +10,19 @@ from collections.abc import Iterable
 
 
 class RespBenchError(Exception):
-    """Base of every error that the user can act on."""
+    """Base of every error that the user can act on; it keeps its text and facts on its way from another process."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple:
+        return _received, (type(self), self.args, self.__dict__)
+
+
+def _received(kind: type[RespBenchError], args: tuple, facts: dict) -> RespBenchError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class UnknownId(RespBenchError):

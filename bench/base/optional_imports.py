@@ -1,7 +1,9 @@
-"""torchaudio on machines where its native part does not load (a CPU-only torch beside a CUDA build of torchaudio).
+"""Packages that may be absent or half there.
 
-Only its pure-Python part is needed here: kaldi mel banks, and transformers' audio models, which import torchaudio
-when they are imported. So ``import_torchaudio`` is called before any of these inside ``build``.
+Extras give an error that names the extra. torchaudio's native part does not load on some machines (a CPU-only torch
+beside a CUDA build of torchaudio); only its pure-Python part is needed here: kaldi mel banks, and transformers' audio
+models, which import torchaudio when they are imported. So ``import_torchaudio`` is called before any of these inside
+``build``.
 """
 
 from __future__ import annotations
@@ -9,6 +11,19 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
+
+from bench.base.errors import BadInput
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """The module ``module``, which the extra ``extra`` installs. Raises ``BadInput`` where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+            raise
+        package = module.partition(".")[0]
+        raise BadInput(package, "is not installed", f"pip install 'respbench[{extra}]'") from error
 
 
 def import_torchaudio() -> tuple[ModuleType, str]:

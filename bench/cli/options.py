@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.types import PRECISIONS
+from bench.types import BACKENDS, PRECISIONS
 
 if TYPE_CHECKING:
+    from bench.base.parallel.engine import Engine
     from bench.runs.choices import EncoderChoice
 
 
@@ -83,9 +84,36 @@ def bad_clips(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def engine(parser: argparse.ArgumentParser) -> None:
+    """Adds what says where clips are encoded and probes fitted."""
+    group = parser.add_argument_group("where the work runs (no number depends on it)")
+    group.add_argument("--workers", type=int, metavar="N", help="workers; default: one for each core")
+    group.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each worker (default 1)")
+    group.add_argument("--max-memory", type=float, metavar="MB", help="of all workers together; default: no limit")
+    group.add_argument(
+        "--backend", choices=BACKENDS, default=BACKENDS[0], help="processes (default), threads, or a cluster"
+    )
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask scheduler or Ray head")
+    group.add_argument("--slurm", type=int, default=0, metavar="N", help="with dask: start N workers as SLURM jobs")
+
+
+def engine_of(arguments: argparse.Namespace, workers: int | None = None) -> Engine:
+    """The engine that the options ask for; ``workers`` is that of a file, for which no flag stands."""
+    from bench.base.parallel.engine import Engine
+
+    return Engine(
+        workers=arguments.workers or workers,
+        threads=arguments.threads,
+        backend=arguments.backend,
+        scheduler=arguments.scheduler,
+        slurm=arguments.slurm,
+        max_mb=arguments.max_memory,
+    )
+
+
 def computing(parser: argparse.ArgumentParser) -> None:
     """Adds what every verb that encodes clips takes."""
-    for option in (device, precision, clip, licence, bad_clips):
+    for option in (device, precision, clip, licence, bad_clips, engine):
         option(parser)
 
 

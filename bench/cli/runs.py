@@ -31,7 +31,6 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", nargs="+", metavar="NAME", help="default: linear (respbench ls protocols)")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="default: the protocol's own")
     parser.add_argument("--out", type=Path, help="results folder (records, sweep/)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: one for each core")
     parser.add_argument("--estimate", action="store_true", help="say what is to be done, time and memory, and stop")
     parser.add_argument("--oracle", action="store_true", help="add what choosing on test would give, labelled as such")
     parser.add_argument("--title", help="title of the report")
@@ -58,7 +57,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         grid,
         Path(settings["out"]),
         root=arguments.root,
-        workers=settings.get("workers"),
+        engine=options.engine_of(arguments, settings.get("workers")),
         estimate_only=arguments.estimate,
         with_oracle=settings.get("oracle", False),
         title=settings.get("title"),
@@ -136,6 +135,7 @@ def encode_task(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         clip=arguments.clip,
         on_bad_clip=arguments.on_bad_clip,
+        engine=options.engine_of(arguments),
         progress=terminal,
     )
     if arguments.json:
@@ -193,6 +193,7 @@ def run_suite(arguments: argparse.Namespace) -> int:
         on_bad_clip=arguments.on_bad_clip,
         skip_absent=arguments.skip_absent,
         controls=not arguments.no_controls,
+        engine=options.engine_of(arguments),
         progress=terminal,
         say=say,
     )

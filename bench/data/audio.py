@@ -106,6 +106,11 @@ def resample(wave: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return soxr.resample(np.ascontiguousarray(wave), from_rate, to_rate, quality="HQ")
 
 
+def resampled_length(n: int, from_rate: int, to_rate: int) -> int:
+    """Samples that ``resample`` makes of n."""
+    return n if from_rate == to_rate else (2 * n * to_rate + from_rate) // (2 * from_rate)
+
+
 def _open(path: Path | str) -> soundfile.SoundFile:
     if not Path(path).is_file():
         raise BadInput(path, "no such sound file", "check that the copy of the corpus is complete")

@@ -127,7 +127,8 @@ def clip_policy(name: str) -> Callable[[np.ndarray, int], np.ndarray]:
 class Unit:
     """The clips asked of one recording.
 
-    ``key`` identifies audio content and boundaries, ``rows`` are positions in the table that the unit was made from.
+    ``key`` identifies audio content and boundaries, ``rows`` are positions in the table that the unit was made from,
+    ``rate`` and ``frames`` are the recording's.
     """
 
     key: str
@@ -135,6 +136,8 @@ class Unit:
     start_s: tuple[float, ...]
     end_s: tuple[float, ...]
     rows: tuple[int, ...]
+    rate: int
+    frames: int
 
     @property
     def seconds(self) -> float:
@@ -149,8 +152,10 @@ def units(rows: pd.DataFrame, recordings: Mapping[str, Recording]) -> list[Unit]
     for name, part in ordered.groupby("path", sort=True):
         path = str(name)
         starts, ends = tuple(part["start_s"]), tuple(part["end_s"])
-        text = recordings[path].digest + "".join(f"|{a:.6f}-{b:.6f}" for a, b in zip(starts, ends))
-        out.append(Unit(hashlib.sha256(text.encode()).hexdigest(), path, starts, ends, tuple(part["_row"])))
+        recording = recordings[path]
+        text = recording.digest + "".join(f"|{a:.6f}-{b:.6f}" for a, b in zip(starts, ends))
+        key = hashlib.sha256(text.encode()).hexdigest()
+        out.append(Unit(key, path, starts, ends, tuple(part["_row"]), recording.rate, recording.frames))
     return out
 
 
@@ -189,6 +194,13 @@ def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.
     whole, native = audio.read(root / unit.path)
     cropped = (audio.crop(whole, native, start, end) for start, end in zip(unit.start_s, unit.end_s))
     return [shape(audio.resample(wave, native, rate), rate) for wave in cropped]
+
+
+def silent_waves(unit: Unit, rate: int) -> list[np.ndarray]:
+    """Zeros as long as ``waves`` under ``native``, for what reads nothing but lengths; no file is opened."""
+    spans = (audio.span(unit.frames, unit.rate, start, end) for start, end in zip(unit.start_s, unit.end_s))
+    sizes = (audio.resampled_length(max(0, stop - start), unit.rate, rate) for start, stop in spans)
+    return [np.broadcast_to(np.float32(0), size) for size in sizes]
 
 
 def chunks(todo: list[Unit], seconds: float = 240.0) -> Iterator[list[Unit]]:

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from bench.base import paths
 from bench.base.errors import BadInput
+from bench.base.parallel.threads import cores
 from bench.base.progress import Progress, Tick, silent
 from bench.data import audio
 
 _VERSION = 1  # of the cache; raised when the digest or the checks change
-_THREADS = 2
+_LEAST_THREADS = 2  # one reads while another decodes
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,49 @@ def inspect(root: Path, paths: Iterable[str], progress: Progress = silent) -> di
     for path in dict.fromkeys(paths):
         by_folder[(root / path).parent].append(path)
     recordings: dict[str, Recording] = {}
+    todo: list[tuple[Path, str, list[int]]] = []  # (folder, path, stamp) of what is to be decoded
     with progress("check recordings", sum(map(len, by_folder.values()))) as tick:
         for folder, members in by_folder.items():
-            recordings |= _inspect_folder(root, folder.resolve(), members, tick)
+            cached = _load(_cache_file(folder.resolve()))
+            for path in members:
+                stamp = _stamp(root / path)
+                if (recording := _recall(cached.get(Path(path).name), stamp)) is None:
+                    todo.append((folder.resolve(), path, stamp))
+                else:
+                    recordings[path] = recording
+        tick(len(recordings))
+        recordings |= _decoded(root, todo, tick)
     return recordings
+
+
+def _decoded(root: Path, todo: list[tuple[Path, str, list[int]]], tick: Tick) -> dict[str, Recording]:
+    """What decoding shows of each path, a thread for each core; folder by folder it is kept in the cache."""
+    recordings: dict[str, Recording] = {}
+    fresh: dict[Path, dict[str, dict]] = defaultdict(dict)
+    with ThreadPoolExecutor(max(_LEAST_THREADS, cores())) as pool:
+        try:
+            found = pool.map(lambda each: examine(root / each[1]), todo)
+            for (folder, path, stamp), recording in zip(todo, found):
+                if folder not in fresh:
+                    _keep(fresh)
+                recordings[path] = recording
+                entries = fresh[folder]
+                if not recording.problem:  # a bad file is looked at again: it may have been unreadable for a while
+                    entries[Path(path).name] = {"stamp": stamp, "recording": asdict(recording)}
+                tick(1)
+        finally:  # also when interrupted: what has been decoded stays decoded
+            pool.shutdown(cancel_futures=True)
+            _keep(fresh)
+    return recordings
+
+
+def _keep(fresh: dict[Path, dict[str, dict]]) -> None:
+    """Moves what is known of files, by folder, into the cache."""
+    while fresh:
+        folder, entries = fresh.popitem()
+        if entries:
+            cache = _cache_file(folder)
+            _save(cache, _load(cache) | entries)
 
 
 def examine(path: Path) -> Recording:
@@ -66,28 +106,6 @@ def examine(path: Path) -> Recording:
     digest = hashlib.sha256(f"{rate} {wave.shape[1]}\n".encode())
     digest.update(wave.astype("<f4", order="C", copy=False).data)
     return Recording(digest.hexdigest(), rate, wave.shape[1], len(wave))
-
-
-def _inspect_folder(root: Path, folder: Path, members: list[str], tick: Tick) -> dict[str, Recording]:
-    cache = _cache_file(folder)
-    cached = _load(cache)
-    stamps = {path: _stamp(root / path) for path in members}
-    recalled = {path: _recall(cached.get(Path(path).name), stamps[path]) for path in members}
-    recordings = {path: recording for path, recording in recalled.items() if recording is not None}
-    todo = [path for path in members if path not in recordings]
-    tick(len(members) - len(todo))
-    fresh: dict[str, dict] = {}
-    try:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for path, recording in zip(todo, pool.map(lambda path: examine(root / path), todo)):
-                recordings[path] = recording
-                if not recording.problem:  # a bad file is looked at again: it may have been unreadable for a while
-                    fresh[Path(path).name] = {"stamp": stamps[path], "recording": asdict(recording)}
-                tick(1)
-    finally:
-        if fresh:  # also when interrupted: what has been decoded stays decoded
-            _save(cache, _load(cache) | fresh)
-    return recordings
 
 
 def _stamp(path: Path) -> list[int]:

@@ -1,6 +1,7 @@
-"""Embeds waveforms: batches of equal padded length, padding, and one forward pass for every pooling.
+"""Embeds waveforms: batches, padding, and one forward pass for every pooling.
 
-Batching never changes an embedding: clips share a batch only when the encoder pads them to the same length.
+Batching never changes an embedding: clips share a batch only when the encoder pads them to the same length or gives
+clips of any lengths, in one batch, what it gives each alone (``Encoder.ragged``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from bench.encoders.pooling import POOLINGS, LayerPooling, pool
 from bench.types import Encoder, EncoderCard
 
 BATCH_S = 20.0  # seconds of padded audio in a batch; larger batches fall out of the processor's cache
+DEVICE_BATCH_S = 320.0  # the same on an accelerator, which needs more to be busy
+WASTE = 0.1  # of a ragged batch that may be padding: larger batches gain less than the padding costs
 
 
 def embed(
@@ -104,8 +107,10 @@ def encode_batch(
         return {(layer, pooling): pool(tokens, layer, pooling).float().cpu().numpy() for layer, pooling in requested}
 
 
-def plan_batches(lengths: Sequence[int], encoder: Encoder, max_samples: int) -> list[list[int]]:
-    """Groups clips into batches of equal padded length.
+def plan_batches(
+    lengths: Sequence[int], encoder: Encoder, max_samples: int, ragged: bool | None = None
+) -> list[list[int]]:
+    """Groups clips into batches.
 
     Parameters
     ----------
@@ -115,21 +120,30 @@ def plan_batches(lengths: Sequence[int], encoder: Encoder, max_samples: int) -> 
         Says to which length it pads a clip.
     max_samples : int
         Padded samples in a batch at most; a longer clip is a batch of its own.
+    ragged : bool, optional
+        Whether clips of different padded lengths may share a batch; by default where the encoder allows it.
 
     Returns
     -------
     list of list of int
-        Indices of the clips of each batch: shortest clips first, indices ascending within each padded length, so that
-        the plan depends on nothing but its arguments.
+        Indices of the clips of each batch: longest clips first, so that memory is short at once or never; indices
+        ascending within each padded length, so that the plan depends on nothing but its arguments.
     """
+    ragged = bool(getattr(encoder, "ragged", False)) if ragged is None else ragged
     padded = [padded_length(encoder, n) for n in lengths]
-    by_length: dict[int, list[int]] = {}
-    for index in range(len(padded)):
-        by_length.setdefault(padded[index], []).append(index)
-    batches = []
-    for size, indices in sorted(by_length.items()):
-        step = max(1, max_samples // max(size, 1))
-        batches += [indices[i : i + step] for i in range(0, len(indices), step)]
+    batches: list[list[int]] = []
+    room = total = 0  # padded samples of the clips of the last batch
+    for index in sorted(range(len(padded)), key=lambda index: (-padded[index], index)):
+        size = padded[index]
+        longest = padded[batches[-1][0]] if batches else 0
+        fits = (len(batches[-1]) + 1) * longest <= max_samples if batches else False
+        alike = size == longest or (ragged and total + size >= (1 - WASTE) * (room + longest))
+        if fits and alike:
+            batches[-1].append(index)
+            room, total = room + longest, total + size
+        else:
+            batches.append([index])
+            room = total = size
     return batches
 
 
@@ -148,8 +162,10 @@ def collate(encoder: Encoder, waves: Sequence[np.ndarray]) -> tuple[torch.Tensor
     wave = torch.zeros(len(fitted), size)
     for row, clip in zip(wave, fitted, strict=True):
         row[: len(clip)] = torch.from_numpy(clip)
-    device = _device(encoder)
-    return wave.to(device), torch.tensor([len(clip) for clip in fitted], device=device)
+    length, device = torch.tensor([len(clip) for clip in fitted]), device_of(encoder)
+    if device.type == "cuda":  # pinned, so that the copy runs beside the device's work
+        wave, length = wave.pin_memory(), length.pin_memory()
+    return wave.to(device, non_blocking=True), length.to(device, non_blocking=True)
 
 
 def fit_length(wave: np.ndarray, card: EncoderCard) -> np.ndarray:
@@ -171,9 +187,10 @@ def padded_length(encoder: Encoder, n: int) -> int:
     return encoder.batch_length(n) if hasattr(encoder, "batch_length") else n
 
 
-def _device(encoder: Encoder) -> torch.device | str:
+def device_of(encoder: Encoder) -> torch.device:
     """The device of the encoder's first tensor; the CPU for one without any."""
-    return next((t.device for t in itertools.chain(encoder.parameters(), encoder.buffers())), "cpu")
+    tensors = itertools.chain(encoder.parameters(), encoder.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def _require_mono_audio(wave: np.ndarray, index: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.base.errors import BadInput, UnknownId
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.encoders.pooling import LayerPooling
 from bench.types import ALL_LAYERS, EncoderCard, Protocol
 

@@ -20,7 +20,7 @@ from bench.base.progress import Progress, silent
 from bench.data import clips
 from bench.data.manifest import Prepared, prepare
 from bench.encoders.batches import collate, plan_batches
-from bench.encoders.features import MAX_BATCH_S, STATS_CLIPS
+from bench.encoders.features.statistics import BATCH_S, spaced
 from bench.encoders.load import needs_statistics
 from bench.encoders.weights.find import parameter_digest
 from bench.finetune.data.clip_store import ClipStore
@@ -238,8 +238,9 @@ class _StatisticsBatches:
         self.encoder, self.store, self.rows = encoder, store, rows
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        limit = int(MAX_BATCH_S * self.encoder.card.sample_rate)
-        for batch in plan_batches([int(size) for size in self.store.sizes[self.rows]], self.encoder, limit):
+        limit = int(BATCH_S * self.encoder.card.sample_rate)
+        sizes = [int(size) for size in self.store.sizes[self.rows]]
+        for batch in plan_batches(sizes, self.encoder, limit, ragged=False):
             yield collate(self.encoder, [self.store[row] for row in self.rows[batch]])
 
 
@@ -250,8 +251,7 @@ def _fit_statistics(encoder: Encoder, prepared: Prepared, store: ClipStore, trai
     """
     if not needs_statistics(encoder):
         return ""
-    spaced = np.linspace(0, len(training) - 1, min(len(training), STATS_CLIPS))
-    chosen = training[np.unique(spaced.round().astype(int))]
+    chosen = training[spaced(len(training))]
     encoder.fit_stats(_StatisticsBatches(encoder, store, chosen))
     return clips.digest(prepared.rows.iloc[np.sort(chosen)], prepared.recordings)
 

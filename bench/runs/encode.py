@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TypedDict
 
 from bench.base import provenance
+from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.paths import file_name, replacing
 from bench.base.progress import Progress, silent
 from bench.data.manifest import load_task, prepare
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice
@@ -27,8 +28,8 @@ class EncodedTask(TypedDict):
         Why clips were left out.
     store, files
         Where the features are kept, and the files written.
-    wall_s, peak_memory_mb
-        Seconds and MB taken.
+    wall_s, encode_s, device_waited_s, peak_memory_mb
+        Seconds taken in all and by encoding, those of the latter in which an accelerator waited for recordings, and MB.
     """
 
     task: str
@@ -39,6 +40,8 @@ class EncodedTask(TypedDict):
     store: str
     files: list[str]
     wall_s: float
+    encode_s: float
+    device_waited_s: float
     peak_memory_mb: float
 
 
@@ -52,6 +55,7 @@ def encode_task(
     precision: str = "float32",
     clip: str = "native",
     on_bad_clip: str = "error",
+    engine: Engine = LOCAL,
     progress: Progress = silent,
 ) -> EncodedTask:
     """Encodes what the store lacks of a task's clips. Memory does not grow with the number of clips.
@@ -69,6 +73,8 @@ def encode_task(
         without the manifest's ``meta_*``.
     clip
         The name of a clip policy.
+    engine
+        Where clips are encoded; no embedding depends on it.
 
     Raises
     ------
@@ -80,7 +86,7 @@ def encode_task(
     encoder = load_encoder(choice.id, choice.weights, device, precision)
     store = FeatureStore(encoder, prepared, protocols.get("linear", clip).clip)
     requested = choice.requested(encoder.card)
-    encoded = store.encode(requested, progress)
+    encoded = store.encode(requested, progress, engine)
     files = []
     if out is not None:
         shown = [name for name in prepared.rows if not str(name).startswith("meta_")]  # age, sex: no matter of features
@@ -100,5 +106,7 @@ def encode_task(
         "store": str(store.folder),
         "files": files,
         "wall_s": round(time.monotonic() - began, 2),
+        "encode_s": round(store.took_s, 2),
+        "device_waited_s": round(store.waited_s, 2),
         "peak_memory_mb": provenance.peak_memory_mb(),
     }

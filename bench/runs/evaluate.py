@@ -19,9 +19,11 @@ import pandas as pd
 
 from bench.base import provenance
 from bench.base.errors import BadInput
+from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.progress import Progress, Tick, silent
 from bench.data.manifest import TRAIN, Prepared, prepare
-from bench.encoders.features import FeatureStore
+from bench.encoders.batches import device_of
+from bench.encoders.features.store import FeatureStore
 from bench.encoders.probe_inputs import probe_input, required_features, resolve_layer_pooling
 from bench.probe import controls, protocols
 from bench.runs.spec import control_spec, encoder_spec
@@ -46,6 +48,7 @@ def evaluate(
     layer: int | None = None,
     clip: str = "native",
     on_bad_clip: str = "error",
+    engine: Engine = LOCAL,
     progress: Progress = silent,
 ) -> list[Record]:
     """One record per seed for a frozen encoder on a task.
@@ -67,6 +70,8 @@ def evaluate(
         incomplete.
     progress
         Where features and folds are counted (``bench.base.progress``).
+    engine
+        Where clips are encoded; no number depends on it.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def evaluate(
     layer_pooling = resolve_layer_pooling(encoder.card, pooling, layer, under_clip.reads)
     check_trainable(task.card, prepared)
     store = FeatureStore(encoder, prepared, under_clip.clip)
-    store.encode(required_features(encoder.card, layer_pooling, under_clip.reads), progress)
+    store.encode(required_features(encoder.card, layer_pooling, under_clip.reads), progress, engine)
     features = probe_input(store, encoder.card, layer_pooling, under_clip)
     return [
         record_from_features(
@@ -89,16 +94,11 @@ def evaluate(
             encoder.card,
             task.card,
             prepared,
-            device=device_of(encoder),
+            device=str(device_of(encoder)),
             progress=progress,
         )
         for seed in (under_clip.seeds if seeds is None else seeds)
     ]
-
-
-def device_of(encoder: Encoder) -> str:
-    """Where the encoder's parameters lie; the CPU for one without any."""
-    return next((str(parameter.device) for parameter in encoder.parameters()), "cpu")
 
 
 def record_from_features(

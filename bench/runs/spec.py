@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.data.manifest import Prepared
-from bench.encoders.features import store_spec
+from bench.encoders.features.store import store_spec
 from bench.probe import protocols
 from bench.scores import records
 from bench.scores.schema import DataIdentity, Spec
@@ -92,7 +92,7 @@ def encoder_spec(
     layer, pooling
         As ``bench.encoders.probe_inputs.resolve_layer_pooling`` names them.
     store
-        The ``bench.encoders.features.store_spec`` of the features, if that is known already.
+        The ``bench.encoders.features.store.store_spec`` of the features, if that is known already.
     """
     under_clip = protocols.get(protocol, clip)
     store = store or store_spec(encoder, prepared, under_clip.clip)

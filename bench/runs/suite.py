@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.progress import Progress, silent
 from bench.runs.choices import EncoderChoice, Outcome
 from bench.runs.sweep.execute import RecordMaker, make_controls, result_line
@@ -29,6 +30,7 @@ def run_suite(
     on_bad_clip: str = "error",
     skip_absent: bool = False,
     controls: bool = True,
+    engine: Engine = LOCAL,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
@@ -55,6 +57,8 @@ def run_suite(
         Lists encoders without weights instead of refusing them.
     controls
         Adds the clip's duration and every encoder's untrained twin, where they give what a protocol reads.
+    engine
+        Where clips are encoded; no number depends on it.
     say
         Called with each line that a user should see.
 
@@ -80,17 +84,17 @@ def run_suite(
     outcome = planned.outcome
     make_controls(planned.data, out, planned.stored, outcome, say)
     for step in steps(planned, say):
-        for record in _made(step, out, progress):
+        for record in _made(step, out, progress, engine):
             outcome.made.append(records.path(out, record.spec["task"], record.key))
             say(result_line(record))
     return outcome
 
 
-def _made(step: Step, out: Path, progress: Progress) -> Iterator[Record]:
+def _made(step: Step, out: Path, progress: Progress, engine: Engine) -> Iterator[Record]:
     """The records of a step's jobs, as they are written."""
     if not step.jobs:
         return
-    step.store.encode(features_needed(step.jobs), progress)
+    step.store.encode(features_needed(step.jobs), progress, engine)
     maker = RecordMaker(out, progress=progress)
     for job in step.jobs:
         yield maker.make(job)

@@ -17,7 +17,7 @@ from scipy.stats import ttest_rel
 from sklearn.metrics import roc_auc_score
 
 from bench.data.manifest import TRAIN, load_task, prepare
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.probe import protocols
 from bench.probe.literature.shared.probe import fit_together

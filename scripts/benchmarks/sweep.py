@@ -25,7 +25,7 @@ import torch
 from bench.base.provenance import peak_memory_mb
 from bench.data.manifest import Prepared
 from bench.data.recordings import Recording
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.probe import LogisticPathCV
 from bench.runs.choices import EncoderChoice
 from bench.runs.sweep.cost import Rates, cores, together

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from bench.base.threads import workers
+from bench.base.parallel.threads import workers
 from bench.probe.goal import CLASS_WEIGHTS, Goal
 from bench.probe.heads.stack import Candidate, Head, Stack, TrainingRows, batch_size
 from bench.probe.linear.design import check_features

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from bench.base.errors import BadArray, BadInput
-from bench.base.threads import workers
+from bench.base.parallel.threads import workers
 from bench.probe.linear.design import Design, Designs, Scaler
 from bench.probe.linear.kernel import Kernel
 from bench.probe.linear.solver.path import fit_path, one_hot

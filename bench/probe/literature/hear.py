@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.base.threads import workers
+from bench.base.parallel.threads import workers
 from bench.probe.literature.shared.loop import (
     BestStates,
     Criterion,

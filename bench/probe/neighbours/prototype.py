@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from bench.base.errors import BadInput
-from bench.base.threads import workers
+from bench.base.parallel.threads import workers
 from bench.probe.goal import Goal
 from bench.probe.linear.design import check_features, standardise
 from bench.probe.log_probabilities import from_logits

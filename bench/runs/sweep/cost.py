@@ -9,7 +9,6 @@ to be read as an order; how far off it was is said when the sweep ends.
 from __future__ import annotations
 
 import heapq
-import os
 import subprocess
 import sys
 import time
@@ -161,11 +160,6 @@ def together(needs: Sequence[Need], workers: int, rates: Rates) -> tuple[float, 
     largest = sum(sorted((each.memory_mb for each in needs), reverse=True)[:workers])
     apart = 0.0 if workers == 1 else workers * _WORKER_MB
     return max(free) + (rates.process if workers > 1 else 0.0), peak_memory_mb() + largest + apart
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 
 from bench.base.errors import RespBenchError
+from bench.base.parallel.engine import Engine
+from bench.base.parallel.threads import cores
 from bench.base.progress import Progress, silent
 from bench.base.provenance import peak_memory_mb
 from bench.data.manifest import Prepared
@@ -21,7 +23,7 @@ from bench.probe.linear.design import Designs
 from bench.runs import evaluate
 from bench.runs.choices import Outcome
 from bench.runs.spec import control_spec
-from bench.runs.sweep.cost import Need, Rates, cores, need
+from bench.runs.sweep.cost import Need, Rates, need
 from bench.runs.sweep.plan import Job
 from bench.scores import metrics, per_test, records
 from bench.scores.printed import amount
@@ -99,27 +101,19 @@ def _unit(jobs: Sequence[Job], rates: Rates) -> Unit:
     return Unit(tuple(ordered), need(ordered, rates, MAX_BYTES))
 
 
-def execute(todo: Sequence[Unit], out: Path, workers: int) -> Iterator[tuple[Unit, Finished]]:
+def execute(todo: Sequence[Unit], out: Path, engine: Engine) -> Iterator[tuple[Unit, Finished]]:
     """Every unit and what became of it, as they finish.
 
     Records are written by the process that makes them, so an interruption leaves what is finished. Their bytes do not
-    depend on ``workers``.
+    depend on the engine.
     """
-    workers = max(1, min(workers, len(todo)))
+    workers = max(1, min(engine.at_once, len(todo)))
     threads = max(1, cores() // workers)
-    if workers == 1:
+    if workers == 1 and not engine.elsewhere:
         for unit in todo:
             yield unit, finished(unit, out, threads)
         return
-    with joblib.parallel_config("loky", inner_max_num_threads=threads):
-        pool = joblib.Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered", max_nbytes=None)
-        numbered = (joblib.delayed(_numbered)(i, unit, out, threads) for i, unit in enumerate(todo))
-        for i, done in pool(numbered):
-            yield todo[i], done
-
-
-def _numbered(i: int, unit: Unit, out: Path, threads: int) -> tuple[int, Finished]:
-    return i, finished(unit, out, threads)
+    yield from engine.run(partial(finished, out=out, threads=threads), todo)
 
 
 def finished(unit: Unit, out: Path, threads: int) -> Finished:

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bench.base.errors import BadInput
+from bench.base.parallel.threads import workers
 from bench.base.paths import write_text
 from bench.base.progress import Progress, silent
-from bench.base.threads import workers
 from bench.data.manifest import TRAIN
 from bench.probe.goal import CLASS_WEIGHTS
 from bench.probe.linear.crossfit import GAP_TO_PREDICT, class_log_probabilities, coefficients, sample_weights

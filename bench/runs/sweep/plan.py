@@ -12,14 +12,14 @@ from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data import clips
 from bench.data.manifest import TRAIN, Prepared
-from bench.encoders.features import FeatureStore
+from bench.encoders.batches import device_of
+from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder, require_device
 from bench.encoders.pooling import LayerPooling
 from bench.encoders.probe_inputs import required_features
 from bench.probe import protocols
 from bench.runs import choices
 from bench.runs.choices import EncoderChoice, Outcome
-from bench.runs.evaluate import device_of
 from bench.runs.spec import encoder_spec
 from bench.runs.sweep.grid import SweepGrid
 from bench.scores import records
@@ -64,7 +64,7 @@ class Source:
         text = "\n".join(f"{label} {group}" for label, group in zip(train["label"], train["group"]))
         labels = hashlib.sha256(text.encode()).hexdigest()
         rows = clips.digest(train, prepared.recordings)
-        return cls(encoder.card, store.reader(), card, prepared, device_of(encoder), rows, labels)
+        return cls(encoder.card, store.reader(), card, prepared, str(device_of(encoder)), rows, labels)
 
     @property
     def counts(self) -> tuple[int, int]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from joblib.externals.loky.process_executor import BrokenProcessPool
-
-from bench.base.errors import BadInput, RespBenchError
+from bench.base.errors import RespBenchError
+from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.progress import Progress, silent
 from bench.base.provenance import peak_memory_mb
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.runs.context import SweepNotes
 from bench.runs.sweep import cost, oracle
@@ -69,7 +68,7 @@ def sweep(
     out: Path,
     *,
     root: Path | None = None,
-    workers: int | None = None,
+    engine: Engine = LOCAL,
     estimate_only: bool = False,
     with_oracle: bool = False,
     title: str | None = None,
@@ -85,8 +84,8 @@ def sweep(
     ----------
     grid, out, root
         What is asked for, the results folder, and the data folder.
-    workers
-        Number of processes; by default one for each core where there is enough to do.
+    engine
+        Where clips are encoded and probes fitted; with its ``workers`` left open, as many as there is enough to do for.
     estimate_only
         Stops once it has said what is to be done.
     with_oracle
@@ -106,12 +105,12 @@ def sweep(
     Raises
     ------
     UnknownId, MissingWeights, BadInput
-        As ``bench.runs.sweep.plan.plan``; ``BadInput`` where a worker dies.
+        As ``bench.runs.sweep.plan.plan``; ``BadInput`` where workers die again and again.
     """
     planned = plan(grid, out, root, progress, say)
     work = workload(planned, say, all_features=with_oracle)
-    result = SweepResult(kept=list(planned.outcome.kept), todo=len(work.jobs), workers=workers or cost.cores())
-    todo = _predicted(work, grid, workers, result, rates)
+    result = SweepResult(kept=list(planned.outcome.kept), todo=len(work.jobs), workers=engine.at_once)
+    todo = _predicted(work, grid, engine, result, rates)
     say(summary(result))
     if estimate_only:
         return result
@@ -119,10 +118,10 @@ def sweep(
     if grid.controls:
         make_controls(planned.data, out, planned.stored, planned.outcome, say)
         result.made += planned.outcome.made
-    refused = _encoded(work.encodings, grid, progress)
+    refused = _encoded(work.encodings, grid, progress, engine)
     for unit in todo:
         result.failed |= {job.name: refused[job.source] for job in unit.jobs if job.source in refused}
-    _run(_with_features(todo, refused), out, result, progress, say)
+    _run(_with_features(todo, refused), out, replace(engine, workers=result.workers), result, progress, say)
     result.took_s = time.monotonic() - began
     if result.todo:
         say(
@@ -159,14 +158,15 @@ def summary(result: SweepResult) -> str:
 
 
 def _predicted(
-    work: Workload, grid: SweepGrid, requested: int | None, result: SweepResult, rates: cost.Rates | None
+    work: Workload, grid: SweepGrid, engine: Engine, result: SweepResult, rates: cost.Rates | None
 ) -> list[Unit]:
-    """The units to do, for the number of processes ``requested`` or the quickest; ``result`` gets what they need."""
+    """The units to do, for the number of workers asked for or the quickest; ``result`` gets what they need."""
     if not work.jobs:
         return []
     rates = rates or cost.Rates.measured()
     # processes take seconds to start: where nobody asked for them, they must be worth it
-    options = [result.workers] if requested else sorted({1, result.workers})
+    asked = engine.workers or engine.backend != "loky"
+    options = [result.workers] if asked else sorted({1, result.workers})
     planned = []
     for workers in options:
         parts = units(work.jobs, rates, workers)
@@ -175,20 +175,20 @@ def _predicted(
     solve_s, result.predicted_mb, result.workers, todo = min(planned, key=lambda option: option[0])
     result.unknown = sum(not job.spec["protocol"].startswith(cost.MODELLED) for job in work.jobs)
     result.clips = sum(each.clips for each in work.encodings)
-    result.encode_s = sum(_encoding_s(each, grid) for each in work.encodings)
+    result.encode_s = sum(_encoding_s(each, grid) for each in work.encodings) / engine.at_once
     result.predicted_s = solve_s + result.encode_s
     return todo
 
 
 def _encoding_s(each: Encoding, grid: SweepGrid) -> float:
-    """Seconds that an encoding will take, from a few of its clips."""
+    """Seconds that an encoding will take one worker, from a few of its clips."""
     encoder = load_encoder(each.choice.id, each.choice.weights, grid.device, grid.precision)
     store = FeatureStore(encoder, each.source.prepared, grid.clip)
     tried, seconds = store.measure_speed(each.features)
     return each.seconds * seconds / tried if tried else 0.0
 
 
-def _encoded(encodings: Sequence[Encoding], grid: SweepGrid, progress: Progress) -> dict[Source, str]:
+def _encoded(encodings: Sequence[Encoding], grid: SweepGrid, progress: Progress, engine: Engine) -> dict[Source, str]:
     """Fills the stores, one forward pass for all layers and poolings of an encoder on a task's clips.
 
     Returns {source: why it has no features}.
@@ -197,7 +197,7 @@ def _encoded(encodings: Sequence[Encoding], grid: SweepGrid, progress: Progress)
     for each in encodings:
         try:
             encoder = load_encoder(each.choice.id, each.choice.weights, grid.device, grid.precision)
-            FeatureStore(encoder, each.source.prepared, grid.clip).encode(each.features, progress)
+            FeatureStore(encoder, each.source.prepared, grid.clip).encode(each.features, progress, engine)
         except RespBenchError as error:
             refused[each.source] = str(error)
     return refused
@@ -209,20 +209,22 @@ def _with_features(todo: Sequence[Unit], refused: dict[Source, str]) -> list[Uni
     return [Unit(jobs, unit.need) for unit, jobs in parts if jobs]
 
 
-def _run(todo: Sequence[Unit], out: Path, result: SweepResult, progress: Progress, say: Callable[[str], None]) -> None:
+def _run(
+    todo: Sequence[Unit],
+    out: Path,
+    engine: Engine,
+    result: SweepResult,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> None:
     others: dict[int, float] = {}
     with progress("sweep", sum(len(unit.jobs) for unit in todo)) as tick:
-        try:
-            for unit, done in execute(todo, out, result.workers):
-                _add(result, done)
-                others[done.process] = max(others.get(done.process, 0.0), done.memory_mb)
-                for name, why in done.failed.items():
-                    say(f"failed: {name}: {why}")
-                tick(len(unit.jobs))
-        except BrokenProcessPool as error:
-            raise BadInput(
-                "sweep", "a process died, perhaps for want of memory", "give fewer --workers; what is finished is kept"
-            ) from error
+        for unit, done in execute(todo, out, engine):
+            _add(result, done)
+            others[done.process] = max(others.get(done.process, 0.0), done.memory_mb)
+            for name, why in done.failed.items():
+                say(f"failed: {name}: {why}")
+            tick(len(unit.jobs))
     result.memory_mb = peak_memory_mb() + sum(mb for process, mb in others.items() if process != os.getpid())
 
 

@@ -49,8 +49,17 @@ def test_order_and_batching_never_change_an_embedding(sizes, batch_s):
 def test_batches_hold_equal_padded_lengths_within_the_limit():
     toy, sizes = Toy(), [5, 25, 12, 28, 30, 999, 1000]
     plan = plan_batches(sizes, toy, 60)
-    assert plan == [[0], [2], [1, 3], [4], [5], [6]]
+    assert plan == [[5], [6], [1, 3], [4], [2], [0]]
     assert sorted(i for rows in plan for i in rows) == list(range(len(sizes)))
+
+
+def test_clips_of_a_ragged_encoder_share_batches_while_little_of_them_is_padding():
+    toy = Toy()
+    toy.ragged = True
+    sizes = [98, 20, 85, 91, 500, 60]  # 100, 20, 90, 100, 100 and 60 with padding and cropping
+    assert plan_batches(sizes, toy, 1000) == [[0, 3, 4, 2, 5], [1]]
+    assert plan_batches(sizes, toy, 250) == [[0, 3], [4, 2], [5], [1]]
+    assert plan_batches(sizes, toy, 1000, ragged=False) == [[0, 3, 4], [2], [5], [1]]
 
 
 def test_a_mixed_batch_is_answered_clip_by_clip():

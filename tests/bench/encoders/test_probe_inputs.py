@@ -11,7 +11,7 @@ from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
 from bench.data.manifest import prepare
 from bench.encoders import probe_inputs
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.probe import protocols
 from bench.probe.heads.attentive import AttentiveProbe
 from bench.probe.heads.layer_mix import LayerMixProbe

@@ -11,7 +11,7 @@ from bench import simulate
 from bench.base.errors import BadInput
 from bench.cli.main import main
 from bench.data.manifest import prepare, validate
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.probe import LogisticPathCV, protocols
 from bench.scores import metrics
 from tasks import icbhi

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from bench.base.errors import BadInput
-from bench.base.threads import workers
+from bench.base.parallel.threads import workers
 from bench.probe.linear.design import check_features
 from bench.probe.literature.shared.loop import Criterion, ReportShare
 from bench.probe.literature.shared.replicas import Replicas

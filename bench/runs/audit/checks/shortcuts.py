@@ -14,7 +14,7 @@ import pandas as pd
 from bench.base.progress import Progress, silent
 from bench.base.registry import CONTROL_PREFIX
 from bench.data.manifest import TRAIN, Prepared
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.probe import protocols
 from bench.runs.audit.control_tables import FeatureTable
 from bench.scores import intervals, label_kinds, metrics, records

@@ -12,7 +12,7 @@ import torch
 from bench.data import audio
 from bench.data.manifest import load_task, prepare
 from bench.encoders.batches import embed
-from bench.encoders.features import FeatureStore
+from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 
 

@@ -1,0 +1,197 @@
+"""Runs independent units of work through joblib: on threads, on processes, on a Dask cluster, on Ray.
+
+A unit is a function of its arguments that leaves its result in a file or returns it, so which worker did it, and in
+which order, shows nowhere. A worker that dies or hangs costs its unit a second try elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from multiprocessing import TimeoutError as HungError  # what joblib raises where nothing comes back in time
+from pickle import PicklingError
+from typing import Any, TypeVar
+
+from bench.base.errors import BadInput
+from bench.base.parallel import cluster
+from bench.base.parallel.threads import cores, workers
+from bench.types import BACKENDS
+
+T, R = TypeVar("T"), TypeVar("R")
+
+TRIES = 3  # rounds in a row that may lose a worker without finishing a unit
+MOST_TRIED, WORTH_S = 8, 20.0  # units that are tried on threads, and seconds of the rest that are worth processes
+HUNG_S = 3600.0  # without any unit finished: workers are taken for hung
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where units of work run.
+
+    Attributes
+    ----------
+    workers : int, optional
+        Units at a time; by default one for each core, or what the cluster has.
+    threads : int
+        Threads of a worker that a unit may spread its batches over; each of them computes with one thread, so that no
+        rounding depends on their number.
+    backend : str
+        One of ``BACKENDS``: processes of this machine (``loky``), threads of this process, a Dask cluster, Ray.
+    scheduler : str, optional
+        Address of a running Dask scheduler (``tcp://…``) or, for Ray, of its head; by default a cluster on this
+        machine.
+    slurm : int
+        Dask workers to start as SLURM jobs, through dask-jobqueue.
+    max_mb : float, optional
+        Memory of all workers together.
+    hung_s : float
+        Seconds without a finished unit after which workers are stopped and the rest is tried again.
+    """
+
+    workers: int | None = None
+    threads: int = 1
+    backend: str = "loky"
+    scheduler: str | None = None
+    slurm: int = 0
+    max_mb: float | None = None
+    hung_s: float = HUNG_S
+
+    def __post_init__(self) -> None:
+        for name, least in (("workers", 1), ("threads", 1), ("slurm", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise BadInput(f"{name} {value}", "is out of range", f"give a whole number from {least} on")
+        if self.backend not in BACKENDS:
+            raise BadInput(f"backend {self.backend!r}", "does not exist", f"take one of {', '.join(BACKENDS)}")
+        if self.scheduler and self.backend not in ("dask", "ray"):
+            remedy = "add --backend dask (or ray), or leave the scheduler out"
+            raise BadInput(f"scheduler {self.scheduler}", f"is nothing that backend {self.backend} joins", remedy)
+        if self.slurm and self.backend != "dask":
+            raise BadInput("slurm", f"is nothing that backend {self.backend} starts", "add --backend dask")
+
+    @property
+    def at_once(self) -> int:
+        """Workers asked for, else cores."""
+        return self.workers or cores()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether units leave this process."""
+        return self.backend in ("dask", "ray") or (self.backend == "loky" and self.at_once > 1)
+
+    def within(self, worker_mb: float) -> Engine:
+        """The engine with as many workers as its memory allows, each taking ``worker_mb``; at least one."""
+        if self.max_mb is None:
+            return self
+        return replace(self, workers=max(1, min(self.at_once, int(self.max_mb // worker_mb))))
+
+    def run(self, unit: Callable[[T], R], todo: Sequence[T]) -> Iterator[tuple[T, R]]:
+        """Every item and what ``unit`` gives for it, as they finish.
+
+        Raises
+        ------
+        BadInput
+            Where workers die or hang ``TRIES`` times in a row without finishing anything.
+        Exception
+            What ``unit`` raises; units that are finished by then stay finished.
+        """
+        here = len(todo)
+        if self.elsewhere:  # processes take seconds to start: the first few units show whether they are worth it
+            here = min(len(todo), self.at_once, MOST_TRIED) if self.backend == "loky" else 0
+        began = time.monotonic()
+        yield from _on_threads(unit, todo[:here], self.at_once)
+        if not (rest := list(todo[here:])):
+            return
+        if self.backend == "loky" and (time.monotonic() - began) / here * len(rest) < WORTH_S:
+            yield from _on_threads(unit, rest, self.at_once)
+            return
+        with self._joined() as context:
+            yield from self._on_workers(unit, rest, context)
+
+    # ------------------------------------------------------------------ workers elsewhere
+
+    def _joined(self) -> AbstractContextManager[Callable[[], AbstractContextManager]]:
+        if self.backend == "dask":
+            return cluster.dask(self.scheduler, self.workers, self.threads, self.slurm)
+        if self.backend == "ray":
+            return cluster.ray(self.scheduler, self.at_once, self.threads)
+        return nullcontext(self._processes)
+
+    def _processes(self) -> AbstractContextManager:
+        import joblib
+
+        return joblib.parallel_config("loky", n_jobs=self.at_once, inner_max_num_threads=1)
+
+    def _on_workers(
+        self, unit: Callable[[T], R], todo: list[T], context: Callable[[], AbstractContextManager]
+    ) -> Iterator[tuple[T, R]]:
+        import joblib
+        from joblib.externals.loky.process_executor import (
+            BrokenProcessPool,
+            ShutdownExecutorError,
+            TerminatedWorkerError,
+        )
+
+        lost = (TerminatedWorkerError, ShutdownExecutorError, HungError, *cluster.lost_workers(self.backend))
+        left, fruitless = dict(enumerate(todo)), 0
+        while left:
+            finished = len(left)
+            try:
+                with ExitStack() as stack:
+                    stack.enter_context(context())
+                    pool = joblib.Parallel(
+                        batch_size=1, return_as="generator_unordered", max_nbytes=None, timeout=self.hung_s
+                    )
+                    calls = (joblib.delayed(_numbered)(unit, i, item) for i, item in list(left.items()))
+                    for i, result in pool(calls):
+                        yield left.pop(i), result
+            except lost as error:
+                fruitless = 0 if len(left) < finished else fruitless + 1
+                what = "hung" if isinstance(error, HungError) else "died"
+                print(f"a worker {what}; {len(left)} units of work are tried again", file=sys.stderr)
+                self._stop_workers()
+                if fruitless >= TRIES:
+                    problem = f"workers {what} {fruitless} times in a row without finishing anything"
+                    remedy = "look for too little memory (dmesg); take fewer --workers or less --max-memory"
+                    raise BadInput(f"backend {self.backend}", problem, remedy) from error
+            except (BrokenProcessPool, PicklingError) as error:  # such as a module that only this process finds
+                print(f"units of work cannot be sent to processes ({error}); they run on threads", file=sys.stderr)
+                self._stop_workers()
+                yield from _on_threads(unit, list(left.values()), self.at_once)
+                return
+
+    def _stop_workers(self) -> None:
+        if self.backend == "loky":
+            from joblib.externals.loky import get_reusable_executor
+
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+LOCAL = Engine()  # a process for each core
+
+
+def _numbered(unit: Callable[[T], R], i: int, item: T) -> tuple[int, R]:
+    """The unit's number and result, computed as ``_on_threads`` does: with one thread a product.
+
+    It has a thread of its own, so that a worker's own settings are left alone.
+    """
+    with workers(1) as pool:
+        return i, pool.submit(unit, item).result()
+
+
+def _on_threads(unit: Callable[[T], R], todo: Sequence[T], most: int) -> Iterator[tuple[T, R]]:
+    """In this process; units not begun are given up when one raises."""
+    from concurrent.futures import as_completed
+
+    if not todo:
+        return
+    with workers(min(most, len(todo))) as pool:
+        running: dict[Any, T] = {pool.submit(unit, item): item for item in todo}
+        try:
+            for future in as_completed(running):
+                yield running.pop(future), future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,75 @@
+"""An object that every worker loads once, however many units of work refer to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from bench.base import cache
+from bench.base.errors import BadInput
+from bench.base.paths import replacing
+
+T = TypeVar("T")
+
+_latest: tuple[str, object] = ("", None)  # what this worker loaded last: one object at a time, they can be large
+
+
+class Shared(Generic[T]):
+    """Wraps an object for units of work: the same object in this process, a copy from a file in others.
+
+    The file is written when the first unit leaves the process, is readable by its user alone, and is checked against
+    its digest before it is loaded. ``remove`` deletes it.
+
+    Parameters
+    ----------
+    value
+        Anything that cloudpickle can pickle.
+    """
+
+    def __init__(self, value: T):
+        self._value: T | None = value
+        self._token, self._digest = uuid.uuid4().hex, ""
+
+    @property
+    def value(self) -> T:
+        """The object. Raises ``BadInput`` where its file is gone or another."""
+        global _latest
+        if self._value is not None:
+            return self._value
+        if _latest[0] != self._token:
+            import cloudpickle
+
+            try:
+                content = self._path.read_bytes()
+            except OSError as error:
+                raise BadInput(self._path, f"cannot be read ({error})", "give workers the same cache folder") from error
+            if hashlib.sha256(content).hexdigest() != self._digest:
+                raise BadInput(self._path, "is not what was written", "run the command again")
+            _latest = self._token, cloudpickle.loads(content)
+        return _latest[1]  # type: ignore[return-value]
+
+    def remove(self) -> None:
+        """Deletes the file, if there is one."""
+        if self._digest:
+            self._path.unlink(missing_ok=True)
+
+    @property
+    def _path(self) -> Path:
+        return cache.folder("shared") / f"{self._token}.pickle"
+
+    def __getstate__(self) -> dict:
+        if not self._digest:
+            import cloudpickle
+
+            content = cloudpickle.dumps(self._value)
+            with replacing(self._path) as partial, open(partial, "xb", opener=_for_the_user_alone) as file:
+                file.write(content)
+            self._digest = hashlib.sha256(content).hexdigest()
+        return {"_value": None, "_token": self._token, "_digest": self._digest}
+
+
+def _for_the_user_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,238 @@
+"""Keeps embeddings on disk: an append-only store that encodes each clip once and pools it in every way requested.
+
+A store belongs to what determines an embedding (encoder, weights, input policy, resampler, dtype, fitted
+statistics), never to a task, so tasks that share recordings share embeddings. Inside it, each (layer, pooling) has
+shards (``bench.encoders.features.shards``), one for each block of recordings; an interrupted run resumes at the blocks
+that have none.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.base.errors import BadInput
+from bench.base.parallel.engine import LOCAL, Engine
+from bench.base.parallel.shared import Shared
+from bench.base.paths import cache_root, replacing, write_text
+from bench.base.progress import Progress, silent
+from bench.data import audio, clips
+from bench.encoders.batches import device_of
+from bench.encoders.features import ahead, blocks, memory, shards, statistics
+from bench.encoders.features.encoding import BUSY, BlockEncoding
+from bench.encoders.load import precision_of, require_trained
+from bench.encoders.pooling import LayerPooling
+
+if TYPE_CHECKING:
+    from bench.data.manifest import Prepared
+    from bench.types import Encoder
+
+FORMAT = 1
+TRIAL_S, TRIAL_BLOCK_S = 5.0, 10.0  # seconds that a measurement of the speed takes at most, of audio in its blocks
+WAIT_S = 0.5  # between looks at blocks that another process encodes
+
+
+def store_spec(encoder: Encoder, prepared: Prepared, clip: str) -> dict:
+    """Lists everything that determines an embedding but the audio, the layer and the pooling.
+
+    The parameters are digested as they are now: an encoder that was trained or edited after loading is another one.
+    """
+    from bench.encoders.weights.find import parameter_digest
+
+    fitted = statistics.stats_rows(encoder, prepared)
+    return {
+        "format": FORMAT,
+        "encoder": encoder.card.id,
+        "encoder_version": encoder.card.version,
+        "weights": encoder.weights_digest,
+        "parameters": parameter_digest(encoder),
+        "rate": encoder.card.sample_rate,
+        "resampler": audio.RESAMPLER,
+        "dtype": precision_of(encoder),
+        "clip": clip,
+        "statistics": "" if fitted is None else clips.digest(fitted, prepared.recordings),
+    }
+
+
+class FeatureStore:
+    """The embeddings of one encoder on disk; ``encode`` fills it, ``gather`` reads rows from it.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        As ``load_encoder`` gives it.
+    prepared : Prepared
+        The clips and their recordings (see ``bench.data.manifest.prepare``).
+    clip : str
+        The clip policy of the protocol.
+    folder : Path, optional
+        Where stores lie; by default ``features`` in the cache.
+
+    Attributes
+    ----------
+    took_s, waited_s
+        Seconds of the last ``encode``, and of these those in which an accelerator waited for recordings.
+
+    Raises
+    ------
+    BadInput
+        For an encoder that is trained from scratch.
+    """
+
+    def __init__(self, encoder: Encoder, prepared: Prepared, clip: str = "native", folder: Path | None = None):
+        require_trained(encoder.card)
+        self.encoder, self.prepared, self.clip = encoder, prepared, clip
+        self.spec = store_spec(encoder, prepared, clip)
+        text = json.dumps(self.spec, sort_keys=True)
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.folder = (folder or cache_root() / "features") / self.digest[:20]
+        self.units = clips.units(prepared.rows, prepared.recordings)
+        self.took_s = self.waited_s = 0.0
+
+    def encode(self, requested: Sequence[LayerPooling], progress: Progress = silent, engine: Engine = LOCAL) -> int:
+        """Encodes the clips of which some requested (layer, pooling) is not stored yet; returns their number.
+
+        Parameters
+        ----------
+        requested : sequence of (int, str)
+            The (layer, pooling) pairs: one forward pass serves them all.
+        progress : Progress
+            Counts clips.
+        engine : Engine
+            Where blocks of recordings are encoded. What is stored depends neither on it nor on interruptions. Blocks
+            that another process is encoding at the moment are waited for.
+
+        Raises
+        ------
+        BadInput
+            For features that are not finite, for a folder that cannot be written, and as
+            ``bench.encoders.batches.encode_batch``.
+        """
+        requested = tuple(dict.fromkeys(requested))
+        missing = self.missing(requested)
+        todo = blocks.cut(self.units, {unit.key for unit in missing})
+        if not todo:
+            return 0
+        with shards.writing(self.folder):
+            write_text(self.folder / "spec.json", json.dumps(self.spec, indent=1, sort_keys=True))
+        statistics.fit(self.encoder, self.prepared, self.clip)
+        began, waited = time.perf_counter(), []
+        shared = Shared(self.encoder)
+        if device_of(self.encoder).type == "cpu":
+            engine = engine.within(memory.worker_mb(self.encoder)) if engine.max_mb else engine
+            run = engine.run
+        else:
+            run = partial(ahead.run, workers=engine.at_once, waited=waited)
+        batch_s = memory.batch_seconds(self.encoder, engine.max_mb and engine.max_mb / engine.at_once)
+        unit = self._encoding(shared, requested, batch_s, engine.threads)
+        try:
+            with progress(f"encode {self.encoder.card.id}", sum(block.clip_count for block in todo)) as tick:
+                while todo:
+                    busy = []
+                    for block, done in run(unit, todo):
+                        if done == BUSY:
+                            busy.append(block)
+                        else:
+                            tick(done)
+                    if todo := busy:
+                        time.sleep(WAIT_S)
+        finally:
+            shared.remove()
+            self.took_s, self.waited_s = time.perf_counter() - began, sum(waited)
+        return sum(len(unit.rows) for unit in missing)
+
+    def missing(self, requested: Sequence[LayerPooling]) -> list[clips.Unit]:
+        """The recordings of which some requested (layer, pooling) is not stored."""
+        stored = [shards.index(self.folder, layer_pooling).keys() for layer_pooling in requested]
+        return [unit for unit in self.units if not all(unit.key in keys for keys in stored)]
+
+    def reader(self) -> FeatureStore:
+        """The same store without its encoder, for ``gather`` and ``export`` alone: light enough for other processes."""
+        light = copy.copy(self)
+        del light.encoder
+        return light
+
+    def width(self, layer_pooling: LayerPooling) -> int | None:
+        """Features of a clip in what is stored; None where nothing is."""
+        return shards.width(self.folder, layer_pooling)
+
+    def measure_speed(self, requested: Sequence[LayerPooling], seconds: float = 20.0) -> tuple[float, float]:
+        """Times the encoding of a few recordings that are not stored yet; nothing is kept.
+
+        The first recording warms up and does not count, unless there is no other.
+
+        Parameters
+        ----------
+        requested : sequence of (int, str)
+            The (layer, pooling) pairs.
+        seconds : float
+            Of audio that are enough; encoding also ends after ``TRIAL_S``.
+
+        Returns
+        -------
+        audio_s, taken_s : float
+            Seconds of audio encoded, and seconds that this took.
+        """
+        unit = self._encoding(Shared(self.encoder), requested, memory.batch_seconds(self.encoder), 1)
+        taken = audio_s = 0.0
+        todo = self.missing(requested)
+        for i, block in enumerate(blocks.cut(todo, {each.key for each in todo}, TRIAL_BLOCK_S)):
+            began = time.perf_counter()
+            unit.features(block, unit.waves(block))
+            if i <= 1:
+                taken = audio_s = 0.0
+            taken += time.perf_counter() - began
+            audio_s += sum(each.seconds for each in block.units)
+            if audio_s >= seconds or taken >= TRIAL_S:
+                break
+        return audio_s, taken
+
+    def gather(self, layer_pooling: LayerPooling) -> np.ndarray:
+        """Reads the features (N, P) float32 in the order of ``prepared.rows``.
+
+        Raises
+        ------
+        KeyError
+            For a recording that has not been encoded.
+        """
+        out: np.ndarray | None = None
+        for rows, values in self._stored_parts(layer_pooling):
+            if out is None:
+                out = np.empty((len(self.prepared.rows), values.shape[1]), np.float32)
+            out[rows] = values
+        return np.empty((0, 0), np.float32) if out is None else out
+
+    def export(self, layer_pooling: LayerPooling, path: Path) -> tuple[int, int]:
+        """Writes ``gather(layer_pooling)`` to ``path`` as ``.npy`` without holding it in memory; returns its shape."""
+        out = None
+        with replacing(path) as partial:
+            for rows, values in self._stored_parts(layer_pooling):
+                if out is None:
+                    shape = (len(self.prepared.rows), values.shape[1])
+                    out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+                out[rows] = values
+            if out is None:
+                raise BadInput(path, "there is no clip to write", "check the task's manifest")
+            out.flush()
+            shape = out.shape
+            del out
+        return shape
+
+    def _encoding(
+        self, encoder: Shared[Encoder], requested: Sequence[LayerPooling], batch_s: float, threads: int
+    ) -> BlockEncoding:
+        return BlockEncoding(encoder, self.folder, self.prepared.root, self.clip, tuple(requested), batch_s, threads)
+
+    def _stored_parts(self, layer_pooling: LayerPooling) -> Iterator[tuple[list[int], np.ndarray]]:
+        """(rows, values) recording by recording, one open shard at a time."""
+        places = shards.index(self.folder, layer_pooling)
+        for position, values in shards.read([places[unit.key] for unit in self.units]):
+            yield list(self.units[position].rows), values

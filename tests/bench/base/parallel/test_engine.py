@@ -1,0 +1,129 @@
+"""Units of work give the same on threads, on processes and on a cluster; workers that die or hang cost a second try."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bench.base.errors import BadInput
+from bench.base.parallel import engine as engines
+from bench.base.parallel.engine import Engine
+
+
+@pytest.fixture(autouse=True)
+def processes_at_once(monkeypatch):
+    """Units of milliseconds go to processes too."""
+    monkeypatch.setattr(engines, "WORTH_S", 0.0)
+
+
+def square(x):
+    return x * x
+
+
+def fails_at(bad, x):
+    if x == bad:
+        raise BadInput(f"unit {x}", "is bad", "mend it")
+    return x
+
+
+def dies_once(folder, here, x):
+    """Kills its own process at the first try of unit 5, unless that is the test's."""
+    mark = Path(folder) / "died"
+    if x == 5 and os.getpid() != here and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (Path(folder) / f"{x}").write_text(str(x * x))
+    return x * x
+
+
+def always_dies(here, x):
+    if os.getpid() != here:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def hangs_once(folder, here, x):
+    mark = Path(folder) / "hung"
+    if x == 5 and os.getpid() != here and not mark.exists():
+        mark.touch()
+        time.sleep(600)
+    return x * x
+
+
+@pytest.mark.parametrize("engine", [Engine(workers=1), Engine(workers=2, backend="threading"), Engine(workers=2)])
+def test_every_unit_is_done_once_whatever_the_engine(engine):
+    assert sorted(engine.run(square, range(9))) == [(x, x * x) for x in range(9)]
+
+
+@pytest.mark.parametrize("engine", [Engine(workers=1), Engine(workers=2)])
+def test_a_unit_s_own_error_is_raised_as_it_is(engine):
+    with pytest.raises(BadInput, match="unit 4: is bad; mend it"):
+        list(engine.run(partial(fails_at, 4), range(9)))
+
+
+@pytest.mark.long
+def test_a_worker_that_dies_costs_a_second_try(tmp_path, capfd):
+    done = dict(Engine(workers=2).run(partial(dies_once, str(tmp_path), os.getpid()), range(9)))
+    assert done == {x: x * x for x in range(9)} and (tmp_path / "died").exists()
+    assert "a worker died" in capfd.readouterr().err
+
+
+@pytest.mark.long
+def test_workers_that_die_every_time_end_the_run_with_what_to_do():
+    with pytest.raises(BadInput, match=r"workers died 3 times in a row .*fewer --workers"):
+        list(Engine(workers=2).run(partial(always_dies, os.getpid()), range(9)))
+
+
+@pytest.mark.long
+def test_a_worker_that_hangs_is_stopped_and_its_unit_tried_again(tmp_path, capfd):
+    engine = Engine(workers=2, hung_s=5.0)
+    assert dict(engine.run(partial(hangs_once, str(tmp_path), os.getpid()), range(9))) == {x: x * x for x in range(9)}
+    assert (tmp_path / "hung").exists() and "a worker hung" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"workers": 0}, "workers 0: is out of range"),
+        ({"threads": 0}, "threads 0"),
+        ({"backend": "mpi"}, "does not exist; take one of loky"),
+        ({"scheduler": "tcp://x:1"}, "add --backend dask"),
+        ({"slurm": 2}, "add --backend dask"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong, match):
+    with pytest.raises(BadInput, match=match):
+        Engine(**wrong)
+
+
+def test_memory_bounds_the_number_of_workers():
+    assert Engine(workers=8, max_mb=2500.0).within(1000.0).workers == 2
+    assert Engine(workers=8, max_mb=500.0).within(1000.0).workers == 1
+    assert Engine(workers=8).within(1000.0).workers == 8
+
+
+class Unsendable:
+    """Can be pickled, and not be made again in another process."""
+
+    def __init__(self, here):
+        self.here = here
+
+    def __reduce__(self):
+        return require_process, (self.here,)
+
+    def __call__(self, x):
+        return x * x
+
+
+def require_process(pid):
+    if os.getpid() != pid:
+        raise ModuleNotFoundError("no module named 'only_here'")
+    return Unsendable(pid)
+
+
+def test_what_no_other_process_can_load_runs_here(capfd):
+    assert dict(Engine(workers=2).run(Unsendable(os.getpid()), range(9))) == {x: x * x for x in range(9)}
+    assert "they run on threads" in capfd.readouterr().err

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from bench.base.errors import BadInput
 from bench.base.optional_imports import require
 
-WAIT_S = 300.0  # for the first worker of a cluster
+CONNECT_S, WAIT_S = 20, 300.0  # for the scheduler to answer, and for the first worker to come
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def dask(
     import joblib
 
     distributed = require("distributed", "cluster")
-    settings = {"distributed.comm.timeouts.connect": "20s", "distributed.scheduler.allowed-failures": 5}
+    settings = {"distributed.comm.timeouts.connect": f"{CONNECT_S}s", "distributed.scheduler.allowed-failures": 5}
     with require("dask", "cluster").config.set(settings):
         try:
             client = distributed.Client(scheduler or _started(distributed, workers, threads, slurm))
@@ -44,13 +44,13 @@ def dask(
 
 
 def _started(distributed, workers: int | None, threads: int, slurm: int):
-    """A new cluster, its workers on SLURM nodes or on this machine; nothing of it shows on a dashboard."""
+    """A new cluster, its workers on SLURM nodes or on this machine; its dashboard on any free port."""
     if slurm:
         jobqueue = require("dask_jobqueue", "cluster")
         started = jobqueue.SLURMCluster(cores=threads, processes=1, memory="8GB")  # the user's jobqueue.yaml goes first
         started.scale(jobs=slurm)
         return started
-    return distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True)
+    return distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", processes=True)
 
 
 @contextmanager
@@ -70,8 +70,8 @@ def ray(address: str | None, workers: int, threads: int) -> Iterator[Callable[[]
 def lost_workers(backend: str) -> tuple[type[BaseException], ...]:
     """The errors that say that a worker of the backend is gone, not that its unit is at fault."""
     if backend == "dask":
-        distributed = require("distributed", "cluster")
-        return (distributed.scheduler.KilledWorker, distributed.CommClosedError)
+        killed = require("distributed.scheduler", "cluster").KilledWorker
+        return (killed, require("distributed.comm.core", "cluster").CommClosedError)
     if backend == "ray":
         errors = require("ray.exceptions", "ray")
         return (errors.RayActorError, errors.WorkerCrashedError)

@@ -200,7 +200,7 @@ def silent_waves(unit: Unit, rate: int) -> list[np.ndarray]:
     """Zeros as long as ``waves`` under ``native``, for what reads nothing but lengths; no file is opened."""
     spans = (audio.span(unit.frames, unit.rate, start, end) for start, end in zip(unit.start_s, unit.end_s))
     sizes = (audio.resampled_length(max(0, stop - start), unit.rate, rate) for start, stop in spans)
-    return [np.broadcast_to(np.float32(0), size) for size in sizes]
+    return [np.zeros(size, np.float32) for size in sizes]
 
 
 def chunks(todo: list[Unit], seconds: float = 240.0) -> Iterator[list[Unit]]:

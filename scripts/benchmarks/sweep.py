@@ -22,13 +22,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bench.base.parallel.engine import Engine
+from bench.base.parallel.threads import cores
 from bench.base.provenance import peak_memory_mb
 from bench.data.manifest import Prepared
 from bench.data.recordings import Recording
 from bench.encoders.features.store import FeatureStore
 from bench.probe import LogisticPathCV
 from bench.runs.choices import EncoderChoice
-from bench.runs.sweep.cost import Rates, cores, together
+from bench.runs.sweep.cost import Rates, together
 from bench.runs.sweep.execute import execute, units
 from bench.runs.sweep.grid import SweepGrid
 from bench.runs.sweep.plan import Job, Source, jobs_of
@@ -161,7 +163,7 @@ def main() -> int:
         predicted, memory = together([unit.need for unit in todo], min(asked.workers, len(todo)), rates)
         print(f"estimated {predicted:.0f} s and {memory:.0f} MB in {len(todo)} units", flush=True)
         done = []
-        for unit, result in execute(todo, Path(folder) / "out", asked.workers):
+        for unit, result in execute(todo, Path(folder) / "out", Engine(workers=asked.workers)):
             done.append(result)
             print(f"  {len(unit.jobs)} jobs: {result.seconds:.0f} s (estimated {unit.need.seconds:.0f} s)", flush=True)
         total, own = time.perf_counter() - began, peak_memory_mb()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
 
 from bench.base.errors import BadInput
 from bench.base.optional_imports import require
@@ -43,7 +44,7 @@ def dask(
                 client.cluster.close()
 
 
-def _started(distributed, workers: int | None, threads: int, slurm: int):
+def _started(distributed: ModuleType, workers: int | None, threads: int, slurm: int) -> object:
     """A new cluster, its workers on SLURM nodes or on this machine; its dashboard on any free port."""
     if slurm:
         jobqueue = require("dask_jobqueue", "cluster")

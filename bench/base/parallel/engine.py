@@ -20,7 +20,8 @@ from bench.base.parallel import cluster
 from bench.base.parallel.threads import cores, workers
 from bench.types import BACKENDS
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 TRIES = 3  # rounds in a row that may lose a worker without finishing a unit
 MOST_TRIED, WORTH_S = 8, 20.0  # units that are tried on threads, and seconds of the rest that are worth processes

@@ -12,7 +12,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,8 +124,10 @@ class FeatureStore:
         with shards.writing(self.folder):
             write_text(self.folder / "spec.json", json.dumps(self.spec, indent=1, sort_keys=True))
         statistics.fit(self.encoder, self.prepared, self.clip)
-        began, waited = time.perf_counter(), []
+        waited: list[float] = []
+        began = time.perf_counter()
         shared = Shared(self.encoder)
+        run: Callable[..., Iterator[tuple[blocks.Block, int]]]
         if device_of(self.encoder).type == "cpu":
             engine = engine.within(memory.worker_mb(self.encoder)) if engine.max_mb else engine
             run = engine.run

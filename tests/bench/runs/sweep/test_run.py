@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bench.base.errors import BadInput
+from bench.base.parallel.engine import Engine
 from bench.cli.main import main
 from bench.reports import verify
 from bench.reports.sweep.report import stale_sweep_report, write_sweep_report
@@ -34,7 +35,7 @@ GRID = SweepGrid.of(SETTINGS)
 def made(simulated, tmp_path_factory):
     """(results folder, what the sweep did) of one task, two poolings and two seeds in this process."""
     out = tmp_path_factory.mktemp("sweep")
-    done = sweep(GRID, out, root=simulated, workers=1, with_oracle=True, rates=RATES)
+    done = sweep(GRID, out, root=simulated, engine=Engine(workers=1), with_oracle=True, rates=RATES)
     write_sweep_report(out)
     return out, done
 
@@ -50,7 +51,7 @@ def test_records_are_those_of_a_run_whatever_the_processes(made, simulated, tmp_
     out, done = made
     assert len(done.made) == 4 and not done.failed
     first = dataclasses.replace(GRID, seeds=(0,))
-    two = sweep(first, tmp_path / "two", root=simulated, workers=2, rates=RATES)
+    two = sweep(first, tmp_path / "two", root=simulated, engine=Engine(workers=2), rates=RATES)
     apart, here = records_of(tmp_path / "two"), records_of(out)
     assert two.workers == 2 and len(apart) == 4 and all(here[name] == content for name, content in apart.items())
     asked = [choices.EncoderChoice.parse("mfcc.stats:mean")]
@@ -76,7 +77,7 @@ def test_what_is_missing_or_damaged_is_made_again(made, simulated, tmp_path):
     first.unlink()
     second.write_text(second.read_text()[:-20])
     said = []
-    again = sweep(GRID, out, root=simulated, workers=1, rates=RATES, say=said.append)
+    again = sweep(GRID, out, root=simulated, engine=Engine(workers=1), rates=RATES, say=said.append)
     assert again.todo == 2 and records_of(out) == whole
     assert any("not counted as done" in line for line in said)
 
@@ -216,7 +217,9 @@ def test_what_is_absent_is_listed(simulated, tmp_path):
         SETTINGS
         | {"suite": "quick", "tasks": [], "encoder": [*SETTINGS["encoder"], {"id": "ast.base"}], "skip_absent": True}
     )
-    sweep(dataclasses.replace(grid, seeds=(0,)), tmp_path, root=simulated / "ICBHI", workers=1, rates=RATES)
+    sweep(
+        dataclasses.replace(grid, seeds=(0,)), tmp_path, root=simulated / "ICBHI", engine=Engine(workers=1), rates=RATES
+    )
     write_sweep_report(tmp_path)
     context = SweepNotes.read(tmp_path)
     assert list(context.absent) == ["ast.base"] and list(context.absent_tasks) == ["sprsound.events2"]

@@ -46,6 +46,15 @@ def peak_memory_mb() -> float:
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
 
 
+def processor() -> str:
+    """The processor's name, as its maker gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
 def stamp(device: str, wall_s: float) -> dict:
     """Commit, versions, machine, device, wall time in seconds and peak memory in MB."""
     return {

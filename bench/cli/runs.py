@@ -163,6 +163,7 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-absent", action="store_true", help="list encoders whose weights are not at hand and go on"
     )
     parser.add_argument("--no-controls", action="store_true", help="without duration and untrained twins")
+    parser.add_argument("--estimate", action="store_true", help="say what is to be done, time and memory, and stop")
     for option in (options.root, options.computing, options.json_output):
         option(parser)
 
@@ -194,9 +195,12 @@ def run_suite(arguments: argparse.Namespace) -> int:
         skip_absent=arguments.skip_absent,
         controls=not arguments.no_controls,
         engine=options.engine_of(arguments),
+        estimate_only=arguments.estimate,
         progress=terminal,
         say=say,
     )
+    if arguments.estimate:
+        return 0
     update_board_notes(
         arguments.out, command_line(), outcome.absent, arguments.title, arguments.note, outcome.absent_tasks
     )

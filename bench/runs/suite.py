@@ -11,6 +11,7 @@ from bench.runs.choices import EncoderChoice, Outcome
 from bench.runs.sweep.execute import RecordMaker, make_controls, result_line
 from bench.runs.sweep.grid import SweepGrid
 from bench.runs.sweep.plan import Step, features_needed, plan, steps
+from bench.runs.sweep.run import sweep
 from bench.scores import records
 from bench.scores.schema import Record
 
@@ -31,6 +32,7 @@ def run_suite(
     skip_absent: bool = False,
     controls: bool = True,
     engine: Engine = LOCAL,
+    estimate_only: bool = False,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
@@ -59,6 +61,8 @@ def run_suite(
         Adds the clip's duration and every encoder's untrained twin, where they give what a protocol reads.
     engine
         Where clips are encoded; no number depends on it.
+    estimate_only
+        Says what is to be done, how long it will take and how much memory, and stops.
     say
         Called with each line that a user should see.
 
@@ -80,6 +84,8 @@ def run_suite(
         skip_absent=skip_absent,
         controls=controls,
     )
+    if estimate_only:
+        return Outcome(kept=sweep(grid, out, root=root, engine=engine, estimate_only=True, say=say).kept)
     planned = plan(grid, out, root, progress, say)
     outcome = planned.outcome
     make_controls(planned.data, out, planned.stored, outcome, say)

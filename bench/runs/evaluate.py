@@ -122,11 +122,14 @@ def record_from_features(
     spec
         As ``bench.runs.spec.encoder_spec`` builds it.
     device
-        Where the features were computed.
+        Where the features were computed; a linear probe is solved there too if it is CUDA's.
     designs
-        Shares factorisations with other records of the same clips.
+        Shares factorisations with other records of the same clips, and says where they are solved instead.
     """
+    from bench.probe.linear.design import Designs, solving_device  # torch, of no use to a list of records
+
     began = time.monotonic()
+    designs = designs or Designs(solving_device(device))
     protocol = protocols.get(spec["protocol"], spec["clip"])
     title = f"{protocol.name} {encoder.id} {spec['pooling']} on {card.id}"
     predict = _left_out if card.leave_one_out else _held_out
@@ -157,6 +160,8 @@ def _held_out(
         "at_edge": getattr(probe, "at_edge_", False),
         "folds": _fold_of_group(probe, groups[train]),
     }
+    if ends := getattr(probe, "path_ends_", []):
+        selection["path_ends"] = ends
     return probe.predict_scores(features[~train]), selection
 
 

@@ -136,6 +136,10 @@ class Selection(TypedDict):
     path
         Every candidate: its hyperparameters, its ``score`` on held-out training clips (None where undefined), and
         the ``label`` that it is for where every label has candidates of its own. Of a fine-tuning run, its epochs.
+    path_ends
+        Where a path of ascending C ended before its last value, since the rest had fallen behind: class weight,
+        ``label`` if any, and the last ``C`` that was solved; in ``path`` the larger ones take over its score. Absent
+        where all candidates were solved.
     at_edge
         Whether the choice lies at the edge of the search.
     folds
@@ -149,6 +153,7 @@ class Selection(TypedDict):
     method: str
     chosen: dict[str, Any]
     path: list[dict[str, Any]]
+    path_ends: NotRequired[list[dict[str, Any]]]
     at_edge: NotRequired[bool]
     folds: NotRequired[dict[str, int]]
     losses: NotRequired[list[float]]

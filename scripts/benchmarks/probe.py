@@ -35,8 +35,8 @@ from threadpoolctl import threadpool_limits
 
 from bench.probe import LogisticPathCV
 from bench.probe.goal import assign_folds
-from bench.probe.linear.crossfit import GAP_TO_COMPARE
 from bench.probe.linear.design import standardise, suited
+from bench.probe.linear.fold import GAP_TO_COMPARE
 from bench.probe.linear.logistic import HALF_DECADES
 from bench.probe.linear.solver.path import fit_path, one_hot
 

@@ -14,104 +14,17 @@ from functools import partial
 import numpy as np
 import torch
 
-from bench.base.errors import BadArray, BadInput
+from bench.base.errors import BadInput
 from bench.base.parallel.threads import workers
+from bench.probe.linear.candidates import CandidateGrid, may_end
 from bench.probe.linear.design import Design, Designs, Scaler
+from bench.probe.linear.fold import FoldPaths, class_log_probabilities, gap_to_reach, sample_weights
 from bench.probe.linear.kernel import Kernel
 from bench.probe.linear.solver.path import fit_path, one_hot
-from bench.probe.log_probabilities import FLOOR, comparable, from_logits
+from bench.probe.log_probabilities import comparable
 
-GAP_TO_COMPARE, GAP_TO_PREDICT = 1e-6, 1e-8  # optimality gap of candidates, and of the refit
-_FEW_AXES = 64  # of a design whose classes can tie, its features being facts more than sounds
-_GAP_TO_TELL_TIES = 1e-20  # optimality gap on such a design
+GAP_TO_PREDICT = 1e-8  # optimality gap of the refit
 _WORTH_THREADS = 100_000  # features below which threads would only wait for each other
-
-
-def sample_weights(y: np.ndarray, class_weight: str | None) -> np.ndarray:
-    """Weight of every row.
-
-    Parameters
-    ----------
-    y : np.ndarray of shape (N,), int
-        Class indices.
-    class_weight : None or "balanced"
-        With None all rows count alike; else as N / (K · rows of the class), over the K classes present.
-
-    Returns
-    -------
-    np.ndarray of shape (N,)
-        The weights.
-
-    Raises
-    ------
-    BadArray
-        For another ``class_weight``.
-    """
-    if class_weight is None:
-        return np.ones(len(y))
-    if class_weight != "balanced":
-        raise BadArray("class_weight", f"unknown value {class_weight!r}", "use None or 'balanced'")
-    counts = np.bincount(y)
-    return (len(y) / (np.count_nonzero(counts) * counts[y])).astype(float)
-
-
-@dataclass(frozen=True)
-class CandidateGrid:
-    """Candidates that a fit compares: strengths × class weights.
-
-    Attributes
-    ----------
-    C : sequence of float
-        Inverse strengths of the penalty, ascending, each once.
-    class_weights : sequence of None or "balanced"
-        Class weights.
-    n_classes : int
-        Number of classes of the labels, K.
-    """
-
-    C: Sequence[float]
-    class_weights: Sequence[str | None]
-    n_classes: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(number of strengths, number of class weights)."""
-        return len(self.C), len(self.class_weights)
-
-    def at_edge(self, c: float) -> bool:
-        """Whether a strength is the first or last of several."""
-        return len(self.C) > 1 and c in (self.C[0], self.C[-1])
-
-    def compare(self, score: Callable[[int, int], float], metric: object) -> tuple[list[dict], dict]:
-        """Scores every candidate and finds the best.
-
-        Parameters
-        ----------
-        score : callable
-            Takes the positions of C and class weight and returns the candidate's score, higher is better.
-        metric : object
-            What the error names where the score is undefined.
-
-        Returns
-        -------
-        tuple of (list of dict, dict)
-            Every candidate (``C``, ``class_weight``, ``score``), and the best of them: the first of equals, so the
-            smallest C and first class weight.
-
-        Raises
-        ------
-        BadInput
-            Where the score of no candidate is defined.
-        """
-        path = [
-            {"C": c, "class_weight": weight, "score": score(i, j)}
-            for i, c in enumerate(self.C)
-            for j, weight in enumerate(self.class_weights)
-        ]
-        scores = np.array([candidate["score"] for candidate in path], float)
-        if np.isnan(scores).all():
-            raise BadInput("linear probe", f"{metric} is undefined on the training rows", "choose another metric")
-        return path, path[int(np.nanargmax(scores))]
 
 
 @dataclass(frozen=True)
@@ -144,15 +57,39 @@ class FittedLinear:
         return class_log_probabilities(logits[None], self.present, self.n_classes)[0]
 
 
+@dataclass(frozen=True)
+class CrossFit:
+    """What candidates are worth on rows that they have not seen.
+
+    Attributes
+    ----------
+    scores : np.ndarray of shape (L, C, class weights)
+        The score of every candidate on pooled out-of-fold predictions; beyond a path's end the last one solved.
+    solved : np.ndarray of shape (L, class weights), int
+        Number of values of C that were solved, from the smallest on.
+    refit : callable
+        Fits all rows: takes a labelling's position, C and class weight, and returns a ``FittedLinear``.
+    """
+
+    scores: np.ndarray
+    solved: np.ndarray
+    refit: Callable[[int, float, str | None], FittedLinear]
+
+
 def crossfit(
     x: np.ndarray,
     labels: np.ndarray,
     folds: np.ndarray,
     grid: CandidateGrid,
     designs: Designs,
+    score: Callable[[int, np.ndarray], float],
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[np.ndarray, Callable[[int, float, str | None], FittedLinear]]:
-    """Predicts every row by every candidate fitted on the other folds.
+    whole: bool = False,
+) -> CrossFit:
+    """Scores every candidate on rows that it was not fitted on.
+
+    The folds are solved side by side, one block of C after another; before each but the first, paths end that
+    ``bench.probe.linear.candidates.may_end`` says may.
 
     Parameters
     ----------
@@ -166,15 +103,18 @@ def crossfit(
         The candidates.
     designs : Designs
         Makes the designs, and keeps what other fits on the same rows need.
+    score : callable
+        Takes a labelling's position and log probabilities (N, K) of all rows, rounded as
+        ``bench.probe.log_probabilities.comparable``; higher is better. Between 0 and 1 unless ``whole``.
     progress : callable, optional
-        Called with (folds done, folds) after each fold.
+        Called with (folds done, folds) after each fold's first block.
+    whole : bool
+        Whether no path may end early.
 
     Returns
     -------
-    pooled : np.ndarray of shape (L, C, class weights, N, K)
-        Out-of-fold log probabilities of every candidate, rounded as ``bench.probe.log_probabilities.comparable``.
-    refit : callable
-        Fits all rows: takes a labelling's position, C and class weight, and returns a ``FittedLinear``.
+    CrossFit
+        The scores, and what refits.
 
     Raises
     ------
@@ -185,10 +125,11 @@ def crossfit(
     """
     masks = [out for out in (folds == fold for fold in range(folds.max() + 1)) if out.any()]
     with workers(_side_by_side(x, designs, len(masks) + 1)) as pool:
-        whole = pool.submit(designs.of, x, principal=False)
-        solve = partial(_pooled_predictions, x, labels, masks, grid, designs, pool, progress)
-        pooled = designs.path((x, labels, folds, grid), solve)
-        design, scaler = whole.result()
+        all_rows = pool.submit(designs.of, x, principal=False)
+        start = partial(_first_blocks, x, labels, masks, grid, designs, pool, progress)
+        paths = [each.copy() for each in designs.path((x, labels, folds, grid), start)]
+        scores, solved = _scored(paths, labels, grid, score, pool, whole)
+        design, scaler = all_rows.result()
 
     def refit(position: int, c: float, class_weight: str | None) -> FittedLinear:
         present, y = np.unique(labels[position], return_inverse=True)
@@ -198,10 +139,10 @@ def crossfit(
         coef, intercept = coef[0].cpu().numpy(), intercept[0].cpu().numpy()
         return FittedLinear(scaler, coef, intercept, present, grid.n_classes)
 
-    return pooled, refit
+    return CrossFit(scores, solved, refit)
 
 
-def _pooled_predictions(
+def _first_blocks(
     x: np.ndarray,
     labels: np.ndarray,
     masks: Sequence[np.ndarray],
@@ -209,15 +150,47 @@ def _pooled_predictions(
     designs: Designs,
     pool: Executor,
     progress: Callable[[int, int], None] | None,
-) -> np.ndarray:
-    """Log probabilities (L, C, class weights, N, K): the rows of each of ``masks`` from fits on all others."""
-    pooled = np.full((len(labels), *grid.shape, x.shape[0], grid.n_classes), FLOOR)
-    running = {pool.submit(_fold_predictions, x, labels, out, grid, designs): out for out in masks}
-    for done, future in enumerate(as_completed(running), start=1):
-        pooled[:, :, :, running[future]] = future.result()
+) -> list[FoldPaths]:
+    """The paths of every fold, the rows ``out`` held out, after their first block."""
+    running = [pool.submit(FoldPaths.started, x, labels, out, grid, designs) for out in masks]
+    for done, _ in enumerate(as_completed(running), start=1):
         if progress:
             progress(done, len(running))
-    return pooled
+    return [future.result() for future in running]
+
+
+def _scored(
+    paths: Sequence[FoldPaths],
+    labels: np.ndarray,
+    grid: CandidateGrid,
+    score: Callable[[int, np.ndarray], float],
+    pool: Executor,
+    whole: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (L, C, class weights), and the number of values of C solved (L, class weights)."""
+    n, n_weights = grid.shape
+    scores, solved = np.full((len(labels), n, n_weights), np.nan), np.full((len(labels), n_weights), n)
+    done = 0
+    while True:
+        end, going_on = min(each.solved for each in paths), solved == n
+        for position, i, j in np.ndindex(len(labels), end - done, n_weights):
+            if going_on[position, j]:
+                pooled = np.empty((labels.shape[1], grid.n_classes))
+                for each in paths:
+                    pooled[each.out] = each.predictions(position, done + i, j)
+                scores[position, done + i, j] = score(position, comparable(pooled))
+        done = end
+        if not whole:
+            explained = np.min([each.explained() for each in paths], axis=0)
+            for position, j in np.argwhere(going_on):
+                best = np.nanmax(scores[position], initial=-np.inf)
+                if may_end(scores[position, :end, j], best, n - end, explained[position, j]):
+                    solved[position, j], scores[position, end:, j] = end, scores[position, end - 1, j]
+        if end == n or not (solved == n).any():
+            return scores, solved
+        going_on = solved == n
+        for running in [pool.submit(each.extend, end + 1, going_on) for each in paths]:
+            running.result()
 
 
 def coefficients(
@@ -248,7 +221,7 @@ def coefficients(
     BadInput
         Where a problem does not reach its optimum in principal axes either.
     """
-    tolerance = usual_gap if design.width > _FEW_AXES else _GAP_TO_TELL_TIES
+    tolerance = gap_to_reach(design, usual_gap)
     try:
         return fit_path(design, targets, weights, path, tolerance).coefficients(design)
     except (BadInput, torch.linalg.LinAlgError):
@@ -260,51 +233,3 @@ def coefficients(
 
 def _side_by_side(x: np.ndarray, designs: Designs, jobs: int) -> int:
     return min(jobs, designs.threads or jobs) if x.size > _WORTH_THREADS and designs.device == "cpu" else 1
-
-
-def _fold_predictions(
-    x: np.ndarray, labels: np.ndarray, out: np.ndarray, grid: CandidateGrid, designs: Designs
-) -> np.ndarray:
-    """Log probabilities (L, C, class weights, held-out rows, K) of every candidate, fitted on the rows not ``out``."""
-    design, scaler = designs.of(x[~out], principal=False, keep=False)
-    z = torch.from_numpy(scaler(x[out])).to(designs.device)
-    predictions = np.full((len(labels), *grid.shape, int(out.sum()), grid.n_classes), FLOOR)
-    training = [np.unique(y[~out], return_inverse=True) for y in labels]  # (classes present, class indices)
-    for n_present in {len(present) for present, _ in training}:  # labellings of as many classes are solved together
-        alike = [i for i, (present, _) in enumerate(training) if len(present) == n_present]
-        if n_present == 1:
-            for i in alike:
-                predictions[i][..., training[i][0][0]] = 0.0
-            continue
-        targets = np.stack([one_hot(training[i][1]) for i in alike for _ in grid.class_weights])
-        weights = np.stack([sample_weights(training[i][1], weight) for i in alike for weight in grid.class_weights])
-        coef, intercept = coefficients(design, targets, weights, grid.C, GAP_TO_COMPARE)
-        logits = z @ coef.flatten(0, 1).T  # (held-out rows, problems · M)
-        logits = logits.view(len(z), *intercept.shape).permute(1, 0, 2) + intercept[:, None]
-        logits = logits.cpu().numpy().reshape(len(alike), len(grid.class_weights), len(grid.C), len(z), -1)
-        for i, of_labelling in zip(alike, logits.swapaxes(1, 2), strict=True):
-            predictions[i] = comparable(class_log_probabilities(of_labelling, training[i][0], grid.n_classes))
-    return predictions
-
-
-def class_log_probabilities(logits: np.ndarray, present: np.ndarray, n_classes: int) -> np.ndarray:
-    """Log probabilities of all classes, ``FLOOR`` for those without training rows.
-
-    Parameters
-    ----------
-    logits : np.ndarray of shape (..., N, M)
-        Linear functions of the rows; M = 1 for two classes present, else one per class present.
-    present : np.ndarray
-        Positions of the classes that have training rows.
-    n_classes : int
-        Number of all classes, K.
-
-    Returns
-    -------
-    np.ndarray of shape (..., N, K)
-        Natural logarithms, as ``bench.probe.log_probabilities`` keeps them.
-    """
-    out = np.full((*logits.shape[:-1], n_classes), FLOOR)
-    of_present = logits if len(present) > 2 else np.concatenate([np.zeros_like(logits), logits], axis=-1)
-    out[..., present] = from_logits(of_present)
-    return out

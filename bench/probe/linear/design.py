@@ -11,7 +11,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -169,17 +169,34 @@ class Design:
         of_axes = w @ self._axes.T
         return of_axes if self._rows is None else of_axes @ self._rows
 
+    def coordinates(self, z: torch.Tensor) -> torch.Tensor:
+        """Other standardised rows (n, D) in the coordinates (n, r) by which w gives their logits."""
+        return (z if self._rows is None else z @ self._rows.T) @ self._axes
+
+    def without_rows(self) -> Design:
+        """The same for fits alone, which takes less memory: without the features of the rows."""
+        return self if self._rows is None else replace(self, _rows=self._rows[:0])
+
 
 def suited(z: np.ndarray) -> type[Design] | type[Kernel]:
     """The kind of design on which fits on standardised features (N, D) take least time."""
     return Kernel if Kernel.serves(*z.shape) else Design
 
 
+def solving_device(device: str) -> str:
+    """The device on which probes of features from a device are solved: the same if it is CUDA's, else the CPU.
+
+    Others have no float64.
+    """
+    return device if device.startswith("cuda") else "cpu"
+
+
 class Designs:
     """Makes and keeps designs: several seeds, tasks and protocols refit on the same rows.
 
-    It also keeps the latest path solved on them, for tasks that differ in nothing but the metric that chooses from it;
-    folds are drawn by seed and labels, so that their own designs serve no other path. Both are known by the content of
+    It also keeps the latest paths solved on them, as far as their first block, for tasks that differ in nothing but the
+    metric that chooses from them and says where they end; folds are drawn by seed and labels, so that their own designs
+    serve no other path. Both are known by the content of
     the arrays; designs least recently used go first where all hold more than ``max_bytes``.
 
     Parameters
@@ -201,7 +218,7 @@ class Designs:
         self.device, self.max_bytes, self.threads = device, max_bytes, threads
         self._known: OrderedDict[str, tuple[Any, Scaler]] = OrderedDict()
         self._lock = threading.Lock()
-        self._path: tuple[str, np.ndarray] | None = None
+        self._path: tuple[str, list[Any]] | None = None
         self.made = self.solved = 0
 
     def of(self, x: np.ndarray, principal: bool = True, keep: bool = True) -> tuple[Any, Scaler]:
@@ -243,20 +260,20 @@ class Designs:
                     self._known.popitem(last=False)
         return design_and_scaler
 
-    def path(self, problem: tuple, solve: Callable[[], np.ndarray]) -> np.ndarray:
-        """Solves a path, unless it is that of the call before.
+    def path(self, problem: tuple, start: Callable[[], list[Any]]) -> list[Any]:
+        """The paths of every fold after their first block, made unless they are those of the call before.
 
         Parameters
         ----------
         problem : tuple
-            What determines the path: arrays, and values known by their ``repr``.
-        solve : callable
-            Computes the path's predictions.
+            What determines the paths: arrays, and values known by their ``repr``.
+        start : callable
+            Makes them; each knows its ``nbytes``.
 
         Returns
         -------
-        np.ndarray
-            What ``solve`` returned, read-only.
+        list
+            What ``start`` returned, which others may be given too.
         """
         key = ""
         if self.max_bytes:
@@ -264,13 +281,12 @@ class Designs:
             if (known := self._path) and known[0] == key:
                 return known[1]
         self._path = None  # the one before is freed first
-        predictions = solve()
-        predictions.flags.writeable = False
+        paths = start()
         with self._lock:
             self.solved += 1
-        if self.max_bytes:
-            self._path = key, predictions
-        return predictions
+        if self.max_bytes and sum(each.nbytes for each in paths) <= self.max_bytes:
+            self._path = key, paths
+        return paths
 
 
 def _digest(x: np.ndarray) -> str:

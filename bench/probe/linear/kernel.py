@@ -9,7 +9,7 @@ rounding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -99,6 +99,16 @@ class Kernel:
     def coefficients(self, w: torch.Tensor) -> torch.Tensor:
         """Coefficients (..., D) of the standardised features from coordinates (..., N + k)."""
         return self.of_rows(w) @ self.rows
+
+    def coordinates(self, z: torch.Tensor) -> torch.Tensor:
+        """Other standardised rows (n, D) in the coordinates (n, N + k) by which (α, c) give their logits."""
+        products = z @ self.rows.T
+        along = products @ self._back
+        return torch.cat([products - along @ self.axes.T, along], 1)
+
+    def without_rows(self) -> Kernel:
+        """The same for fits alone, which takes less memory: without the features of the rows."""
+        return replace(self, rows=self.rows[:0])
 
 
 def _longest_axes(gram: torch.Tensor, k: int) -> torch.Tensor:

@@ -10,7 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bench.probe.goal import CLASS_WEIGHTS, assign_folds, class_positions
-from bench.probe.linear.crossfit import CandidateGrid, crossfit
+from bench.probe.linear.candidates import CandidateGrid
+from bench.probe.linear.crossfit import crossfit
 from bench.probe.linear.design import Designs, check_features
 from bench.scores import metrics
 from bench.scores.metrics import Roles
@@ -26,9 +27,15 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
     lack a class; each fold is standardised by its own training rows. Ties go to the smaller C, then to the class
     weight named first. The winner is refitted on all rows.
 
+    Along ascending C the path of a class weight ends, for all folds at once, where its scores have fallen behind for
+    good (``bench.probe.linear.candidates.may_end``): once half of the training deviance is explained, the last three
+    scores are 0.02 below the best so far, and twice their rise would not make up for it. The larger values of C are
+    not solved and take over the last score; ``path_ends_`` says where. A callable metric, whose scale is not known, has
+    the whole path.
+
     The objective is scikit-learn's, ``C · Σ_i w_i · loss_i + ½‖W‖²`` on standardised features with a free intercept,
-    multinomial for more than two classes. All candidates of a fold are solved together
-    (``bench.probe.linear.solver.newton``), until an estimate of what the objective could still fall is 1e-6 of it, and
+    multinomial for more than two classes. The candidates of a fold are solved in blocks
+    (``bench.probe.linear.solver.path``), until an estimate of what the objective could still fall is 1e-6 of it, and
     the refit until it is 1e-8; of separable rows that are hardly penalised, where the estimate is least sure, the
     largest gap seen was 4e-7.
 
@@ -62,6 +69,8 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
         ``C`` and ``class_weight`` of the winner.
     path_ : list of dict
         ``C``, ``class_weight`` and ``score`` of every candidate.
+    path_ends_ : list of dict
+        ``class_weight`` and ``C`` of the last candidate solved, where a path ended before the last C.
     at_edge_ : bool
         Whether the chosen C is the first or last of several.
     folds_ : np.ndarray of shape (N,)
@@ -143,11 +152,21 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
         grid = CandidateGrid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), len(self.classes_))
         self.folds_, self.n_folds_ = assign_folds(position, groups, self.folds, self.seed)
         designs = self.designs or Designs(self.device)
-        pooled, refit = crossfit(X, position[None], self.folds_, grid, designs, self.progress)
-        self.path_, best = grid.compare(lambda i, j: self._score(position, pooled[0, i, j]), self.metric)
+        found = crossfit(
+            X,
+            position[None],
+            self.folds_,
+            grid,
+            designs,
+            lambda _, scores: self._score(position, scores),
+            self.progress,
+            whole=callable(self.metric),
+        )
+        self.path_, best = grid.compare(found.scores[0], self.metric)
+        self.path_ends_ = grid.ends(found.solved[0])
         self.best_params_ = {"C": best["C"], "class_weight": best["class_weight"]}
         self.at_edge_ = grid.at_edge(best["C"])
-        self._fitted = refit(0, best["C"], best["class_weight"])
+        self._fitted = found.refit(0, best["C"], best["class_weight"])
         self.coef_, self.intercept_ = self._fitted.coef, self._fitted.intercept
         return self
 

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from bench.probe.goal import CLASS_WEIGHTS, Goal
-from bench.probe.linear.crossfit import CandidateGrid, crossfit
+from bench.probe.linear.candidates import CandidateGrid
+from bench.probe.linear.crossfit import crossfit
 from bench.probe.linear.design import Designs, check_features
 from bench.probe.linear.logistic import HALF_DECADES
 from bench.scores import metrics
@@ -49,6 +50,8 @@ class MultilabelPathCV(BaseEstimator):
         ``<label> C`` and ``<label> class_weight`` of every label.
     path_ : list of dict
         ``label``, ``C``, ``class_weight`` and ``score`` of every candidate.
+    path_ends_ : list of dict
+        ``label``, ``class_weight`` and ``C`` of the last candidate solved, where a path ended before the last C.
     at_edge_ : bool
         Whether any label's C is the first or last of several.
     folds_ : np.ndarray of shape (N,)
@@ -105,18 +108,19 @@ class MultilabelPathCV(BaseEstimator):
         grid = CandidateGrid(sorted({float(c) for c in self.Cs}), tuple(self.class_weights), 2)
         designs = self.designs or Designs(self.device)
         labels = bits(y, len(self.classes)).T.astype(int)
-        pooled, refit = crossfit(X, labels, self.folds_, grid, designs, self.progress)
-        self.best_params_, self.path_, self._fitted, self.at_edge_ = {}, [], [], False
+
+        def score(k: int, scores: np.ndarray) -> float:
+            return metrics.evaluate(METRIC, labels[k], scores.argmax(axis=1), scores, Roles())
+
+        found = crossfit(X, labels, self.folds_, grid, designs, score, self.progress)
+        self.best_params_, self.path_, self.path_ends_, self._fitted, self.at_edge_ = {}, [], [], [], False
         for k, name in enumerate(self.classes):
-
-            def score(i: int, j: int, truth: np.ndarray = labels[k], scores: np.ndarray = pooled[k]) -> float:
-                return metrics.evaluate(METRIC, truth, scores[i, j].argmax(axis=1), scores[i, j], Roles())
-
-            path, best = grid.compare(score, METRIC)
+            path, best = grid.compare(found.scores[k], METRIC)
             self.path_ += [{"label": name, **candidate} for candidate in path]
+            self.path_ends_ += [{"label": name, **end} for end in grid.ends(found.solved[k])]
             self.best_params_ |= {f"{name} C": best["C"], f"{name} class_weight": best["class_weight"]}
             self.at_edge_ |= grid.at_edge(best["C"])
-            self._fitted.append(refit(k, best["C"], best["class_weight"]))
+            self._fitted.append(found.refit(k, best["C"], best["class_weight"]))
         return self
 
     def predict_scores(self, X: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from bench.base.provenance import peak_memory_mb
 from bench.data.manifest import Prepared
 from bench.encoders.probe_inputs import probe_input
 from bench.probe import controls, protocols
-from bench.probe.linear.design import Designs
+from bench.probe.linear.design import Designs, solving_device
 from bench.runs import evaluate
 from bench.runs.choices import Outcome
 from bench.runs.spec import control_spec
@@ -119,7 +119,8 @@ def execute(todo: Sequence[Unit], out: Path, engine: Engine) -> Iterator[tuple[U
 def finished(unit: Unit, out: Path, threads: int) -> Finished:
     """Makes and writes the unit's records; what goes wrong with one of them does not stop the others."""
     began, done = time.monotonic(), Finished(process=os.getpid())
-    designs = Designs(max_bytes=MAX_BYTES if len(unit.jobs) > 1 else 0, threads=threads)
+    device = solving_device(unit.jobs[0].source.device)
+    designs = Designs(device, MAX_BYTES if len(unit.jobs) > 1 else 0, threads)
     maker = RecordMaker(out, designs)
     for job in unit.jobs:
         try:

@@ -18,8 +18,9 @@ from bench.base.paths import write_text
 from bench.base.progress import Progress, silent
 from bench.data.manifest import TRAIN
 from bench.probe.goal import CLASS_WEIGHTS
-from bench.probe.linear.crossfit import GAP_TO_PREDICT, class_log_probabilities, coefficients, sample_weights
+from bench.probe.linear.crossfit import GAP_TO_PREDICT, coefficients
 from bench.probe.linear.design import Designs
+from bench.probe.linear.fold import class_log_probabilities, sample_weights
 from bench.probe.linear.logistic import HALF_DECADES
 from bench.probe.linear.solver.path import one_hot
 from bench.runs.context import SweepNotes

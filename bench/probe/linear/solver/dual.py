@@ -41,6 +41,7 @@ class DualProblems(Problems):
     STRIDE: ClassVar[int] = 4
     ROUGH_TOGETHER: ClassVar[int] = 2
     TOGETHER: ClassVar[int] = 12
+    NEXT: ClassVar[int] = 4
     TRUSTED: ClassVar[float] = 2.0
 
     design: Kernel

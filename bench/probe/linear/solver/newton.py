@@ -87,6 +87,7 @@ class Problems:
     STRIDE: ClassVar[int] = 2  # of solutions that are found roughly first, in values of C on a path
     ROUGH_TOGETHER: ClassVar[int] = 1  # values of C found roughly at once
     TOGETHER: ClassVar[int] = 6  # values of C solved at once: rows that are flat for all of them need no product
+    NEXT: ClassVar[int] = 1  # values of C in a block that follows the first
     TRUSTED: ClassVar[float] = 1.0  # times the tolerance, the gap that a last step is trusted to close
 
     design: Design

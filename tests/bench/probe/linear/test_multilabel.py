@@ -3,7 +3,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bench.base.errors import BadInput
-from bench.probe.linear.crossfit import CandidateGrid, crossfit
+from bench.probe.linear.candidates import CandidateGrid
+from bench.probe.linear.crossfit import crossfit
 from bench.probe.linear.design import Designs
 from bench.probe.linear.logistic import HALF_DECADES
 from bench.probe.linear.multilabel import MultilabelPathCV
@@ -22,8 +23,14 @@ def test_every_label_is_a_probe_of_its_own_on_shared_folds():
     probe = MultilabelPathCV(("crackle", "wheeze"), designs=designs).fit(X, y, groups)
     assert designs.made == 6
     wheeze = bits(y, 2)[:, [1]].T.astype(int)
-    pooled, refit = crossfit(X, wheeze, probe.folds_, CandidateGrid(HALF_DECADES, (None, "balanced"), 2), Designs())
-    scores = [roc_auc_score(wheeze[0], one[:, 1] - one[:, 0]) for one in pooled[0].reshape(-1, len(y), 2)]
+    grid = CandidateGrid(HALF_DECADES, (None, "balanced"), 2)
+    scores = []
+
+    def auroc(k, log_proba):
+        scores.append(roc_auc_score(wheeze[k], log_proba[:, 1] - log_proba[:, 0]))
+        return scores[-1]
+
+    refit = crossfit(X, wheeze, probe.folds_, grid, Designs(), auroc, whole=True).refit
     np.testing.assert_allclose([c["score"] for c in probe.path_ if c["label"] == "wheeze"], scores, atol=1e-9)
     chosen = (probe.best_params_["wheeze C"], probe.best_params_["wheeze class_weight"])
     assert chosen == [(c, w) for c in HALF_DECADES for w in (None, "balanced")][int(np.argmax(scores))]

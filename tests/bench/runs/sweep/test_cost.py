@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from bench.probe import LogisticPathCV
-from bench.probe.linear import crossfit
 from bench.probe.linear.design import Designs
-from bench.probe.linear.solver.path import fit_path
+from bench.probe.linear.solver.path import PathSolutions
 from bench.runs.sweep.cost import Need, Rates, need, together
 from bench.runs.sweep.grid import SweepGrid
 from bench.runs.sweep.plan import plan, workload
@@ -30,17 +29,18 @@ def test_this_machine_is_measured():
 
 def test_a_job_costs_its_folds_and_its_candidates(jobs, monkeypatch):
     """Counted at the probe: the designs that a fit makes, the folds that it solves and the candidates of each."""
-    paths = []  # of C, each with the number of labellings
+    folds = []  # candidates that each solves
 
-    def counted(design, targets, weights, path, gap):
-        paths.append((len(path), len(targets)))
-        return fit_path(design, targets, weights, path, gap)
+    def counted(self, labellings, extend=PathSolutions.extend):
+        before = self.solved
+        extend(self, labellings)
+        if len(self.log_c) > 1:  # the last fit has the C that was best
+            folds.append((self.solved - before) * len(labellings))
 
-    monkeypatch.setattr(crossfit, "fit_path", counted)
+    monkeypatch.setattr(PathSolutions, "extend", counted)
     labels, designs = np.arange(120) % 2, Designs()
     x = np.random.default_rng(0).normal(size=(120, 30)) + labels[:, None]
     LogisticPathCV(designs=designs).fit(x, labels, np.arange(120))
-    folds = [length * labellings for length, labellings in paths if length > 1]  # the last fit has the C that was best
 
     n, d = jobs[0].source.counts[0] * 4 // 5, 1
     free = Rates(*[0.0] * 6)

@@ -5,8 +5,8 @@ import torch
 from bench.base.errors import BadInput
 from bench.probe import LogisticPathCV
 from bench.probe.linear import crossfit, kernel
-from bench.probe.linear.crossfit import sample_weights
 from bench.probe.linear.design import Design, standardise, suited
+from bench.probe.linear.fold import sample_weights
 from bench.probe.linear.kernel import Kernel
 from bench.probe.linear.solver import dual as dual_solver
 from bench.probe.linear.solver.dual import DualProblems

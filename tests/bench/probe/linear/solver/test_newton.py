@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from bench.base.errors import BadInput
-from bench.probe.linear.crossfit import sample_weights
 from bench.probe.linear.design import Design, standardise
+from bench.probe.linear.fold import sample_weights
 from bench.probe.linear.solver import exact, newton
 from bench.probe.linear.solver.path import fit_path, one_hot
 

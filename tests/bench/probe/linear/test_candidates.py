@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from bench.base.errors import BadInput
+from bench.probe.linear.candidates import CandidateGrid, may_end
+
+FALLING = np.array([0.5, 0.6, 0.7, 0.66, 0.64, 0.63])
+
+
+def test_a_path_ends_once_it_has_fallen_behind():
+    assert may_end(FALLING, best=0.7, left=5, explained=0.8)
+    assert not may_end(FALLING[:5], best=0.7, left=5, explained=0.8)  # the best is among the last three
+
+
+def test_a_path_that_only_trails_the_other_class_weight_ends_too():
+    assert may_end(np.full(6, 0.6), best=0.7, left=5, explained=0.8)
+    assert not may_end(np.full(6, 0.69), best=0.7, left=5, explained=0.8)
+
+
+@pytest.mark.parametrize(("rise", "left", "ends"), [(0.001, 10, True), (0.01, 10, False), (0.01, 1, True)])
+def test_a_path_that_rises_goes_on_where_it_could_still_be_best(rise, left, ends):
+    assert may_end(0.6 + rise * np.arange(6), best=0.7, left=left, explained=0.8) == ends
+
+
+def test_a_path_goes_on_while_little_is_explained():
+    assert not may_end(FALLING, best=0.7, left=5, explained=0.4)
+    assert not may_end(FALLING, best=0.7, left=5, explained=float("nan"))
+
+
+@pytest.mark.parametrize("scores", [np.full(6, np.nan), np.array([0.1, 0.1, 0.1])])
+def test_a_path_without_enough_scores_goes_on(scores):
+    assert not may_end(scores, best=0.7, left=5, explained=0.8)
+
+
+def test_nothing_is_left_at_the_end():
+    assert not may_end(FALLING, best=0.7, left=0, explained=0.8)
+
+
+GRID = CandidateGrid((0.1, 1.0, 10.0), (None, "balanced"), 2)
+
+
+def test_ties_go_to_the_smaller_c_so_that_what_is_taken_over_is_never_chosen():
+    path, best = GRID.compare(np.array([[0.5, 0.5], [0.7, 0.7], [0.7, 0.7]]), "uar")
+    assert best == {"C": 1.0, "class_weight": None, "score": 0.7}
+    assert [(c["C"], c["class_weight"]) for c in path[:3]] == [(0.1, None), (0.1, "balanced"), (1.0, None)]
+
+
+def test_where_no_score_is_defined_nothing_is_chosen():
+    assert GRID.compare(np.array([[np.nan, 0.1], [np.nan, 0.2], [np.nan, np.nan]]), "uar")[1]["score"] == 0.2
+    with pytest.raises(BadInput, match="uar is undefined"):
+        GRID.compare(np.full((3, 2), np.nan), "uar")
+
+
+def test_ends_name_the_last_c_solved():
+    assert GRID.ends(np.array([2, 3])) == [{"class_weight": None, "C": 1.0}]
+    assert GRID.ends(np.array([3, 3])) == []

@@ -16,6 +16,7 @@ from bench.probe.linear.multilabel import MultilabelPathCV
 from bench.probe.linear.solver.dual import DualProblems
 from bench.scores import metrics
 from bench.scores.metrics import Roles
+from bench.scores.schema import Selection, violations
 
 pytestmark = [pytest.mark.paths, pytest.mark.long]
 
@@ -65,6 +66,7 @@ def test_the_choice_is_that_of_the_whole_path(monkeypatch, form, signal, k):
 
 def test_paths_end_where_features_overfit():
     probe = both(*corpus(0.6))
+    assert not list(violations({"method": "", "chosen": {}, "path": [], "path_ends": probe.path_ends_}, Selection))
     assert probe.path_ends_
     assert all(probe.best_params_["C"] < end["C"] < 1e5 for end in probe.path_ends_)
 

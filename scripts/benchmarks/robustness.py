@@ -66,13 +66,9 @@ def content(place: Path) -> dict[Path, bytes]:
 
 
 def kill(process: subprocess.Popen, alone: bool) -> None:
-    """SIGKILL to the process, alone or with its workers, which are gone when this returns."""
-    os.kill(process.pid, signal.SIGKILL) if alone else os.killpg(process.pid, signal.SIGKILL)
+    """SIGKILL to the process, alone or with its workers; orphans end by themselves, beside the next run."""
+    (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     process.wait()
-    try:  # orphans end by themselves; a new run may meet them
-        os.killpg(process.pid, signal.SIGKILL) if not alone else None
-    except ProcessLookupError:
-        pass
 
 
 def tried(command: list[str], root: Path, folder: Path, rng: random.Random) -> Outcome:
@@ -120,7 +116,8 @@ def main() -> int:
         for name, words in ENGINES.items():
             done = tried([*command, *words], root, Path(folder) / name, rng)
             bad += done.differing + done.blocks_again
-            row = f"| {name} | {done.kills} | {done.ended} | {done.blocks_kept} | {done.blocks_again} | {done.differing} |"
+            counts = (done.kills, done.ended, done.blocks_kept, done.blocks_again, done.differing)
+            row = f"| {name} | {' | '.join(map(str, counts))} |"
             lines.append(row)
             print(row, flush=True)
     if asked.write:
@@ -141,7 +138,7 @@ def write(rows: list[str]) -> None:
         "alone, and started again until they end. Compared is every byte of features and records with those of a run "
         "that nothing disturbed.",
         "",
-        "| | kills | runs that ended | blocks that were stored when a run began | of these written again | files that differ |",
+        "| | kills | runs that ended | blocks found when a run began | of these written again | files that differ |",
         "|---|---:|---:|---:|---:|---:|",
         *rows,
         "",

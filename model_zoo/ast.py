@@ -176,6 +176,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.base.optional_imports import import_torchaudio
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import KaldiFbank
@@ -214,20 +215,36 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """(B, frames), True for the frames within each clip."""
             return torch.arange(frames, device=length.device) < self.frontend.frames(length)[:, None]
 
+        def columns(self, length: Tensor) -> row_ends.Rows | None:
+            """Where the clips' columns of patches end: all have as many."""
+            return None
+
+        def positions(self, rows: row_ends.Rows | None, times: int) -> Tensor:
+            """The position table (1 or B, 2 + F' * T', D) of ``times`` columns, fitted to each row's own."""
+            table = self.model.embeddings.position_embeddings
+            if rows is None:
+                return fit_positions(table, self.shape, times)
+            bands, out = self.shape[0], table.new_zeros(len(rows.counts), 2 + self.shape[0] * times, table.shape[2])
+            out[:, :2] = table[:, :2]
+            for row, count in zip(out[:, 2:].unflatten(1, (bands, times)), rows.counts, strict=True):
+                row[:, :count] = fit_positions(table, self.shape, count)[0, 2:].unflatten(0, (bands, count))
+            return out
+
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             embeddings, fbank = self.model.embeddings, self.tap("spectrogram", self.fbank(wave, length))
             bands, times = self.shape[0], _patches(fbank.shape[1], self.patch, self.stride)
+            rows = self.columns(length)
             leading = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1).expand(len(wave), -1, -1)
             patches = self.tap("patches", embeddings.patch_embeddings(fbank))  # (B, F' * T', D)
             x = torch.cat([leading, patches], dim=1)
-            x = x + fit_positions(embeddings.position_embeddings, self.shape, times)
-            outputs = []
+            x = x + self.positions(rows, times)
+            mask, outputs = row_ends.attended(rows, 2, bands), []
             for layer in self.model.layers:
-                x = layer(x)
+                x = layer(x, mask)
                 outputs.append(x)
             outputs[-1] = x = self.model.layernorm(x)
-            count = torch.full_like(length, times)
-            valid = (-(-self.frontend.frames(length) // self.stride)).clamp_max(times)
+            count = row_ends.tokens(rows, length, times)
+            valid = (-(-self.frontend.frames(length) // self.stride)).clamp(max=count)
             layers = tuple(
                 Grid(
                     y[:, 2:].unflatten(1, (bands, times)).transpose(1, 2),  # frequency-major to (B, T', F', D)
@@ -244,7 +261,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     class Evar(Ast):
         """Under ``evar``: the clip's own length and the training clips' statistics."""
 
-        needs_stats = True
+        needs_stats = ragged = True
+
+        def columns(self, length: Tensor) -> row_ends.Rows | None:
+            counts = [_patches(self.frames(n), self.patch, self.stride) for n in length.tolist()]
+            return row_ends.ends(counts, 1, length.device)
 
         def frames(self, n: int) -> int:
             """Frames of a clip of n samples, padded to at least one patch."""

@@ -104,6 +104,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import MelSpectrogram, decibels
@@ -134,12 +135,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             groups = frames[:, : frames.shape[1] // self.patch * self.patch].unflatten(1, (-1, self.patch))
             return self.patch_embed["patch_embed"](groups.transpose(2, 3).flatten(2))  # bands outer, frames inner
 
-        def forward(self, x: Tensor) -> list[Tensor]:
+        def forward(self, x: Tensor, rows: row_ends.Rows | None = None) -> list[Tensor]:
             """Every block's output (B, T', D) of patches x (B, T', D), after the norm."""
             x = x + self.pos_embed[:, 1 : 1 + x.shape[1]]
-            return [self.norm_frame(y) for y in vit.outputs(self.blocks, x)]
+            return [self.norm_frame(y) for y in vit.outputs(self.blocks, x, row_ends.attended(rows))]
 
     class Atst(Adapter):
+        ragged = True
         offers = frozenset({"spectrogram", "patches"})
 
         def __init__(self, layout: Layout):
@@ -157,25 +159,32 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
             """Scaled mel spectrogram (B, frames, bands) of wave (B, batch_length)."""
             level = decibels(self.frontend(wave, length))
-            level = torch.maximum(level, level.amax(dim=(1, 2), keepdim=True) - RANGE_DB)
+            loudest = row_ends.amax(level, self.frontend.rows(length, 1), (1, 2), keepdim=True)
+            level = torch.maximum(level, loudest - RANGE_DB)
             return 2 * (level - LOWEST_DB) / (HIGHEST_DB - LOWEST_DB) - 1
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             frames = self.tap("spectrogram", self.fbank(wave, length))
             (patches,) = vit.chunked(frames, CHUNK, lambda chunk: [self.teacher.patches(chunk)])
             patches = self.tap("patches", patches)
-            whole = frames.shape[1] // CHUNK
-            hidden = vit.chunked(patches, self.positions, self.teacher, whole)  # each (B, T', D)
-            chunks = -(-frames.shape[1] // CHUNK)
-            clip = [self._averaged(y.float()) / chunks for y in hidden]
-            count = torch.full_like(length, hidden[0].shape[1])
+            rows = self.frontend.rows(length, 1)
+            rows = rows and rows.then(lambda n: n // CHUNK * self.positions + n % CHUNK // self.teacher.patch)
+            if rows:
+                hidden = vit.chunked_rows(patches, rows, self.positions, self.teacher)  # each (B, T', D)
+            else:
+                hidden = vit.chunked(patches, self.positions, self.teacher, frames.shape[1] // CHUNK)
+            chunks = -(-self.frontend.frames(length) // CHUNK)[:, None]
+            clip = [self._averaged(y.float(), rows) / chunks for y in hidden]
+            count = row_ends.tokens(rows, length, hidden[0].shape[1])
             layers = tuple(
                 Grid(y[:, :, None], count, self.card.grid[0], f"block{i}") for i, y in enumerate(hidden, start=1)
             )
             return Tokens(layers, torch.cat(clip, dim=1))
 
-        def _averaged(self, hidden: Tensor) -> Tensor:
+        def _averaged(self, hidden: Tensor, rows: row_ends.Rows | None = None) -> Tensor:
             """Sum over chunks of the mean (B, D) of each chunk's tokens, with the original's guard against none."""
+            if rows:
+                return torch.cat([self._averaged(y[None, :n]) for y, n in zip(hidden, rows.counts, strict=True)])
             return sum(chunk.sum(dim=1) / (chunk.shape[1] + 1e-6) for chunk in hidden.split(self.positions, dim=1))
 
     if weights is None:

@@ -111,6 +111,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     opera = card.policy == "opera"
 
     class AudioMae(Adapter):
+        ragged = opera
         offers = frozenset({"spectrogram", "patches"})
 
         def __init__(self, geometry: Geometry):

@@ -155,12 +155,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.encoders.blocks import split_around_stack
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import MelSpectrogram
 
     class Net(nn.Module):
-        """Normalised log-mel (B, frames, 64) to the blocks' maps and the tokens (B, T', 1, D)."""
+        """Normalised log-mel (B, frames, 64) to the blocks' maps and the tokens (B, T', 1, D), with their rows."""
 
         def __init__(self, geometry: Geometry):
             super().__init__()
@@ -179,17 +180,19 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             )
             self.keeps_local = geometry.width > geometry.features
 
-        def forward(self, mel: Tensor) -> list[Tensor]:
+        def forward(self, mel: Tensor, rows: row_ends.Rows | None = None) -> list[tuple[Tensor, row_ends.Rows | None]]:
             x, outputs = mel.transpose(1, 2)[:, None], []  # (B, 1, bands, frames)
             for part in self.features:
-                x = part(x)
+                x, rows = row_ends.through(part, x, rows)
                 if isinstance(part, nn.MaxPool2d):
-                    outputs.append(x.permute(0, 3, 2, 1))
-            local = outputs[-1].flatten(2)  # (B, T', F' * C)
+                    outputs.append((x.permute(0, 3, 2, 1), rows))
+            local = outputs[-1][0].flatten(2)  # (B, T', F' * C)
             tokens = self.fc(local)
-            return [*outputs, (torch.cat([local, tokens], dim=2) if self.keeps_local else tokens)[:, :, None]]
+            tokens = torch.cat([local, tokens], dim=2) if self.keeps_local else tokens
+            return [*outputs, (tokens[:, :, None], rows)]
 
     class Byola(Adapter):
+        ragged = True
         offers = frozenset({"spectrogram"})
 
         def __init__(self, geometry: Geometry):
@@ -242,15 +245,16 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return split_around_stack(self, [parts[i : i + size] for i in range(0, len(parts), size)], [self.net.fc])
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            outputs = self.net(self.tap("spectrogram", self.fbank(wave, length)))
+            outputs = self.net(self.tap("spectrogram", self.fbank(wave, length)), self.frontend.rows(length, 3))
             names = [*(f"block{i}" for i in range(1, len(outputs))), "tokens"]
             hops = [HOP * 2**i / RATE for i in range(1, len(outputs))]
             layers = tuple(
-                Grid(y, torch.full_like(length, y.shape[1]), hop_s, name)
-                for y, hop_s, name in zip(outputs, [*hops, hops[-1]], names, strict=True)
+                Grid(y, row_ends.tokens(rows, length, y.shape[1]), hop_s, name)
+                for (y, rows), hop_s, name in zip(outputs, [*hops, hops[-1]], names, strict=True)
             )
-            tokens = outputs[-1][:, :, 0]
-            return Tokens(layers, tokens.mean(dim=1) + tokens.amax(dim=1))
+            tokens, rows = outputs[-1][0][:, :, 0], outputs[-1][1]
+            rows = rows and rows.along(1)
+            return Tokens(layers, row_ends.mean(tokens, rows, (1,)) + row_ends.amax(tokens, rows, (1,)))
 
     blocks = BLOCKS[card.id.partition("@")[0]]
     if weights is None:

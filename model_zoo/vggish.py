@@ -104,6 +104,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.base.optional_imports import import_torchaudio
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
 
@@ -137,6 +138,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return [*outputs, self.embeddings(outputs[-1].flatten(1))[:, None, None]]
 
     class Vggish(Adapter):
+        ragged = True
         offers = frozenset({"spectrogram"})
 
         def __init__(self, geometry: Geometry):
@@ -160,19 +162,21 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
-            """Log-mel (B, 96 * examples, 64) of wave (B, batch_length)."""
-            frames = wave.unfold(1, WINDOW, HOP)[:, : EXAMPLE * self.examples(int(length[0]))]
+            """Log-mel (B, 96 * examples of the longest clip, 64) of wave (B, batch_length)."""
+            frames = wave.unfold(1, WINDOW, HOP)[:, : EXAMPLE * self.examples(int(length.max()))]
             return (torch.fft.rfft(frames * self.window, n=FFT).abs() @ self.mel + OFFSET).log()
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            outputs = self.net(self.tap("spectrogram", self.fbank(wave, length)).reshape(-1, EXAMPLE, BANDS))
+            counts = [self.examples(n) for n in length.tolist()]
+            mel = self.tap("spectrogram", self.fbank(wave, length))
+            outputs = self.net(row_ends.pieces_of(mel, counts, EXAMPLE))
             names = [*(f"stage{i}" for i in range(1, len(STAGES) + 1)), "embedding"]
             layers = []
             for y, name in zip(outputs, names, strict=True):
                 hop_s = self.card.grid[0] / y.shape[1]
-                hidden = y.unflatten(0, (len(wave), -1)).flatten(1, 2)  # examples follow one another
-                layers.append(Grid(hidden, torch.full_like(length, hidden.shape[1]), hop_s, name))
-            return Tokens(tuple(layers), layers[-1].hidden.mean(dim=(1, 2)))
+                tokens = y.shape[1] * torch.tensor(counts, device=length.device)
+                layers.append(Grid(row_ends.joined(y, counts), tokens, hop_s, name))
+            return Tokens(tuple(layers), row_ends.mean_of_pieces(outputs[-1][:, 0, 0], counts))
 
     if weights is None:
         return Vggish(FULL).eval()

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 
 class Rows:
@@ -101,6 +102,47 @@ def attended(rows: Rows | None, leading: int = 0, bands: int = 1) -> Tensor | No
     return nn.functional.pad(steps, (leading, 0), value=True)[:, None, None]
 
 
+def apart(function: Callable[[Tensor], Tensor], x: Tensor, rows: Rows | None) -> Tensor:
+    """A function that keeps x's shape, of each row's own steps by themselves; zero behind them."""
+    if rows is None:
+        return function(x)
+    out = torch.zeros_like(x)
+    for i, count in enumerate(rows.counts):
+        out[i : i + 1].narrow(rows.axis, 0, count).copy_(function(x[i : i + 1].narrow(rows.axis, 0, count)))
+    return out
+
+
+def by_count(function: Callable[[int, list[int]], Tensor], counts: Sequence[int]) -> list[Tensor]:
+    """What ``function(count, indices)`` gives for the rows of each count at a time, row by row in their order."""
+    found: dict[int, Tensor] = {}
+    for count in sorted(set(counts)):
+        indices = [i for i, other in enumerate(counts) if other == count]
+        found |= zip(indices, function(count, indices), strict=True)
+    return [found[i] for i in range(len(counts))]
+
+
+def pieces_of(x: Tensor, pieces: Sequence[int], size: int) -> Tensor:
+    """The first ``pieces`` (of each row) times ``size`` steps of x (B, T, …), one piece after another: (N, size, …)."""
+    if len(set(pieces)) == 1:
+        return x[:, : pieces[0] * size].unflatten(1, (-1, size)).flatten(0, 1)
+    rows = zip(x, pieces, strict=True)
+    return torch.cat([row[: count * size].unflatten(0, (count, size)) for row, count in rows])
+
+
+def joined(x: Tensor, pieces: Sequence[int]) -> Tensor:
+    """Pieces x (N, T', …), ``pieces`` of each row, one after another: (B, longest, …), zero behind each row's last."""
+    if len(set(pieces)) == 1:
+        return x.unflatten(0, (-1, pieces[0])).flatten(1, 2)
+    return pad_sequence([part.flatten(0, 1) for part in x.split(list(pieces))], batch_first=True)
+
+
+def mean_of_pieces(x: Tensor, pieces: Sequence[int]) -> Tensor:
+    """The mean (B, …) of each row's pieces x (N, …)."""
+    if len(set(pieces)) == 1:
+        return x.unflatten(0, (-1, pieces[0])).mean(dim=1)
+    return torch.stack([part.mean(dim=0) for part in x.split(list(pieces))])
+
+
 class Ragged(nn.Module):
     """A module for ragged batches, in ``within``."""
 
@@ -130,9 +172,18 @@ def through(module: nn.Module, x: Tensor, rows: Rows | None) -> tuple[Tensor, Ro
         return x, rows
     if not isinstance(module, WINDOWED):
         return module(x), rows
-    kernel, stride, padding, dilation = (
-        size if isinstance(size, int) else size[rows.axis - 2]
-        for size in (module.kernel_size, module.stride, module.padding, module.dilation)
-    )
-    x = zero_behind(x, rows) if padding else x
-    return module(x), rows.then(lambda n: (n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+    return module(zero_behind(x, rows) if _along(module.padding, rows) else x), after(module, rows)
+
+
+def after(module: nn.Conv1d | nn.Conv2d | nn.MaxPool2d, rows: Rows | None) -> Rows | None:
+    """The rows of the output of a convolution or maximum whose input has ``rows``."""
+    if rows is None:
+        return None
+    sizes = (module.kernel_size, module.stride, module.padding, module.dilation)
+    kernel, stride, padding, dilation = (_along(size, rows) for size in sizes)
+    return rows.then(lambda n: (n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+
+
+def _along(size: int | tuple[int, ...], rows: Rows) -> int:
+    """A layer's size along the axis of time."""
+    return size if isinstance(size, int) else size[rows.axis - 2]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.types import EncoderCard, Grid, Tokens
+from model_zoo._adapters import row_ends
 from model_zoo._adapters.adapter import Adapter
 
 WINDOWS = "windows"  # name of the policy
@@ -25,7 +26,7 @@ class Windowed(Adapter):
     def __init__(self, card: EncoderCard, size: int):
         whole = card.policy == WINDOWS
         super().__init__(dataclasses.replace(card, max_s=None) if whole else card)
-        self.size, self.pieces = size, 1
+        self.size, self.pieces, self.ragged = size, 1, whole
 
     def batch_length(self, n: int) -> int:
         """The window's samples; under ``windows`` as many windows as hold n samples."""
@@ -44,26 +45,27 @@ class Windowed(Adapter):
 
 
 def encode_windows(encode: Callable[[Tensor, Tensor], Tokens], wave: Tensor, length: Tensor, size: int) -> Tokens:
-    """Tokens of wave (B, k * size), whose rows all reach into the last window; ``encode`` answers (N, size), (N,).
+    """Tokens of wave (B, k * size), whose rows are cut into as many windows as hold them; k hold the longest.
 
-    Counted tokens of a window must come first, and every one of a full window must count, so that those of a clip
-    are consecutive.
+    ``encode`` answers (N, size), (N,). Counted tokens of a window must come first, and every one of a full window must
+    count, so that those of a clip are consecutive.
     """
-    count = wave.shape[1] // size
-    starts = size * torch.arange(count, device=length.device)
-    tokens = encode(wave.reshape(-1, size), (length[:, None] - starts).clamp(1, size).flatten())
-    if count == 1:
+    counts = [-(-min(n, wave.shape[1]) // size) for n in length.tolist()]
+    starts = size * torch.arange(max(counts), device=length.device)
+    left = (length[:, None] - starts).clamp(1, size)
+    tokens = encode(row_ends.pieces_of(wave, counts, size), row_ends.pieces_of(left, counts, 1)[:, 0])
+    if max(counts) == 1:
         return tokens
-    clip = None if tokens.clip is None else tokens.clip.unflatten(0, (-1, count)).mean(dim=1)
-    return Tokens(tuple(_concatenated(grid, count) for grid in tokens.layers), clip)
+    clip = None if tokens.clip is None else row_ends.mean_of_pieces(tokens.clip, counts)
+    return Tokens(tuple(_concatenated(grid, counts) for grid in tokens.layers), clip)
 
 
-def _concatenated(grid: Grid, count: int) -> Grid:
-    """One layer's windows (B * count, T', F', D) as one clip's (B, count * T', F', D); class tokens are averaged."""
-    rows = {"hidden": grid.hidden.unflatten(0, (-1, count)).flatten(1, 2)}
+def _concatenated(grid: Grid, counts: list[int]) -> Grid:
+    """One layer's windows (N, T', F', D), ``counts`` of each clip, as the clips' grid; class tokens are averaged."""
+    rows = {"hidden": row_ends.joined(grid.hidden, counts)}
     for name in ("length", "valid"):
         if (tokens := getattr(grid, name)) is not None:
-            rows[name] = tokens.unflatten(0, (-1, count)).sum(dim=1)
+            rows[name] = row_ends.joined(tokens[:, None], counts).sum(dim=1)
     if grid.cls is not None:
-        rows["cls"] = grid.cls.unflatten(0, (-1, count)).mean(dim=1)
+        rows["cls"] = row_ends.mean_of_pieces(grid.cls, counts)
     return grid._replace(**rows)

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bench.base.errors import CheckpointError
 from model_zoo._adapters.checkpoint import HEAD, attention_heads
-from model_zoo._adapters.row_ends import Rows, ends
+from model_zoo._adapters.row_ends import Rows, ends, pieces_of
 
 EPS = 1e-6  # of every layer norm
 
@@ -190,7 +190,7 @@ def chunked_rows(
     full, tails = [n // size for n in rows.counts], [n % size for n in rows.counts]
     parts: list[list[list[Tensor]]] = []  # of the full chunks, of the tails: of each output, by row
     if any(full):
-        chunks = torch.cat([row[: n * size].unflatten(0, (n, size)) for row, n in zip(x, full, strict=True) if n])
+        chunks = pieces_of(x, full, size)
         parts.append([[part.flatten(0, 1) for part in y.split(full)] for y in encode(chunks, None)])
     if any(tails):
         starts = [(row[n * size :], tail) for row, n, tail in zip(x, full, tails, strict=True) if tail]

@@ -63,9 +63,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     class Control(Adapter):
         reads_lengths_alone = measure is _duration
+        ragged = True
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            values = measure(wave, length, card.sample_rate).to(torch.float32)  # (B, D)
+            parts = [(wave, length)]
+            if bool((length < wave.shape[1]).any()):
+                parts = [(row[None, :n], n[None]) for row, n in zip(wave, length, strict=True)]
+            values = torch.cat([measure(*part, card.sample_rate) for part in parts]).to(torch.float32)  # (B, D)
             grid = Grid(values[:, None, None], torch.ones_like(length), 0.0, card.id)
             return Tokens((grid,), values)
 

@@ -69,6 +69,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         raise BadInput(card.id, problem, "run `pip install 'respbench[opensmile]'`") from error
 
     class OpenSmile(Adapter):
+        ragged = True
+
         def __init__(self) -> None:
             super().__init__(card)
             feature_set = opensmile.FeatureSet[FEATURE_SETS[card.id.partition(".")[2]]]

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from model_zoo._adapters.row_ends import Rows
     from model_zoo._networks import efficientnet, swin, vit
 
 RATE, HOP = 16000, 512
@@ -157,6 +158,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.encoders.blocks import split_around_stack
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.opera_audio import (
@@ -171,6 +173,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     class Opera(Adapter):
         """Clips are trimmed before they are sorted by length."""
 
+        ragged = True
         offers = frozenset({"spectrogram"})
         net: nn.Module
 
@@ -206,11 +209,13 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             filled = fill_with_zeros(wave, length, self.size)[2] if card.policy == "zero" else None
             grids = []
             mel = self.tap("spectrogram", self.spectrogram(wave, length))
-            for i, (hidden, hop_s) in enumerate(self.maps(mel), start=1):
-                count = torch.full_like(length, hidden.shape[1])
+            frames = [self.mel.frames(max(n, self.size)) for n in length.tolist()]
+            maps = self.maps(mel, row_ends.ends(frames, 1, wave.device))
+            for i, (hidden, hop_s, rows) in enumerate(maps, start=1):
+                count = row_ends.tokens(rows, length, hidden.shape[1])
                 valid = None if filled is None else (filled / (RATE * hop_s)).ceil().long().clamp(max=count)
                 grids.append(Grid(hidden, count, hop_s, f"stage{i}", valid))
-            return Tokens(tuple(grids), hidden.mean(dim=(1, 2)))
+            return Tokens(tuple(grids), row_ends.mean(hidden, rows, (1, 2)))
 
     class Ct(Filled):
         offers = frozenset({"spectrogram", "patches"})
@@ -229,14 +234,31 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """The trunk's blocks, then its norm."""
             return split_around_stack(self, self.net.blocks(), [self.net.norm])
 
-        def maps(self, mel: Tensor) -> list[tuple[Tensor, float]]:
-            """Every stage's tokens (B, T', F', D) and seconds per token at the least length."""
+        def maps(self, mel: Tensor, rows: Rows | None) -> list[tuple[Tensor, float, Rows | None]]:
+            """Every stage's tokens (B, T', F', D), seconds per token at the least length, and where its rows end."""
+            if rows is None:
+                patches = self.patches(mel)
+                crops = [patches.shape[1]] * len(mel)
+            else:
+                each = row_ends.by_count(lambda frames, clips: self.patches(mel[clips, :frames]), rows.counts)
+                crops, patches = [len(clip) for clip in each], torch.cat(each)[None]
+            height, width = patches.shape[2:4]
+            tapped = self.tap("patches", patches.flatten(0, 1).flatten(1, 2), crops[0])
+            return [
+                (
+                    row_ends.joined(x, crops),
+                    self.size / RATE / x.shape[1],
+                    row_ends.ends([count * x.shape[1] for count in crops], 1, x.device),
+                )
+                for x in self.net(tapped.unflatten(1, (height, width)))
+            ]
+
+        def patches(self, mel: Tensor) -> Tensor:
+            """Patch embeddings (B, crops, H, W, D) of clips of equal frame count."""
             count = max(1, -(-(mel.shape[1] - CROP - 1) // CROP_STEP))
             crops = mel[:, None] if count == 1 else mel.unfold(1, CROP, CROP_STEP)[:, :count].transpose(2, 3)
             patches = self.net.patches(self.net.normalised(crops[:, :, :CROP].flatten(0, 1)))
-            tapped = self.tap("patches", patches.flatten(1, 2), count)
-            stages = self.net(tapped.unflatten(1, patches.shape[1:3]))
-            return [(x.unflatten(0, (-1, count)).flatten(1, 2), self.size / RATE / x.shape[1]) for x in stages]
+            return patches.unflatten(0, (-1, count))
 
     class Ce(Filled):
         def __init__(self, geometry: efficientnet.Geometry):
@@ -247,11 +269,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             self.net.efficientnet = efficientnet.EfficientNet(geometry)
             self.net.to(memory_format=torch.channels_last)
 
-        def maps(self, mel: Tensor) -> list[tuple[Tensor, float]]:
-            """Every stage's map (B, T', F', D) and the seconds per token."""
+        def maps(self, mel: Tensor, rows: Rows | None) -> list[tuple[Tensor, float, Rows | None]]:
+            """Every stage's map (B, T', F', D), the seconds per token, and where its rows end."""
             image = mel[:, None].contiguous(memory_format=torch.channels_last)
-            maps = zip(self.net.efficientnet(self.net.cnn1(image)), efficientnet.MAP_STRIDES, strict=True)
-            return [(x.permute(0, 2, 3, 1), stride * HOP / RATE) for x, stride in maps]
+            image, rows = row_ends.through(self.net.cnn1, image, rows and rows.along(2))
+            maps = zip(self.net.efficientnet(image, rows), efficientnet.MAP_STRIDES, strict=True)
+            return [(x.permute(0, 2, 3, 1), stride * HOP / RATE, rows and rows.along(1)) for (x, rows), stride in maps]
 
     class Gt(Opera):
         offers = frozenset({"spectrogram", "patches"})
@@ -269,8 +292,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def batch_length(self, n: int) -> int:
             """The most samples that give as many chunks as n."""
-            step = CHUNK // 2
-            return CHUNK if n <= CHUNK else CHUNK + ((n - CHUNK) // step + 1) * step - 1
+            return CHUNK + max(0, (self.chunks(n) - 1) * (CHUNK // 2) - 1)
+
+        def chunks(self, n: int) -> int:
+            """Chunks of n samples."""
+            return 1 if n <= CHUNK else 2 + (n - CHUNK) // (CHUNK // 2)
 
         def spectrogram(self, wave: Tensor, length: Tensor) -> Tensor:
             """Log-mel of trimmed clips that share ``batch_length``, chunk after chunk: (B, chunks * 256, 64)."""
@@ -282,21 +308,25 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return mel.unflatten(0, (len(wave), -1)).flatten(1, 2)
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            net, batch = self.net, len(wave)
-            mel = self.tap("spectrogram", self.spectrogram(wave, length))
-            mel = mel.unflatten(1, (-1, GRID[0] * PATCH)).flatten(0, 1)
-            x = net.patch_embed(mel[:, None]).flatten(2).transpose(1, 2)  # (B * chunks, tokens, D), time-major
-            x = self.tap("patches", x, len(x) // batch)
+            net, frames = self.net, GRID[0] * PATCH  # of a chunk
+            counts = [self.chunks(n) for n in length.tolist()]
+            if len(set(counts)) == 1:
+                mel = self.tap("spectrogram", self.spectrogram(wave, length)).unflatten(1, (-1, frames)).flatten(0, 1)
+            else:
+                each = row_ends.by_count(lambda _, clips: self.spectrogram(wave[clips], length[clips]), counts)
+                mel = torch.cat([clip.unflatten(0, (-1, frames)) for clip in each])
+            x = net.patch_embed(mel[:, None]).flatten(2).transpose(1, 2)  # (all chunks, tokens, D), time-major
+            x = self.tap("patches", x, counts[0])
             x = torch.cat([net.cls_token.expand(len(x), -1, -1), x], dim=1) + net.pos_embed
             outputs = list(vit.outputs(net.blocks, x))
             clip = net.norm(outputs[-1][:, 1:].mean(dim=1))
             outputs[-1] = net.norm(outputs[-1])
-            grids = []
+            grids, tokens = [], GRID[0] * torch.tensor(counts, device=length.device)
             for i, y in enumerate(outputs, start=1):
-                hidden = y[:, 1:].unflatten(1, GRID).unflatten(0, (batch, -1)).flatten(1, 2)  # (B, T', F', D)
-                count, cls = torch.full_like(length, hidden.shape[1]), y[:, 0].unflatten(0, (batch, -1)).mean(dim=1)
-                grids.append(Grid(hidden, count, PATCH * HOP / RATE, f"block{i}", cls=cls))
-            return Tokens(tuple(grids), clip.unflatten(0, (batch, -1)).mean(dim=1))
+                hidden = row_ends.joined(y[:, 1:].unflatten(1, GRID), counts)  # (B, T', F', D)
+                cls = row_ends.mean_of_pieces(y[:, 0], counts)
+                grids.append(Grid(hidden, tokens, PATCH * HOP / RATE, f"block{i}", cls=cls))
+            return Tokens(tuple(grids), row_ends.mean_of_pieces(clip, counts))
 
     id = card.id.partition("@")[0]
     kind, ignored = {

@@ -88,6 +88,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.base.optional_imports import import_torchaudio
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
 
@@ -97,6 +98,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     class Whisper(Adapter):
+        ragged = card.policy == "short"
+
         def __init__(self, geometry: dict[str, int]):
             layers, width = geometry.get("encoder_layers", card.layers), geometry.get("d_model", card.dims["mean"])
             super().__init__(dataclasses.replace(card, dims=dims(width), layers=layers))
@@ -113,8 +116,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return max(round(SHORTEST_S * RATE), -(-n // step) * step)
 
         @full_precision
-        def log_mel(self, wave: Tensor) -> Tensor:
-            """Normalised log-mel (B, bands, L // 160) of wave (B, L), L a multiple of 160."""
+        def log_mel(self, wave: Tensor, rows: row_ends.Rows | None = None) -> Tensor:
+            """Normalised log-mel (B, bands, L // 160) of wave (B, L), L a multiple of 160.
+
+            ``rows`` says where the frames of shorter clips end, each padded to its own length.
+            """
             margin = FFT // 2
             mode = "reflect" if wave.shape[1] == round(FULL_S * RATE) else "constant"  # the full 30 s end in a mirror
             framed = nn.functional.pad(wave[:, None], (margin, 0), mode="reflect")
@@ -122,18 +128,21 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             spectrum = torch.stft(framed, FFT, HOP, window=self.window, center=False, return_complex=True)[..., :-1]
             power = spectrum.real.square() + spectrum.imag.square()
             log = (self.mel @ power).clamp_min(1e-10).log10()
-            return (torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
+            return (torch.maximum(log, row_ends.amax(log, rows, (1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             net, act = self.encoder, nn.functional.gelu
-            hidden = act(net.conv2(act(net.conv1(self.log_mel(wave))))).transpose(1, 2)  # (B, T', D)
+            rows = row_ends.ends([self.batch_length(n) // HOP for n in length.tolist()], 2, wave.device)
+            hidden, rows = row_ends.through(net.conv1, self.log_mel(wave, rows), rows)
+            hidden, rows = row_ends.through(net.conv2, act(hidden), rows)
+            hidden = act(hidden).transpose(1, 2)  # (B, T', D)
             hidden = hidden + net.embed_positions.weight[: hidden.shape[1]]
-            outputs = []
+            mask, outputs = row_ends.attended(rows), []
             for layer in net.layers:
-                hidden = layer(hidden, None)
+                hidden = layer(hidden, mask)
                 outputs.append(hidden)
             outputs[-1] = net.layer_norm(hidden)
-            count, valid = torch.full_like(length, hidden.shape[1]), -(-length // TOKEN)
+            count, valid = row_ends.tokens(rows, length, hidden.shape[1]), -(-length // TOKEN)
             grids = (
                 Grid(x[:, :, None], count, TOKEN / RATE, f"block{i}", valid) for i, x in enumerate(outputs, start=1)
             )

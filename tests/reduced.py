@@ -5,6 +5,7 @@ import dataclasses
 import torch
 
 from bench.base import registry
+from bench.encoders import contract
 from bench.encoders.batches import collate
 from parity import build, cases
 from parity.golden import COMPACT, Golden, synthetic_signal
@@ -46,3 +47,37 @@ def from_fixture(case, request, folder):
     """The encoder of a case with the checkpoint of its fixture, the compact one where there is one."""
     place = COMPACT if (COMPACT / case.fixture).is_dir() else request.getfixturevalue("golden")
     return build(case, case.weights(Golden(place, case.fixture), folder))
+
+
+DURATIONS = (*contract.MIXED, 0.555, 10.011)  # seconds; the last one leaves a chunk of 10.01 s a single frame
+
+
+def assert_rows_stay_apart(encoder):
+    """Clips of very different lengths get in one batch what each gets alone, in every layer."""
+    subject = contract.Subject(encoder)
+    clips = [subject.noise(max(seconds, encoder.card.min_s)) for seconds in DURATIONS]
+    wave, length = collate(encoder, clips)
+    behind = torch.arange(wave.shape[1]) >= length[:, None]
+    with torch.inference_mode():
+        together = encoder(wave + 0.9 * behind, length)
+        for row, clip in enumerate(clips):
+            alone = encoder(*collate(encoder, [clip]))
+            for mixed, single in zip(together.layers, alone.layers, strict=True):
+                assert mixed.hidden.isfinite().all()
+                for counts, own in ((mixed.length, single.length), (mixed.valid, single.valid)):
+                    assert (counts is None) == (own is None)
+                    assert counts is None or (counts.dtype, counts[row]) == (torch.int64, own[0])
+                _near(mixed.hidden[row, : single.length[0]], single.hidden[0, : single.length[0]])
+                _near(_row(mixed.cls, row), _row(single.cls, 0))
+            _near(_row(together.clip, row), _row(alone.clip, 0))
+
+
+def _row(values, row):
+    return None if values is None else values[row]
+
+
+def _near(found, expected):
+    assert (found is None) == (expected is None)
+    if expected is not None:
+        scale = float(expected.abs().max().clamp_min(1e-6))
+        assert float((found - expected).abs().max()) <= contract.INVARIANCE * scale

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.types import EncoderCard, Grid, Tokens
+from model_zoo._adapters import row_ends
 from model_zoo._adapters.adapter import Adapter, full_precision
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -19,6 +20,8 @@ class FrameStatistics(Adapter):
     ``frames(n)``, the number of whole frames in n samples. The tokens are the frames.
     """
 
+    ragged = True
+
     def __init__(self, card: EncoderCard, frontend: nn.Module):
         super().__init__(card)
         self.frontend = frontend
@@ -29,14 +32,24 @@ class FrameStatistics(Adapter):
 
     @full_precision
     def frames(self, wave: Tensor, length: Tensor) -> Tensor:
-        """The front end's output (B, T', channels) of wave (B, batch_length)."""
-        return self.frontend(wave)[:, : self.frontend.frames(int(length[0]))]
+        """The front end's output (B, T' of the longest clip, channels) of wave (B, batch_length)."""
+        return self.frontend(wave)[:, : self.frontend.frames(int(length.max()))]
 
     def encode(self, wave: Tensor, length: Tensor) -> Tokens:
         frames = self.frames(wave, length)
-        clip = torch.stack([frames.mean(1), frames.std(1, correction=0), *percentiles(frames)], dim=1)
-        tokens = torch.full_like(length, frames.shape[1])
-        return Tokens((Grid(frames[:, :, None], tokens, self.card.grid[0], "frames"),), clip.flatten(1))
+        rows = row_ends.ends([self.frontend.frames(n) for n in length.tolist()], 1, wave.device)
+        if rows is None:
+            clip = statistics(frames)
+        else:
+            clip = torch.cat([statistics(row[None, :n]) for row, n in zip(frames, rows.counts, strict=True)])
+        tokens = row_ends.tokens(rows, length, frames.shape[1])
+        return Tokens((Grid(frames[:, :, None], tokens, self.card.grid[0], "frames"),), clip)
+
+
+def statistics(frames: Tensor) -> Tensor:
+    """Mean, deviation and percentiles (B, 7 * channels) of (B, T', channels) over time."""
+    parts = [frames.mean(1), frames.std(1, correction=0), *percentiles(frames)]
+    return torch.stack(parts, dim=1).flatten(1)
 
 
 def percentiles(frames: Tensor) -> list[Tensor]:

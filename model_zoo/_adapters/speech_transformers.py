@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,11 +129,12 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
     ``normalised`` says whether the base release is fed clips of zero mean and unit variance; the folder's
     ``preprocessor_config.json`` decides where there is one, the policy ``raw`` never normalises.
     """
-    import torch
+    from torch import nn
 
     from bench.base.optional_imports import import_torchaudio
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
+    from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
 
@@ -141,6 +145,8 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
     network = getattr(transformers, model)
 
     class Speech(Adapter):
+        ragged = True
+
         def __init__(self, config: transformers.PreTrainedConfig, normalised: bool):
             hop_s = math.prod(config.conv_stride) / RATE
             geometry = {"dims": dims(config.hidden_size), "grid": (hop_s, 1), "layers": config.num_hidden_layers}
@@ -149,19 +155,52 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
             self.normalised = normalised and card.policy != "raw"
 
         @full_precision
-        def waveform(self, wave: Tensor) -> Tensor:
+        def waveform(self, wave: Tensor, rows: row_ends.Rows | None = None) -> Tensor:
             """The network's input (B, samples): each clip at zero mean and unit variance, or as it is."""
             if not self.normalised:
                 return wave
-            centred = wave - wave.mean(dim=1, keepdim=True)
-            return centred / (centred.square().mean(dim=1, keepdim=True) + VARIANCE_FLOOR).sqrt()
+            centred = wave - row_ends.mean(wave, rows, (1,), keepdim=True)
+            return centred / (row_ends.mean(centred.square(), rows, (1,), keepdim=True) + VARIANCE_FLOOR).sqrt()
+
+        @contextmanager
+        def apart(self, samples: row_ends.Rows | None) -> Iterator[row_ends.Rows | None]:
+            """Where the tokens end; meanwhile padding stays out of all that the library's own mask leaves it in.
+
+            That mask guards the first convolution of the positions, and attention.
+            """
+            convolutions, rows = self.model.feature_extractor.conv_layers, samples and samples.along(2)
+            guarded = []
+            for layer in convolutions:
+                rows = row_ends.after(layer.conv, rows)
+                if rows and isinstance(norm := getattr(layer, "layer_norm", None), nn.GroupNorm):
+                    guarded.append(norm.register_forward_hook(partial(_norm_apart, rows=rows)))
+            for layer in getattr(self.model.encoder.pos_conv_embed, "layers", ()) if rows else ():
+                zeroed = partial(_zeroed, rows=rows)
+                guarded.append(layer.register_forward_pre_hook(zeroed))
+            try:
+                with warnings.catch_warnings():  # torch's about WavLM's two kinds of masks
+                    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
+                    yield rows
+            finally:
+                for hook in guarded:
+                    hook.remove()
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            out = self.model(self.waveform(wave), output_hidden_states=True)
+            samples = row_ends.ends(length.tolist(), 1, wave.device)
+            with self.apart(samples) as rows:
+                mask = samples and samples.inside
+                wave = self.waveform(wave, samples)
+                out = self.model(wave, mask, output_hidden_states=True)
             states = (*out.hidden_states[1:-1], out.last_hidden_state)  # the first is the embedding; the last, normed
-            count = torch.full_like(length, states[-1].shape[1])
+            count = row_ends.tokens(rows, length, states[-1].shape[1])
             hop_s, _ = self.card.grid
             return Tokens(tuple(Grid(x[:, :, None], count, hop_s, f"block{i}") for i, x in enumerate(states, start=1)))
+
+    def _norm_apart(norm: nn.GroupNorm, given: tuple[Tensor], _: Tensor, rows: row_ends.Rows) -> Tensor:
+        return row_ends.apart(norm.forward, given[0], rows)
+
+    def _zeroed(_: nn.Module, given: tuple[Tensor], rows: row_ends.Rows) -> tuple[Tensor]:
+        return (row_ends.zero_behind(given[0], rows),)
 
     if weights is None:
         return Speech(network.config_class(**OFF), normalised).eval()

@@ -17,6 +17,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from bench.base.errors import CheckpointError
+from model_zoo._adapters import row_ends
+from model_zoo._adapters.row_ends import Ragged, Rows
 
 EPS, MOMENTUM = 1e-3, 0.01  # of every batch norm
 REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks of a stage
@@ -70,7 +72,7 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
         raise CheckpointError(where, problem, "check that the file belongs to this encoder") from error
 
 
-class StridedConv2d(nn.Conv2d):
+class StridedConv2d(Ragged, nn.Conv2d):
     """A convolution of stride 2 that pads by its kernel less 2, the odd row and column behind."""
 
     def __init__(self, inside: int, out: int, kernel: int, groups: int = 1):
@@ -78,8 +80,10 @@ class StridedConv2d(nn.Conv2d):
         front = (kernel - 2) // 2
         self.margins = (front, kernel - 2 - front) * 2
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(nn.functional.pad(x, self.margins))
+    def within(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+        x = nn.functional.pad(row_ends.zero_behind(x, rows), self.margins)
+        padded = rows and rows.then(lambda n: n + sum(self.margins[:2]))
+        return nn.Conv2d.forward(self, x), row_ends.after(self, padded)
 
 
 def _conv(inside: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -92,7 +96,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, EPS, MOMENTUM)
 
 
-class Block(nn.Module):
+class Block(Ragged):
     """Inverted residual: expand, depthwise, gate, project.
 
     The first block of a stage has no residual connection, the first of the net does not expand.
@@ -109,13 +113,14 @@ class Block(nn.Module):
         self._project_conv, self._bn2 = _conv(wide, out, 1), _norm(out)
         self.expands, self.residual = wide != inside, not first
 
-    def forward(self, x: Tensor) -> Tensor:
+    def within(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
         silu = nn.functional.silu
         y = silu(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = silu(self._bn1(self._depthwise_conv(y)))
-        gate = self._se_expand(silu(self._se_reduce(y.mean(dim=(2, 3), keepdim=True))))
+        y, rows = row_ends.through(self._depthwise_conv, y, rows)
+        y = silu(self._bn1(y))
+        gate = self._se_expand(silu(self._se_reduce(row_ends.mean(y, rows, (2, 3), keepdim=True))))
         y = self._bn2(self._project_conv(y * gate.sigmoid()))
-        return x + y if self.residual else y
+        return x + y if self.residual else y, rows
 
 
 class EfficientNet(nn.Module):
@@ -130,15 +135,15 @@ class EfficientNet(nn.Module):
         )
         self._conv_head, self._bn1 = _conv(inside[-1], geometry.head, 1), _norm(geometry.head)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps (B, D, H, W) of x (B, 3, H, W).
+    def forward(self, x: Tensor, rows: Rows | None = None) -> list[tuple[Tensor, Rows | None]]:
+        """Maps (B, D, H, W) of x (B, 3, H, W), and where their rows end.
 
         They are the outputs of every stage, halved in size by those that stride, then that of the last convolution.
         """
-        x = nn.functional.silu(self._bn0(self._conv_stem(x)))
-        maps = []
+        x, rows = row_ends.through(self._conv_stem, x, rows)
+        x, maps = nn.functional.silu(self._bn0(x)), []
         for end, block in enumerate(self._blocks, start=1):
-            x = block(x)
+            x, rows = row_ends.through(block, x, rows)
             if end in STAGE_ENDS:
-                maps.append(x)
-        return [*maps, nn.functional.silu(self._bn1(self._conv_head(x)))]
+                maps.append((x, rows))
+        return [*maps, (nn.functional.silu(self._bn1(self._conv_head(x))), rows)]

@@ -25,7 +25,9 @@ from torch.nn.functional import avg_pool2d, max_pool2d, scaled_dot_product_atten
 
 from bench.encoders.blocks import ParameterGroup, split_around_stack
 from bench.types import EncoderCard, Grid, Tokens
+from model_zoo._adapters import row_ends
 from model_zoo._adapters.adapter import full_precision
+from model_zoo._adapters.row_ends import Ragged, Rows
 from model_zoo._networks.on_log_mel import Scratch
 from model_zoo._networks.timefrequency import gammatone, morlet
 
@@ -53,7 +55,7 @@ class Conv(nn.Sequential):
         nn.init.kaiming_normal_(self[0].weight, mode="fan_out", nonlinearity="relu")
 
 
-class Block(nn.Module):
+class Block(Ragged):
     """Four paths, joined and added to a shortcut; then a maximum where ``halving``."""
 
     def __init__(self, inside: int, out: int, halving: bool):
@@ -66,16 +68,26 @@ class Block(nn.Module):
         self.join = Conv(out, out, 1, act=False)
         self.shortcut = Conv(inside, out, 1, act=False) if inside != out else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        mean = avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-        y = self.join(torch.cat([self.one(x), self.three(x), self.five(x), self.mean(mean)], dim=1))
+    def within(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+        paths = ((self.one, x), (self.three, x), (self.five, x), (self.mean, averaged(x, rows)))
+        y = self.join(torch.cat([row_ends.through(path, given, rows)[0] for path, given in paths], dim=1))
         y = (y + self.shortcut(x)).relu()
-        return halved(y) if self.halving else y
+        return halved(y, rows) if self.halving else (y, rows)
 
 
-def halved(x: Tensor) -> Tensor:
-    """Maxima over 2 x 2 of x (B, C, T', F'), the last one of an odd length over what is there."""
-    return max_pool2d(x, 2, ceil_mode=True)
+def averaged(x: Tensor, rows: Rows | None) -> Tensor:
+    """Means over 3 x 3 of x (B, C, T', F'), at the edges over what is there."""
+    mean = avg_pool2d(row_ends.zero_behind(x, rows), 3, 1, 1, count_include_pad=False)
+    if rows is None:
+        return mean
+    within = avg_pool2d(rows.mask(x).to(x.dtype), (3, 1), 1, (1, 0), count_include_pad=False)  # share of the window
+    return mean / within.clamp_min(1 / 3)
+
+
+def halved(x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+    """Maxima over 2 x 2 of x (B, C, T', F') >= 0, the last one of an odd length over what is there."""
+    x = row_ends.zero_behind(x, rows)
+    return max_pool2d(x, 2, ceil_mode=True), rows and rows.then(lambda n: -(-n // 2))
 
 
 class AttentionPool(nn.Module):
@@ -88,15 +100,17 @@ class AttentionPool(nn.Module):
         self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rows: Rows | None) -> Tensor:
+        mask = rows and rows.mask(x).expand(-1, -1, -1, x.shape[3]).flatten(2)[:, :, None]  # (B, 1, 1, N)
         tokens = (x.permute(0, 2, 3, 1) + self.band).flatten(1, 2)  # (B, N, D)
         key, value = (f(tokens).unflatten(2, (len(self.query), -1)).transpose(1, 2) for f in (self.key, self.value))
-        attended = scaled_dot_product_attention(self.query.expand(len(x), -1, -1, -1), key, value)  # (B, heads, 1, D')
+        query = self.query.expand(len(x), -1, -1, -1)
+        attended = scaled_dot_product_attention(query, key, value, mask)  # (B, heads, 1, D')
         return self.norm(self.out(attended.flatten(1)))
 
 
 class Branch(nn.Module):
-    """One normalised spectrogram (B, frames, bands) to the blocks' maps (B, C, T', F') and its features."""
+    """One normalised spectrogram (B, frames, bands) to the blocks' maps (B, C, T', F'), its features, their rows."""
 
     def __init__(self):
         super().__init__()
@@ -105,12 +119,14 @@ class Branch(nn.Module):
         self.blocks = nn.ModuleList(Block(before, *size) for before, size in zip(inside, PLAN, strict=True))
         self.pool = AttentionPool(WIDTH, BANDS // STRIDES[-1], HEADS)
 
-    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        x, maps = halved(self.stem(x[:, None])), []
+    def forward(self, x: Tensor, rows: Rows | None) -> tuple[list[Tensor], Tensor, list[Rows | None]]:
+        x, rows = halved(*row_ends.through(self.stem, x[:, None], rows))
+        maps, ends = [], []
         for block in self.blocks:
-            x = block(x)
+            x, rows = row_ends.through(block, x, rows)
             maps.append(x)
-        return maps, self.pool(x)
+            ends.append(rows)
+        return maps, self.pool(x, rows), ends
 
 
 class Net(nn.Module):
@@ -126,6 +142,7 @@ class Net(nn.Module):
 class Inception(Scratch):
     """``scratch.inception``."""
 
+    ragged = True
     offers = frozenset({"spectrogram"})
 
     def __init__(self, card: EncoderCard):
@@ -157,11 +174,13 @@ class Inception(Scratch):
     def encode(self, wave: Tensor, length: Tensor) -> Tokens:
         x = self.net.bn0(self.spectrograms(wave).transpose(1, 2)).transpose(1, 2)
         halves = self.tap("spectrogram", x).chunk(2, dim=2)
-        answers = [branch(half) for branch, half in zip(self.net.branches, halves, strict=True)]
+        rows = row_ends.ends([self.gammatone.frames(n) for n in length.tolist()], 2, wave.device)
+        answers = [branch(half, rows) for branch, half in zip(self.net.branches, halves, strict=True)]
+        maps, features, ends = zip(*answers, strict=True)
         layers = []
-        for i, (maps, stride) in enumerate(zip(zip(*(maps for maps, _ in answers)), STRIDES, strict=True), start=1):
-            hidden = torch.cat(maps, dim=1).permute(0, 2, 3, 1)
-            count = torch.full_like(length, hidden.shape[1])
+        for i, (both, rows, stride) in enumerate(zip(zip(*maps), ends[0], STRIDES, strict=True), start=1):
+            hidden = torch.cat(both, dim=1).permute(0, 2, 3, 1)
+            count = row_ends.tokens(rows, length, hidden.shape[1])
             layers.append(Grid(hidden, count, stride * HOP / RATE, f"block{i}"))
-        weighted = [weight * features for weight, (_, features) in zip(self.combination, answers, strict=True)]
+        weighted = [weight * branch for weight, branch in zip(self.combination, features, strict=True)]
         return Tokens(tuple(layers), torch.cat(weighted, dim=1))

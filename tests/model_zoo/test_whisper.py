@@ -11,6 +11,7 @@ from bench.encoders.batches import embed, encode_batch
 from bench.encoders.contract import check_encoder
 from bench.encoders.load import load_encoder
 from model_zoo import whisper
+from reduced import assert_rows_stay_apart
 
 CARD = whisper.CARDS[0]
 SHORT = dataclasses.replace(CARD, policy="short")
@@ -89,6 +90,12 @@ def test_short_pads_to_two_seconds_then_in_steps(folder):
 
 def test_short_fits_the_contract(folder):
     assert check_encoder(whisper.build(SHORT, folder)) == []
+
+
+def test_rows_of_a_mixed_batch_stay_apart(folder):
+    encoder = whisper.build(SHORT, folder)
+    assert encoder.ragged and not whisper.build(CARD, folder).ragged
+    assert_rows_stay_apart(encoder)
 
 
 def test_clips_beyond_thirty_seconds_are_cropped(folder):

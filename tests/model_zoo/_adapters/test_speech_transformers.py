@@ -19,6 +19,7 @@ from bench.finetune.recipe import Lora
 from model_zoo import data2vec, hubert, s3prl, wav2vec2, wavlm
 from model_zoo._adapters.s3prl_upstreams import UNTRAINED, legacy_torchaudio
 from model_zoo._adapters.speech_transformers import OFF, read_geometry, rename_tensors
+from reduced import assert_rows_stay_apart
 
 FAMILIES = {
     "wav2vec2": (wav2vec2, "Wav2Vec2Model"),
@@ -97,6 +98,16 @@ def test_fits_the_contract(tiny):
     encoder = tiny.family.build(tiny.card, tiny.folder)
     assert check_encoder(encoder) == []
     assert embed(encoder, [clip(1), clip(16000)], None).shape == (2, 64)
+
+
+@pytest.mark.parametrize("size", ["base", "large"])
+def test_rows_of_a_mixed_batch_stay_apart(tiny, size, tmp_path):
+    folder = tiny.folder
+    if size == "large":
+        folder = made(tiny.model, tmp_path, **({} if tiny.model == "Data2VecAudioModel" else LARGE)).folder
+    encoder = tiny.family.build(tiny.card, folder)
+    assert encoder.ragged
+    assert_rows_stay_apart(encoder)
 
 
 def test_low_rank_adapters_learn_wherever_they_are(tiny):

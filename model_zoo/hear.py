@@ -99,6 +99,7 @@ def card(id: str) -> EncoderCard:
         weights=tuple(Weights(file, licence="that of the module", restricted=False) for file in files[:1]),
         parity="self-consistent",
         default_pooling="published",
+        notes="clips of equal length are batched, because the API has no word for padding",
     )
 
 

@@ -90,7 +90,8 @@ def card(id: str) -> EncoderCard:
         layers=depth + 1,
         weights=(Weights(file=str(place), licence="see the model's page", restricted=False),),
         parity="self-consistent",
-        notes=f"{config.get('model_type', 'unknown')} model",
+        notes=f"{config.get('model_type', 'unknown')} model; clips of equal length are batched, because few models of "
+        "the library keep padding out of all their layers",
     )
 
 

@@ -234,7 +234,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """The trunk's blocks, then its norm."""
             return split_around_stack(self, self.net.blocks(), [self.net.norm])
 
-        def maps(self, mel: Tensor, rows: Rows | None) -> list[tuple[Tensor, float, Rows | None]]:
+        def maps(self, mel: Tensor, rows: Rows | None = None) -> list[tuple[Tensor, float, Rows | None]]:
             """Every stage's tokens (B, T', F', D), seconds per token at the least length, and where its rows end."""
             if rows is None:
                 patches = self.patches(mel)
@@ -269,7 +269,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             self.net.efficientnet = efficientnet.EfficientNet(geometry)
             self.net.to(memory_format=torch.channels_last)
 
-        def maps(self, mel: Tensor, rows: Rows | None) -> list[tuple[Tensor, float, Rows | None]]:
+        def maps(self, mel: Tensor, rows: Rows | None = None) -> list[tuple[Tensor, float, Rows | None]]:
             """Every stage's map (B, T', F', D), the seconds per token, and where its rows end."""
             image = mel[:, None].contiguous(memory_format=torch.channels_last)
             image, rows = row_ends.through(self.net.cnn1, image, rows and rows.along(2))

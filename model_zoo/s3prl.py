@@ -46,7 +46,10 @@ VARIANTS = re.compile(r"_(local|url|custom|gdriveid)$")  # the same upstream, th
 CONVERTED = "https://huggingface.co/s3prl/converted_ckpts/resolve/main"
 
 
-def _card(name: str, year: int, citation: str, licence: str, **rest: object) -> EncoderCard:
+EQUAL = "clips of equal length are batched, because how an upstream treats padding is its own affair"
+
+
+def _card(name: str, year: int, citation: str, licence: str, notes: str = "", **rest: object) -> EncoderCard:
     return EncoderCard(
         id=PREFIX + name,
         version=1,
@@ -55,6 +58,7 @@ def _card(name: str, year: int, citation: str, licence: str, **rest: object) -> 
         citation=citation,
         licence=licence,
         parity="self-consistent",
+        notes=f"{notes}; {EQUAL}" if notes else EQUAL,
         **{"min_s": 0.025, "layers": 13, "dims": dims(768), "grid": (0.02, 1)} | rest,
     )
 

@@ -100,7 +100,7 @@ class AttentionPool(nn.Module):
         self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, rows: Rows | None) -> Tensor:
+    def forward(self, x: Tensor, rows: Rows | None = None) -> Tensor:
         mask = rows and rows.mask(x).expand(-1, -1, -1, x.shape[3]).flatten(2)[:, :, None]  # (B, 1, 1, N)
         tokens = (x.permute(0, 2, 3, 1) + self.band).flatten(1, 2)  # (B, N, D)
         key, value = (f(tokens).unflatten(2, (len(self.query), -1)).transpose(1, 2) for f in (self.key, self.value))
@@ -119,7 +119,7 @@ class Branch(nn.Module):
         self.blocks = nn.ModuleList(Block(before, *size) for before, size in zip(inside, PLAN, strict=True))
         self.pool = AttentionPool(WIDTH, BANDS // STRIDES[-1], HEADS)
 
-    def forward(self, x: Tensor, rows: Rows | None) -> tuple[list[Tensor], Tensor, list[Rows | None]]:
+    def forward(self, x: Tensor, rows: Rows | None = None) -> tuple[list[Tensor], Tensor, list[Rows | None]]:
         x, rows = halved(*row_ends.through(self.stem, x[:, None], rows))
         maps, ends = [], []
         for block in self.blocks:

@@ -37,6 +37,8 @@ def passes(encoder, monkeypatch):
 
 def test_a_mixed_batch_equals_each_clip_alone_in_every_layer(encoder, passes):
     assert_rows_stay_apart(encoder)
+    longest = round((encoder.card.max_s or 0) * encoder.card.sample_rate)
+    assert encoder.ragged or encoder.batch_length(1) == encoder.batch_length(longest)  # padded to one length
     assert passes[0] == (len(DURATIONS), max(passes)[1]) or not encoder.ragged
 
 

@@ -10,9 +10,7 @@ import dataclasses
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +141,7 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
     from huggingface_hub.errors import StrictDataclassError
 
     network = getattr(transformers, model)
+    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # torch's, about WavLM's two masks
 
     class Speech(Adapter):
         ragged = True
@@ -162,45 +161,52 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
             centred = wave - row_ends.mean(wave, rows, (1,), keepdim=True)
             return centred / (row_ends.mean(centred.square(), rows, (1,), keepdim=True) + VARIANCE_FLOOR).sqrt()
 
-        @contextmanager
-        def apart(self, samples: row_ends.Rows | None) -> Iterator[row_ends.Rows | None]:
-            """Where the tokens end; meanwhile padding stays out of all that the library's own mask leaves it in.
+        def apart(self, wave: Tensor, samples: row_ends.Rows) -> tuple[list[Tensor], row_ends.Rows | None]:
+            """Every block's output (B, T', D) of clips of several lengths, and where its rows end.
 
-            That mask guards the first convolution of the positions, and attention.
+            The library's parts are called one by one, because its own mask of padding reaches the first layer of the
+            positions and the attention, but neither the group norm nor the further layers of the positions.
             """
-            convolutions, rows = self.model.feature_extractor.conv_layers, samples and samples.along(2)
-            guarded = []
-            for layer in convolutions:
+            x, rows, encoder = self.waveform(wave, samples)[:, None], samples.along(2), self.model.encoder
+            for layer in self.model.feature_extractor.conv_layers:
                 rows = row_ends.after(layer.conv, rows)
-                if rows and isinstance(norm := getattr(layer, "layer_norm", None), nn.GroupNorm):
-                    guarded.append(norm.register_forward_hook(partial(_norm_apart, rows=rows)))
-            for layer in getattr(self.model.encoder.pos_conv_embed, "layers", ()) if rows else ():
-                zeroed = partial(_zeroed, rows=rows)
-                guarded.append(layer.register_forward_pre_hook(zeroed))
-            try:
-                with warnings.catch_warnings():  # torch's about WavLM's two kinds of masks
-                    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
-                    yield rows
-            finally:
-                for hook in guarded:
-                    hook.remove()
+                if isinstance(norm := getattr(layer, "layer_norm", None), nn.GroupNorm):
+                    x = layer.activation(row_ends.apart(norm, layer.conv(x), rows))
+                else:
+                    x = layer(x)
+            x = self.model.feature_projection(x.transpose(1, 2))
+            x = x[0] if isinstance(x, tuple) else x  # with what is quantised in pretraining
+            x = row_ends.zero_behind(x, rows and rows.along(1))
+            if (stack := getattr(encoder.pos_conv_embed, "layers", None)) is None:
+                x = x + encoder.pos_conv_embed(x)
+            else:
+                positions = x.transpose(1, 2)
+                for layer in stack:
+                    positions = row_ends.zero_behind(layer(positions), rows)
+                x = x + positions.transpose(1, 2)
+            last_normed = type(encoder).__name__.endswith("StableLayerNorm")  # settings of data2vec may say otherwise
+            x = x if last_normed else encoder.layer_norm(x)
+            gated, bias, states = hasattr(encoder.layers[0].attention, "gru_rel_pos_const"), None, []
+            mask = rows and rows.inside if gated else row_ends.attended(rows)
+            for layer in encoder.layers:
+                if gated:  # WavLM's blocks hand the bias of positions on
+                    x, bias = layer(x, mask, bias)
+                else:
+                    x = layer(x, mask)
+                states.append(x)
+            if last_normed:
+                states[-1] = encoder.layer_norm(x)
+            return states, rows
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            samples = row_ends.ends(length.tolist(), 1, wave.device)
-            with self.apart(samples) as rows:
-                mask = samples and samples.inside
-                wave = self.waveform(wave, samples)
-                out = self.model(wave, mask, output_hidden_states=True)
-            states = (*out.hidden_states[1:-1], out.last_hidden_state)  # the first is the embedding; the last, normed
+            if samples := row_ends.ends(length.tolist(), 1, wave.device):
+                states, rows = self.apart(wave, samples)
+            else:
+                out, rows = self.model(self.waveform(wave), output_hidden_states=True), None
+                states = [*out.hidden_states[1:-1], out.last_hidden_state]  # without the embedding; the last, normed
             count = row_ends.tokens(rows, length, states[-1].shape[1])
             hop_s, _ = self.card.grid
             return Tokens(tuple(Grid(x[:, :, None], count, hop_s, f"block{i}") for i, x in enumerate(states, start=1)))
-
-    def _norm_apart(norm: nn.GroupNorm, given: tuple[Tensor], _: Tensor, rows: row_ends.Rows) -> Tensor:
-        return row_ends.apart(norm.forward, given[0], rows)
-
-    def _zeroed(_: nn.Module, given: tuple[Tensor], rows: row_ends.Rows) -> tuple[Tensor]:
-        return (row_ends.zero_behind(given[0], rows),)
 
     if weights is None:
         return Speech(network.config_class(**OFF), normalised).eval()

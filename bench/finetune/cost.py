@@ -15,12 +15,13 @@ from bench.base import provenance
 from bench.base.progress import Progress, silent
 from bench.data.manifest import Prepared, prepare
 from bench.encoders.batches import BATCH_S, padded_length, plan_batches
+from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.data.training_data import epoch_batches
-from bench.finetune.fitting import RunStart, prepare_run
 from bench.finetune.model.parts import count_trained
 from bench.finetune.recipe import Recipe, load_recipe
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Training
+from bench.finetune.training.start import RunStart, prepare_run
 from bench.types import Encoder, Task, TaskCard
 
 TIMED_QUANTILES = (0.1, 0.5, 0.9, 1.0)  # of the batches' lengths; the longest batch shows the peak of memory
@@ -95,7 +96,8 @@ def estimate(
     A few steps of a copy of the encoder are trained; nothing is kept. Raises as ``fit``.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    return estimate_prepared(encoder, task.card, prepare(task, on_bad_clip, progress), recipe, seed, progress)
+    prepared, stores = prepare(task, on_bad_clip, progress), ClipStores(progress)
+    return estimate_prepared(encoder, task.card, prepared, recipe, seed, stores)
 
 
 def estimate_prepared(
@@ -104,10 +106,10 @@ def estimate_prepared(
     prepared: Prepared,
     recipe: Recipe,
     seed: int = 0,
-    progress: Progress = silent,
+    stores: ClipStores | None = None,
 ) -> Estimate:
     """Do what ``estimate`` does, for clips that have been prepared already."""
-    start = prepare_run(encoder, card, prepared, recipe, seed, progress)
+    start = prepare_run(encoder, card, prepared, recipe, seed, stores)
     with tempfile.TemporaryDirectory() as folder:
         training = start.training(RunFolder(Path(folder), "estimate"))
         batches = epoch_batches(start.data, recipe.batches, seed, 0)

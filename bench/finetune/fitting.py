@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from bench.base import provenance
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
-from bench.data import clips
 from bench.data.manifest import Prepared, prepare
-from bench.encoders.batches import collate, plan_batches
-from bench.encoders.features.statistics import BATCH_S, spaced
-from bench.encoders.load import needs_statistics
 from bench.encoders.weights.find import parameter_digest
-from bench.finetune.data.clip_store import ClipStore
-from bench.finetune.data.partition import Partition, partition
-from bench.finetune.data.quality import QualityScale, measure_clip
-from bench.finetune.data.randomness import derive_seed
-from bench.finetune.data.training_data import NEUTRAL_QUALITY, TrainingData
-from bench.finetune.methods import create_method, default_options
-from bench.finetune.methods.shared.base import Method
-from bench.finetune.model.fine_tuned import FineTunedModel, require_compatible
-from bench.finetune.model.parts import freeze
+from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.recipe import Recipe, load_recipe
-from bench.finetune.record import PROTOCOLS_OF_A_RUN, build_record, build_spec, total_seconds
+from bench.finetune.record import build_record, run_specs, total_seconds
 from bench.finetune.training.checkpoints import CHOSEN, RunFolder
 from bench.finetune.training.loop import Training, TrainingDiverged
-from bench.probe.goal import Goal
+from bench.finetune.training.start import RunStart, prepare_run
 from bench.runs import evaluate
 from bench.scores import records
 from bench.scores.schema import Record, RunFacts, Spec
@@ -125,24 +110,32 @@ def fit_prepared(
     out: Path | None = None,
     keep: bool = False,
     progress: Progress = silent,
+    stores: ClipStores | None = None,
 ) -> Fit:
-    """Do what ``fit`` does, for clips that have been prepared already."""
+    """Do what ``fit`` does, for clips that have been prepared already; ``stores`` are shared by runs of a process.
+
+    A run that is finished is found without decoding a clip.
+    """
     evaluate.check_trainable(card, prepared)
-    start = prepare_run(encoder, card, prepared, recipe, seed, progress)
-    stored = [_read_stored(out, spec) for spec in start.specs]
-    folder = Path(out) / TRAINING_FOLDER / records.key(start.specs[0]) if out else None
-    if all(stored):
+    specs = run_specs(encoder, card, prepared, recipe, seed)
+    stored = [_read_stored(out, spec) for spec in specs]
+    folder = Path(out) / TRAINING_FOLDER / records.key(specs[0]) if out else None
+    kept = folder is not None and (folder / CHOSEN).exists()
+    if all(stored) and not kept and not (keep and folder):
+        return Fit(tuple(stored), None)
+    start = prepare_run(encoder, card, prepared, recipe, seed, stores or ClipStores(progress))
+    if all(stored) and kept:
         trained = _kept_encoder(start, folder, card)
-        if trained is not None or not (keep and folder):
+        if trained is not None or not keep:
             return Fit(tuple(stored), trained)
     with _run_folder(folder) as path:
-        training = start.training(RunFolder(path, records.key(start.specs[0])))
+        training = start.training(RunFolder(path, records.key(specs[0])))
         title = f"{recipe.name} {encoder.card.id} on {card.id}, seed {seed}"
         steps = training.steps_per_epoch * recipe.epochs
         with progress(title, steps) as tick:
             training.run(tick)
         costs = _costs(training)
-        made = tuple(build_record(spec, training, encoder.card, card, prepared, costs) for spec in start.specs)
+        made = tuple(build_record(spec, training, encoder.card, card, prepared, costs) for spec in specs)
         trained = _trained_encoder(training, card)
         if out is not None:
             for record in made:
@@ -150,137 +143,6 @@ def fit_prepared(
             if not keep:
                 training.folder.remove()
     return Fit(made, trained)
-
-
-@dataclass(frozen=True)
-class RunStart:
-    """Everything that a run starts from, before the first step.
-
-    Attributes
-    ----------
-    model, method
-        With their initial weights, on the encoder's device.
-    data, partition
-        Training clips, and which clips are predicted.
-    recipe, seed
-        How it is trained.
-    validation_metric
-        From log probabilities (v, K) of the validation clips to the main metric, high is better.
-    specs
-        What determines each of the two records, in the order of ``PROTOCOLS_OF_A_RUN``.
-    """
-
-    model: FineTunedModel
-    method: Method
-    data: TrainingData
-    partition: Partition
-    recipe: Recipe
-    seed: int
-    validation_metric: Callable[[np.ndarray], float]
-    specs: tuple[Spec, ...]
-
-    def training(self, folder: RunFolder) -> Training:
-        """Return the run, with its working folder."""
-        return Training(
-            self.model,
-            self.method,
-            self.data,
-            self.partition,
-            self.recipe,
-            self.seed,
-            folder,
-            self.validation_metric,
-        )
-
-
-def prepare_run(
-    encoder: Encoder, card: TaskCard, prepared: Prepared, recipe: Recipe, seed: int, progress: Progress = silent
-) -> RunStart:
-    """Copy the encoder, add head and method, and decode the clips, as a run of that seed starts. Raises as ``fit``."""
-    encoder = copy.deepcopy(encoder)
-    require_compatible(encoder, recipe)
-    if encoder.card.from_scratch:
-        encoder.reset(seed)
-    device = next((t.device for t in [*encoder.parameters(), *encoder.buffers()]), torch.device("cpu"))
-    parts = partition(card, prepared, seed)
-    rate, clip = encoder.card.sample_rate, recipe.batches.clip
-    store = ClipStore(prepared, rate, clip, progress)
-    statistics = _fit_statistics(encoder, prepared, store, parts.training)
-    digests = {
-        "weights": encoder.weights_digest,
-        "parameters": parameter_digest(encoder),
-        "statistics": statistics,
-    }
-    data = TrainingData.of(prepared, store, parts.training)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "initialisation"))
-        freeze(encoder, recipe.encoder, recipe.lora, encoder.card.id)
-        model = FineTunedModel(encoder, len(card.classes), recipe, seed).to(device)
-        facts = data.facts(len(card.classes), model.readout.width)
-        method = create_method(recipe.method.name, facts, **recipe.method.options).to(device)
-    if "quality" in method.needs:
-        native = store if clip == "native" else ClipStore(prepared, rate, "native", progress)
-        data = replace(data, quality=clip_qualities(native, rate, parts.training, card.id.partition(".")[0]))
-    goal, label = Goal.of(card), prepared.rows["label"].to_numpy()[parts.validation]
-    options = default_options(method.name) | recipe.method.options
-    read_from = (model.readout.layer, model.readout.pooling)
-    specs = tuple(
-        build_spec(name, encoder.card, digests, card, prepared, recipe, options, read_from, seed, device.type)
-        for name in PROTOCOLS_OF_A_RUN
-    )
-    return RunStart(model, method, data, parts, recipe, seed, partial(goal.value, label), specs)
-
-
-class _StatisticsBatches:
-    """(wave, length) batches of some clips, collated anew each time they are iterated over."""
-
-    def __init__(self, encoder: Encoder, store: ClipStore, rows: np.ndarray):
-        self.encoder, self.store, self.rows = encoder, store, rows
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        limit = int(BATCH_S * self.encoder.card.sample_rate)
-        sizes = [int(size) for size in self.store.sizes[self.rows]]
-        for batch in plan_batches(sizes, self.encoder, limit, ragged=False):
-            yield collate(self.encoder, [self.store[row] for row in self.rows[batch]])
-
-
-def _fit_statistics(encoder: Encoder, prepared: Prepared, store: ClipStore, training: np.ndarray) -> str:
-    """Fit statistics to training clips, evenly spaced ones where there are many, for an encoder that needs them.
-
-    Returns the digest of those clips; an empty string for an encoder that needs no statistics.
-    """
-    if not needs_statistics(encoder):
-        return ""
-    chosen = training[spaced(len(training))]
-    encoder.fit_stats(_StatisticsBatches(encoder, store, chosen))
-    return clips.digest(prepared.rows.iloc[np.sort(chosen)], prepared.recordings)
-
-
-def clip_qualities(store: ClipStore, rate: int, training: np.ndarray, dataset: str) -> np.ndarray:
-    """Measure the quality of training clips (``bench.finetune.data.quality``), on the scale of those clips.
-
-    Parameters
-    ----------
-    store
-        Waveforms as they were recorded: under the policy ``native``.
-    rate
-        Their sampling rate in Hz.
-    training
-        Positions of the clips to measure.
-    dataset
-        A name for the corpus that all clips are of.
-
-    Returns
-    -------
-    ndarray
-        (N,) float32 in [0, 1]; ``NEUTRAL_QUALITY`` for clips that are not trained on.
-    """
-    measures = {row: measure_clip(store[row], rate) for row in training}
-    scale = QualityScale.fitted(measures.values(), [dataset] * len(measures))
-    out = np.full(len(store.sizes), NEUTRAL_QUALITY, np.float32)
-    for row, measured in measures.items():
-        out[row] = scale.quality(measured, dataset)
-    return out
 
 
 @contextmanager
@@ -309,13 +171,11 @@ def _read_stored(out: Path | None, spec: Spec) -> Record | None:
         return None  # a damaged record is made again
 
 
-def _kept_encoder(start: RunStart, folder: Path | None, card: TaskCard) -> Encoder | None:
+def _kept_encoder(start: RunStart, folder: Path, card: TaskCard) -> Encoder | None:
     """Load the trained encoder of a run whose chosen weights were kept.
 
     None where the run in the folder has not ended: its weights are those of the best epoch so far.
     """
-    if folder is None or not (folder / CHOSEN).exists():
-        return None
     training = start.training(RunFolder(folder, folder.name))
     return _trained_encoder(training, card) if training.resume() else None
 

@@ -6,15 +6,20 @@ how much of the literature reports.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
 from bench.base.errors import BadInput
-from bench.data import audio
+from bench.data import audio, clips
 from bench.data.manifest import Prepared
-from bench.encoders.batches import bounded_length
-from bench.finetune.data.partition import Partition
+from bench.encoders.batches import bounded_length, device_of
+from bench.encoders.weights.find import parameter_digest
+from bench.finetune.data.partition import Partition, partition, statistics_rows
+from bench.finetune.methods import default_options
+from bench.finetune.model.heads import build_readout
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Epoch, Training
@@ -25,10 +30,37 @@ from bench.runs import evaluate
 from bench.runs.spec import result_spec
 from bench.scores import records
 from bench.scores.schema import EncoderFacts, Record, RunFacts, Selection, Spec
-from bench.types import EncoderCard, TaskCard
+from bench.types import Encoder, EncoderCard, TaskCard
 
 PROTOCOLS_OF_A_RUN = (FINETUNE, BEST_TEST)
 CHOSEN_ON_TEST = "epoch chosen on the test"  # a mark of records
+
+
+def run_specs(encoder: Encoder, card: TaskCard, prepared: Prepared, recipe: Recipe, seed: int) -> tuple[Spec, ...]:
+    """Collect what determines the records of a run, in the order of ``PROTOCOLS_OF_A_RUN``; no clip is decoded.
+
+    Raises ``BadInput`` where ``partition`` does, and where the encoder does not offer what the recipe's head reads.
+    """
+    device = device_of(encoder).type
+    measured = statistics_rows(encoder, partition(card, prepared, seed))
+    if encoder.card.from_scratch:
+        encoder = copy.deepcopy(encoder)
+        encoder.reset(seed)
+    digests = {
+        "weights": encoder.weights_digest,
+        "parameters": parameter_digest(encoder),
+        "statistics": ""
+        if measured is None
+        else clips.digest(prepared.rows.iloc[np.sort(measured)], prepared.recordings),
+    }
+    with torch.random.fork_rng(devices=[]):
+        readout = build_readout(recipe.head, encoder.card)
+    options = default_options(recipe.method.name) | recipe.method.options
+    read_from = (readout.layer, readout.pooling)
+    return tuple(
+        build_spec(name, encoder.card, digests, card, prepared, recipe, options, read_from, seed, device)
+        for name in PROTOCOLS_OF_A_RUN
+    )
 
 
 def build_spec(

@@ -11,6 +11,7 @@ from bench.base.progress import Progress, silent
 from bench.data.manifest import Prepared
 from bench.encoders.load import load_encoder, require_device
 from bench.finetune.cost import Estimate, estimate_prepared
+from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.data.partition import partition
 from bench.finetune.fitting import Fit, fit_prepared
 from bench.finetune.model.fine_tuned import require_compatible
@@ -132,10 +133,13 @@ def plan(
     return FinetunePlan(tuple(recipes), tuple(available), tuple(data), seeds, device)
 
 
-def estimate_plan(planned: FinetunePlan, progress: Progress = silent) -> Iterator[tuple[str, Estimate]]:
+def estimate_plan(
+    planned: FinetunePlan, progress: Progress = silent, say: Callable[[str], None] = lambda line: None
+) -> Iterator[tuple[str, Estimate]]:
     """Iterate over (title, estimate for one seed) of every run of a plan; a few steps of each are timed."""
+    stores = ClipStores(progress, say)
     for run in planned.runs():
-        estimate = estimate_prepared(run.encoder, run.card, run.prepared, run.recipe, planned.seeds[0], progress)
+        estimate = estimate_prepared(run.encoder, run.card, run.prepared, run.recipe, planned.seeds[0], stores)
         yield run.title, estimate
 
 
@@ -175,7 +179,7 @@ def run_plan(
     """
     stored = records.stored_specs(out, say)
     require_same_data(planned.data, stored)
-    outcome = FinetuneOutcome()
+    outcome, stores = FinetuneOutcome(), ClipStores(progress, say)
     for run in planned.runs():
         for seed in planned.seeds:
             title = f"{run.title}  seed {seed}"
@@ -189,6 +193,7 @@ def run_plan(
                     out=out,
                     keep=keep_weights,
                     progress=progress,
+                    stores=stores,
                 )
             except TrainingDiverged as error:
                 outcome.diverged[title] = str(error)

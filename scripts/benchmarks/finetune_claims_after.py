@@ -14,8 +14,8 @@ import bench
 from bench.data.manifest import prepare
 from bench.encoders.weights.find import parameter_digest
 from bench.finetune import Recipe
-from bench.finetune.fitting import prepare_run
 from bench.finetune.training.checkpoints import RunFolder
+from bench.finetune.training.start import prepare_run
 from bench.runs.evaluate import assemble_record, encoder_facts
 from bench.types import Task
 

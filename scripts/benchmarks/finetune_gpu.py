@@ -25,9 +25,10 @@ from bench import simulate
 from bench.base.errors import RespBenchError
 from bench.base.optional_imports import import_torchaudio
 from bench.data.manifest import prepare
-from bench.finetune.fitting import RunStart, fit_prepared, prepare_run
+from bench.finetune.fitting import fit_prepared
 from bench.finetune.recipe import Recipe, load_recipe
 from bench.finetune.training.checkpoints import RunFolder
+from bench.finetune.training.start import RunStart, prepare_run
 from bench.reports.tables import markdown
 from bench.scores.printed import BLANK
 from bench.types import Encoder, Task

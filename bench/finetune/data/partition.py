@@ -8,8 +8,10 @@ import numpy as np
 
 from bench.base.errors import BadInput
 from bench.data.manifest import TRAIN, Prepared
+from bench.encoders.features.statistics import spaced
+from bench.encoders.load import needs_statistics
 from bench.probe.goal import assign_folds
-from bench.types import TaskCard
+from bench.types import Encoder, TaskCard
 
 VALIDATION_FOLDS = 5  # of which one validates, where a task has no validation clips of its own
 
@@ -70,3 +72,8 @@ def partition(card: TaskCard, prepared: Prepared, seed: int) -> Partition:
             problem = f"its {name} {card.group}s ({rule}) have one class only"
             raise BadInput(card.id, problem, "take another seed, or complete the corpus")
     return Partition(train[~validates], train[validates], np.flatnonzero(~np.isin(split, TRAIN)), rule)
+
+
+def statistics_rows(encoder: Encoder, parts: Partition) -> np.ndarray | None:
+    """The training clips from which an encoder takes its statistics, evenly spaced; None where it needs none."""
+    return parts.training[spaced(len(parts.training))] if needs_statistics(encoder) else None

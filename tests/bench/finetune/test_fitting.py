@@ -13,11 +13,13 @@ import torch
 
 import bench
 from bench.base.errors import BadInput, RespBenchError
+from bench.data import audio
 from bench.data.manifest import prepare
 from bench.encoders.batches import collate
 from bench.finetune import fit
-from bench.finetune.fitting import TRAINING_FOLDER, prepare_run
+from bench.finetune.fitting import TRAINING_FOLDER, fit_prepared
 from bench.finetune.record import CHOSEN_ON_TEST, best_epoch
+from bench.finetune.training.start import prepare_run
 from bench.probe import protocols
 from bench.reports.leaderboard.report import write_leaderboard
 from bench.reports.leaderboard.table import cells, leaderboard
@@ -145,6 +147,15 @@ def test_a_run_that_is_done_is_not_made_again(whole, task, tmp_path):
     assert same(weights(again), weights(kept)) and same(weights(kept), weights(found))
 
 
+def test_a_run_that_is_done_is_found_without_decoding_a_clip(whole, task, tmp_path, monkeypatch):
+    found, out = whole
+    monkeypatch.setenv("RESPBENCH_CACHE", str(tmp_path))  # empty
+    prepared = prepare(task)
+    monkeypatch.setattr(audio, "decode", None)
+    again = fit_prepared(tiny(), task.card, prepared, recipe(), 1, out=out)
+    assert [r.key for r in again.records] == [r.key for r in found.records]
+
+
 @pytest.mark.long
 def test_weights_are_kept_of_whole_runs_alone(whole, task, tmp_path):
     fit(tiny(), task, recipe(), 1, out=tmp_path)
@@ -256,10 +267,3 @@ def test_what_an_encoder_does_not_offer_is_refused_by_name(task):
         fit(tiny(), task, recipe(precision="float16"), 0)
     with pytest.raises(RespBenchError, match="respbench finetune"):
         suite.run_suite(["icbhi.cycles2"], [], Path("nowhere"), protocol_names=[protocols.FINETUNE])
-
-
-def test_quality_is_measured_on_training_clips_alone(task):
-    start = prepare_run(tiny(), task.card, prepare(task), recipe(method={"name": "quality-margin"}), 0)
-    quality, fit_rows = start.data.quality, start.data.training
-    assert np.ptp(quality[fit_rows]) > 0.1 and ((quality >= 0) & (quality <= 1)).all()
-    assert (np.delete(quality, fit_rows) == 0.5).all()

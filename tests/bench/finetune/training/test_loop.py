@@ -7,11 +7,11 @@ import torch
 from bench.base.errors import BadInput
 from bench.data.manifest import prepare
 from bench.finetune import TrainingDiverged, fit
-from bench.finetune.fitting import prepare_run
 from bench.finetune.methods import METHODS
 from bench.finetune.methods.ce import CrossEntropy
 from bench.finetune.training.checkpoints import STATE, RunFolder
 from bench.finetune.training.loop import Epoch
+from bench.finetune.training.start import prepare_run
 from toy_finetune import recipe, tiny
 
 PLAIN = {"waveform": {}, "spectrogram": {}, "averaging": {}}

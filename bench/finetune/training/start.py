@@ -1,0 +1,144 @@
+"""What a run starts from, before its first step: the model with its initial weights, the method, and the clips."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from bench.data.manifest import Prepared
+from bench.encoders.batches import collate, plan_batches
+from bench.encoders.features.statistics import BATCH_S
+from bench.finetune.data.clip_store import ClipStore, ClipStores
+from bench.finetune.data.partition import Partition, partition, statistics_rows
+from bench.finetune.data.quality import QualityScale, measure_clip
+from bench.finetune.data.randomness import derive_seed
+from bench.finetune.data.training_data import NEUTRAL_QUALITY, TrainingData
+from bench.finetune.methods import create_method
+from bench.finetune.methods.shared.base import Method
+from bench.finetune.model.fine_tuned import FineTunedModel, require_compatible
+from bench.finetune.model.parts import freeze
+from bench.finetune.recipe import Recipe
+from bench.finetune.training.checkpoints import RunFolder
+from bench.finetune.training.loop import Training
+from bench.probe.goal import Goal
+from bench.types import Encoder, TaskCard
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """Everything that a run starts from, before the first step.
+
+    Attributes
+    ----------
+    model, method
+        With their initial weights, on the encoder's device.
+    data, partition
+        Training clips, and which clips are predicted.
+    recipe, seed
+        How it is trained.
+    validation_metric
+        From log probabilities (v, K) of the validation clips to the main metric, high is better.
+    """
+
+    model: FineTunedModel
+    method: Method
+    data: TrainingData
+    partition: Partition
+    recipe: Recipe
+    seed: int
+    validation_metric: Callable[[np.ndarray], float]
+
+    def training(self, folder: RunFolder) -> Training:
+        """Return the run, with its working folder."""
+        return Training(
+            self.model,
+            self.method,
+            self.data,
+            self.partition,
+            self.recipe,
+            self.seed,
+            folder,
+            self.validation_metric,
+        )
+
+
+def prepare_run(
+    encoder: Encoder,
+    card: TaskCard,
+    prepared: Prepared,
+    recipe: Recipe,
+    seed: int,
+    stores: ClipStores | None = None,
+) -> RunStart:
+    """Copy the encoder, add head and method, and open the clips, as a run of that seed starts. Raises as ``fit``."""
+    stores = stores or ClipStores()
+    encoder = copy.deepcopy(encoder)
+    require_compatible(encoder, recipe)
+    if encoder.card.from_scratch:
+        encoder.reset(seed)
+    device = next((t.device for t in [*encoder.parameters(), *encoder.buffers()]), torch.device("cpu"))
+    parts = partition(card, prepared, seed)
+    rate, clip = encoder.card.sample_rate, recipe.batches.clip
+    store = stores.get(prepared, rate, clip)
+    if (measured := statistics_rows(encoder, parts)) is not None:
+        encoder.fit_stats(_StatisticsBatches(encoder, store, measured))
+    data = TrainingData.of(prepared, store, parts.training)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "initialisation"))
+        freeze(encoder, recipe.encoder, recipe.lora, encoder.card.id)
+        model = FineTunedModel(encoder, len(card.classes), recipe, seed).to(device)
+        facts = data.facts(len(card.classes), model.readout.width)
+        method = create_method(recipe.method.name, facts, **recipe.method.options).to(device)
+    if "quality" in method.needs:
+        native = stores.get(prepared, rate, "native")
+        data = replace(data, quality=clip_qualities(native, rate, parts.training, card.id.partition(".")[0]))
+    goal, label = Goal.of(card), prepared.rows["label"].to_numpy()[parts.validation]
+    return RunStart(model, method, data, parts, recipe, seed, partial(goal.value, label))
+
+
+class _StatisticsBatches:
+    """(wave, length) batches of some clips, collated anew each time they are iterated over."""
+
+    def __init__(self, encoder: Encoder, store: ClipStore, rows: np.ndarray):
+        self.encoder, self.store, self.rows = encoder, store, rows
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        limit = int(BATCH_S * self.encoder.card.sample_rate)
+        sizes = [int(size) for size in self.store.sizes[self.rows]]
+        for batch in plan_batches(sizes, self.encoder, limit, ragged=False):
+            yield collate(self.encoder, [self.store[row] for row in self.rows[batch]])
+
+
+def clip_qualities(store: ClipStore, rate: int, training: np.ndarray, dataset: str) -> np.ndarray:
+    """Measure the quality of training clips (``bench.finetune.data.quality``), on the scale of those clips.
+
+    Parameters
+    ----------
+    store
+        Waveforms as they were recorded: under the policy ``native``. It remembers what was measured of a clip.
+    rate
+        Their sampling rate in Hz.
+    training
+        Positions of the clips to measure.
+    dataset
+        A name for the corpus that all clips are of.
+
+    Returns
+    -------
+    ndarray
+        (N,) float32 in [0, 1]; ``NEUTRAL_QUALITY`` for clips that are not trained on.
+    """
+    for row in training:
+        if row not in store.measures:
+            store.measures[row] = measure_clip(store[row], rate)
+    measures = {row: store.measures[row] for row in training}
+    scale = QualityScale.fitted(measures.values(), [dataset] * len(measures))
+    out = np.full(len(store.sizes), NEUTRAL_QUALITY, np.float32)
+    for row, measured in measures.items():
+        out[row] = scale.quality(measured, dataset)
+    return out

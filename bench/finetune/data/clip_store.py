@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.base.parallel.engine import LOCAL, Engine
+from bench.base.parallel.engine import Engine
 from bench.base.parallel.threads import cores, workers
 from bench.base.paths import cache_root, file_digest, replacing, write_text
 from bench.base.progress import Progress, silent
@@ -26,6 +26,7 @@ from bench.encoders.features.blocks import Block, cut
 from bench.finetune.data.quality import ClipMeasures
 
 STORE_FORMAT = 2  # raised whenever the files' content changes
+THREADS = Engine(backend="threading")  # decoding and resampling leave the interpreter free
 
 Places = dict[str, list[np.ndarray]]  # {recording's key: its clips}
 
@@ -77,7 +78,7 @@ class ClipStore:
         clip: str,
         progress: Progress = silent,
         say: Callable[[str], None] = _warn,
-        engine: Engine = LOCAL,
+        engine: Engine = THREADS,
     ):
         units = clips.units(prepared.rows, prepared.recordings)
         identity = [STORE_FORMAT, rate, audio.RESAMPLER, clip, sorted(unit.key for unit in units)]

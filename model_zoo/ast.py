@@ -224,11 +224,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             table = self.model.embeddings.position_embeddings
             if rows is None:
                 return fit_positions(table, self.shape, times)
-            bands, out = self.shape[0], table.new_zeros(len(rows.counts), 2 + self.shape[0] * times, table.shape[2])
-            out[:, :2] = table[:, :2]
-            for row, count in zip(out[:, 2:].unflatten(1, (bands, times)), rows.counts, strict=True):
-                row[:, :count] = fit_positions(table, self.shape, count)[0, 2:].unflatten(0, (bands, count))
-            return out
+            fitted = []
+            for count in rows.counts:
+                leading, grid = fit_positions(table, self.shape, count).split([2, self.shape[0] * count], dim=1)
+                grid = torch.nn.functional.pad(grid.unflatten(1, (-1, count)), (0, 0, 0, times - count))
+                fitted.append(torch.cat([leading, grid.flatten(1, 2)], dim=1))
+            return torch.cat(fitted)
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             embeddings, fbank = self.model.embeddings, self.tap("spectrogram", self.fbank(wave, length))

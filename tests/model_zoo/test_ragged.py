@@ -1,5 +1,7 @@
 """Clips of different lengths in one batch get what each gets alone, in every layer. On reduced networks."""
 
+import copy
+
 import pytest
 import torch
 
@@ -75,3 +77,24 @@ def test_training_and_taps_keep_lengths_apart(encoder, passes):
 def test_a_twin_is_as_ragged_as_its_original(monkeypatch):
     monkeypatch.setattr(cnn14, "FULL", cnn14.Geometry((4, 6, 8, 10, 12, 14), 16))
     assert load_encoder("random.panns.cnn14_16k").ragged
+
+
+def test_gradients_of_a_mixed_batch_are_those_of_its_clips(encoder):
+    if not encoder.ragged or not any(p.requires_grad for p in encoder.parameters()):
+        pytest.skip("every length by itself, or nothing to train")
+    encoder = copy.deepcopy(encoder).double()  # rounding moves maxima, and with them gradients
+    lengths = [(wave.double(), length) for wave, length in (batch(encoder, seconds) for seconds in (1.3, 2.9))]
+    # Of an equal-length batch too, torch's batch norm over bands confuses its own gradient's layout on a CPU.
+    weights = [p for name, p in encoder.named_parameters() if p.requires_grad and "bn0." not in name]
+
+    def gradient(wave, length):
+        clip = encoder(wave, length).clip
+        return torch.autograd.grad((clip * torch.arange(clip.shape[1]).cos()).sum(), weights, allow_unused=True)
+
+    alone = list(zip(*(gradient(*one) for one in lengths), strict=True))
+    wave = torch.nn.utils.rnn.pad_sequence([wave[0] for wave, _ in lengths], batch_first=True)
+    together = gradient(wave, torch.cat([length for _, length in lengths]))
+    scale = max(float(g.abs().max()) for pair in alone for g in pair if g is not None)
+    for mixed, (first, second) in zip(together, alone, strict=True):
+        assert (mixed is None) == (first is None)
+        assert mixed is None or float((mixed - first - second).abs().max()) <= 1e-5 * scale

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import urllib.parse
 import uuid
 from collections.abc import Iterator
@@ -67,13 +68,30 @@ def replacing(path: Path) -> Iterator[Path]:
     own that ends in ``.part``, so several processes may write the same path, and what a killed process leaves behind is
     taken for no result. Folders are created. The file has the permissions that the user's umask gives a new file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
+    with beside(path) as partial:
         yield partial
         partial.replace(path)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Yields a new path beside ``path``, hidden, which is gone when the block ends; see ``replacing``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    try:
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """A new hidden path beside ``path``, for what is not whole."""
+    return path.with_name(f".{uuid.uuid4().hex}.part")
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file of this name is one of ``partial_path``: in the making, or left by a killed process."""
+    return re.fullmatch(r"\.[0-9a-f]{32}\.part", name) is not None
 
 
 def write_text(path: Path, text: str) -> None:

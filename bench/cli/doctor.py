@@ -7,6 +7,7 @@ import argparse
 from bench.base import paths, provenance, registry
 from bench.base.errors import RespBenchError
 from bench.cli.options import Verb, json_output, print_json
+from bench.scores.printed import size
 
 
 def report() -> dict:
@@ -16,11 +17,13 @@ def report() -> dict:
     -------
     dict
         ``versions``, ``torchaudio`` (``native`` or ``python-only``), ``devices``, ``data`` ({task: what is at hand, or
-        why it cannot be used}), ``weights`` ({encoder id: where its weights lie, or why not}) and ``cache``.
+        why it cannot be used}), ``weights`` ({encoder id: where its weights lie, or why not}), ``cache`` and
+        ``cache_size``.
     """
     import torch
 
     from bench.base import optional_imports
+    from bench.encoders.features.upkeep import inventory
 
     devices = ["cpu"]
     devices += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
@@ -36,6 +39,7 @@ def report() -> dict:
         "data": _data(),
         "weights": _weights(),
         "cache": str(paths.cache_root()),
+        "cache_size": size(inventory.size(paths.cache_root())),
     }
 
 

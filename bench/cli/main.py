@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.base.errors import RespBenchError, UnknownId
-from bench.cli import doctor, encoders, finetune, reports, runs, tasks, texts
+from bench.cli import cache, doctor, finetune, inputs, reports, runs, texts
 
 VERBS = (
     texts.LS,
-    encoders.CHECK,
+    inputs.CHECK,
     runs.ENCODE,
     runs.RUN,
     runs.SWEEP,
@@ -30,9 +30,10 @@ VERBS = (
     reports.OOD,
     reports.SCORE,
     reports.VERIFY,
-    encoders.FETCH,
-    tasks.TASK,
-    tasks.SIMULATE,
+    inputs.FETCH,
+    inputs.TASK,
+    inputs.SIMULATE,
+    cache.CACHE,
     doctor.DOCTOR,
 )
 DESCRIPTION = "Benchmark pretrained audio representations on lung, breath and cough sounds."

@@ -35,6 +35,23 @@ class Verb:
         self.arguments(parser)
 
 
+@dataclass(frozen=True)
+class Group:
+    """A command that has commands of its own: ``respbench cache ls``."""
+
+    name: str
+    about: str
+    verbs: tuple[Verb, ...]
+
+    def add_to(self, commands: argparse._SubParsersAction) -> None:
+        """Adds the command, with its own, to a parser's commands."""
+        about = self.about[0].upper() + self.about[1:] + "."
+        parser = commands.add_parser(self.name, help=self.about, description=about)
+        own = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+        for verb in self.verbs:
+            verb.add_to(own)
+
+
 # ------------------------------------------------------------------ options
 
 

@@ -32,6 +32,16 @@ def signed(value: float, low: float, high: float, unit: str = "%") -> str:
     return f"{scale * value:+.{digits}f} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
 
 
+def size(count: int) -> str:
+    """``1.2 GB`` from a number of bytes, in powers of 1000."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"
+
+
 def _scale(unit: str) -> tuple[int, int]:
     """What a value is multiplied with, and how many decimals are shown."""
     return (100, 1) if unit == "%" else (1, 2)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bench.base import cache
 from bench.base.errors import BadInput
 from bench.base.paths import replacing
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 T = TypeVar("T")
 
@@ -21,7 +25,8 @@ class Shared(Generic[T]):
     """Wraps an object for units of work: the same object in this process, a copy from a file in others.
 
     The file is written when the first unit leaves the process, is readable by its user alone, and is checked against
-    its digest before it is loaded. ``remove`` deletes it.
+    its digest before it is loaded. ``remove`` deletes it. While the process that wrote it lives, it holds a lock of the
+    file's name (``lock_of``), so that what a killed process left can be told from what is in use.
 
     Parameters
     ----------
@@ -32,6 +37,7 @@ class Shared(Generic[T]):
     def __init__(self, value: T):
         self._value: T | None = value
         self._token, self._digest = uuid.uuid4().hex, ""
+        self._lock: BaseFileLock | None = None
 
     @property
     def value(self) -> T:
@@ -55,6 +61,10 @@ class Shared(Generic[T]):
         """Deletes the file, if there is one."""
         if self._digest:
             self._path.unlink(missing_ok=True)
+        if self._lock:
+            self._lock.release()
+            lock_of(self._path).unlink(missing_ok=True)
+            self._lock = None
 
     @property
     def _path(self) -> Path:
@@ -65,10 +75,24 @@ class Shared(Generic[T]):
             import cloudpickle
 
             content = cloudpickle.dumps(self._value)
+            self._hold()
             with replacing(self._path) as partial, open(partial, "xb", opener=_for_the_user_alone) as file:
                 file.write(content)
             self._digest = hashlib.sha256(content).hexdigest()
-        return {"_value": None, "_token": self._token, "_digest": self._digest}
+        return {"_value": None, "_token": self._token, "_digest": self._digest, "_lock": None}
+
+    def _hold(self) -> None:
+        """Takes the lock, where the file system has locks."""
+        from filelock import FileLock
+
+        self._lock = FileLock(lock_of(self._path), thread_local=False)  # pickled by one thread, removed by another
+        with suppress(OSError, NotImplementedError):
+            self._lock.acquire(timeout=0)
+
+
+def lock_of(path: Path) -> Path:
+    """The lock that the process that wrote a shared file holds while it lives."""
+    return path.with_suffix(".lock")
 
 
 def _for_the_user_alone(path: str, flags: int) -> int:

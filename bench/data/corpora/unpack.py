@@ -87,7 +87,7 @@ def unpack(archive: Path, target: Path, bounds: Bounds = Bounds()) -> None:
     DiskFull
         Where there is no room.
     """
-    with _plain_errors(archive, target):
+    with plain_errors(archive, target):
         target.mkdir(parents=True, exist_ok=True)
         if zipfile.is_zipfile(archive):
             _unzip(archive, target, bounds)
@@ -110,7 +110,7 @@ def unpack_inner(folder: Path, bounds: Bounds = Bounds()) -> None:
         unpack(archive, archive.parent, bounds)
         archive.unlink()
     for archive, parts in parts_of.items():
-        with _plain_errors(archive, archive.parent), Joined(parts) as stream:
+        with plain_errors(archive, archive.parent), Joined(parts) as stream:
             _untar(archive, stream, archive.parent, bounds)
         for part in parts:
             part.unlink()
@@ -172,10 +172,8 @@ def _untar(archive: Path, stream: io.RawIOBase, target: Path, bounds: Bounds) ->
         for info in packed:
             if _SYSTEM.search(info.name):
                 continue
-            if not (info.isfile() or info.isdir()):
-                raise _refused(archive, f"{info.name!r} is a link or a device")
+            path = place(archive, target, info)
             budget.member(info.name, info.size)
-            path = _inside(archive, target, info.name)
             if info.isdir():
                 path.mkdir(parents=True, exist_ok=True)
                 continue
@@ -183,6 +181,13 @@ def _untar(archive: Path, stream: io.RawIOBase, target: Path, bounds: Bounds) ->
             if content is None:  # of links and devices alone, which were refused above
                 raise _refused(archive, f"{info.name!r} is no file")
             _write(content, path, info.name, budget)
+
+
+def place(archive: Path, target: Path, info: tarfile.TarInfo) -> Path:
+    """Where a member of a tar file goes. Raises ``BadInput`` for links, devices and names out of ``target``."""
+    if not (info.isfile() or info.isdir()):
+        raise _refused(archive, f"{info.name!r} is a link or a device")
+    return _inside(archive, target, info.name)
 
 
 def _write(stream: IO[bytes], path: Path, name: str, budget: _Budget) -> None:
@@ -217,17 +222,17 @@ def full(target: Path, problem: str = "the disk is full") -> DiskFull:
 
 
 @contextmanager
-def _plain_errors(archive: Path, target: Path) -> Iterator[None]:
+def plain_errors(archive: Path, target: Path, remedy: str = "fetch it again") -> Iterator[None]:
     """Turns what the libraries raise into ``BadInput``."""
     try:
         yield
     except OSError as error:
         if error.errno in FULL:
             raise full(target) from error
-        raise BadInput(archive, f"cannot be unpacked ({error})", "fetch it again") from error
+        raise BadInput(archive, f"cannot be unpacked ({error})", remedy) from error
     except _BROKEN as error:
         problem = f"is cut short, damaged or no archive ({str(error) or type(error).__name__})"
-        raise BadInput(archive, problem, "fetch it again") from error
+        raise BadInput(archive, problem, remedy) from error
 
 
 def _refused(archive: Path, problem: str) -> BadInput:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bench.base.errors import BadInput
+from bench.base.parallel.locks import alone
 from bench.base.parallel.shared import Shared
 from bench.base.parallel.threads import workers
 from bench.data import clips
@@ -57,8 +57,11 @@ class BlockEncoding:
 
         ``waves`` are the block's clips where they have been decoded already.
         """
-        with _alone(self.store / "locks" / f"{block.name}.lock") as alone:
-            if not alone:
+        lock = shards.lock_of(self.store, block.name)
+        with shards.writing(lock.parent):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+        with alone(lock) as free:
+            if not free:
                 return BUSY
             if not all((shards.folder_of(self.store, each) / f"{block.name}.json").exists() for each in self.requested):
                 self.keep(block, self.features(block, self.waves(block) if waves is None else waves))
@@ -104,29 +107,3 @@ class BlockEncoding:
                 f"{self.encoder.value.card.id} gave non-finite features for a clip of this recording",
                 "run `respbench doctor`; if the recording is sound, the encoder is at fault",
             )
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    """Whether this process alone has the lock, until the block ends; True where the file system has no locks.
-
-    The lock is the kernel's and ends with its process, so that no clock is read and nothing stale is left behind.
-    Without locks two processes may do the same work; they write the same bytes.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    try:
-        with shards.writing(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    except (OSError, NotImplementedError):
-        yield True
-        return
-    try:
-        yield True
-    finally:
-        lock.release()

@@ -8,10 +8,13 @@ processes that make the same shard write the same bytes under the same name.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +26,42 @@ from bench.encoders.pooling import LayerPooling
 Place = tuple[Path, int, int]  # of a recording: its shard, first row and number of rows
 
 
+class Listing(NamedTuple):
+    """What a shard's JSON says: [(recording's key, number of its clips)] in order, and the digest of the array."""
+
+    units: list[tuple[str, int]]
+    sha256: str
+
+
+class DamagedShard(Exception):
+    """A shard that is not what its listing says; the text says why."""
+
+
+def digest_of(spec: Mapping) -> str:
+    """SHA-256 of a store's specification, whose first 20 digits are the name of its folder."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+def write_spec(store: Path, spec: Mapping) -> None:
+    """Writes ``spec.json``, which says to people and to ``respbench cache`` what the store is of."""
+    write_text(store / "spec.json", json.dumps(spec, indent=1, sort_keys=True))
+
+
+def note_use(store: Path, spec: Mapping) -> None:
+    """Dates ``spec.json`` by now, so that stores out of use can be told; no effect where nothing can be written."""
+    with suppress(OSError):
+        try:
+            os.utime(store / "spec.json")
+        except FileNotFoundError:
+            if store.is_dir():
+                write_spec(store, spec)
+
+
+def lock_of(store: Path, block: str) -> Path:
+    """The lock that a process holds while it makes the shards of a block."""
+    return store / "locks" / f"{block}.lock"
+
+
 def folder_of(store: Path, layer_pooling: LayerPooling) -> Path:
     """Where the shards of a (layer, pooling) lie in a store's folder."""
     return store / file_name(f"{layer_pooling[0]},{layer_pooling[1]}")
@@ -32,24 +71,57 @@ def index(store: Path, layer_pooling: LayerPooling) -> dict[str, Place]:
     """{recording's key: place}; damaged shards are taken out of the store."""
     places: dict[str, Place] = {}
     for path in sorted(folder_of(store, layer_pooling).glob("*.json")):
-        listing, shard, first = _listing(path), path.with_suffix(".npy"), 0
-        if listing is None or not shard.exists() or file_digest(shard) != listing["sha256"]:
+        try:
+            units = examined(path).units
+        except DamagedShard:
             with writing(path):
                 path.unlink(missing_ok=True)
             continue
-        for key, count in listing["units"]:
-            places[key] = (shard, first, count)
+        first = 0
+        for key, count in units:
+            places[key] = (path.with_suffix(".npy"), first, count)
             first += count
     return places
 
 
-def _listing(path: Path) -> Mapping | None:
-    """What a shard's JSON says; None where it is damaged or just deleted by another process."""
+def examined(path: Path) -> Listing:
+    """Reads a shard's listing and holds its array against it.
+
+    Raises
+    ------
+    DamagedShard
+        Where one of the two files is absent or damaged.
+    """
+    listing, array = parsed(path), path.with_suffix(".npy")
     try:
-        listing = json.loads(path.read_text(encoding="utf-8"))
-        return listing if {"units", "sha256"} <= set(listing) else None
-    except (ValueError, TypeError, FileNotFoundError):
-        return None
+        if file_digest(array) != listing.sha256:
+            raise DamagedShard("the array is not the one that was written (SHA-256)")
+    except FileNotFoundError:
+        raise DamagedShard("the array is gone") from None
+    require_rows(array, listing)
+    return listing
+
+
+def parsed(path: Path) -> Listing:
+    """What a shard's JSON says. Raises ``DamagedShard``, also where another process has just deleted it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        units = [(str(key), int(count)) for key, count in content["units"]]
+        if min(count for _, count in units) < 1:
+            raise ValueError("a recording without clips")
+        return Listing(units, str(content["sha256"]))
+    except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError) as error:
+        raise DamagedShard("the listing cannot be read") from error
+
+
+def require_rows(array: Path, listing: Listing) -> None:
+    """Raises ``DamagedShard`` where an array is not (clips, P) float32, a row for each clip of the listing."""
+    try:
+        values = np.lib.format.open_memmap(array, mode="r")
+    except ValueError as error:
+        raise DamagedShard("the array cannot be read") from error
+    if values.ndim != 2 or values.dtype != np.float32 or len(values) != sum(count for _, count in listing.units):
+        raise DamagedShard("the array does not have a row of float32 for each clip")
 
 
 def save(store: Path, layer_pooling: LayerPooling, block: Block, values: np.ndarray) -> None:

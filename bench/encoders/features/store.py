@@ -9,8 +9,6 @@ that have none.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -22,7 +20,7 @@ import numpy as np
 from bench.base.errors import BadInput
 from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.parallel.shared import Shared
-from bench.base.paths import cache_root, replacing, write_text
+from bench.base.paths import cache_root, replacing
 from bench.base.progress import Progress, silent
 from bench.data import audio, clips
 from bench.encoders.batches import device_of
@@ -91,8 +89,7 @@ class FeatureStore:
         require_trained(encoder.card)
         self.encoder, self.prepared, self.clip = encoder, prepared, clip
         self.spec = store_spec(encoder, prepared, clip)
-        text = json.dumps(self.spec, sort_keys=True)
-        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.digest = shards.digest_of(self.spec)
         self.folder = (folder or cache_root() / "features") / self.digest[:20]
         self.units = clips.units(prepared.rows, prepared.recordings)
         self.took_s = self.waited_s = 0.0
@@ -120,9 +117,10 @@ class FeatureStore:
         missing = self.missing(requested)
         todo = blocks.cut(self.units, {unit.key for unit in missing})
         if not todo:
+            shards.note_use(self.folder, self.spec)
             return 0
         with shards.writing(self.folder):
-            write_text(self.folder / "spec.json", json.dumps(self.spec, indent=1, sort_keys=True))
+            shards.write_spec(self.folder, self.spec)
         statistics.fit(self.encoder, self.prepared, self.clip)
         waited: list[float] = []
         began = time.perf_counter()

@@ -1,0 +1,12 @@
+import pytest
+
+from bench.scores.printed import size
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_949, "99.9 kB"), (99_950, "100 kB"), (999_499, "999 kB"),
+     (999_500, "1.0 MB"), (1_234_567_890, "1.2 GB"), (5 * 10**15, "5000 TB")],
+)  # fmt: skip
+def test_sizes_have_two_or_three_digits(count, said):
+    assert size(count) == said

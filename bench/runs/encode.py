@@ -30,6 +30,8 @@ class EncodedTask(TypedDict):
         Where the features are kept, and the files written.
     wall_s, encode_s, device_waited_s, peak_memory_mb
         Seconds taken in all and by encoding, those of the latter in which an accelerator waited for recordings, and MB.
+    drift
+        Of features at another precision from float32's; None at float32 (``bench.encoders.features.drift``).
     """
 
     task: str
@@ -42,6 +44,7 @@ class EncodedTask(TypedDict):
     wall_s: float
     encode_s: float
     device_waited_s: float
+    drift: float | None
     peak_memory_mb: float
 
 
@@ -108,5 +111,6 @@ def encode_task(
         "wall_s": round(time.monotonic() - began, 2),
         "encode_s": round(store.took_s, 2),
         "device_waited_s": round(store.waited_s, 2),
+        "drift": store.drift,
         "peak_memory_mb": provenance.peak_memory_mb(),
     }

@@ -95,6 +95,7 @@ def evaluate(
             task.card,
             prepared,
             device=str(device_of(encoder)),
+            drift=store.drift,
             progress=progress,
         )
         for seed in (under_clip.seeds if seeds is None else seeds)
@@ -110,6 +111,7 @@ def record_from_features(
     *,
     device: str = "cpu",
     designs: Designs | None = None,
+    drift: float | None = None,
     progress: Progress = silent,
 ) -> Record:
     """The record that ``spec`` identifies: a probe is fitted, its predictions are scored.
@@ -125,6 +127,8 @@ def record_from_features(
         Where the features were computed; a linear probe is solved there too if it is CUDA's.
     designs
         Shares factorisations with other records of the same clips, and says where they are solved instead.
+    drift
+        Of features at another precision than float32 (``FeatureStore.drift``).
     """
     from bench.probe.linear.design import Designs, solving_device  # torch, of no use to a list of records
 
@@ -142,6 +146,8 @@ def record_from_features(
         facts["clips_cropped_to_max_s"] = _longer(prepared, encoder)
     record = assemble_record(card, prepared, spec, scores, selection, facts, {})
     stamp = provenance.stamp(device, time.monotonic() - began) | {"probe_s": round(probed - began, 3)}
+    if drift is not None:
+        stamp["precision_drift"] = drift
     return replace(record, run=cast(RunFacts, stamp))
 
 

@@ -266,6 +266,7 @@ class RunFacts(TypedDict, total=False):
     device: str  # where features were computed, or the encoder was trained
     wall_s: float  # from features to scores; of a fine-tuning run, all epochs
     peak_memory_mb: float  # largest resident size of the process so far
+    precision_drift: float  # of features at another precision from float32's, see bench.encoders.features.drift
     probe_s: float  # in the probe's fit and predictions
     train_s: float  # in the steps of all epochs
     predict_s: float  # in the predictions of all epochs

@@ -19,8 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,8 @@ from bench.encoders.batches import collate, encode_batch, plan_batches
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.types import Encoder
+
+Batch = tuple[torch.Tensor, torch.Tensor]  # (wave, length)
 
 TASK = "sprsound.events2"
 SMALL, LARGE = "efficientat.mn04", "random.ast.base"
@@ -88,7 +92,8 @@ def clip_by_clip(encoder: Encoder, prepared: Prepared) -> float:
 def bare(encoder: Encoder, prepared: Prepared) -> tuple[float, int]:
     """(clips per second, batch size) of the forward pass alone on ready spectrograms, the best of several sizes.
 
-    As the store does, each core takes batches of its own with a single thread.
+    As the store does, each core takes batches of its own with a single thread. An encoder without a front end of its
+    own is timed on waveforms.
     """
     rate = encoder.card.sample_rate
     waves = [
@@ -99,35 +104,47 @@ def bare(encoder: Encoder, prepared: Prepared) -> tuple[float, int]:
     rates = {}
     for size in BATCHES:
         batches = [collate(encoder, waves[i : i + size]) for i in range(0, len(waves) - size + 1, size)]
-        ready = [fbank_of(encoder)(wave, length) for wave, length in batches]
-        by_batch = {id(length): spectrogram for (_, length), spectrogram in zip(batches, ready, strict=True)}
-
-        def forward(batch: tuple[torch.Tensor, torch.Tensor], by_batch: dict = by_batch) -> None:
-            with torch.inference_mode():
-                encoder(*batch)
-            assert id(batch[1]) in by_batch
-
-        network = inner(encoder)
-        frontend, network.fbank = network.fbank, lambda wave, length, by_batch=by_batch: by_batch[id(length)]
-        try:
-            with workers(cores()) as pool:
-                began = time.perf_counter()
-                list(pool.map(forward, batches))
-                rates[size] = len(batches) * size / (time.perf_counter() - began)
-        finally:
-            network.fbank = frontend
+        with ready_spectrograms(encoder, batches), workers(cores()) as pool:
+            began = time.perf_counter()
+            list(pool.map(partial(forward, encoder), batches))
+            rates[size] = len(batches) * size / (time.perf_counter() - began)
     best = max(rates, key=rates.__getitem__)
     return rates[best], best
+
+
+def forward(encoder: Encoder, batch: Batch) -> None:
+    """One pass without gradients."""
+    with torch.inference_mode():
+        encoder(*batch)
+
+
+@contextmanager
+def ready_spectrograms(encoder: Encoder, batches: Sequence[Batch]) -> Iterator[None]:
+    """The encoder's front end answers these batches at once, until the block ends."""
+    network = inner(encoder)
+    if not hasattr(network, "fbank"):
+        yield
+        return
+    ready = {}
+
+    def keep(wave: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        key = tuple(length.tolist())
+        if key not in ready:
+            ready[key] = frontend(wave, length)
+        return ready[key]
+
+    frontend, network.fbank = network.fbank, keep
+    try:
+        for batch in batches:
+            forward(encoder, batch)
+        yield
+    finally:
+        network.fbank = frontend
 
 
 def inner(encoder: Encoder) -> torch.nn.Module:
     """The encoder that an untrained twin delegates to."""
     return getattr(encoder, "encoder", encoder)
-
-
-def fbank_of(encoder: Encoder) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """Its front end."""
-    return inner(encoder).fbank
 
 
 def product_peak() -> float:

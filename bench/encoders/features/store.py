@@ -24,10 +24,11 @@ from bench.base.paths import cache_root, replacing
 from bench.base.progress import Progress, silent
 from bench.data import audio, clips
 from bench.encoders.batches import device_of
-from bench.encoders.features import ahead, blocks, memory, shards, statistics
+from bench.encoders.features import ahead, blocks, drift, memory, shards, statistics
 from bench.encoders.features.encoding import BUSY, BlockEncoding
 from bench.encoders.load import precision_of, require_trained
 from bench.encoders.pooling import LayerPooling
+from bench.types import PRECISIONS
 
 if TYPE_CHECKING:
     from bench.data.manifest import Prepared
@@ -133,6 +134,8 @@ class FeatureStore:
             run = partial(ahead.run, workers=engine.at_once, waited=waited)
         batch_s = memory.batch_seconds(self.encoder, engine.max_mb and engine.max_mb / engine.at_once)
         unit = self._encoding(shared, requested, batch_s, engine.threads)
+        if precision_of(self.encoder) != PRECISIONS[0] and self.drift is None:
+            drift.measure(self.folder, self.encoder, unit.waves(todo[0]), requested)
         try:
             with progress(f"encode {self.encoder.card.id}", sum(block.clip_count for block in todo)) as tick:
                 while todo:
@@ -148,6 +151,11 @@ class FeatureStore:
             shared.remove()
             self.took_s, self.waited_s = time.perf_counter() - began, sum(waited)
         return sum(len(unit.rows) for unit in missing)
+
+    @property
+    def drift(self) -> float | None:
+        """Largest difference from float32's features, relative to their largest value; None at float32."""
+        return drift.read(self.folder)
 
     def missing(self, requested: Sequence[LayerPooling]) -> list[clips.Unit]:
         """The recordings of which some requested (layer, pooling) is not stored."""

@@ -164,6 +164,7 @@ class RecordMaker:
             source.prepared,
             device=source.device,
             designs=self.designs,
+            drift=source.store.drift,
             progress=self.progress,
         )
         records.write(record, self.out)

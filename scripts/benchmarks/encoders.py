@@ -1,0 +1,97 @@
+"""Every encoder's speed: python scripts/benchmarks/encoders.py [--write] [ENCODER ...]
+
+Clips per second from sound files to features on disk, on all cores, of every encoder that has weights at hand or runs
+untrained, on SPRSound's events and ICBHI's cycles, and the share of the bare forward pass: the network on spectrograms
+that are ready, or on waveforms where the front end is part of the network. ``--write`` puts the table into
+results/encode/encoders.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from encode import bare, inner, part, through_the_store
+
+from bench.base import registry
+from bench.base.errors import RespBenchError
+from bench.base.parallel.threads import cores
+from bench.base.provenance import processor
+from bench.data.manifest import Prepared, load_task, prepare
+from bench.encoders.features.memory import weights_mb
+from bench.encoders.load import load_encoder
+from bench.encoders.weights.find import at_hand
+from bench.types import Encoder
+
+TASKS = {"SPRSound": "sprsound.events2", "ICBHI": "icbhi.cycles4"}
+SECONDS = 12.0  # that one measurement may take, about
+MOST, LEAST = 400, 4  # recordings
+PAGE = Path(__file__).parents[2] / "results" / "encode" / "encoders.md"
+
+
+def encoders() -> list[str]:
+    """Ids to measure: released weights where they are at hand, else the untrained network; nothing without audio."""
+    ids = []
+    for card in registry.cards(registry.ENCODERS):
+        if card.id.startswith(("meta.", "random.")) or card.from_scratch:
+            continue
+        ids.append(card.id if not card.weights or at_hand(card) is not None else registry.twin_id(card.id))
+    return ids
+
+
+def measured(encoder: Encoder, prepared: Prepared) -> tuple[float, float]:
+    """(clips per second through the store, share of the bare forward pass), on as many clips as time allows."""
+    few = part(prepared, LEAST)
+    through_the_store(encoder, few)  # warms up
+    speed = through_the_store(encoder, few)
+    recordings = int(min(MOST, max(LEAST, LEAST * SECONDS * speed / len(few.rows))))
+    chosen = part(prepared, recordings)
+    speed = through_the_store(encoder, chosen)
+    return speed, speed / bare(encoder, chosen)[0]
+
+
+def main() -> int:
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("encoder", nargs="*", help="ids; by default all")
+    parser.add_argument("--write", action="store_true", help="put the table into results/encode/encoders.md")
+    asked = parser.parse_args()
+    torch.set_num_threads(cores())
+    data = {name: prepare(load_task(task)) for name, task in TASKS.items()}
+    rows = []
+    for id in asked.encoder or encoders():
+        try:
+            encoder = load_encoder(id)
+            found = [measured(encoder, prepared) for prepared in data.values()]
+        except RespBenchError as error:
+            print(f"{id}: left out: {error}", flush=True)
+            continue
+        front = "spectrograms" if hasattr(inner(encoder), "fbank") else "waveforms"
+        cells = [f"{speed:.1f} | {100 * share:.0f} %" for speed, share in found]
+        rows.append(f"| `{id}` | {weights_mb(encoder) / 4:.1f} M | {' | '.join(cells)} | {front} |")
+        print(rows[-1], flush=True)
+    if asked.write:
+        write(rows)
+    return 0
+
+
+def write(rows: Sequence[str]) -> None:
+    """Writes results/encode/encoders.md."""
+    lines = ["# Speed of every encoder", "", "    python scripts/benchmarks/encoders.py --write", ""]
+    lines += [
+        f"From sound files to features on disk, on {cores()} cores of {processor()}, with the share of what the bare "
+        "forward pass reaches on these clips: on spectrograms that are ready, or on waveforms where the front end is "
+        "part of the network. Untrained networks (`random.`) take as long as trained ones.",
+        "",
+        f"| encoder | parameters | {' | '.join(f'{name}, clips/s | of bare' for name in TASKS)} | bare on |",
+        "|---|---:|" + "---:|" * (2 * len(TASKS)) + "---|",
+    ]
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text("\n".join([*lines, *rows, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

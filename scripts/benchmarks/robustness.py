@@ -24,6 +24,8 @@ from pathlib import Path
 from bench import simulate
 
 KILLS, CLIPS, SEED = 25, 2400, 0
+# the command line, with processes for work that is too short to be worth them otherwise
+COMMAND = "from bench.base.parallel import engine; engine.WORTH_S = 0; from bench.cli.main import main; exit(main())"
 ENGINES = {
     "one process": ["--workers", "1"],
     "two worker processes": ["--workers", "2"],
@@ -48,7 +50,7 @@ class Outcome:
 def start(command: list[str], root: Path, place: Path) -> subprocess.Popen:
     """Starts a run with its cache and results in ``place``."""
     environment = os.environ | {"RESPBENCH_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "bench.cli.main", "run", "--root", str(root), "--out", str(place / "out")]
+    words = [sys.executable, "-c", COMMAND, "run", "--root", str(root), "--out", str(place / "out")]
     quiet = subprocess.DEVNULL
     return subprocess.Popen([*words, *command], env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
 

@@ -135,6 +135,8 @@ class Encoder(_Module, typing.Protocol):
         SHA-256 of what was loaded, ``none`` without weights; set by ``bench.load_encoder``.
     precision
         One of ``PRECISIONS``, of the network's arithmetic; set by ``bench.load_encoder``. Optional: float32.
+    threads_may_share
+        Whether several threads may call it at once. Optional: False.
     reads_lengths_alone
         Whether a clip's length says all that the encoder reads, so that no recording is decoded. Optional: False.
     needs_stats
@@ -164,6 +166,10 @@ class Encoder(_Module, typing.Protocol):
 
     @property
     def offers(self) -> frozenset[str]:
+        """Optional; see above."""
+
+    @property
+    def threads_may_share(self) -> bool:
         """Optional; see above."""
 
     @property

@@ -129,6 +129,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         raise BadInput(card.id, "a HEAR module has no untrained form", "leave it out")
 
     class Hear(Adapter):
+        threads_may_share = False  # nothing is known of the module
+
         def __init__(self, api: ModuleType, model: nn.Module):
             shortest_s = getattr(model, "min_s", SHORTEST_S)
             super().__init__(dataclasses.replace(card, sample_rate=model.sample_rate, min_s=shortest_s))

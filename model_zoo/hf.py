@@ -139,6 +139,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     local = {"local_files_only": True, "trust_remote_code": False}
 
     class Model(Adapter):
+        threads_may_share = False  # transformers may put hooks on the layers for the time of a call
+
         def __init__(self, extractor: object, model: nn.Module):
             super().__init__(dataclasses.replace(card, sample_rate=extractor.sampling_rate))
             self.extractor, self.model, self.hop_s = extractor, model, 0.0

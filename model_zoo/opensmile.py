@@ -69,6 +69,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         raise BadInput(card.id, problem, "run `pip install 'respbench[opensmile]'`") from error
 
     class OpenSmile(Adapter):
+        threads_may_share = False  # the library's state belongs to one call at a time
         ragged = True
 
         def __init__(self) -> None:

@@ -89,6 +89,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
         @property
+        def threads_may_share(self) -> bool:
+            """The original's."""
+            return bool(getattr(self.encoder, "threads_may_share", False))
+
+        @property
         def offers(self) -> frozenset[str]:
             """The original's taps."""
             return getattr(self.encoder, "offers", frozenset())

@@ -217,6 +217,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     family = entries()[entry]
 
     class Upstream(Adapter):
+        threads_may_share = False  # s3prl keeps the layers' outputs of a call in the upstream
+
         def __init__(self, upstream: nn.Module):
             super().__init__(card)
             self.upstream = upstream

@@ -44,6 +44,7 @@ class Adapter(nn.Module):
     """
 
     needs_stats = False
+    threads_may_share = True  # subclasses that call foreign code, which may keep a call's values in its modules, say no
     ragged = False
     offers: frozenset[str] = frozenset()
 

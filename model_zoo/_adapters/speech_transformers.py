@@ -144,6 +144,7 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
     warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # torch's, about WavLM's two masks
 
     class Speech(Adapter):
+        threads_may_share = False  # transformers may put hooks on the layers for the time of a call
         ragged = True
 
         def __init__(self, config: transformers.PreTrainedConfig, normalised: bool):

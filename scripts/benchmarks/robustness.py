@@ -99,7 +99,10 @@ def tried(command: list[str], root: Path, folder: Path, rng: random.Random) -> O
         outcome.ended += 1
         actual = content(place)
         names = expected.keys() | actual.keys()
-        outcome.differing += status != 0 or sum(expected.get(name) != actual.get(name) for name in names)
+        different = sorted(str(name) for name in names if expected.get(name) != actual.get(name))
+        if status != 0 or different:
+            print(f"exit status {status}, {len(different)} files differ: {' '.join(different[:5])}", flush=True)
+        outcome.differing += len(different) + (status != 0)
         shutil.rmtree(place)
         if ending:
             return outcome

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -89,8 +90,11 @@ class Engine:
             return self
         return replace(self, workers=max(1, min(self.at_once, int(self.max_mb // worker_mb))))
 
-    def run(self, unit: Callable[[T], R], todo: Sequence[T]) -> Iterator[tuple[T, R]]:
+    def run(self, unit: Callable[[T], R], todo: Sequence[T], together: bool = True) -> Iterator[tuple[T, R]]:
         """Every item and what ``unit`` gives for it, as they finish.
+
+        Where threads of one process may not call ``unit`` at once (``together`` is False), this process does one item
+        after another.
 
         Raises
         ------
@@ -102,15 +106,16 @@ class Engine:
         here = len(todo)
         if self.elsewhere:  # processes take seconds to start: the first few units show whether they are worth it
             here = min(len(todo), self.at_once, MOST_TRIED) if self.backend == "loky" else 0
+        here, at_once = (here, self.at_once) if together else (min(here, 1) if self.elsewhere else here, 1)
         began = time.monotonic()
-        yield from _on_threads(unit, todo[:here], self.at_once)
+        yield from _on_threads(unit, todo[:here], at_once)
         if not (rest := list(todo[here:])):
             return
         if self.backend == "loky" and (time.monotonic() - began) / here * len(rest) < WORTH_S:
-            yield from _on_threads(unit, rest, self.at_once)
+            yield from _on_threads(unit, rest, at_once)
             return
         with self._joined() as context:
-            yield from self._on_workers(unit, rest, context)
+            yield from self._on_workers(unit, rest, context, at_once)
 
     # ------------------------------------------------------------------ workers elsewhere
 
@@ -127,7 +132,7 @@ class Engine:
         return joblib.parallel_config("loky", n_jobs=self.at_once, inner_max_num_threads=1)
 
     def _on_workers(
-        self, unit: Callable[[T], R], todo: list[T], context: Callable[[], AbstractContextManager]
+        self, unit: Callable[[T], R], todo: list[T], context: Callable[[], AbstractContextManager], here: int
     ) -> Iterator[tuple[T, R]]:
         import joblib
         from joblib.externals.loky.process_executor import (
@@ -142,6 +147,10 @@ class Engine:
             finished = len(left)
             try:
                 with ExitStack() as stack:
+                    stack.enter_context(
+                        warnings.catch_warnings()
+                    )  # loky's, of workers that were idle for long and ended
+                    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
                     stack.enter_context(context())
                     pool = joblib.Parallel(
                         batch_size=1, return_as="generator_unordered", max_nbytes=None, timeout=self.hung_s
@@ -161,7 +170,7 @@ class Engine:
             except (BrokenProcessPool, PicklingError) as error:  # such as a module that only this process finds
                 print(f"units of work cannot be sent to processes ({error}); they run on threads", file=sys.stderr)
                 self._stop_workers()
-                yield from _on_threads(unit, list(left.values()), self.at_once)
+                yield from _on_threads(unit, list(left.values()), here)
                 return
 
     def _stop_workers(self) -> None:

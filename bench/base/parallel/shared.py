@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bench.base import cache
 from bench.base.errors import BadInput
+from bench.base.optional_imports import import_torchaudio
 from bench.base.paths import replacing
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Shared(Generic[T]):
 
     def __init__(self, value: T):
         self._value: T | None = value
-        self._token, self._digest = uuid.uuid4().hex, ""
+        self._token, self._digest, self._needs_torchaudio = uuid.uuid4().hex, "", False
         self._lock: BaseFileLock | None = None
 
     @property
@@ -54,6 +56,8 @@ class Shared(Generic[T]):
                 raise BadInput(self._path, f"cannot be read ({error})", "give workers the same cache folder") from error
             if hashlib.sha256(content).hexdigest() != self._digest:
                 raise BadInput(self._path, "is not what was written", "run the command again")
+            if self._needs_torchaudio:
+                import_torchaudio()  # before transformers does, in a process that has none of this one's mending
             _latest = self._token, cloudpickle.loads(content)
         return _latest[1]  # type: ignore[return-value]
 
@@ -79,7 +83,8 @@ class Shared(Generic[T]):
             with replacing(self._path) as partial, open(partial, "xb", opener=_for_the_user_alone) as file:
                 file.write(content)
             self._digest = hashlib.sha256(content).hexdigest()
-        return {"_value": None, "_token": self._token, "_digest": self._digest, "_lock": None}
+        state = {"_value": None, "_token": self._token, "_digest": self._digest, "_lock": None}
+        return state | {"_needs_torchaudio": "torchaudio" in sys.modules}
 
     def _hold(self) -> None:
         """Takes the lock, where the file system has locks."""

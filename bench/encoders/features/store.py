@@ -126,14 +126,15 @@ class FeatureStore:
         waited: list[float] = []
         began = time.perf_counter()
         shared = Shared(self.encoder)
+        together = bool(getattr(self.encoder, "threads_may_share", False))
         run: Callable[..., Iterator[tuple[blocks.Block, int]]]
         if device_of(self.encoder).type == "cpu":
             engine = engine.within(memory.worker_mb(self.encoder)) if engine.max_mb else engine
-            run = engine.run
+            run = partial(engine.run, together=together)
         else:
             run = partial(ahead.run, workers=engine.at_once, waited=waited)
         batch_s = memory.batch_seconds(self.encoder, engine.max_mb and engine.max_mb / engine.at_once)
-        unit = self._encoding(shared, requested, batch_s, engine.threads)
+        unit = self._encoding(shared, requested, batch_s, engine.threads if together else 1)
         if precision_of(self.encoder) != PRECISIONS[0] and self.drift is None:
             drift.measure(self.folder, self.encoder, unit.waves(todo[0]), requested)
         try:

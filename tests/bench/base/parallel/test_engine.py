@@ -58,6 +58,29 @@ def test_every_unit_is_done_once_whatever_the_engine(engine):
     assert sorted(engine.run(square, range(9))) == [(x, x * x) for x in range(9)]
 
 
+class Alone:
+    """Says whether a unit was called while another was."""
+
+    def __init__(self):
+        self.inside, self.met = 0, False
+
+    def __call__(self, x):
+        self.inside += 1
+        time.sleep(0.01)
+        self.met |= self.inside > 1
+        self.inside -= 1
+        return x
+
+
+@pytest.mark.parametrize("engine", [Engine(workers=2, backend="threading"), Engine(workers=2)])
+def test_what_threads_may_not_share_is_called_by_one_at_a_time(engine, monkeypatch):
+    monkeypatch.setattr(engines, "WORTH_S", 60.0)
+    apart, together = Alone(), Alone()
+    assert dict(engine.run(apart, range(9), together=False)) == {x: x for x in range(9)}
+    list(engine.run(together, range(9)))
+    assert not apart.met and together.met
+
+
 @pytest.mark.parametrize("engine", [Engine(workers=1), Engine(workers=2)])
 def test_a_unit_s_own_error_is_raised_as_it_is(engine):
     with pytest.raises(BadInput, match="unit 4: is bad; mend it"):
@@ -79,7 +102,7 @@ def test_workers_that_die_every_time_end_the_run_with_what_to_do():
 
 @pytest.mark.long
 def test_a_worker_that_hangs_is_stopped_and_its_unit_tried_again(tmp_path, capfd):
-    engine = Engine(workers=2, hung_s=5.0)
+    engine = Engine(workers=2, hung_s=20.0)
     assert dict(engine.run(partial(hangs_once, str(tmp_path), os.getpid()), range(9))) == {x: x * x for x in range(9)}
     assert (tmp_path / "hung").exists() and "a worker hung" in capfd.readouterr().err
 

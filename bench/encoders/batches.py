@@ -19,7 +19,9 @@ from bench.types import Encoder, EncoderCard
 
 BATCH_S = 20.0  # seconds of padded audio in a batch; larger batches fall out of the processor's cache
 DEVICE_BATCH_S = 320.0  # the same on an accelerator, which needs more to be busy
-WASTE = 0.1  # of a ragged batch that may be padding: larger batches gain less than the padding costs
+# Of a ragged batch that may be padding: a small network gains more from larger batches than the padding costs; a large
+# one is as fast clip by clip on a processor.
+WASTE, WASTE_OF_LARGE, LARGE = 0.1, 0.01, 20_000_000  # the last in parameters
 
 
 def embed(
@@ -131,13 +133,14 @@ def plan_batches(
     """
     ragged = bool(getattr(encoder, "ragged", False)) if ragged is None else ragged
     padded = [padded_length(encoder, n) for n in lengths]
+    waste = _waste(encoder) if ragged else 0.0
     batches: list[list[int]] = []
     room = total = 0  # padded samples of the clips of the last batch
     for index in sorted(range(len(padded)), key=lambda index: (-padded[index], index)):
         size = padded[index]
         longest = padded[batches[-1][0]] if batches else 0
         fits = (len(batches[-1]) + 1) * longest <= max_samples if batches else False
-        alike = size == longest or (ragged and total + size >= (1 - WASTE) * (room + longest))
+        alike = size == longest or (ragged and total + size >= (1 - waste) * (room + longest))
         if fits and alike:
             batches[-1].append(index)
             room, total = room + longest, total + size
@@ -145,6 +148,11 @@ def plan_batches(
             batches.append([index])
             room = total = size
     return batches
+
+
+def _waste(encoder: Encoder) -> float:
+    large = device_of(encoder).type == "cpu" and sum(part.numel() for part in encoder.parameters()) > LARGE
+    return WASTE_OF_LARGE if large else WASTE
 
 
 def collate(encoder: Encoder, waves: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:

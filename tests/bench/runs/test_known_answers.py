@@ -1,6 +1,7 @@
 """The harness on corpora whose answers are known: no signal gives chance, and leaks and shortcuts show."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -65,13 +66,18 @@ def test_permuted_training_labels_score_chance(simulated, encoder, name):
 
 @pytest.mark.long
 def test_a_score_rises_with_the_signal(encoder, tmp_path):
-    scores = []
-    for snr_db in (-30.0, 12.0, 30.0):
-        simulate.icbhi(tmp_path / str(snr_db) / "ICBHI", snr_db=snr_db, cycle_s=1.0)
-        task = bench.load_task("icbhi.cycles2", tmp_path / str(snr_db))
-        scores.append(auroc(bench.evaluate(encoder, task, pooling=POOLING)[0], "corrected"))
-    assert scores[0] == pytest.approx(0.5, abs=0.2)
-    assert scores[0] + 0.1 < scores[1] < scores[2]
+    """Means of three corpora; over 16 seeds, single AUROCs were 0.52 ± 0.093, 0.92 ± 0.046 and 0.999 ± 0.001, and the
+    rise from the first to the second 0.40 ± 0.11, so each bound is more than four standard errors away."""
+    scores = np.zeros((3, 3))
+    for seed, (i, snr_db) in itertools.product(range(3), enumerate((-30.0, 12.0, 30.0))):
+        root = tmp_path / f"{seed} {snr_db}"
+        simulate.icbhi(root / "ICBHI", snr_db=snr_db, cycle_s=1.0, seed=seed)
+        record = bench.evaluate(encoder, bench.load_task("icbhi.cycles2", root), pooling=POOLING)[0]
+        scores[seed, i] = auroc(record, "corrected")
+    none, some, clear = scores.mean(axis=0)
+    assert none == pytest.approx(0.5, abs=0.25)
+    assert some > none + 0.1
+    assert clear > 0.97
 
 
 def declared(task, overlap):

@@ -1,7 +1,7 @@
 """What large corpora would take: python scripts/benchmarks/scale.py [--write]
 
-Units are measured here, on one core, on real SPRSound recordings; totals are modelled from them and from the sizes that
-the corpora's papers give. ``--write`` puts the table into results/encode/scale.md.
+Units are measured here, in seconds of one core, on real SPRSound recordings; totals are modelled from them and from the
+sizes that the corpora's papers give. ``--write`` puts the table into results/encode/scale.md.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ PAGE = Path(__file__).parents[2] / "results" / "encode" / "scale.md"
 def inspection(prepared: Prepared) -> float:
     """Seconds for an hour of audio: decode a recording whole and digest it."""
     paths = sorted(prepared.rows["path"].unique())
-    began = time.perf_counter()
+    began = time.process_time()
     seconds = sum(examine(prepared.root / path).duration_s for path in paths)
-    return (time.perf_counter() - began) * 3600 / seconds
+    return (time.process_time() - began) * 3600 / seconds
 
 
 def encoding(id: str, prepared: Prepared) -> float:
@@ -59,10 +59,10 @@ def encoding(id: str, prepared: Prepared) -> float:
     todo = blocks.cut(store.units, {each.key for each in store.units})
     with workers(1) as pool:
         pool.submit(lambda: unit.features(todo[0], unit.waves(todo[0])[:2])).result() if len(todo) > 1 else None
-        began = time.perf_counter()
+        began = time.process_time()
         for block in todo:
             pool.submit(lambda block=block: unit.features(block, unit.waves(block))).result()
-        taken = time.perf_counter() - began
+        taken = time.process_time() - began
     return taken * 3600 / sum(each.seconds for each in store.units)
 
 

@@ -152,9 +152,8 @@ class Engine:
                     )  # loky's, of workers that were idle for long and ended
                     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
                     stack.enter_context(context())
-                    pool = joblib.Parallel(
-                        batch_size=1, return_as="generator_unordered", max_nbytes=None, timeout=self.hung_s
-                    )
+                    as_they_finish = "list" if self.backend == "ray" else "generator_unordered"  # what joblib has there
+                    pool = joblib.Parallel(batch_size=1, return_as=as_they_finish, max_nbytes=None, timeout=self.hung_s)
                     calls = (joblib.delayed(_numbered)(unit, i, item) for i, item in list(left.items()))
                     for i, result in pool(calls):
                         yield left.pop(i), result

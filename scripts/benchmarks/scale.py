@@ -84,7 +84,7 @@ def main() -> int:
         "    python scripts/benchmarks/scale.py --write",
         "",
         f"Measured on one core of {processor()}, for an hour of audio in recordings of {clip_s:.0f} s: looking at "
-        f"recordings {inspect_s:.0f} s; encoding by `{SMALL}` {encode_s[SMALL]:.0f} s, by a ViT-B (`{LARGE}`) "
+        f"recordings {inspect_s:.1f} s; encoding by `{SMALL}` {encode_s[SMALL]:.0f} s, by a ViT-B (`{LARGE}`) "
         f"{encode_s[LARGE] / 60:.0f} min. Modelled from that: blocks are independent, so cores simply add up, "
         f"{CORES} to a machine. A GPU is an H200 that reaches {100 * GPU_SHARE:.0f} % of its {GPU_FLOPS / 1e12:.0f} "
         f"TFLOP/s in bfloat16 and is kept fed by {inspect_s / gpu_s:.0f} or more decoding threads: not measured.",

@@ -19,6 +19,8 @@ of the following is our definition and no reproduction:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, scaled_dot_product_attention
@@ -29,6 +31,7 @@ from model_zoo._adapters import row_ends
 from model_zoo._adapters.adapter import full_precision
 from model_zoo._adapters.row_ends import Ragged, Rows
 from model_zoo._networks.on_log_mel import Scratch
+from model_zoo._networks.recompute import recomputed
 from model_zoo._networks.timefrequency import gammatone, morlet
 
 RATE, BANDS, LOW_HZ, HIGH_HZ = 8000, 64, 50.0, 2000.0
@@ -44,6 +47,8 @@ PLAN = (
 )  # of the blocks: channels, halving
 STRIDES = (2, 4, 4, 8, 8, 8)  # of the blocks' outputs, in frames and bands
 WIDTH, HEADS = 128, 4
+Act = Callable[[nn.Module, Tensor, Rows | None], tuple[Tensor, Rows | None]]
+KEPT = 600_000  # numbers of a spectrogram; each leaves about 1.1 kB for the backward pass in either branch
 
 
 class Conv(nn.Sequential):
@@ -51,7 +56,7 @@ class Conv(nn.Sequential):
 
     def __init__(self, inside: int, out: int, kernel: int, act: bool = True):
         layers = [nn.Conv2d(inside, out, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(out)]
-        super().__init__(*layers, *([nn.ReLU()] if act else []))
+        super().__init__(*layers, *([nn.ReLU(inplace=True)] if act else []))
         nn.init.kaiming_normal_(self[0].weight, mode="fan_out", nonlinearity="relu")
 
 
@@ -71,7 +76,7 @@ class Block(Ragged):
     def within(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
         paths = ((self.one, x), (self.three, x), (self.five, x), (self.mean, averaged(x, rows)))
         y = self.join(torch.cat([row_ends.through(path, given, rows)[0] for path, given in paths], dim=1))
-        y = (y + self.shortcut(x)).relu()
+        y = (y + self.shortcut(x)).relu_()
         return halved(y, rows) if self.halving else (y, rows)
 
 
@@ -120,13 +125,26 @@ class Branch(nn.Module):
         self.pool = AttentionPool(WIDTH, BANDS // STRIDES[-1], HEADS)
 
     def forward(self, x: Tensor, rows: Rows | None = None) -> tuple[list[Tensor], Tensor, list[Rows | None]]:
-        x, rows = halved(*row_ends.through(self.stem, x[:, None], rows))
+        apply = _recomputed if torch.is_grad_enabled() and x.numel() > KEPT else _applied
+        x, rows = apply(_started, self.stem, x[:, None], rows)
         maps, ends = [], []
         for block in self.blocks:
-            x, rows = row_ends.through(block, x, rows)
+            x, rows = apply(row_ends.through, block, x, rows)
             maps.append(x)
             ends.append(rows)
         return maps, self.pool(x, rows), ends
+
+
+def _started(stem: nn.Module, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+    return halved(*row_ends.through(stem, x, rows))
+
+
+def _applied(act: Act, module: nn.Module, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+    return act(module, x, rows)
+
+
+def _recomputed(act: Act, module: nn.Module, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
+    return recomputed(module, act, module, x, rows)
 
 
 class Net(nn.Module):

@@ -7,6 +7,7 @@ end to wrap around; silence lies on both sides of a clip.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from scipy.fft import next_fast_len
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from model_zoo._adapters.frontend import decibels
 
-GROUP = 16  # filters at a time, which bounds memory
+GROUP, CLIPS = 16, 4  # filters and clips at a time, which bounds memory
 ORDER = 4  # of the gammatone
 BANDWIDTH = 1.019  # of a fourth-order gammatone in equivalent rectangular bandwidths
 DECAY_S = 0.1  # after which a gammatone of 50 Hz has fallen to 2e-5 of its peak
@@ -45,25 +46,29 @@ class FilterBank(nn.Module):
         """The most samples that give as many frames as n."""
         return self.size + self.hop * self.frames(n) - 1
 
-    def filtered(self, wave: Tensor, kernels: Tensor) -> Tensor:
-        """The answers (B, bands, T / step) of filters (bands, taps) to wave (B, T)."""
+    def filtered(self, wave: Tensor, kernels: Tensor) -> Iterator[Tensor]:
+        """The answers (b, bands, T / step) of filters (bands, taps) to a few rows of wave (B, T) after the other."""
         samples = wave.shape[1]
         half = next_fast_len((samples + kernels.shape[1]) // 2)
-        spectrum = torch.fft.rfft(wave, 2 * half)[:, None]
-        if kernels.is_complex():  # the inverse over positive frequencies alone has every other sample, twice as high
-            out = torch.fft.ifft(spectrum[..., :half] * torch.fft.fft(kernels, 2 * half)[:, :half]) / 2
-        else:
-            out = torch.fft.irfft(spectrum * torch.fft.rfft(kernels, 2 * half), 2 * half)
         first = self.origin // self.step
-        return out[..., first : first + samples // self.step]
+        response = torch.fft.fft(kernels, 2 * half)[:, :half] if self.step == 2 else torch.fft.rfft(kernels, 2 * half)
+        for rows in wave.split(CLIPS):
+            spectrum = torch.fft.rfft(rows, 2 * half)[:, None]
+            if self.step == 2:  # the inverse over positive frequencies alone has every other sample, twice as high
+                out = torch.fft.ifft(spectrum[..., :half] * response) / 2
+            else:
+                out = torch.fft.irfft(spectrum * response, 2 * half)
+            yield out[..., first : first + samples // self.step]
 
     def forward(self, wave: Tensor) -> Tensor:
         parts = []
         for kernels in self.kernels.split(GROUP):
-            out = self.filtered(wave, kernels)
-            power = out.real.square() + out.imag.square() if out.is_complex() else out.square()
-            parts.append(nn.functional.avg_pool1d(power, self.size // self.step, self.hop // self.step))
+            parts.append(torch.cat([self._power(out) for out in self.filtered(wave, kernels)]))
         return decibels(torch.cat(parts, dim=1)).transpose(1, 2)
+
+    def _power(self, out: Tensor) -> Tensor:
+        power = out.real.square() + out.imag.square() if out.is_complex() else out.square()
+        return nn.functional.avg_pool1d(power, self.size // self.step, self.hop // self.step)
 
 
 def gammatone(rate: int, bands: int, low_hz: float, high_hz: float, size: int, hop: int) -> FilterBank:

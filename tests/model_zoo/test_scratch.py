@@ -17,6 +17,7 @@ from bench.runs.out_of_domain import run_transfers
 from bench.runs.suite import run_suite
 from bench.runs.sweep import grid, plan
 from model_zoo import scratch
+from model_zoo._networks import inception
 
 IDS = [card.id for card in scratch.CARDS]
 
@@ -101,6 +102,18 @@ def test_training_reaches_every_parameter_and_the_tap(encoder):
     (x,) = seen
     assert x.shape[::2] == (2, 128 if encoder.card.id == "scratch.inception" else 64)
     torch.testing.assert_close(x.mean(dim=(0, 1)), torch.zeros(x.shape[2]), atol=1e-3, rtol=0)  # behind its batch norm
+
+
+def test_activations_that_are_computed_again_change_no_number(monkeypatch):
+    found = []
+    for kept in (inception.KEPT, 0):
+        monkeypatch.setattr(inception, "KEPT", kept)
+        encoder = load_encoder("scratch.inception").train()
+        for lengths in ((0.7, 0.7, 0.7), (0.7, 0.4, 0.5)):
+            loss = encoder(*batch(encoder, *lengths)).clip.square().mul(torch.arange(3)[:, None] + 1).mean()
+            loss.backward()
+        found.append([loss, *(p.grad for p in encoder.parameters()), *encoder.state_dict().values()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 @pytest.mark.long

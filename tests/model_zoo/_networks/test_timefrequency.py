@@ -3,7 +3,7 @@ import pytest
 import scipy.signal
 import torch
 
-from model_zoo._networks.timefrequency import CYCLES, erb_spaced, gammatone, log_spaced, morlet
+from model_zoo._networks.timefrequency import CLIPS, CYCLES, erb_spaced, gammatone, log_spaced, morlet
 
 RATE, BANDS, SIZE, HOP = 8000, 24, 200, 80
 RANGE = (RATE, BANDS, 50.0, 2000.0, SIZE, HOP)
@@ -88,3 +88,10 @@ def test_frames_are_whole_and_rows_do_not_depend_on_batch_mates(kind, wave):
     alone = bank(torch.from_numpy(wave[:1]))
     torch.testing.assert_close(bank(torch.from_numpy(wave))[:1], alone, atol=1e-3, rtol=0)
     assert (bank(torch.zeros(1, 1000)) == -100).all()
+
+
+def test_clips_are_filtered_alike_in_any_company():
+    bank = morlet(8000, 8, 50.0, 2000.0, 200, 80)
+    wave = torch.from_numpy(np.random.default_rng(0).standard_normal((CLIPS + 2, 4000))).float()
+    together = bank(wave)
+    assert all(torch.equal(together[i : i + 1], bank(wave[i : i + 1])) for i in range(len(wave)))

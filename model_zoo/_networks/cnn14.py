@@ -124,7 +124,8 @@ class Cnn14(nn.Module):
 
     def normalised(self, mel: Tensor) -> Tensor:
         """The mel spectrogram (B, frames, 64) in dB after the batch norm over bands, in the same shape."""
-        return self.bn0(mel.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
+        bands = mel.transpose(1, 2)[..., None].contiguous()  # of other strides torch's CPU gradient is wrong
+        return self.bn0(bands)[..., 0].transpose(1, 2)
 
     def forward(self, x: Tensor, rows: Rows | None = None) -> list[Map]:
         """Every block's output of x (B, frames >= 32, 64), normalised; F' is 2 at the end."""

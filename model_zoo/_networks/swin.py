@@ -217,7 +217,8 @@ class HTSAT(nn.Module):
 
     def normalised(self, mel: Tensor) -> Tensor:
         """The mel spectrogram (B, frames, 64) after the batch norm over bands, in the same shape."""
-        return self.bn0(mel.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
+        bands = mel.transpose(1, 2)[..., None].contiguous()  # of other strides torch's CPU gradient is wrong
+        return self.bn0(bands)[..., 0].transpose(1, 2)
 
     def patches(self, x: Tensor) -> Tensor:
         """Patch embeddings (B, H, W, D) of a normalised spectrogram x (B, frames <= 1024, 64).

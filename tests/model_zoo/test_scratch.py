@@ -8,9 +8,9 @@ from bench import hear
 from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
 from bench.cli import texts
-from bench.encoders import features
 from bench.encoders.batches import collate
 from bench.encoders.contract import check_encoder
+from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.runs.choices import EncoderChoice
 from bench.runs.out_of_domain import run_transfers
@@ -170,7 +170,7 @@ def test_nothing_scores_them_untrained(tmp_path):
     with pytest.raises(BadInput, match=told):
         plan.plan(asked, tmp_path)
     with pytest.raises(BadInput, match=told):
-        features.FeatureStore(load_encoder("scratch.cnn6"), None)
+        FeatureStore(load_encoder("scratch.cnn6"), None)
     with pytest.raises(BadInput, match=told):
         hear.load_model("scratch.cnn6")
 

@@ -64,3 +64,13 @@ def test_what_is_asked_for_twice_is_run_once(simulated, tmp_path):
     choice = EncoderChoice.parse("meta.duration")
     outcome = run_suite(["icbhi.cycles2"], [choice, choice], tmp_path, root=simulated, seeds=(1, 1), controls=False)
     assert len(outcome.made) == 3 and not outcome.kept  # and the two label-only controls
+
+
+def test_an_estimate_says_what_is_to_be_done_and_writes_nothing(simulated, tmp_path):
+    said = []
+    out = tmp_path / "out"
+    done = run_suite(
+        ["icbhi.cycles2"], [EncoderChoice("fbank.stats")], out, root=simulated, estimate_only=True, say=said.append
+    )
+    assert not done.made and not out.exists()
+    assert any(line.startswith("2 jobs to do") and "for encoding" in line for line in said), said

@@ -130,8 +130,11 @@ def recipes() -> str:
     from bench.finetune.recipe import RECIPE_FOLDER, load_recipe
 
     named = [load_recipe(path.stem) for path in sorted(RECIPE_FOLDER.glob("*.toml"))]
-    rows = [[f"`{recipe.name}`", f"`{recipe.method.name}`", recipe.about, recipe.source or BLANK] for recipe in named]
-    return _table(["recipe", "method", "about", "source"], rows)
+    rows = [
+        [f"`{recipe.name}`", f"`{recipe.method.name}`", recipe.about, recipe.needs, recipe.source or BLANK]
+        for recipe in named
+    ]
+    return _table(["recipe", "method", "about", "needs", "source"], rows)
 
 
 def methods() -> str:

@@ -12,9 +12,12 @@ from bench.types import PRECISIONS
 
 EPILOG = """examples:
   respbench finetune --recipe ce supcon --encoder efficientat.mn04 --task sprsound.events2 --estimate
+  respbench finetune --recipe patchmix-cl --encoder ast.base@evar --task icbhi.cycles4 --trial
   respbench finetune --recipe ce supcon --encoder efficientat.mn04 --task sprsound.events2 --out runs/finetune
 
-A recipe is a name in scripts/recipes/finetune, or a TOML file. Every run gives two records: `finetune`, whose epoch
+A recipe is a name in scripts/recipes/finetune, or a TOML file; it says what it needs. --trial goes the whole way with a
+few clips on any machine, in float32 on a CPU, and leaves no record: see that all works there before a GPU is asked for.
+Every run gives two records: `finetune`, whose epoch
 validation patients chose, and `literature/best-test-epoch`, whose epoch the test chose. A run that was interrupted goes
 on from its last epoch; one that is done is not made again. The report is OUT/finetune/finetune.md."""
 
@@ -28,6 +31,7 @@ def finetune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="default: 0 1 2 3 4")
     parser.add_argument("--out", type=Path, help="results folder (records, finetune/)")
     parser.add_argument("--estimate", action="store_true", help="time a few steps, say what the runs will cost, stop")
+    parser.add_argument("--trial", action="store_true", help="try it in minutes: few clips, 2 epochs, no record; stop")
     parser.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     parser.add_argument("--precision", choices=PRECISIONS, help="in place of the recipe's")
     parser.add_argument("--keep-weights", action="store_true", help="leave checkpoints in OUT/training")
@@ -44,8 +48,10 @@ def finetune(arguments: argparse.Namespace) -> int:
     from bench.reports.finetune.report import run_summary, write_finetune_report
     from bench.runs.choices import EncoderChoice
 
-    if not arguments.out and not arguments.estimate:
-        raise NothingAsked("give --out, the folder of the records, or --estimate")
+    if not (arguments.out or arguments.estimate or arguments.trial):
+        raise NothingAsked("give --out, the folder of the records, --estimate or --trial")
+    if arguments.trial and (arguments.out or arguments.estimate):
+        raise NothingAsked("a trial makes no record and no estimate; leave out --out and --estimate")
     keep_freed_memory()
     recipes = [with_overrides(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
     chosen = [EncoderChoice.parse(text) for text in arguments.encoder]
@@ -64,6 +70,10 @@ def finetune(arguments: argparse.Namespace) -> int:
     if arguments.estimate:
         for title, estimate in suite.estimate_plan(planned, terminal):
             print(f"{title}\n{estimate.text(len(planned.seeds))}")
+        return 0
+    if arguments.trial:
+        for title, trial in suite.try_plan(planned, terminal):
+            print(f"{title}\n{trial.text()}")
         return 0
     outcome = suite.run_plan(
         planned,

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +16,8 @@ from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.recipe import Recipe, load_recipe
 from bench.finetune.record import build_record, run_specs, total_seconds
 from bench.finetune.training.checkpoints import CHOSEN, RunFolder
-from bench.finetune.training.loop import Training, TrainingDiverged
-from bench.finetune.training.start import RunStart, prepare_run
+from bench.finetune.training.loop import Training
+from bench.finetune.training.start import RunStart, prepare_run, run_folder
 from bench.runs import evaluate
 from bench.scores import records
 from bench.scores.schema import Record, RunFacts, Spec
@@ -128,7 +124,7 @@ def fit_prepared(
         trained = _kept_encoder(start, folder, card)
         if trained is not None or not keep:
             return Fit(tuple(stored), trained)
-    with _run_folder(folder) as path:
+    with run_folder(folder) as path:
         training = start.training(RunFolder(path, records.key(specs[0])))
         title = f"{recipe.name} {encoder.card.id} on {card.id}, seed {seed}"
         steps = training.steps_per_epoch * recipe.epochs
@@ -143,21 +139,6 @@ def fit_prepared(
             if not keep:
                 training.folder.remove()
     return Fit(made, trained)
-
-
-@contextmanager
-def _run_folder(folder: Path | None) -> Iterator[Path]:
-    """A run's folder; without one, a temporary folder that stays only where training diverged and left its batch."""
-    path = Path(tempfile.mkdtemp(prefix="respbench-")) if folder is None else folder
-    diverged = False
-    try:
-        yield path
-    except TrainingDiverged:
-        diverged = True
-        raise
-    finally:
-        if folder is None and not diverged:
-            shutil.rmtree(path)
 
 
 def _read_stored(out: Path | None, spec: Spec) -> Record | None:

@@ -15,7 +15,7 @@ from bench.types import PRECISIONS
 _INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts the recipes
 _CHECKOUT = Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
 RECIPE_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-DESCRIPTIVE = ("name", "source", "about")  # settings of a recipe on which no number depends
+DESCRIPTIVE = ("name", "source", "about", "needs")  # settings of a recipe on which no number depends
 
 
 @dataclass(frozen=True)
@@ -169,13 +169,14 @@ class Spectrogram:
 class Recipe:
     """A fine-tuning run but for encoder, task and seed.
 
-    ``patience`` epochs without a better validation score end the run (None: it trains all ``epochs``). ``precision``
-    is that of the network's arithmetic, by autocast.
+    ``needs`` says in words what a run takes, and where. ``patience`` epochs without a better validation score end the
+    run (None: it trains all ``epochs``). ``precision`` is that of the network's arithmetic, by autocast.
     """
 
     name: str
     source: str = ""
     about: str = ""
+    needs: str = ""
     epochs: int = setting(8, at_least(1))
     patience: int | None = setting(None, at_least(1))
     precision: str = setting("float32", one_of(*PRECISIONS))

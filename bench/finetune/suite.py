@@ -17,6 +17,7 @@ from bench.finetune.fitting import Fit, fit_prepared
 from bench.finetune.model.fine_tuned import require_compatible
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.loop import TrainingDiverged
+from bench.finetune.training.trial import Trial, try_recipe
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice, Outcome, encoders_at_hand, require_same_data, tasks_at_hand
 from bench.runs.context import update_board_notes
@@ -141,6 +142,12 @@ def estimate_plan(
     for run in planned.runs():
         estimate = estimate_prepared(run.encoder, run.card, run.prepared, run.recipe, planned.seeds[0], stores)
         yield run.title, estimate
+
+
+def try_plan(planned: FinetunePlan, progress: Progress = silent) -> Iterator[tuple[str, Trial]]:
+    """Iterate over (title, trial) of every run of a plan, on its first seed; nothing is kept."""
+    for run in planned.runs():
+        yield run.title, try_recipe(run.encoder, run.card, run.prepared, run.recipe, planned.seeds[0], progress)
 
 
 def run_plan(

@@ -32,6 +32,8 @@ from bench.finetune.training.schedule import rate_factor
 from bench.probe.log_probabilities import from_logits
 from bench.scores import records
 
+FLOAT16_REMEDY = "take --device cuda; to see the whole way here, take --trial; to train here, take --precision float32"
+
 
 class TrainingDiverged(RespBenchError):
     """A loss, gradient or prediction is not finite; for the first two the message names the file of the batch."""
@@ -95,7 +97,7 @@ class Training:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         if recipe.precision == "float16" and self.device.type != "cuda":
-            raise BadInput(recipe.name, f"float16 does not train on {self.device.type}", "take --precision bfloat16")
+            raise BadInput(recipe.name, f"float16 does not train on {self.device.type}", FLOAT16_REMEDY)
         heads = [*self.model.heads, self.method]
         groups = parameter_groups(encoder, heads, recipe.encoder, recipe.optimiser)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimiser.name]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +28,7 @@ from bench.finetune.model.fine_tuned import FineTunedModel, require_compatible
 from bench.finetune.model.parts import freeze
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.checkpoints import RunFolder
-from bench.finetune.training.loop import Training
+from bench.finetune.training.loop import Training, TrainingDiverged
 from bench.probe.goal import Goal
 from bench.types import Encoder, TaskCard
 
@@ -74,15 +78,19 @@ def prepare_run(
     recipe: Recipe,
     seed: int,
     stores: ClipStores | None = None,
+    parts: Partition | None = None,
 ) -> RunStart:
-    """Copy the encoder, add head and method, and open the clips, as a run of that seed starts. Raises as ``fit``."""
+    """Copy the encoder, add head and method, and open the clips, as a run of that seed starts.
+
+    ``parts`` are those that the seed gives, unless a trial brings its own. Raises as ``fit``.
+    """
     stores = stores or ClipStores()
     encoder = copy.deepcopy(encoder)
     require_compatible(encoder, recipe)
     if encoder.card.from_scratch:
         encoder.reset(seed)
     device = next((t.device for t in [*encoder.parameters(), *encoder.buffers()]), torch.device("cpu"))
-    parts = partition(card, prepared, seed)
+    parts = parts or partition(card, prepared, seed)
     rate, clip = encoder.card.sample_rate, recipe.batches.clip
     store = stores.get(prepared, rate, clip)
     if (measured := statistics_rows(encoder, parts)) is not None:
@@ -142,3 +150,18 @@ def clip_qualities(store: ClipStore, rate: int, training: np.ndarray, dataset: s
     for row, measured in measures.items():
         out[row] = scale.quality(measured, dataset)
     return out
+
+
+@contextmanager
+def run_folder(folder: Path | None) -> Iterator[Path]:
+    """A run's folder; without one, a temporary folder that stays only where training diverged and left its batch."""
+    path = Path(tempfile.mkdtemp(prefix="respbench-")) if folder is None else folder
+    diverged = False
+    try:
+        yield path
+    except TrainingDiverged:
+        diverged = True
+        raise
+    finally:
+        if folder is None and not diverged:
+            shutil.rmtree(path)

@@ -47,6 +47,14 @@ def test_finetune_estimates_runs_reports_and_verifies(root, quick, tmp_path, cap
 
 
 @pytest.mark.long
+def test_a_trial_is_told_and_leaves_nothing(root, quick, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["finetune", "--recipe", quick, *ASKED, "--root", str(root), "--trial"]) == 0
+    assert "TRIAL, no result and no record" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["quick.toml"]
+
+
+@pytest.mark.long
 def test_a_network_without_pretraining_is_trained_and_nothing_else_scores_it(root, tmp_path, capsys):
     asked = ["--encoder", "scratch.inception", "--task", "icbhi.cycles2", "--root", str(root), "--out", str(tmp_path)]
     assert main(["finetune", "--recipe", "sprsound-scratch", *asked, "--seeds", "0", "--epochs", "2"]) == 0
@@ -67,6 +75,7 @@ def test_a_network_without_pretraining_is_trained_and_nothing_else_scores_it(roo
         (["--recipe", "ce", "--encoder", "scratch.cnn6", "--task", "icbhi.cycles2", "--estimate"], "sprsound-scratch"),
         (["--recipe", "cee", *ASKED, "--estimate"], "'ce'"),
         (["--recipe", "ce", *ASKED], "--out"),
+        (["--recipe", "ce", *ASKED, "--trial", "--out", "runs/out"], "a trial makes no record"),
         (["--recipe", "ce", "--encoder", "ast.bas", "--task", "icbhi.cycles2", "--estimate"], "ast.base"),
         (
             [

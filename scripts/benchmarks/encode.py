@@ -18,17 +18,17 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
 
-from bench.base.parallel.engine import LOCAL
+from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.parallel.threads import cores, workers
 from bench.base.provenance import processor
 from bench.data import clips
@@ -38,6 +38,7 @@ from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.types import Encoder
 
+Clock = Callable[[], float]
 Batch = tuple[torch.Tensor, torch.Tensor]  # (wave, length)
 
 TASK = "sprsound.events2"
@@ -56,44 +57,48 @@ def part(prepared: Prepared, recordings: int) -> Prepared:
     return replace(prepared, rows=prepared.rows[prepared.rows["path"].isin(chosen)].reset_index(drop=True))
 
 
-def through_the_store(encoder: Encoder, prepared: Prepared) -> float:
+def through_the_store(
+    encoder: Encoder, prepared: Prepared, engine: Engine = LOCAL, clock: Clock = perf_counter
+) -> float:
     """Clips per second of ``FeatureStore.encode``, from sound files to features on disk."""
     with tempfile.TemporaryDirectory() as folder:
         store = FeatureStore(encoder, prepared, folder=Path(folder))
-        began = time.perf_counter()
-        count = store.encode([(-1, encoder.card.default_pooling)], engine=LOCAL)
-        return count / (time.perf_counter() - began)
+        began = clock()
+        count = store.encode([(-1, encoder.card.default_pooling)], engine=engine)
+        return count / (clock() - began)
 
 
 def recording_by_recording(encoder: Encoder, prepared: Prepared) -> float:
     """Clips per second with batches of equal padded length within a recording, on as many threads as cores."""
     rate, count = encoder.card.sample_rate, 0
-    began = time.perf_counter()
+    began = perf_counter()
     for unit in clips.units(prepared.rows, prepared.recordings):
         waves = clips.waves(unit, prepared.root, rate)
         for batch in plan_batches([len(wave) for wave in waves], encoder, 60 * rate, ragged=False):
             encode_batch(encoder, [waves[i] for i in batch], [(-1, encoder.card.default_pooling)])
             count += len(batch)
-    return count / (time.perf_counter() - began)
+    return count / (perf_counter() - began)
 
 
 def clip_by_clip(encoder: Encoder, prepared: Prepared) -> float:
     """Clips per second of the usual loop: each clip decoded, resampled and encoded by itself, on all threads."""
     rate, count = encoder.card.sample_rate, 0
-    began = time.perf_counter()
+    began = perf_counter()
     for unit in clips.units(prepared.rows, prepared.recordings):
         for start, end in zip(unit.start_s, unit.end_s, strict=True):
             (wave,) = clips.waves(replace(unit, start_s=(start,), end_s=(end,)), prepared.root, rate)
             encode_batch(encoder, [wave], [(-1, encoder.card.default_pooling)])
             count += 1
-    return count / (time.perf_counter() - began)
+    return count / (perf_counter() - began)
 
 
-def bare(encoder: Encoder, prepared: Prepared) -> tuple[float, int]:
+def bare(
+    encoder: Encoder, prepared: Prepared, threads: int | None = None, clock: Clock = perf_counter
+) -> tuple[float, int]:
     """(clips per second, batch size) of the forward pass alone on ready spectrograms, the best of several sizes.
 
-    As the store does, each core takes batches of its own with a single thread. An encoder without a front end of its
-    own is timed on waveforms.
+    As the store does, each of ``threads`` (by default one a core) takes batches of its own. An encoder without a front
+    end of its own is timed on waveforms.
     """
     rate = encoder.card.sample_rate
     waves = [
@@ -104,10 +109,10 @@ def bare(encoder: Encoder, prepared: Prepared) -> tuple[float, int]:
     rates = {}
     for size in BATCHES:
         batches = [collate(encoder, waves[i : i + size]) for i in range(0, len(waves) - size + 1, size)]
-        with ready_spectrograms(encoder, batches), workers(cores()) as pool:
-            began = time.perf_counter()
+        with ready_spectrograms(encoder, batches), workers(threads or cores()) as pool:
+            began = clock()
             list(pool.map(partial(forward, encoder), batches))
-            rates[size] = len(batches) * size / (time.perf_counter() - began)
+            rates[size] = len(batches) * size / (clock() - began)
     best = max(rates, key=rates.__getitem__)
     return rates[best], best
 
@@ -157,9 +162,9 @@ def product_peak() -> float:
 
     with workers(cores()) as pool:
         list(pool.map(once, range(cores())))
-        began = time.perf_counter()
+        began = perf_counter()
         list(pool.map(once, range(cores())))
-        return cores() * 8 * 2 * size**3 / (time.perf_counter() - began)
+        return cores() * 8 * 2 * size**3 / (perf_counter() - began)
 
 
 def operations(encoder: Encoder, prepared: Prepared) -> float:

@@ -1,9 +1,9 @@
 """Every encoder's speed: python scripts/benchmarks/encoders.py [--write] [ENCODER ...]
 
-Clips per second from sound files to features on disk, on all cores, of every encoder that has weights at hand or runs
+Clips per second of one core from sound files to features on disk, of every encoder that has weights at hand or runs
 untrained, on SPRSound's events and ICBHI's cycles, and the share of the bare forward pass: the network on spectrograms
-that are ready, or on waveforms where the front end is part of the network. ``--write`` puts the table into
-results/encode/encoders.md.
+that are ready, or on waveforms where the front end is part of the network. Seconds are the processor's, so that other
+programs on the machine count little. ``--write`` puts the table into results/encode/encoders.md.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import process_time
 
 import torch
 from encode import bare, inner, part, through_the_store
 
 from bench.base import registry
 from bench.base.errors import RespBenchError
-from bench.base.parallel.threads import cores
+from bench.base.parallel.engine import Engine
 from bench.base.provenance import processor
 from bench.data.manifest import Prepared, load_task, prepare
 from bench.encoders.features.memory import weights_mb
@@ -27,8 +28,9 @@ from bench.encoders.weights.find import at_hand
 from bench.types import Encoder
 
 TASKS = {"SPRSound": "sprsound.events2", "ICBHI": "icbhi.cycles4"}
-SECONDS = 12.0  # that one measurement may take, about
-MOST, LEAST = 400, 4  # recordings
+SECONDS = 5.0  # that one measurement may take, about
+MOST, LEAST = 400, 2  # recordings
+ALONE = Engine(workers=1)
 PAGE = Path(__file__).parents[2] / "results" / "encode" / "encoders.md"
 
 
@@ -45,12 +47,11 @@ def encoders() -> list[str]:
 def measured(encoder: Encoder, prepared: Prepared) -> tuple[float, float]:
     """(clips per second through the store, share of the bare forward pass), on as many clips as time allows."""
     few = part(prepared, LEAST)
-    through_the_store(encoder, few)  # warms up
-    speed = through_the_store(encoder, few)
+    speed = through_the_store(encoder, few, ALONE, process_time)  # warms up
     recordings = int(min(MOST, max(LEAST, LEAST * SECONDS * speed / len(few.rows))))
     chosen = part(prepared, recordings)
-    speed = through_the_store(encoder, chosen)
-    return speed, speed / bare(encoder, chosen)[0]
+    speed = through_the_store(encoder, chosen, ALONE, process_time)
+    return speed, speed / bare(encoder, chosen, 1, process_time)[0]
 
 
 def main() -> int:
@@ -59,7 +60,7 @@ def main() -> int:
     parser.add_argument("encoder", nargs="*", help="ids; by default all")
     parser.add_argument("--write", action="store_true", help="put the table into results/encode/encoders.md")
     asked = parser.parse_args()
-    torch.set_num_threads(cores())
+    torch.set_num_threads(1)
     data = {name: prepare(load_task(task)) for name, task in TASKS.items()}
     rows = []
     for id in asked.encoder or encoders():
@@ -82,8 +83,8 @@ def write(rows: Sequence[str]) -> None:
     """Writes results/encode/encoders.md."""
     lines = ["# Speed of every encoder", "", "    python scripts/benchmarks/encoders.py --write", ""]
     lines += [
-        f"From sound files to features on disk, on {cores()} cores of {processor()}, with the share of what the bare "
-        "forward pass reaches on these clips: on spectrograms that are ready, or on waveforms where the front end is "
+        f"Clips per second of one core of {processor()}, from sound files to features on disk, and the share of what "
+        "the bare forward pass reaches: on spectrograms that are ready, or on waveforms where the front end is "
         "part of the network. Untrained networks (`random.`) take as long as trained ones.",
         "",
         f"| encoder | parameters | {' | '.join(f'{name}, clips/s | of bare' for name in TASKS)} | bare on |",

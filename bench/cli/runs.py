@@ -143,6 +143,11 @@ def encode_task(arguments: argparse.Namespace) -> int:
     else:
         memory = f"{encoded['peak_memory_mb']:.0f} MB at the peak"
         print(f"{encoded['clips']} clips, {encoded['encoded']} encoded now, {memory}")
+        if arguments.device != "cpu" and encoded["encoded"]:
+            share = encoded["device_waited_s"] / max(encoded["encode_s"], 1e-9)
+            print(f"the device waited for recordings {100 * share:.0f} % of {encoded['encode_s']} s")
+        if encoded["drift"] is not None:
+            print(f"features differ by {encoded['drift']:.1e} of the largest from those in float32")
         for path in encoded["files"]:
             print(path)
     return 0

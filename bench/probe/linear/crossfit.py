@@ -172,7 +172,8 @@ def _scored(
     scores, solved = np.full((len(labels), n, n_weights), np.nan), np.full((len(labels), n_weights), n)
     done = 0
     while True:
-        end, going_on = min(each.solved for each in paths), solved == n
+        going_on = solved == n
+        end = min(each.solved(going_on) for each in paths)
         for position, i, j in np.ndindex(len(labels), end - done, n_weights):
             if going_on[position, j]:
                 pooled = np.empty((labels.shape[1], grid.n_classes))

@@ -132,10 +132,14 @@ class FoldPaths:
         same._solved = [replace(each, solutions=each.solutions.copy()) for each in self._solved]
         return same
 
-    @property
-    def solved(self) -> int:
-        """Number of values of C solved so far, of every path that did not end before."""
-        return min((each.solutions.solved for each in self._solved), default=len(self.grid.C))
+    def solved(self, going_on: np.ndarray) -> int:
+        """Number of values of C solved so far of every path (L, class weights) that is ``going_on``.
+
+        All of them where none of these has anything to solve in this fold, because its training rows lack a class.
+        """
+        both = zip(self._alike, self._solved, strict=True)
+        counts = (each.solutions.solved for alike, each in both if going_on[alike.positions].any())
+        return min(counts, default=len(self.grid.C))
 
     @property
     def nbytes(self) -> int:

@@ -48,3 +48,14 @@ def test_a_label_without_examples_is_named():
     X, y, groups = _example()
     with pytest.raises(BadInput, match="wheeze: no training clip"):
         MultilabelPathCV(("crackle", "wheeze")).fit(X, y & 1, groups)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_label_of_one_patient_does_not_hold_up_the_others(seed):
+    """A fold whose training rows lack a label solves nothing for it, also when the paths of the others have ended."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(40), 10)
+    first, second = rng.integers(0, 2, 400), (groups == 3).astype(int)
+    X = rng.standard_normal((400, 200)) + 0.5 * first[:, None] * (np.arange(200) < 5)
+    probe = MultilabelPathCV(("crackle", "wheeze")).fit(X, first + 2 * second, groups)
+    assert len(probe.path_) == 2 * len(HALF_DECADES) * 2

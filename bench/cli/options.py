@@ -103,7 +103,7 @@ def bad_clips(parser: argparse.ArgumentParser) -> None:
 
 def engine(parser: argparse.ArgumentParser) -> None:
     """Adds what says where clips are encoded and probes fitted."""
-    group = parser.add_argument_group("where the work runs (no number depends on it)")
+    group = parser.add_argument_group("where clips are encoded and a sweep's probes fitted (no score depends on it)")
     group.add_argument("--workers", type=int, metavar="N", help="workers; default: one for each core")
     group.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each worker (default 1)")
     group.add_argument("--max-memory", type=float, metavar="MB", help="of all workers together; default: no limit")
@@ -119,7 +119,7 @@ def engine_of(arguments: argparse.Namespace, workers: int | None = None) -> Engi
     from bench.base.parallel.engine import Engine
 
     return Engine(
-        workers=arguments.workers or workers,
+        workers=workers if arguments.workers is None else arguments.workers,
         threads=arguments.threads,
         backend=arguments.backend,
         scheduler=arguments.scheduler,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +95,10 @@ def _keep(fresh: dict[Path, dict[str, dict]]) -> None:
         folder, entries = fresh.popitem()
         if entries:
             cache = _cache_file(folder)
-            _save(cache, _load(cache) | entries)
+            try:
+                _save(cache, _load(cache) | entries)
+            except OSError as error:
+                warnings.warn(f"{cache} cannot be written ({error}), so recordings are decoded anew", stacklevel=2)
 
 
 def examine(path: Path) -> Recording:

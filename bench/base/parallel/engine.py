@@ -49,8 +49,8 @@ class Engine:
         Dask workers to start as SLURM jobs, through dask-jobqueue.
     max_mb : float, optional
         Memory of all workers together.
-    hung_s : float
-        Seconds without a finished unit after which workers are stopped and the rest is tried again.
+    hung_s : float, optional
+        Seconds without a finished unit after which workers are stopped and the rest is tried again; None: never.
     """
 
     workers: int | None = None
@@ -59,10 +59,10 @@ class Engine:
     scheduler: str | None = None
     slurm: int = 0
     max_mb: float | None = None
-    hung_s: float = HUNG_S
+    hung_s: float | None = HUNG_S
 
     def __post_init__(self) -> None:
-        for name, least in (("workers", 1), ("threads", 1), ("slurm", 0)):
+        for name, least in (("workers", 1), ("threads", 1), ("slurm", 0), ("max_mb", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise BadInput(f"{name} {value}", "is out of range", f"give a whole number from {least} on")
@@ -71,13 +71,17 @@ class Engine:
         if self.scheduler and self.backend not in ("dask", "ray"):
             remedy = "add --backend dask (or ray), or leave the scheduler out"
             raise BadInput(f"scheduler {self.scheduler}", f"is nothing that backend {self.backend} joins", remedy)
+        if self.slurm and self.scheduler:
+            raise BadInput("slurm", "starts a cluster, and a scheduler is one that runs", "give one of the two")
+        if self.max_mb and (self.scheduler or self.slurm):
+            raise BadInput("max-memory", "is no matter of a cluster's", "give each worker its memory as it is started")
         if self.slurm and self.backend != "dask":
             raise BadInput("slurm", f"is nothing that backend {self.backend} starts", "add --backend dask")
 
     @property
     def at_once(self) -> int:
-        """Workers asked for, else cores."""
-        return self.workers or cores()
+        """Workers asked for, else as many as keep every core busy."""
+        return self.workers or max(1, cores() // self.threads)
 
     @property
     def elsewhere(self) -> bool:
@@ -90,11 +94,28 @@ class Engine:
             return self
         return replace(self, workers=max(1, min(self.at_once, int(self.max_mb // worker_mb))))
 
-    def run(self, unit: Callable[[T], R], todo: Sequence[T], together: bool = True) -> Iterator[tuple[T, R]]:
+    def run(
+        self,
+        unit: Callable[[T], R],
+        todo: Sequence[T],
+        together: bool = True,
+        tried: int = MOST_TRIED,
+        worked: Callable[[R], bool] = lambda result: True,
+    ) -> Iterator[tuple[T, R]]:
         """Every item and what ``unit`` gives for it, as they finish.
 
-        Where threads of one process may not call ``unit`` at once (``together`` is False), this process does one item
-        after another.
+        Parameters
+        ----------
+        unit
+            Called with each item.
+        todo
+            The items.
+        together
+            Whether threads of one process may call ``unit`` at once; else this process does one item after another.
+        tried
+            Items at most that this process does first, to see whether the rest is worth starting processes for.
+        worked
+            Whether a result took work: what did not says nothing of the rest.
 
         Raises
         ------
@@ -103,19 +124,25 @@ class Engine:
         Exception
             What ``unit`` raises; units that are finished by then stay finished.
         """
-        here = len(todo)
-        if self.elsewhere:  # processes take seconds to start: the first few units show whether they are worth it
-            here = min(len(todo), self.at_once, MOST_TRIED) if self.backend == "loky" else 0
-        here, at_once = (here, self.at_once) if together else (min(here, 1) if self.elsewhere else here, 1)
-        began = time.monotonic()
-        yield from _on_threads(unit, todo[:here], at_once)
-        if not (rest := list(todo[here:])):
+        left, at_once = list(todo), self.at_once if together else 1
+        if not self.elsewhere:
+            yield from _on_threads(unit, left, at_once)
             return
-        if self.backend == "loky" and (time.monotonic() - began) / here * len(rest) < WORTH_S:
-            yield from _on_threads(unit, rest, at_once)
+        if self.backend == "loky" and tried:
+            step, seconds, done = min(at_once, tried), 0.0, 0
+            while left and not done:
+                began = time.monotonic()
+                for item, result in _on_threads(unit, left[:step], at_once):
+                    done += worked(result)
+                    yield item, result
+                seconds, left = time.monotonic() - began, left[step:]
+            if seconds / max(done, 1) * len(left) < WORTH_S:
+                yield from _on_threads(unit, left, at_once)
+                return
+        if not left:
             return
         with self._joined() as context:
-            yield from self._on_workers(unit, rest, context, at_once)
+            yield from self._on_workers(unit, left, context, at_once)
 
     # ------------------------------------------------------------------ workers elsewhere
 
@@ -123,7 +150,7 @@ class Engine:
         if self.backend == "dask":
             return cluster.dask(self.scheduler, self.workers, self.threads, self.slurm)
         if self.backend == "ray":
-            return cluster.ray(self.scheduler, self.at_once, self.threads)
+            return cluster.ray(self.scheduler, self.at_once)
         return nullcontext(self._processes)
 
     def _processes(self) -> AbstractContextManager:

@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+
+def kernel_lock(path: Path) -> BaseFileLock:
+    """A lock of the kernel's on a file; where there are none, taking it raises, and no file stands for a lock."""
+    from filelock import FileLock
+
+    return FileLock(path, thread_local=False, fallback_to_soft=False)
 
 
 @contextmanager
@@ -14,9 +25,9 @@ def alone(path: Path) -> Iterator[bool]:
     Without locks two processes may do the same work, so what they write must be the same bytes. The lock's folder must
     be there.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(path)
+    lock = kernel_lock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -33,11 +44,11 @@ def alone(path: Path) -> Iterator[bool]:
 
 def held(path: Path) -> bool:
     """Whether a process has the lock at the moment; True too where that cannot be found out."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     if not path.exists():
         return False
-    lock = FileLock(path)
+    lock = kernel_lock(path)
     try:
         lock.acquire(timeout=0)
     except (Timeout, OSError, NotImplementedError):

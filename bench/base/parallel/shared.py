@@ -8,11 +8,13 @@ import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bench.base import cache
 from bench.base.errors import BadInput
 from bench.base.optional_imports import import_torchaudio
+from bench.base.parallel.locks import kernel_lock
 from bench.base.paths import replacing
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_loading = Lock()
 _latest: tuple[str, object] = ("", None)  # what this worker loaded last: one object at a time, they can be large
 
 
@@ -47,19 +50,23 @@ class Shared(Generic[T]):
         global _latest
         if self._value is not None:
             return self._value
-        if _latest[0] != self._token:
-            import cloudpickle
+        with _loading:
+            if _latest[0] != self._token:
+                _latest = self._token, self._loaded()
+            return _latest[1]  # type: ignore[return-value]
 
-            try:
-                content = self._path.read_bytes()
-            except OSError as error:
-                raise BadInput(self._path, f"cannot be read ({error})", "give workers the same cache folder") from error
-            if hashlib.sha256(content).hexdigest() != self._digest:
-                raise BadInput(self._path, "is not what was written", "run the command again")
-            if self._needs_torchaudio:
-                import_torchaudio()  # before transformers does, in a process that has none of this one's mending
-            _latest = self._token, cloudpickle.loads(content)
-        return _latest[1]  # type: ignore[return-value]
+    def _loaded(self) -> object:
+        import cloudpickle
+
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise BadInput(self._path, f"cannot be read ({error})", "give workers the same cache folder") from error
+        if hashlib.sha256(content).hexdigest() != self._digest:
+            raise BadInput(self._path, "is not what was written", "run the command again")
+        if self._needs_torchaudio:
+            import_torchaudio()  # before transformers does, in a process that has none of this one's mending
+        return cloudpickle.loads(content)
 
     def remove(self) -> None:
         """Deletes the file, if there is one."""
@@ -88,9 +95,7 @@ class Shared(Generic[T]):
 
     def _hold(self) -> None:
         """Takes the lock, where the file system has locks."""
-        from filelock import FileLock
-
-        self._lock = FileLock(lock_of(self._path), thread_local=False)  # pickled by one thread, removed by another
+        self._lock = kernel_lock(lock_of(self._path))  # pickled by one thread, removed by another
         with suppress(OSError, NotImplementedError):
             self._lock.acquire(timeout=0)
 

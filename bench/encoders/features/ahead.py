@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from bench.base.parallel import locks
+from bench.encoders.features import shards
 from bench.encoders.features.blocks import Block
 from bench.encoders.features.encoding import BlockEncoding
 
@@ -33,13 +35,13 @@ def run(unit: BlockEncoding, todo: Sequence[Block], workers: int, waited: list[f
     import time
 
     waiting = deque(todo)
-    decoding: deque[tuple[Block, Future[list[np.ndarray]]]] = deque()
+    decoding: deque[tuple[Block, Future[list[np.ndarray] | None]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             while waiting or decoding:
                 while waiting and len(decoding) < workers + AHEAD:
                     block = waiting.popleft()
-                    decoding.append((block, pool.submit(unit.waves, block)))
+                    decoding.append((block, pool.submit(_decoded, unit, block)))
                 block, future = decoding.popleft()
                 began = time.perf_counter()
                 waves = future.result()
@@ -47,3 +49,9 @@ def run(unit: BlockEncoding, todo: Sequence[Block], workers: int, waited: list[f
                 yield block, unit(block, waves)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _decoded(unit: BlockEncoding, block: Block) -> list[np.ndarray] | None:
+    """The block's clips; None where another process has encoded it or is about to."""
+    taken = unit.found(block) or locks.held(shards.lock_of(unit.store, block.name))
+    return None if taken else unit.waves(block)

@@ -19,12 +19,12 @@ from bench.encoders.features.blocks import Block
 from bench.encoders.pooling import LayerPooling
 from bench.types import Encoder
 
-BUSY = -1  # another process encodes the block at the moment
+FOUND, BUSY = 0, -1  # in place of a block's clips: it was there already, another process encodes it at the moment
 
 
 @dataclass(frozen=True)
 class BlockEncoding:
-    """A unit of work: called with a block, it leaves its features in the store and returns the number of its clips.
+    """A unit of work: called with a block, it leaves its features in the store and returns the number of clips encoded.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class BlockEncoding:
     threads: int = 1
 
     def __call__(self, block: Block, waves: Sequence[np.ndarray] | None = None) -> int:
-        """Encodes what no other process has encoded or is encoding; ``BUSY`` in the latter case.
+        """Encodes what no other process has encoded or is encoding, else gives ``FOUND`` or ``BUSY``.
 
         ``waves`` are the block's clips where they have been decoded already.
         """
@@ -63,9 +63,14 @@ class BlockEncoding:
         with alone(lock) as free:
             if not free:
                 return BUSY
-            if not all((shards.folder_of(self.store, each) / f"{block.name}.json").exists() for each in self.requested):
-                self.keep(block, self.features(block, self.waves(block) if waves is None else waves))
+            if self.found(block):
+                return FOUND
+            self.keep(block, self.features(block, self.waves(block) if waves is None else waves))
         return block.clip_count
+
+    def found(self, block: Block) -> bool:
+        """Whether the block's shards are there."""
+        return all((shards.folder_of(self.store, each) / f"{block.name}.json").exists() for each in self.requested)
 
     def waves(self, block: Block) -> list[np.ndarray]:
         """The block's clips as the encoder takes them, recording after recording. Raises ``BadInput``."""

@@ -17,7 +17,7 @@ HELD = 3  # largest outputs of a module that are alive at a time: its input, its
 TRIED_S = 2.0
 
 
-def batch_seconds(encoder: Encoder, max_mb: float | None = None) -> float:
+def batch_seconds(encoder: Encoder, max_mb: float | None = None, threads: int = 1) -> float:
     """Seconds of padded audio in a forward pass at most.
 
     Parameters
@@ -25,18 +25,21 @@ def batch_seconds(encoder: Encoder, max_mb: float | None = None) -> float:
     encoder
         Loaded.
     max_mb
-        Of memory for one worker; None: what is fastest.
+        Of memory for one worker, or of an accelerator's; None: what is fastest.
+    threads
+        Of the worker, each of which has a batch.
     """
-    usual = BATCH_S if device_of(encoder).type == "cpu" else DEVICE_BATCH_S
+    here = device_of(encoder).type == "cpu"
+    usual = BATCH_S if here else DEVICE_BATCH_S
     if max_mb is None:
         return usual
-    left_mb = max_mb - WORKER_MB - weights_mb(encoder)
-    return float(np.clip(left_mb / forward_mb(encoder), 0.0, usual))
+    left_mb = max_mb - weights_mb(encoder) - (WORKER_MB if here else 0.0)
+    return float(np.clip(left_mb / threads / forward_mb(encoder), 0.0, usual))
 
 
-def worker_mb(encoder: Encoder) -> float:
+def worker_mb(encoder: Encoder, threads: int = 1) -> float:
     """Memory that a worker with the fastest batches takes, about."""
-    return WORKER_MB + weights_mb(encoder) + batch_seconds(encoder) * forward_mb(encoder)
+    return WORKER_MB + weights_mb(encoder) + threads * batch_seconds(encoder) * forward_mb(encoder)
 
 
 def weights_mb(encoder: Encoder) -> float:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import copy
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.base.errors import BadInput
+from bench.base.parallel import locks
 from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.parallel.shared import Shared
 from bench.base.paths import cache_root, replacing
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 TRIAL_S, TRIAL_BLOCK_S = 5.0, 10.0  # seconds that a measurement of the speed takes at most, of audio in its blocks
+CLUSTERS = ("dask", "ray")
 WAIT_S = 0.5  # between looks at blocks that another process encodes
 
 
@@ -105,8 +109,10 @@ class FeatureStore:
         progress : Progress
             Counts clips.
         engine : Engine
-            Where blocks of recordings are encoded. What is stored depends neither on it nor on interruptions. Blocks
-            that another process is encoding at the moment are waited for.
+            Where blocks of recordings are encoded. What is stored depends neither on its workers and threads nor on
+            interruptions; the last digits of an embedding depend on the clips that share a batch with it, and so on
+            memory that is too short for a usual batch, and on the tasks that shared recordings before. Blocks that
+            another process is encoding at the moment are waited for.
 
         Raises
         ------
@@ -114,44 +120,81 @@ class FeatureStore:
             For features that are not finite, for a folder that cannot be written, and as
             ``bench.encoders.batches.encode_batch``.
         """
+        on_device = device_of(self.encoder).type != "cpu"
+        if on_device and engine.backend in CLUSTERS:
+            problem = f"cannot be given blocks by backend {engine.backend}"
+            raise BadInput(f"device {device_of(self.encoder)}", problem, "encode there, or leave --backend out")
         requested = tuple(dict.fromkeys(requested))
-        missing = self.missing(requested)
-        todo = blocks.cut(self.units, {unit.key for unit in missing})
-        if not todo:
+        keys = {unit.key for unit in self.units}
+        lacking: dict[frozenset[str], list[LayerPooling]] = {}  # pairs that lack the same recordings share a pass
+        for each in requested:
+            absent = frozenset(keys - shards.index(self.folder, each).keys())
+            lacking.setdefault(absent, []).append(each)
+        missing = [unit for unit in self.units if any(unit.key in absent for absent in lacking)]
+        if not missing:
             shards.note_use(self.folder, self.spec)
+            self._measure_drift(requested)
             return 0
+        began, self.waited_s = time.perf_counter(), 0.0
         with shards.writing(self.folder):
             shards.write_spec(self.folder, self.spec)
-        statistics.fit(self.encoder, self.prepared, self.clip)
-        waited: list[float] = []
-        began = time.perf_counter()
-        shared = Shared(self.encoder)
+        with self._in_use():
+            statistics.fit(self.encoder, self.prepared, self.clip)
+            self._measure_drift(requested)
+            with progress(f"encode {self.encoder.card.id}", sum(len(unit.rows) for unit in missing)) as tick:
+                for absent, pairs in lacking.items():
+                    self._encode(blocks.cut(self.units, absent), pairs, engine, tick)
+        self.took_s = time.perf_counter() - began
+        return sum(len(unit.rows) for unit in missing)
+
+    def _encode(
+        self, todo: list[blocks.Block], requested: Sequence[LayerPooling], engine: Engine, tick: Callable[[int], None]
+    ) -> None:
         together = bool(getattr(self.encoder, "threads_may_share", False))
+        threads = engine.threads if together else 1
+        waited: list[float] = []
+        shared = Shared(self.encoder)
         run: Callable[..., Iterator[tuple[blocks.Block, int]]]
         if device_of(self.encoder).type == "cpu":
-            engine = engine.within(memory.worker_mb(self.encoder)) if engine.max_mb else engine
-            run = partial(engine.run, together=together)
+            engine = engine.within(memory.worker_mb(self.encoder, threads)) if engine.max_mb else engine
+            run = partial(engine.run, together=together, worked=lambda done: done > 0)
+            share = engine.max_mb and engine.max_mb / engine.at_once
         else:
             run = partial(ahead.run, workers=engine.at_once, waited=waited)
-        batch_s = memory.batch_seconds(self.encoder, engine.max_mb and engine.max_mb / engine.at_once)
-        unit = self._encoding(shared, requested, batch_s, engine.threads if together else 1)
-        if precision_of(self.encoder) != PRECISIONS[0] and self.drift is None:
-            drift.measure(self.folder, self.encoder, unit.waves(todo[0]), requested)
+            share = engine.max_mb
+        unit = self._encoding(shared, requested, memory.batch_seconds(self.encoder, share, threads), threads)
         try:
-            with progress(f"encode {self.encoder.card.id}", sum(block.clip_count for block in todo)) as tick:
-                while todo:
-                    busy = []
-                    for block, done in run(unit, todo):
-                        if done == BUSY:
-                            busy.append(block)
-                        else:
-                            tick(done)
-                    if todo := busy:
-                        time.sleep(WAIT_S)
+            while todo:
+                busy = []
+                for block, done in run(unit, todo):
+                    if done == BUSY:
+                        busy.append(block)
+                    else:
+                        tick(block.clip_count)
+                if busy and len(busy) < len(todo):
+                    print(f"waiting for {len(busy)} blocks that another process encodes", file=sys.stderr)
+                if todo := busy:
+                    time.sleep(WAIT_S)
         finally:
             shared.remove()
-            self.took_s, self.waited_s = time.perf_counter() - began, sum(waited)
-        return sum(len(unit.rows) for unit in missing)
+            self.waited_s += sum(waited)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Holds a lock in the store until the block ends, so that nothing takes the store away meanwhile."""
+        lock = shards.lock_of(self.folder, f"use-{uuid.uuid4().hex}")
+        with shards.writing(lock.parent):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+        with locks.alone(lock):
+            yield
+        lock.unlink(missing_ok=True)
+
+    def _measure_drift(self, requested: Sequence[LayerPooling]) -> None:
+        """Measures the drift once, at another precision than float32."""
+        if precision_of(self.encoder) != PRECISIONS[0] and self.drift is None and self.units:
+            unit = self._encoding(Shared(self.encoder), requested, TRIAL_S, 1)
+            with shards.writing(self.folder):
+                drift.measure(self.folder, self.encoder, unit.waves(blocks.Block(tuple(self.units[:2]))), requested)
 
     @property
     def drift(self) -> float | None:
@@ -243,5 +286,8 @@ class FeatureStore:
     def _stored_parts(self, layer_pooling: LayerPooling) -> Iterator[tuple[list[int], np.ndarray]]:
         """(rows, values) recording by recording, one open shard at a time."""
         places = shards.index(self.folder, layer_pooling)
+        if lost := [unit.path for unit in self.units if unit.key not in places]:
+            problem = f"has no features of {len(lost)} recordings, the first {lost[0]}"
+            raise BadInput(self.folder, problem, "run the command again: they are encoded then")
         for position, values in shards.read([places[unit.key] for unit in self.units]):
             yield list(self.units[position].rows), values

@@ -33,7 +33,7 @@ CANDIDATES = len(HALF_DECADES) * len(CLASS_WEIGHTS)
 SMALL, LARGE = (400, 64), (2400, 768)  # rows and features of the two fits that are timed; few say little of many
 _CLASSES, _GROUPS, _FOLDS = 4, 40, 2
 _ARRAYS = 12  # of (problem, class, row) that the solver holds at once
-_WORKER_MB = 450.0  # of a process that has imported everything and done nothing
+WORKER_MB = 450.0  # of a process that has imported everything and done nothing
 MODELLED = ("linear", "knn", "fewshot-")
 
 
@@ -158,7 +158,7 @@ def together(needs: Sequence[Need], workers: int, rates: Rates) -> tuple[float, 
     for seconds in sorted((each.seconds for each in needs), reverse=True):
         heapq.heappush(free, heapq.heappop(free) + seconds)
     largest = sum(sorted((each.memory_mb for each in needs), reverse=True)[:workers])
-    apart = 0.0 if workers == 1 else workers * _WORKER_MB
+    apart = 0.0 if workers == 1 else workers * WORKER_MB
     return max(free) + (rates.process if workers > 1 else 0.0), peak_memory_mb() + largest + apart
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from bench.probe.linear.design import Designs, solving_device
 from bench.runs import evaluate
 from bench.runs.choices import Outcome
 from bench.runs.spec import control_spec
-from bench.runs.sweep.cost import Need, Rates, need
+from bench.runs.sweep.cost import WORKER_MB, Need, Rates, need
 from bench.runs.sweep.plan import Job
 from bench.scores import metrics, per_test, records
 from bench.scores.printed import amount
@@ -113,7 +113,10 @@ def execute(todo: Sequence[Unit], out: Path, engine: Engine) -> Iterator[tuple[U
         for unit in todo:
             yield unit, finished(unit, out, threads)
         return
-    yield from engine.run(partial(finished, out=out, threads=threads), todo)
+    if engine.max_mb:
+        engine = engine.within(WORKER_MB + max(unit.need.memory_mb for unit in todo))
+    # a unit may take hours, the first ones longest
+    yield from replace(engine, hung_s=None).run(partial(finished, out=out, threads=threads), todo, tried=0)
 
 
 def finished(unit: Unit, out: Path, threads: int) -> Finished:
@@ -123,6 +126,10 @@ def finished(unit: Unit, out: Path, threads: int) -> Finished:
     designs = Designs(device, MAX_BYTES if len(unit.jobs) > 1 else 0, threads)
     maker = RecordMaker(out, designs)
     for job in unit.jobs:
+        path = records.path(out, job.spec["task"], records.key(job.spec))
+        if path.exists():  # made before the worker that had the unit died
+            done.made.append(path)
+            continue
         try:
             record = maker.make(job)
             done.made.append(records.path(out, record.spec["task"], record.key))

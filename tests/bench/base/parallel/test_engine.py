@@ -150,3 +150,19 @@ def require_process(pid):
 def test_what_no_other_process_can_load_runs_here(capfd):
     assert dict(Engine(workers=2).run(Unsendable(os.getpid()), range(9))) == {x: x * x for x in range(9)}
     assert "they run on threads" in capfd.readouterr().err
+
+
+def test_what_was_no_work_says_nothing_of_the_rest(monkeypatch):
+    """Items that others have done are passed over until one shows what the rest is worth."""
+    monkeypatch.setattr(engines, "WORTH_S", 0.05)
+    here = os.getpid()
+    done = dict(Engine(workers=2).run(partial(slow_from, 6, here), range(12), worked=lambda result: result[0]))
+    assert [done[x][1] == here for x in range(8)] == [True] * 8
+    assert not any(done[x][1] == here for x in range(8, 12))
+
+
+def slow_from(first, here, x):
+    """(whether it took work, the process)."""
+    if x >= first and os.getpid() == here:
+        time.sleep(0.2)
+    return x >= first, os.getpid()

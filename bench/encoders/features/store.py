@@ -9,6 +9,7 @@ that have none.
 from __future__ import annotations
 
 import copy
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence

@@ -126,10 +126,6 @@ def finished(unit: Unit, out: Path, threads: int) -> Finished:
     designs = Designs(device, MAX_BYTES if len(unit.jobs) > 1 else 0, threads)
     maker = RecordMaker(out, designs)
     for job in unit.jobs:
-        path = records.path(out, job.spec["task"], records.key(job.spec))
-        if path.exists():  # made before the worker that had the unit died
-            done.made.append(path)
-            continue
         try:
             record = maker.make(job)
             done.made.append(records.path(out, record.spec["task"], record.key))

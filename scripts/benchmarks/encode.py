@@ -36,6 +36,7 @@ from bench.data.manifest import Prepared, load_task, prepare
 from bench.encoders.batches import collate, encode_batch, plan_batches
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
+from bench.reports.pages import seal_pages
 from bench.types import Encoder
 
 Clock = Callable[[], float]
@@ -256,6 +257,7 @@ def page(rows: Sequence[tuple[str, float, float, float, float | None]], remarks:
     ]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n".join([*lines, "", *remarks, ""]), encoding="utf-8")
+    seal_pages(PAGE.parent, [PAGE.name], "python scripts/benchmarks/encode.py --write")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from bench.data.manifest import Prepared, load_task, prepare
 from bench.encoders.features.memory import weights_mb
 from bench.encoders.load import load_encoder
 from bench.encoders.weights.find import at_hand
+from bench.reports.pages import seal_pages
 from bench.types import Encoder
 
 TASKS = {"SPRSound": "sprsound.events2", "ICBHI": "icbhi.cycles4"}
@@ -92,6 +93,7 @@ def write(rows: Sequence[str]) -> None:
     ]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n".join([*lines, *rows, ""]), encoding="utf-8")
+    seal_pages(PAGE.parent, [PAGE.name], "python scripts/benchmarks/encoders.py --write")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import bench
 from bench.data.manifest import prepare
 from bench.encoders.weights.find import parameter_digest
 from bench.finetune import Recipe
+from bench.finetune.record import run_specs
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.start import prepare_run
 from bench.runs.evaluate import assemble_record, encoder_facts
@@ -33,7 +34,15 @@ def at_last_epoch(data: Task, chosen: Recipe, seed: int, corpus: str, devices: T
     encoder.card = replace(encoder.card, from_scratch=False)
     [probe] = bench.evaluate(encoder, devices, "linear")
     scores, facts = training.folder.load_scores(chosen.epochs - 1, "test"), encoder_facts(encoder.card, data.card)
-    record = assemble_record(data.card, prepared, start.specs[0], scores, {"method": "the last epoch"}, facts, {})
+    record = assemble_record(
+        data.card,
+        prepared,
+        run_specs(Frames(), data.card, prepared, chosen, seed)[0],
+        scores,
+        {"method": "the last epoch"},
+        facts,
+        {},
+    )
     return Run(corpus, chosen.name, seed, record, probe, "")
 
 

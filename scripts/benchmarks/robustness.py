@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import simulate
+from bench.reports.pages import seal_pages
 
 KILLS, CLIPS, SEED = 25, 2400, 0
 # the command line, with processes for work that is too short to be worth them otherwise
@@ -154,6 +155,7 @@ def write(rows: list[str]) -> None:
         "",
     ]
     PAGE.write_text("\n".join(lines), encoding="utf-8")
+    seal_pages(PAGE.parent, [PAGE.name], "python scripts/benchmarks/robustness.py --write")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from bench.encoders.features import blocks
 from bench.encoders.features.encoding import BlockEncoding
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
+from bench.reports.pages import seal_pages
 
 TASK = "sprsound.records3"
 SMALL, LARGE = "efficientat.mn04", "random.ast.base"
@@ -102,6 +103,7 @@ def main() -> int:
     if asked.write:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
         PAGE.write_text("\n".join(lines), encoding="utf-8")
+        seal_pages(PAGE.parent, [PAGE.name], "python scripts/benchmarks/scale.py --write")
     return 0
 
 

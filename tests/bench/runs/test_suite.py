@@ -73,4 +73,4 @@ def test_an_estimate_says_what_is_to_be_done_and_writes_nothing(simulated, tmp_p
         ["icbhi.cycles2"], [EncoderChoice("fbank.stats")], out, root=simulated, estimate_only=True, say=said.append
     )
     assert not done.made and not out.exists()
-    assert any(line.startswith("2 jobs to do") and "for encoding" in line for line in said), said
+    assert any(line.startswith("2 jobs to do, 0 done; about") for line in said), said

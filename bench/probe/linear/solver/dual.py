@@ -8,6 +8,7 @@ rows that curve the objective, in float64.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,11 +16,18 @@ import torch
 
 from bench.probe.linear.kernel import Kernel
 from bench.probe.linear.solver.dual_factors import DualFactors, times
-from bench.probe.linear.solver.hessian import centred_over_classes, curvature_product, with_exact_shared_part
+from bench.probe.linear.solver.hessian import (
+    ProblemKey,
+    centred_over_classes,
+    curvature_product,
+    with_exact_shared_part,
+)
+from bench.probe.linear.solver.leading import LeadingBlocks
 from bench.probe.linear.solver.newton import FAR, LOOSE, Problems
 
 PATIENCE = 300  # products spent on a problem before factors are made
 _TIGHT = 0.1  # residual of a step near the optimum, to what it has gained, in the preconditioner's norm
+_MAX_LEADING, _LEADING_WORTH = 256, 20  # axes in a block, at most; products spent on a problem, after which one is made
 _SURE = 0.5  # twice what may be left after such a step, to what it has gained
 _WORTH_LEAVING_OUT = 0.1  # of the rows, from which a step is worth taking without those that hardly curve
 
@@ -65,9 +73,16 @@ class DualProblems(Problems):
         """None: no problem on a kernel is small."""
         return None
 
-    def iterated(self, probabilities: torch.Tensor) -> IteratedDualStep:
-        """Newton steps by iteration, at probabilities (P, M, N)."""
-        return IteratedDualStep(self, probabilities)
+    def iterated(
+        self, probabilities: torch.Tensor, leading: LeadingBlocks, keys: Sequence[ProblemKey], spent: torch.Tensor
+    ) -> IteratedDualStep:
+        """Newton steps by iteration, at probabilities (P, M, N), after products spent (P,)."""
+        return IteratedDualStep(self, probabilities, leading, keys, spent)
+
+    @staticmethod
+    def leading(design: Kernel) -> LeadingBlocks:
+        """Preconditioners of the steps by iteration, which are kept."""
+        return LeadingBlocks(min(_MAX_LEADING, design.axes.shape[1]), _LEADING_WORTH)
 
     @staticmethod
     def factored(design: Kernel) -> DualFactors:
@@ -78,9 +93,9 @@ class DualProblems(Problems):
 class IteratedDualStep:
     """Newton steps by conjugate gradients in the kernel's metric; products are float32.
 
-    The preconditioner is the diagonal for c and the intercepts, and the mean curvature for α. A row whose curvature is
-    nil has the step −gradient in its α, so rows that hardly curve any of the objectives (see ``Problems.curvature``)
-    are left out of the system.
+    The preconditioner is the mean curvature for α; for c and the intercepts it is the diagonal, or a class's block of
+    the longest axes. A row whose curvature is nil has the step −gradient in its α, so rows that hardly curve any of the
+    objectives (see ``Problems.curvature``) are left out of the system.
 
     Parameters
     ----------
@@ -88,6 +103,12 @@ class IteratedDualStep:
         P objectives.
     probabilities : torch.Tensor of shape (P, M, N)
         Class probabilities at the current point.
+    leading : LeadingBlocks
+        Preconditioners kept so far.
+    keys : sequence of ProblemKey, P of them
+        By which they are kept.
+    spent : torch.Tensor of shape (P,), int
+        Products spent on each problem so far.
 
     Attributes
     ----------
@@ -95,7 +116,14 @@ class IteratedDualStep:
         Indices of the rows in the system and of those left out; None where no row is left out.
     """
 
-    def __init__(self, problems: DualProblems, probabilities: torch.Tensor):
+    def __init__(
+        self,
+        problems: DualProblems,
+        probabilities: torch.Tensor,
+        leading: LeadingBlocks,
+        keys: Sequence[ProblemKey],
+        spent: torch.Tensor,
+    ):
         design, n = problems.design, probabilities.shape[2]
         curvature, of_intercept, order, flat = problems.curvature(probabilities)
         self.p, self.cost = probabilities.float(), problems.cost.float()[:, None]
@@ -109,6 +137,7 @@ class IteratedDualStep:
         level = 1 + design.level * curvature.sum(2, keepdim=True).float() / n
         of_axes = 1 + times(curvature.float(), squares)
         self.diagonal = torch.cat([level.expand(-1, -1, self.p.shape[2]), of_axes, of_intercept.float()], 2)
+        self.leading, self.serving = leading, leading.ready(keys, spent, self.axes, curvature)
 
     def solve(
         self, gradient: torch.Tensor, value: torch.Tensor, limit: torch.Tensor
@@ -134,7 +163,8 @@ class IteratedDualStep:
         """
         residual, gain = self.without_flat_rows(gradient)
         p, cost, diagonal = self.p, self.cost, self.diagonal
-        preconditioned = centred_over_classes(residual / diagonal)
+        serving = self.serving
+        preconditioned = centred_over_classes(self.leading.solve(residual, diagonal, serving))
         direction, image = preconditioned, self._metric(preconditioned)
         norm = (residual * image).sum((1, 2))
         near = norm <= FAR * value
@@ -153,8 +183,10 @@ class IteratedDualStep:
                 solutions[active[done]], used[active[done]] = step[done], torch.where(spoilt, limit, turn)[done]
                 kept = ~done
                 if not kept.any():
+                    self.leading.drop_stale(self.serving, used)
                     step = self._with_flat_rows(solutions.double(), gradient)
                     return with_exact_shared_part(step, gradient), used
+                serving = [each for each, keep in zip(serving, kept.tolist(), strict=True) if keep]
                 active, p, cost, diagonal, near, share, limit = (
                     each[kept] for each in (active, p, cost, diagonal, near, share, limit)
                 )
@@ -167,7 +199,7 @@ class IteratedDualStep:
             gain = gain + 0.5 * length * norm
             step = step + length[:, None, None] * direction
             residual = residual - length[:, None, None] * product
-            preconditioned = centred_over_classes(residual / diagonal)
+            preconditioned = centred_over_classes(self.leading.solve(residual, diagonal, serving))
             of_preconditioned = self._metric(preconditioned)
             norm, previous = (residual * of_preconditioned).sum((1, 2)), norm
             turned = (norm / previous)[:, None, None]

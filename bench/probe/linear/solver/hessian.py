@@ -5,12 +5,44 @@ P problems, each of M linear functions of the rows (M = 1 for two classes, else 
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 ProblemKey = tuple[int, int]  # (labelling, position of C on the path): by it factors are kept for later steps
 
 MAX_FACTOR_BYTES = 400_000_000  # memory that kept factors may take; the oldest are dropped beyond it
 INTERCEPT_RIDGE = 1e-12  # share of an intercept's curvature that is added to it: no penalty keeps it from 0
+
+_lock = threading.Lock()
+_rounded: list[str] = []  # precisions that were set before the first of the calls now inside ``full_float32``
+_inside = 0
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Inside, float32 products round to float32, and not to TF32 or bfloat16 as a process may have set for its models.
+
+    The setting is the process's: it comes back when the last of the threads inside leaves.
+    """
+    global _inside
+    products = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    with _lock:
+        if not _inside:
+            _rounded[:] = [each.fp32_precision for each in products]
+            for each in products:
+                each.fp32_precision = "ieee"
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                for each, before in zip(products, _rounded, strict=True):
+                    each.fp32_precision = before
 
 
 def curvature_product(change: torch.Tensor, probabilities: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:

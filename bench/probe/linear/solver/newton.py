@@ -22,11 +22,14 @@ from bench.base.errors import BadInput
 from bench.probe.linear.design import Design
 from bench.probe.linear.solver.blocks import BlockSteps
 from bench.probe.linear.solver.exact import ExactSteps
-from bench.probe.linear.solver.hessian import ProblemKey, centred_over_classes
+from bench.probe.linear.solver.hessian import ProblemKey, centred_over_classes, full_float32
+from bench.probe.linear.solver.leading import LeadingBlocks
 from bench.probe.linear.solver.line_search import ROUNDING, Line, objective
 
 PATIENCE_PER_AXIS, LEAST_PATIENCE = 0.25, 30  # products spent on a problem, per axis, before factors are made
 FAR, LOOSE, _TIGHT = 2e-3, 0.3, 0.1  # squared gradient, to the objective, that is far from the optimum; residuals
+_MAX_LEADING, _LEADING_SHARE = 256, 3  # axes whose curvature is inverted as a block: at most, and one in so many
+_LEADING_WORTH = 10  # products spent on a problem, after which its block is made
 _MAX_STEPS = 200
 _NEGLIGIBLE, _TINY = 0.05, 1e-30  # summed curvature of rows left out of a step; least curvature of an intercept
 _WORTH_LEAVING_OUT = 0.3  # of the rows, from which a step is worth taking without those that hardly curve
@@ -127,6 +130,7 @@ class Problems:
         t = w.new_tensor(steps)[values.argmin(0)]
         return w + t[:, None, None] * dw, b + t[:, None] * db
 
+    @full_float32()
     def solve(
         self,
         w: torch.Tensor,
@@ -134,6 +138,7 @@ class Problems:
         tolerance: float,
         stiff: torch.Tensor,
         blocks: BlockSteps,
+        leading: LeadingBlocks,
         keys: Sequence[ProblemKey],
     ) -> Fits:
         """Finds the optima from given starts.
@@ -153,8 +158,10 @@ class Problems:
             Problems known to need factors.
         blocks : BlockSteps
             Newton steps by factors, as ``factored`` makes them for the design, with the factors kept so far.
+        leading : LeadingBlocks
+            Preconditioners of the steps by iteration, with the blocks kept so far.
         keys : sequence of ProblemKey, P of them
-            By which ``blocks`` keeps factors.
+            By which ``blocks`` and ``leading`` keep what they make.
 
         Returns
         -------
@@ -181,7 +188,9 @@ class Problems:
             step = exact.solve(problems.cost, p, gradient) if exact else torch.empty_like(gradient)
             if not exact and len(easy := torch.nonzero(~stiff[active])[:, 0]):
                 limit = patience - spent[active[easy]]
-                step[easy], used = problems[easy].iterated(p[easy]).solve(gradient[easy], value[easy], limit)
+                of_easy = [keys[i] for i in active[easy].tolist()]
+                iterated = problems[easy].iterated(p[easy], leading, of_easy, spent[active[easy]])
+                step[easy], used = iterated.solve(gradient[easy], value[easy], limit)
                 spent[active[easy]] += used
                 stiff[active[easy]] = spent[active[easy]] >= patience
                 products += int(used.sum())
@@ -242,9 +251,16 @@ class Problems:
         """Newton steps of small problems, None for others."""
         return ExactSteps(self.design.x) if ExactSteps.serves(self.design.x, self.target.shape[1]) else None
 
-    def iterated(self, probabilities: torch.Tensor) -> IteratedStep:
-        """Newton steps by iteration, at probabilities (P, M, N)."""
-        return IteratedStep(self, probabilities)
+    def iterated(
+        self, probabilities: torch.Tensor, leading: LeadingBlocks, keys: Sequence[ProblemKey], spent: torch.Tensor
+    ) -> IteratedStep:
+        """Newton steps by iteration, at probabilities (P, M, N), after products spent (P,)."""
+        return IteratedStep(self, probabilities, leading, keys, spent)
+
+    @staticmethod
+    def leading(design: Design) -> LeadingBlocks:
+        """Preconditioners of the steps by iteration, which are kept."""
+        return LeadingBlocks(min(_MAX_LEADING, design.width // _LEADING_SHARE), _LEADING_WORTH)
 
     @staticmethod
     def factored(design: Design) -> BlockSteps:
@@ -253,7 +269,7 @@ class Problems:
 
 
 class IteratedStep:
-    """Newton steps by conjugate gradients with a diagonal preconditioner; products are float32.
+    """Newton steps by conjugate gradients, preconditioned by the diagonal and the leading axes; products are float32.
 
     Rows that hardly curve any of the objectives (see ``Problems.curvature``) are left out of the Hessian.
 
@@ -263,9 +279,22 @@ class IteratedStep:
         P objectives.
     probabilities : torch.Tensor of shape (P, M, N)
         Class probabilities at the current point.
+    leading : LeadingBlocks
+        Preconditioners kept so far.
+    keys : sequence of ProblemKey, P of them
+        By which they are kept.
+    spent : torch.Tensor of shape (P,), int
+        Products spent on each problem so far.
     """
 
-    def __init__(self, problems: Problems, probabilities: torch.Tensor):
+    def __init__(
+        self,
+        problems: Problems,
+        probabilities: torch.Tensor,
+        leading: LeadingBlocks,
+        keys: Sequence[ProblemKey],
+        spent: torch.Tensor,
+    ):
         design = problems.design
         x, squares = design.x32, design.squares
         curvature, of_intercept, order, flat = problems.curvature(probabilities)
@@ -277,6 +306,7 @@ class IteratedStep:
         self.x = x
         of_axes = curvature.flatten(0, 1).float() @ squares + 1
         self.diagonal = torch.cat([of_axes.view(*probabilities.shape[:2], -1).double(), of_intercept], 2)
+        self.leading, self.serving = leading, leading.ready(keys, spent, x, curvature)
 
     def solve(
         self, gradient: torch.Tensor, value: torch.Tensor, limit: torch.Tensor
@@ -298,7 +328,8 @@ class IteratedStep:
             Newton steps, and the Hessian products that each took.
         """
         solutions, residual = torch.zeros_like(gradient), -gradient
-        preconditioned = centred_over_classes(residual / self.diagonal)
+        serving = self.serving
+        preconditioned = centred_over_classes(self.leading.solve(residual, self.diagonal, serving))
         direction, norm = preconditioned, (residual * preconditioned).sum((1, 2))
         target = norm * torch.where(norm > FAR * value, LOOSE, _TIGHT) ** 2
         step, active = torch.zeros_like(gradient), torch.arange(len(gradient), device=gradient.device)
@@ -311,7 +342,9 @@ class IteratedStep:
                 solutions[active[done]], used[active[done]] = step[done], turn
                 kept = ~done
                 if not kept.any():
+                    self.leading.drop_stale(self.serving, used)
                     return solutions, used
+                serving = [each for each, keep in zip(serving, kept.tolist(), strict=True) if keep]
                 active, p, cost, diagonal, target = (each[kept] for each in (active, p, cost, diagonal, target))
                 step, residual, direction, norm, limit = (
                     each[kept] for each in (step, residual, direction, norm, limit)
@@ -321,7 +354,7 @@ class IteratedStep:
             length = (norm / (direction * image).sum((1, 2)))[:, None, None]
             step = step + length * direction
             residual = residual - length * image
-            preconditioned = centred_over_classes(residual / diagonal)
+            preconditioned = centred_over_classes(self.leading.solve(residual, diagonal, serving))
             norm, previous = (residual * preconditioned).sum((1, 2)), norm
             direction = preconditioned + (norm / previous)[:, None, None] * direction
 

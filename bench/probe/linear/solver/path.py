@@ -107,7 +107,7 @@ class PathSolutions:
         self.b = _intercepts_of_shares(self.target, self.sample)[:, None].repeat(1, shape[1], 1)
         self.objective, self.gap = self.target.new_zeros(shape), self.target.new_zeros(shape)
         self.stiff = torch.zeros(shape, dtype=torch.bool, device=design.device)
-        self.blocks = self.kind.factored(design)
+        self.blocks, self.leading = self.kind.factored(design), self.kind.leading(design)
         self.products = 0
 
     def extend(self, labellings: Sequence[int]) -> None:
@@ -158,7 +158,7 @@ class PathSolutions:
         same = copy.copy(self)
         for name in ("w", "b", "objective", "gap", "stiff"):
             setattr(same, name, getattr(self, name).clone())
-        same.blocks = self.kind.factored(self.design)
+        same.blocks, same.leading = self.kind.factored(self.design), self.kind.leading(self.design)
         return same
 
     @property
@@ -197,7 +197,7 @@ class PathSolutions:
         stiff = torch.stack([self.stiff[self.active, : i + 1].any(1) for i in at], 1).flatten()
         keys = [(labelling, i) for labelling in self.active.tolist() for i in at]
         w, b = (each.flatten(0, 1) for each in start)
-        fits = self.problems(at).solve(w, b, tolerance, stiff, self.blocks, keys)
+        fits = self.problems(at).solve(w, b, tolerance, stiff, self.blocks, self.leading, keys)
         shape, place = (len(self.active), len(at)), (self.active[:, None], torch.as_tensor(at, device=w.device))
         self.stiff[place] = fits.stiff.view(shape)
         self.w[place], self.b[place] = fits.w.view(*shape, *self.w.shape[2:]), fits.b.view(*shape, -1)

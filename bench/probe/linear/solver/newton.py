@@ -2,10 +2,11 @@
 
 Objective of each problem, as in scikit-learn: ``C · Σ_i w_i · loss_i + ½‖W‖²`` with an unpenalised intercept; binomial
 loss with one weight vector for two classes, multinomial softmax for more. All problems share every matrix product of a
-truncated Newton method (Nocedal & Wright, Numerical Optimization, 2006, algorithm 7.1, preconditioned by the diagonal,
-which in principal axes is most of the Hessian). Gradients and objectives are float64; only the products that shape a
-Newton step are float32, which changes the path to the optimum but not the optimum. Where a problem takes more products
-than factorising its Hessian would cost, it goes on with ``bench.probe.linear.solver.blocks``; one with few unknowns is
+truncated Newton method (Nocedal & Wright, Numerical Optimization, 2006, algorithm 7.1). It is preconditioned by the
+diagonal, which in principal axes is most of the Hessian, and by blocks of the leading axes
+(``bench.probe.linear.solver.leading``). Gradients and objectives are float64; only the products that shape a Newton
+step are float32, which changes the path to the optimum but not the optimum. Where a problem takes more products than
+factorising its Hessian would cost, it goes on with ``bench.probe.linear.solver.blocks``; one with few unknowns is
 solved by ``bench.probe.linear.solver.exact`` from the start, and many rows of more features still by
 ``bench.probe.linear.solver.dual``.
 """

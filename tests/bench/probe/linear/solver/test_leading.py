@@ -101,9 +101,10 @@ def test_candidates_are_within_their_tolerance(kind):
 
 
 def test_blocks_save_products(monkeypatch):
-    fits = fit_path(*problems("overlapping"), PATH, 1e-6)
+    path = PATH[:-2]  # at the last values rounding decides whether a problem changes over to factors
+    fits = fit_path(*problems("overlapping"), path, 1e-6)
     monkeypatch.setattr(Problems, "leading", staticmethod(lambda design: LeadingBlocks(0, 0)))
-    without = fit_path(*problems("overlapping"), PATH, 1e-6)
+    without = fit_path(*problems("overlapping"), path, 1e-6)
     assert not fits.stiff.any() and not without.stiff.any()  # none changed over to factors
     assert fits.products < 0.8 * without.products
 

@@ -37,6 +37,7 @@ def passes(encoder, monkeypatch):
     return seen
 
 
+@pytest.mark.long
 def test_a_mixed_batch_equals_each_clip_alone_in_every_layer(encoder, passes):
     assert_rows_stay_apart(encoder)
     longest = round((encoder.card.max_s or 0) * encoder.card.sample_rate)
@@ -55,6 +56,7 @@ def test_batches_of_one_length_need_no_masks(encoder, monkeypatch):
     assert torch.equal(found.clip, expected.clip)
 
 
+@pytest.mark.long
 def test_training_and_taps_keep_lengths_apart(encoder, passes):
     wave, length = batch(encoder, 1.3, 2.9)
     lengths = len({encoder.batch_length(n) for n in length.tolist()})
@@ -79,6 +81,7 @@ def test_a_twin_is_as_ragged_as_its_original(monkeypatch):
     assert load_encoder("random.panns.cnn14_16k").ragged
 
 
+@pytest.mark.long
 def test_gradients_of_a_mixed_batch_are_those_of_its_clips(encoder):
     if not encoder.ragged or not any(p.requires_grad for p in encoder.parameters()):
         pytest.skip("every length by itself, or nothing to train")

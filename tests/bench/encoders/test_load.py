@@ -22,6 +22,7 @@ def test_unknown_ids_and_absent_weights(tmp_path, monkeypatch):
         load_encoder("efficientat.mn04")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("id", [card.id for card in registry.cards(registry.ENCODERS) if card.weights])
 def test_every_encoder_refuses_another_networks_file(tmp_path, id):
     path = tmp_path / "net.pt"

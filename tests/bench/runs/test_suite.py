@@ -66,6 +66,7 @@ def test_what_is_asked_for_twice_is_run_once(simulated, tmp_path):
     assert len(outcome.made) == 3 and not outcome.kept  # and the two label-only controls
 
 
+@pytest.mark.long
 def test_an_estimate_says_what_is_to_be_done_and_writes_nothing(simulated, tmp_path):
     said = []
     out = tmp_path / "out"

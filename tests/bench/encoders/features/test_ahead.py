@@ -25,6 +25,7 @@ def unit_and_blocks(simulated, tmp_path):
     return unit, blocks.cut(store.units, {each.key for each in store.units}, 10.0)
 
 
+@pytest.mark.long
 def test_blocks_are_decoded_ahead_and_stored_as_ever(unit_and_blocks, tmp_path):
     unit, todo = unit_and_blocks
     waited = []
@@ -40,6 +41,7 @@ def test_blocks_are_decoded_ahead_and_stored_as_ever(unit_and_blocks, tmp_path):
     assert contents[0] == contents[1]
 
 
+@pytest.mark.long
 def test_the_device_s_wait_is_what_it_waited_for(unit_and_blocks, monkeypatch):
     """Recordings that take long to decode are waited for; where the network takes longer, only the first is."""
     unit, todo = unit_and_blocks

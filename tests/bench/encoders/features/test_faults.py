@@ -62,6 +62,7 @@ def content(store):
 @pytest.mark.parametrize(
     "engine", [Engine(workers=1, threads=2), Engine(workers=2, backend="threading"), Engine(workers=2)]
 )
+@pytest.mark.long
 def test_the_bytes_depend_on_no_engine(prepared, encoder, quiet, tmp_path, engine, monkeypatch):
     monkeypatch.setattr(engines, "WORTH_S", 0.0)  # processes at once
     store = FeatureStore(encoder, prepared, folder=tmp_path)
@@ -85,6 +86,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_decoded(p
         store.encode([MEAN], engine=HERE)
 
 
+@pytest.mark.long
 def test_a_full_disk_keeps_what_is_there_and_the_next_run_goes_on(prepared, encoder, quiet, tmp_path, monkeypatch):
     written, save = [], np.save
 
@@ -106,6 +108,7 @@ def test_a_full_disk_keeps_what_is_there_and_the_next_run_goes_on(prepared, enco
     assert content(store) == quiet
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(errno.ENOLCK, "No locks available")])
 def test_a_file_system_without_locks_is_no_obstacle(prepared, encoder, quiet, tmp_path, monkeypatch, error):
     def refuse(self, *args, **kwargs):

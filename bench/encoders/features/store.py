@@ -144,7 +144,8 @@ class FeatureStore:
             self._measure_drift(requested)
             with progress(f"encode {self.encoder.card.id}", sum(len(unit.rows) for unit in missing)) as tick:
                 for absent, pairs in lacking.items():
-                    self._encode(blocks.cut(self.units, absent), pairs, engine, tick)
+                    if absent:
+                        self._encode(blocks.cut(self.units, absent), pairs, engine, tick)
         self.took_s = time.perf_counter() - began
         return sum(len(unit.rows) for unit in missing)
 
@@ -158,6 +159,8 @@ class FeatureStore:
         run: Callable[..., Iterator[tuple[blocks.Block, int]]]
         if device_of(self.encoder).type == "cpu":
             engine = engine.within(memory.worker_mb(self.encoder, threads)) if engine.max_mb else engine
+            if together and engine.backend not in CLUSTERS and not engine.max_mb:  # fewer blocks than workers
+                threads = max(threads, engine.at_once // len(todo))
             run = partial(engine.run, together=together, worked=lambda done: done > 0)
             share = engine.max_mb and engine.max_mb / engine.at_once
         else:

@@ -98,9 +98,7 @@ def probe_input(store: FeatureStore, card: EncoderCard, layer_pooling: LayerPool
     Raises
     ------
     BadInput
-        If layers of different widths would have to be mixed.
-    KeyError
-        If a clip has not been encoded.
+        If layers of different widths would have to be mixed, or a clip has not been encoded.
     """
     features = [store.gather(each) for each in required_features(card, layer_pooling, protocol.reads)]
     if protocol.reads == "tokens":

@@ -85,7 +85,8 @@ def run_suite(
         controls=controls,
     )
     if estimate_only:
-        return Outcome(kept=sweep(grid, out, root=root, engine=engine, estimate_only=True, say=say).kept)
+        estimated = sweep(grid, out, root=root, engine=engine, estimate_only=True, progress=progress, say=say)
+        return Outcome(kept=estimated.kept)
     planned = plan(grid, out, root, progress, say)
     outcome = planned.outcome
     make_controls(planned.data, out, planned.stored, outcome, say)

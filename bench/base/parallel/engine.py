@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import TimeoutError as HungError  # what joblib raises where nothing comes back in time
 from pickle import PicklingError
@@ -156,6 +156,8 @@ class Engine:
     def _processes(self) -> AbstractContextManager:
         import joblib
 
+        # loky's, of workers that were idle for long and ended: it starts others
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
         return joblib.parallel_config("loky", n_jobs=self.at_once, inner_max_num_threads=1)
 
     def _on_workers(
@@ -173,12 +175,7 @@ class Engine:
         while left:
             finished = len(left)
             try:
-                with ExitStack() as stack:
-                    stack.enter_context(
-                        warnings.catch_warnings()
-                    )  # loky's, of workers that were idle for long and ended
-                    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
-                    stack.enter_context(context())
+                with context():
                     as_they_finish = "list" if self.backend == "ray" else "generator_unordered"  # what joblib has there
                     pool = joblib.Parallel(batch_size=1, return_as=as_they_finish, max_nbytes=None, timeout=self.hung_s)
                     calls = (joblib.delayed(_numbered)(unit, i, item) for i, item in list(left.items()))

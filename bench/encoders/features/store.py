@@ -134,7 +134,9 @@ class FeatureStore:
         missing = [unit for unit in self.units if any(unit.key in absent for absent in lacking)]
         if not missing:
             shards.note_use(self.folder, self.spec)
-            self._measure_drift(requested)
+            if self._drift_is_unknown():  # of features that came from another machine
+                statistics.fit(self.encoder, self.prepared, self.clip)
+                self._measure_drift(requested)
             return 0
         began, self.waited_s = time.perf_counter(), 0.0
         with shards.writing(self.folder):
@@ -189,13 +191,18 @@ class FeatureStore:
         lock = shards.lock_of(self.folder, f"use-{uuid.uuid4().hex}")
         with shards.writing(lock.parent):
             lock.parent.mkdir(parents=True, exist_ok=True)
-        with locks.alone(lock):
-            yield
-        lock.unlink(missing_ok=True)
+        try:
+            with locks.alone(lock):
+                yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+    def _drift_is_unknown(self) -> bool:
+        return precision_of(self.encoder) != PRECISIONS[0] and self.drift is None and bool(self.units)
 
     def _measure_drift(self, requested: Sequence[LayerPooling]) -> None:
         """Measures the drift once, at another precision than float32."""
-        if precision_of(self.encoder) != PRECISIONS[0] and self.drift is None and self.units:
+        if self._drift_is_unknown():
             unit = self._encoding(Shared(self.encoder), requested, TRIAL_S, 1)
             with shards.writing(self.folder):
                 drift.measure(self.folder, self.encoder, unit.waves(blocks.Block(tuple(self.units[:2]))), requested)
@@ -223,7 +230,7 @@ class FeatureStore:
     def measure_speed(self, requested: Sequence[LayerPooling], seconds: float = 20.0) -> tuple[float, float]:
         """Times the encoding of a few recordings that are not stored yet; nothing is kept.
 
-        The first recording warms up and does not count, unless there is no other.
+        The first few recordings warm up and do not count, unless there are no others.
 
         Parameters
         ----------
@@ -256,8 +263,8 @@ class FeatureStore:
 
         Raises
         ------
-        KeyError
-            For a recording that has not been encoded.
+        BadInput
+            For recordings that have not been encoded.
         """
         out: np.ndarray | None = None
         for rows, values in self._stored_parts(layer_pooling):

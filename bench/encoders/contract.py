@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,9 +43,9 @@ def check_encoder(encoder: Encoder) -> list[str]:
     constant, clicks, one sample, 50 ms and 60 s; NaN refused; the same answer twice; a clip alone, beside one of equal
     padded length, in a ragged batch and with garbage behind its end gives the same tokens; a gradient reaches every
     weight and is not zero at the first. No policy is exempt: one that reproduces an original's padding mask fixes the
-    length of the batch that it stands for. Where the encoder is ``ragged``, a batch of very different lengths gives
-    each clip's tokens in every layer. Takes some fifteen to twenty forward passes of short clips and leaves weights and
-    mode as they were.
+    length of the batch that it stands for. Threads that call it at once get the same where it says that they may share
+    it. Where the encoder is ``ragged``, a batch of very different lengths gives each clip's tokens in every layer. Takes
+    some twenty forward passes of short clips and leaves weights and mode as they were.
 
     Returns
     -------
@@ -217,6 +218,20 @@ def _determinism(subject: Subject) -> Iterator[str]:
             yield f"pooling {pooling!r} differs between two calls on the same clip; no randomness in eval mode"
 
 
+def _threads(subject: Subject) -> Iterator[str]:
+    if not getattr(subject.encoder, "threads_may_share", False):
+        return
+    with ThreadPoolExecutor(len(SECONDS)) as pool:
+        answers = pool.map(
+            lambda clip: subject.vectors(subject.tokens(*collate(subject.encoder, [clip]))), subject.clips
+        )
+    for seconds, alone, beside in zip(SECONDS, subject.alone, answers, strict=True):
+        for pooling, vector in alone.items():
+            if (gap := _distance(beside[pooling], vector)) > INVARIANCE:
+                what = f"a clip of {seconds} s differs by {gap:.1e} where threads call the encoder at once"
+                yield f"pooling {pooling!r}: {what}; keep no call's values in it, or say threads_may_share = False"
+
+
 def _invariance(subject: Subject) -> Iterator[str]:
     pair = subject.vectors(subject.pair)
     for pooling, vector in subject.alone[0].items():
@@ -297,4 +312,15 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return gap if np.isfinite(gap) else float("inf")
 
 
-CHECKS = (_card_and_mode, _shapes, _dimensions, _finite, _refusal, _determinism, _invariance, _raggedness, _gradient)
+CHECKS = (
+    _card_and_mode,
+    _shapes,
+    _dimensions,
+    _finite,
+    _refusal,
+    _determinism,
+    _threads,
+    _invariance,
+    _raggedness,
+    _gradient,
+)

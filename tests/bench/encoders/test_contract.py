@@ -1,4 +1,5 @@
 import dataclasses
+import time
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from torch import nn
 
 from bench.encoders import contract
 from bench.encoders.contract import check_encoder, examine
+from bench.encoders.load import load_encoder
 from bench.types import EncoderCard, Grid, Tokens
 
 CARD = EncoderCard(
@@ -193,3 +195,17 @@ def test_batch_length_must_not_cut():
     toy = Toy()
     toy.batch_length = lambda n: n // 2
     assert any("cutting it" in problem for problem in check_encoder(toy))
+
+
+def test_a_call_s_values_kept_in_the_encoder_are_found_by_threads():
+    class Forgetful(load_encoder("fbank.stats").__class__):
+        def encode(self, wave, length):
+            self.kept = wave
+            time.sleep(0.05)
+            return super().encode(self.kept[:, : wave.shape[1]], length)
+
+    encoder = load_encoder("fbank.stats")
+    encoder.__class__ = Forgetful
+    assert any("threads_may_share = False" in problem for problem in check_encoder(encoder))
+    encoder.threads_may_share = False
+    assert not any("threads" in problem for problem in check_encoder(encoder))

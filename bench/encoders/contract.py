@@ -44,8 +44,8 @@ def check_encoder(encoder: Encoder) -> list[str]:
     padded length, in a ragged batch and with garbage behind its end gives the same tokens; a gradient reaches every
     weight and is not zero at the first. No policy is exempt: one that reproduces an original's padding mask fixes the
     length of the batch that it stands for. Threads that call it at once get the same where it says that they may share
-    it. Where the encoder is ``ragged``, a batch of very different lengths gives each clip's tokens in every layer. Takes
-    some twenty forward passes of short clips and leaves weights and mode as they were.
+    it. Where the encoder is ``ragged``, a batch of very different lengths gives each clip's tokens in every layer.
+    It takes some twenty forward passes of short clips and leaves weights and mode as they were.
 
     Returns
     -------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import resource
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +16,12 @@ PACKAGES = (
     *("respbench", "torch", "torchaudio", "transformers", "peft", "s3prl", "scikit-learn"),
     *("numpy", "scipy", "pandas", "soundfile", "soxr", "safetensors"),
 )
+# choose instructions or kernels, and with them how sums are rounded
+SETTINGS = (
+    *("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE"),
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE"),
+)
+_DESIGN = {"cpu family": "family", "model": "model", "stepping": "stepping"}  # as Linux and as we call them
 
 
 def versions() -> dict[str, str]:
@@ -48,19 +57,85 @@ def peak_memory_mb() -> float:
 
 def processor() -> str:
     """The processor's name, as its maker gives it."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def arithmetic() -> dict[str, str]:
+    """What the last digits of a result depend on, apart from versions, as far as the system tells.
+
+    Returns
+    -------
+    dict
+        ``processor`` (maker, name, and the numbers of its design where the system gives them), ``os`` (with the C
+        library), ``cores``, and the variables of ``SETTINGS`` that are set; ``blas of numpy and scipy``; where torch
+        is loaded ``instructions`` (of its vector kernels), ``threads`` and ``blas of torch``.
+    """
+    return _machine() | {name: os.environ[name] for name in SETTINGS if name in os.environ} | _loaded()
+
+
+@cache
+def _machine() -> dict[str, str]:
+    cpu = _cpuinfo()
+    design = " ".join(f"{word} {cpu[name]}" for name, word in _DESIGN.items() if name in cpu)
+    maker = cpu.get("vendor_id", "")
+    name = " ".join(filter(None, (maker, processor()))) + (f" ({design})" if design else "")
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        system = f"{platform.system()} {platform.release()}"
+    return {"processor": name, "os": " ".join(filter(None, (system, *platform.libc_ver())))}
+
+
+def _loaded() -> dict[str, str]:
+    """Threads, instructions and BLAS; what took no part in a result is not loaded for it."""
+    from bench.base.parallel.threads import cores
+
+    facts = {"cores": str(cores()), "blas of numpy and scipy": _numpy_blas()}
+    if torch := sys.modules.get("torch"):
+        built = torch.__config__.show()
+        kernels = {"mkl": r"Math Kernel Library Version ([\w.]+)", "oneDNN": r"MKL-DNN v([\w.]+)"}
+        found = [f"{name} {match[1]}" for name, pattern in kernels.items() if (match := re.search(pattern, built))]
+        other = re.findall(r"BLAS_INFO=(?!mkl)(\w+)", built)
+        facts |= {
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+            "threads": str(torch.get_num_threads()),
+            "blas of torch": ", ".join(other + found) or "unknown",
+        }
+    return facts
+
+
+def _numpy_blas() -> str:
+    """Library, version and the kernels that it chose for this processor."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:  # an old installation; what numpy was built with is the next best
+        import numpy as np
+
+        built = np.show_config("dicts")["Build Dependencies"]["blas"]
+        return f"{built['name']} {built['version']}"
+    names = ("internal_api", "version", "architecture")
+    libraries = (library for library in threadpool_info() if library["user_api"] == "blas")
+    return ", ".join(sorted({" ".join(str(lib[n]) for n in names if lib.get(n)) for lib in libraries})) or "unknown"
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first core; empty elsewhere."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def stamp(device: str, wall_s: float) -> dict:
-    """Commit, versions, machine, device, wall time in seconds and peak memory in MB."""
+    """Commit, versions, machine with what its rounding depends on, device, wall time in seconds, peak memory in MB."""
     return {
         "commit": commit(),
         "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "arithmetic": arithmetic(),
         "device": device,
         "wall_s": round(wall_s, 2),
         "peak_memory_mb": peak_memory_mb(),

@@ -16,9 +16,9 @@ def report() -> dict:
     Returns
     -------
     dict
-        ``versions``, ``torchaudio`` (``native`` or ``python-only``), ``devices``, ``data`` ({task: what is at hand, or
-        why it cannot be used}), ``weights`` ({encoder id: where its weights lie, or why not}), ``cache`` and
-        ``cache_size``.
+        ``versions``, ``commit``, ``arithmetic`` (processor, instructions, threads, BLAS), ``torchaudio`` (``native`` or
+        ``python-only``), ``devices``, ``data`` ({task: what is at hand, or why it cannot be used}), ``weights``
+        ({encoder id: where its weights lie, or why not}), ``cache`` and ``cache_size``.
     """
     import torch
 
@@ -33,7 +33,7 @@ def report() -> dict:
         "versions": provenance.versions(),
         "commit": provenance.commit(),
         "torchaudio": optional_imports.import_torchaudio()[1],
-        "threads": torch.get_num_threads(),
+        "arithmetic": provenance.arithmetic(),
         "devices": devices,
         "data_root": _data_root(),
         "data": _data(),

@@ -262,7 +262,8 @@ class RunFacts(TypedDict, total=False):
 
     commit: str  # of the code, + appended where it was modified
     versions: dict[str, str]  # {package: installed version or absent}
-    machine: str  # operating system and processor
+    machine: str  # operating system and kind of processor
+    arithmetic: dict[str, str]  # what the last digits depend on, see bench.base.provenance.arithmetic
     device: str  # where features were computed, or the encoder was trained
     wall_s: float  # from features to scores; of a fine-tuning run, all epochs
     peak_memory_mb: float  # largest resident size of the process so far

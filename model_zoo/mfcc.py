@@ -1,7 +1,8 @@
 """Statistics of mel-frequency cepstral coefficients: the classic representation of lung sounds, without learning.
 
 Paper: Davis, Mermelstein, Comparison of parametric representations for monosyllabic word recognition, IEEE TASSP 1980;
-computed as Kaldi does (Povey et al., ASRU 2011), equal to ``torchaudio.compliance.kaldi.mfcc`` with its defaults.
+computed as Kaldi does (Povey et al., ASRU 2011), equal to ``torchaudio.compliance.kaldi.mfcc`` with its defaults but
+for the floor.
 Checkpoint: none. Licence: this project's. Trained on: nothing.
 
 Choices: 16 kHz, waveform scaled by 2^15 as Kaldi expects, 25/10 ms, Povey window, no dither, 23 mel bands from 20 Hz,
@@ -10,6 +11,9 @@ derivatives. librosa's convention (decibels, Slaney bands, 20 coefficients, no l
 ``published`` is mean, population standard deviation and the 5th, 25th, 50th, 75th and 95th percentile (linear
 interpolation) of each coefficient over time, statistic-major: 7 x 13. The tokens are the frames with the coefficients
 as channels (F' = 1).
+
+Under the logarithm every mel band has the floor of ``fbank.stats``, for its reasons: a recording at 8 kHz leaves the
+upper bands to rounding, and the cosine transform spreads these over all coefficients.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard
 from model_zoo._adapters.cards import dims
+from model_zoo.fbank import QUANTISATION
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,12 +35,12 @@ STATISTICS = 7  # mean, deviation, five percentiles
 CARDS = (
     EncoderCard(
         id="mfcc.stats",
-        version=1,
+        version=2,
         year=1980,
         sample_rate=16000,
         min_s=0.025,
         dims=dims(COEFFICIENTS, published=STATISTICS * COEFFICIENTS),
-        frontend="kaldi MFCC, 13 of 23 bands from 20 Hz, 25 ms frames every 10 ms, Povey window, 16 kHz",
+        frontend="kaldi MFCC, 13 of 23 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of 16-bit noise",
         citation="Davis and Mermelstein, Comparison of parametric representations, IEEE TASSP 1980",
         licence="MIT",
         grid=(0.010, 1),
@@ -70,7 +75,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         """(B, T) to (B, frames, COEFFICIENTS)."""
 
         def __init__(self) -> None:
-            super().__init__(card.sample_rate, BANDS, window="povey", scale=2.0**15)
+            super().__init__(card.sample_rate, BANDS, scale=2.0**15, noise=QUANTISATION)
             self.register_buffer("cepstrum", cepstral_matrix(), persistent=False)
 
         def forward(self, wave: Tensor) -> Tensor:

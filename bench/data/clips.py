@@ -1,7 +1,9 @@
 """From manifest rows to waveforms: one decode per recording, cropped at the native rate, resampled, then shaped.
 
 What a clip is made into is a *clip policy*, asked for by name and part of every record's key; a policy whose numbers
-change needs another name. ``native`` is the headline; the others are those of the literature.
+change needs another name. ``native`` is the headline; the others are those of the literature, and such as put every
+corpus on the same footing (``bench.data.policies``). Names joined by ``+`` are applied one after another:
+``tile8+dither16``.
 
 The unit of work is the recording: its clips are decoded, encoded and stored together, whatever else was asked for.
 An embedding is therefore the same to the last bit in every task that uses the recording, and after an interruption.
@@ -10,6 +12,7 @@ An embedding is therefore the same to the last bit in every task that uses the r
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,110 +20,73 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.base.errors import UnknownId
+from bench.base.errors import BadInput, UnknownId
 from bench.data import audio
+from bench.data.policies import dither, literature
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.data.recordings import Recording
 
-EIGHT_S = 8
-FADES_PER_S = 16  # a fade lasts 1/16 s
-RESPIRENET_HZ = 4000
-SILENT_DB, FAINTEST = 60.0, 1e-10
+Policy = Callable[[np.ndarray, int, str], np.ndarray]
 
 
-def _native(wave: np.ndarray, rate: int) -> np.ndarray:
-    """The clip as annotated; the encoder's own length limits are applied later."""
-    return wave
+def _plain(shape: Callable[[np.ndarray, int], np.ndarray]) -> Policy:
+    """A policy that treats all clips alike."""
+    return lambda wave, rate, identity: shape(wave, rate)
 
 
-def _tile8(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Eight seconds as in the literature on ICBHI's cycles.
-
-    The clip fades in and out over 62.5 ms; of a longer one the first 8 s are kept, a shorter one is repeated, cut, and
-    faded out again at its new end. A clip shorter than the fade rises, or falls, over its whole length.
-
-    References
-    ----------
-    SCL (Moummad and Farrugia, WASPAA 2023); EVAR.
-    """
-    wave = wave * _rise(len(wave), rate) * _rise(len(wave), rate)[::-1]
-    size = EIGHT_S * rate
-    if len(wave) > size:
-        return wave[:size]
-    return _repeated(wave, size, lead=0) * _rise(size, rate)[::-1]
-
-
-def _opera8(wave: np.ndarray, rate: int) -> np.ndarray:
-    """A recording as OPERA prepares it (arXiv:2406.16148).
-
-    Silence at both ends is trimmed; what is then shorter than 8 s is filled up in front with copies of itself, the
-    first of them cut. Longer clips stay as long.
-    """
-    start, end = _audible_span(wave, rate)
-    wave = wave[start:end]
-    size = max(len(wave), EIGHT_S * rate)
-    return _repeated(wave, size, lead=size - len(wave))
-
-
-def _respirenet(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Eight seconds without anything above 2 kHz, as in RespireNet (Gairola et al., EMBC 2021).
-
-    At 4 kHz, a shorter clip is filled up with copies of itself on both sides; then it is resampled to the encoder's
-    rate again. RespireNet pads one side, drawn at random, and cuts a longer cycle into halfway overlapping frames whose
-    answers vote. Here each side gets half, and of a longer clip only the first frame is used: 15 of ICBHI's 6,898
-    cycles.
-    """
-    wave = audio.resample(wave, rate, RESPIRENET_HZ)[: EIGHT_S * RESPIRENET_HZ]
-    missing = EIGHT_S * RESPIRENET_HZ - len(wave)
-    return audio.resample(_repeated(wave, EIGHT_S * RESPIRENET_HZ, lead=missing // 2), RESPIRENET_HZ, rate)
-
-
-def _rise(size: int, rate: int) -> np.ndarray:
-    """(size,) float32 gain of a linear fade-in."""
-    ramp = min(size, rate // FADES_PER_S)
-    return np.concatenate([np.linspace(0, 1, ramp, dtype=np.float32), np.ones(size - ramp, np.float32)])
-
-
-def _repeated(wave: np.ndarray, size: int, lead: int) -> np.ndarray:
-    """``size`` samples of the clip repeated end to end in both directions, a whole copy starting at ``lead``."""
-    if not len(wave):
-        return np.zeros(size, np.float32)
-    return wave[(np.arange(size) - lead) % len(wave)]
-
-
-def _audible_span(wave: np.ndarray, rate: int) -> tuple[int, int]:
-    """First and last-plus-one sample of what is less than 60 dB below the loudest frame.
-
-    Frames of 0.1 s every 0.05 s, centred and zero-padded, as ``librosa.effects.trim``. Silence is equally loud
-    everywhere and stays.
-    """
-    frame = rate // 10
-    hop = frame // 2
-    padded = np.pad(wave.astype(np.float64), frame // 2)
-    padded = np.pad(padded, (0, max(0, frame - len(padded))))
-    energy = np.concatenate([[0.0], np.cumsum(padded**2)])
-    first = np.arange(0, len(padded) - frame + 1, hop)
-    level = 10 * np.log10(np.maximum((energy[first + frame] - energy[first]) / frame, FAINTEST))
-    audible = np.flatnonzero(level > level.max() - SILENT_DB)
-    return hop * int(audible[0]), min(len(wave), hop * (int(audible[-1]) + 1))
-
-
-CLIP_POLICIES: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "native": _native,
-    "tile8": _tile8,
-    "opera8": _opera8,
-    "respirenet": _respirenet,
+CLIP_POLICIES: Mapping[str, Policy] = {
+    "native": _plain(literature.native),
+    "tile8": _plain(literature.tile8),
+    "opera8": _plain(literature.opera8),
+    "respirenet": _plain(literature.respirenet),
+    "dither16": lambda wave, rate, identity: dither.dithered(wave, identity),
 }
+_OTHER_DRAW = re.compile(r"dither16\.([1-9]\d*)")  # for studies of how far scores depend on the draw
 
 
-def clip_policy(name: str) -> Callable[[np.ndarray, int], np.ndarray]:
-    """``(wave (T,), rate) -> wave (T',)``, both at the encoder's rate. Raises ``UnknownId``."""
-    if name not in CLIP_POLICIES:
-        raise UnknownId("clip policy", name, CLIP_POLICIES)
-    return CLIP_POLICIES[name]
+def clip_policy(name: str) -> Policy:
+    """``(wave (T,), rate, identity) -> wave (T',)``, both at the encoder's rate.
+
+    Parameters
+    ----------
+    name
+        A key of ``CLIP_POLICIES``, or several joined by ``+``, applied from left to right. ``dither16.1``,
+        ``dither16.2``, … are other draws of the dither.
+
+    Returns
+    -------
+    callable
+        Its third argument is the clip's ``bench.data.policies.dither.clip_identity``, which seeds what is drawn.
+
+    Raises
+    ------
+    UnknownId
+        For a policy that does not exist.
+    BadInput
+        For ``native`` joined to another policy: two names of one policy would make two records of one result.
+    """
+    parts = name.split("+")
+    if "native" in parts[1:] or parts[0] == "native" != name:
+        raise BadInput(f"clip policy {name!r}", "joins native, which changes nothing, to others", "leave native out")
+    shapes = [_single(part) for part in parts]
+
+    def shape(wave: np.ndarray, rate: int, identity: str) -> np.ndarray:
+        for each in shapes:
+            wave = each(wave, rate, identity)
+        return wave
+
+    return shape
+
+
+def _single(name: str) -> Policy:
+    if name in CLIP_POLICIES:
+        return CLIP_POLICIES[name]
+    if other := _OTHER_DRAW.fullmatch(name):
+        return lambda wave, rate, identity: dither.dithered(wave, identity, salt=other[1])
+    raise UnknownId("clip policy", name, CLIP_POLICIES)
 
 
 @dataclass(frozen=True)
@@ -128,7 +94,7 @@ class Unit:
     """The clips asked of one recording.
 
     ``key`` identifies audio content and boundaries, ``rows`` are positions in the table that the unit was made from,
-    ``rate`` and ``frames`` are the recording's.
+    ``rate``, ``frames`` and ``recording``, the digest of its audio, are the recording's.
     """
 
     key: str
@@ -138,6 +104,12 @@ class Unit:
     rows: tuple[int, ...]
     rate: int
     frames: int
+    recording: str
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First and last-plus-one sample of each clip, at the recording's rate."""
+        return [audio.span(self.frames, self.rate, start, end) for start, end in zip(self.start_s, self.end_s)]
 
     @property
     def seconds(self) -> float:
@@ -155,7 +127,8 @@ def units(rows: pd.DataFrame, recordings: Mapping[str, Recording]) -> list[Unit]
         recording = recordings[path]
         text = recording.digest + "".join(f"|{a:.6f}-{b:.6f}" for a, b in zip(starts, ends))
         key = hashlib.sha256(text.encode()).hexdigest()
-        out.append(Unit(key, path, starts, ends, tuple(part["_row"]), recording.rate, recording.frames))
+        unit = Unit(key, path, starts, ends, tuple(part["_row"]), recording.rate, recording.frames, recording.digest)
+        out.append(unit)
     return out
 
 
@@ -176,7 +149,7 @@ def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.
     rate
         Sampling rate of the encoder, in Hz.
     policy
-        A key of ``CLIP_POLICIES``.
+        As ``clip_policy`` takes it.
 
     Returns
     -------
@@ -192,14 +165,19 @@ def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.
     """
     shape = clip_policy(policy)
     whole, native = audio.read(root / unit.path)
-    cropped = (audio.crop(whole, native, start, end) for start, end in zip(unit.start_s, unit.end_s))
-    return [shape(audio.resample(wave, native, rate), rate) for wave in cropped]
+    return [
+        shape(
+            audio.resample(audio.crop(whole, native, start_s, end_s), native, rate),
+            rate,
+            dither.clip_identity(unit.recording, start, stop),
+        )
+        for start_s, end_s, (start, stop) in zip(unit.start_s, unit.end_s, unit.spans)
+    ]
 
 
 def silent_waves(unit: Unit, rate: int) -> list[np.ndarray]:
     """Zeros as long as ``waves`` under ``native``, for what reads nothing but lengths; no file is opened."""
-    spans = (audio.span(unit.frames, unit.rate, start, end) for start, end in zip(unit.start_s, unit.end_s))
-    sizes = (audio.resampled_length(max(0, stop - start), unit.rate, rate) for start, stop in spans)
+    sizes = (audio.resampled_length(max(0, stop - start), unit.rate, rate) for start, stop in unit.spans)
     return [np.zeros(size, np.float32) for size in sizes]
 
 

@@ -29,15 +29,23 @@ class KaldiFbank(nn.Module):
     so every step up to the Fourier transform rounds as Kaldi's does, in the same order and without fused
     multiply-adds. What is left to gain is memory traffic: on a CPU frames go through buffers that fit the cache, and
     each group of bands is multiplied with the bins that it covers, real and imaginary parts squared side by side.
+
+    With ``noise`` the floor of each band is not Kaldi's but the power that white noise of this variance, in units of
+    the scaled waveform, is expected to have in it.
     """
 
-    def __init__(self, rate: int = 16000, bands: int = 128, window: str = "povey", scale: float = 1.0):
+    def __init__(
+        self, rate: int = 16000, bands: int = 128, window: str = "povey", scale: float = 1.0, noise: float = 0.0
+    ):
         super().__init__()
         self.size, self.hop, self.scale = rate // 40, rate // 100, scale
         self.fft, self.bands = 1 << (self.size - 1).bit_length(), bands
         hann = torch.hann_window(self.size, periodic=False)
         self.register_buffer("window", hann**0.85 if window == "povey" else hann, persistent=False)
-        mel = kaldi_mel(bands, self.fft, rate, 20.0, rate / 2).repeat_interleave(2, dim=1)  # of (re, im, re, im, …)
+        mel = kaldi_mel(bands, self.fft, rate, 20.0, rate / 2)
+        floor = (noise * self._white_power() @ mel.T.double()).clamp_min(KALDI_FLOOR).float()
+        self.register_buffer("floor", floor, persistent=False)
+        mel = mel.repeat_interleave(2, dim=1)  # of (re, im, re, im, …)
         self.covered = []  # of each group of bands: its first band, its first column, one past its last column
         start = 0
         for index, group in enumerate(mel.tensor_split(GROUPS)):
@@ -46,6 +54,13 @@ class KaldiFbank(nn.Module):
             self.register_buffer(f"mel{index}", group[:, first:end].T.contiguous(), persistent=False)
             self.covered.append((start, first, end))
             start += len(group)
+
+    def _white_power(self) -> Tensor:
+        """(bins,) expected power of white noise of variance 1: all steps of a frame are linear, so it is a sum."""
+        steps = torch.eye(self.size, dtype=torch.float64)
+        steps = steps - steps.mean(dim=-1, keepdim=True)
+        steps = steps - 0.97 * torch.cat([steps[..., :1], steps[..., :-1]], dim=-1)
+        return torch.fft.rfft(steps * self.window.double(), n=self.fft).abs().square().sum(dim=0)
 
     def frames(self, n: int | Tensor) -> int | Tensor:
         """Number of whole frames in n samples (n at least one frame long)."""
@@ -68,7 +83,7 @@ class KaldiFbank(nn.Module):
         frame = frame - 0.97 * torch.cat([frame[..., :1], frame[..., :-1]], dim=-1)
         power = torch.view_as_real(torch.fft.rfft(frame * self.window, n=self.fft)).flatten(-2).square()
         bands = [power[..., first:end] @ mel for mel, (_, first, end) in self._groups()]
-        return torch.cat(bands, dim=-1).clamp_min(KALDI_FLOOR).log()
+        return torch.cat(bands, dim=-1).clamp_min(self.floor).log()
 
     def _log_mel_into(self, out: Tensor, frame: Tensor, padded: Tensor, delayed: Tensor, spectrum: Tensor) -> None:
         """The same, bit for bit, within given buffers."""
@@ -81,7 +96,7 @@ class KaldiFbank(nn.Module):
         power = torch.view_as_real(torch.fft.rfft(padded, out=spectrum)).flatten(1).square_()
         for mel, (start, first, end) in self._groups():
             torch.mm(power[:, first:end], mel, out=out[:, start : start + mel.shape[1]])
-        out.clamp_min_(KALDI_FLOOR).log_()
+        out.clamp_min_(self.floor).log_()
 
     def _groups(self) -> list[tuple[Tensor, tuple[int, int, int]]]:
         return [(getattr(self, f"mel{index}"), covered) for index, covered in enumerate(self.covered)]

@@ -9,7 +9,7 @@ from bench.encoders.batches import embed
 from bench.encoders.contract import check_encoder
 from bench.encoders.load import load_encoder
 from model_zoo._adapters.frame_statistics import PERCENTILES, STATISTICS
-from model_zoo.mfcc import COEFFICIENTS
+from model_zoo.mfcc import COEFFICIENTS, cepstral_matrix
 from model_zoo.mfcc import STATISTICS as STATED
 
 
@@ -27,14 +27,20 @@ def test_equals_torchaudio_clip_by_clip_in_a_ragged_batch(encoder):
     import_torchaudio()
     from torchaudio.compliance.kaldi import mfcc
 
-    clips = [*_clips(400, 5000, 16123), np.zeros(8000, np.float32)]
-    batch = torch.zeros(4, 16123)
+    clips = _clips(400, 5000, 16123)  # of noise, above the floor in every band
+    batch = torch.zeros(3, 16123)
     for row, clip in zip(batch, clips, strict=True):
         row[: len(clip)] = torch.from_numpy(clip)
     for row, clip in zip(encoder.frontend(batch), clips, strict=True):
         theirs = mfcc(torch.from_numpy(clip)[None] * 2.0**15)  # its defaults, without dither since dither is 0
         assert len(theirs) == encoder.frontend.frames(len(clip))
         torch.testing.assert_close(row[: len(theirs)], theirs, atol=2e-4, rtol=2e-4)
+
+
+def test_silence_is_the_cepstrum_of_the_floor(encoder):
+    found = encoder.frontend(torch.zeros(1, 800))[0]
+    expected = encoder.frontend.floor.log() @ cepstral_matrix()
+    torch.testing.assert_close(found, expected.expand_as(found), atol=1e-4, rtol=0)
 
 
 @given(n=st.integers(400, 4000), more=st.integers(0, 700))

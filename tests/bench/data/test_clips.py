@@ -2,11 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import torch
 
-from bench.base.errors import UnknownId
-from bench.base.optional_imports import import_torchaudio
+from bench.base.errors import BadInput, UnknownId
 from bench.data import clips
+from bench.data.policies import dither, literature
 from bench.data.recordings import inspect
 
 
@@ -60,101 +59,53 @@ def test_chunks_hold_about_as_much_audio_as_asked_and_lose_nothing(tmp_path):
     assert len(list(clips.chunks(units, seconds=100.0))) == 1
 
 
-POLICIES = {name: clips.clip_policy(name) for name in clips.CLIP_POLICIES}
-
-
-def noise(seconds, rate, seed=0):
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * rate)).astype(np.float32)
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 22050, 48000])
-@pytest.mark.parametrize("seconds", [0.01, 0.3, 2.7, 8.0, 11.3])
-def test_policies_of_eight_seconds_give_eight_seconds(rate, seconds):
-    wave = noise(seconds, rate)
-    before = wave.copy()
-    for name, shape in POLICIES.items():
-        out = shape(wave, rate)
-        expected = {"native": len(wave), "opera8": max(len(wave), 8 * rate)}.get(name, 8 * rate)
-        assert len(out) == expected and out.dtype == np.float32 and np.isfinite(out).all(), name
-    np.testing.assert_array_equal(wave, before)
-
-
-@pytest.mark.parametrize("name", POLICIES)
-def test_silence_and_a_single_sample_are_legal(name):
-    for wave in (np.zeros(5000, np.float32), np.ones(1, np.float32)):
-        assert np.isfinite(POLICIES[name](wave, 16000)).all()
-
-
-def test_native_is_the_clip():
-    wave = noise(0.5, 8000)
-    assert POLICIES["native"](wave, 8000) is wave
-
-
-def test_tile8_by_hand():
-    """At 32 Hz a fade has two samples, 0 and 1; three copies of 100 samples are cut to 256."""
-    out = POLICIES["tile8"](np.full(100, 2, np.float32), 32)
-    expected = np.tile([0, *[2] * 98, 0], 3)[:256]
-    expected[-2:] = [2, 0]
-    np.testing.assert_array_equal(out, expected)
-    out = POLICIES["tile8"](np.full(300, 2, np.float32), 32)
-    np.testing.assert_array_equal(out, [0, *[2] * 255])
-
-
-@pytest.mark.parametrize("seconds", [0.7, 3.1, 8.0, 9.5])
-def test_tile8_is_fade_tile_cut_fade_as_published(seconds):
-    rate = 16000
-    fade = import_torchaudio()[0].transforms.Fade
-    wave = noise(seconds, rate)
-    faded = fade(rate // 16, rate // 16, "linear")(torch.from_numpy(wave))
-    if len(faded) <= 8 * rate:
-        copies = -(-8 * rate // len(faded))
-        faded = fade(0, rate // 16, "linear")(faded.repeat(copies)[: 8 * rate])
-    np.testing.assert_allclose(POLICIES["tile8"](wave, rate), faded[: 8 * rate].numpy(), atol=1e-7)
-
-
-def test_opera8_trims_both_ends_and_repeats_in_front():
-    rate = 16000
-    sound = noise(2.0, rate)
-    quiet = 1e-4 * noise(1.0, rate, seed=1)  # 74 dB below
-    out = POLICIES["opera8"](np.concatenate([quiet, sound, quiet]), rate)
-    kept = np.concatenate([sound, quiet[: rate // 20]])  # the last frame to hear it is centred on its end
-    np.testing.assert_array_equal(out[-len(kept) :], kept)
-    np.testing.assert_array_equal(out, np.tile(kept, 5)[-8 * rate :])
-
-
-def test_opera8_leaves_silence_and_long_clips_as_long():
-    rate = 16000
-    assert POLICIES["opera8"](np.zeros(9 * rate, np.float32), rate).shape == (9 * rate,)
-    wave = noise(12.0, rate)
-    np.testing.assert_array_equal(POLICIES["opera8"](wave, rate), wave)
-
-
-def test_respirenet_holds_nothing_above_2_khz_and_copies_on_both_sides():
-    rate = 16000
-    seconds = np.arange(2 * rate) / rate
-    low, high = (np.sin(2 * np.pi * hertz * seconds).astype(np.float32) for hertz in (440, 3000))
-    out = POLICIES["respirenet"](low + high, rate)
-    spectrum = np.abs(np.fft.rfft(out))
-    assert spectrum[8 * 2200 :].max() < 1e-3 * spectrum.max() and spectrum.argmax() == 8 * 440
-    middle = out[3 * rate : 5 * rate]  # 3 s of copies, the clip, 3 s of copies
-    np.testing.assert_allclose(middle[800:-800], low[800:-800], atol=2e-3)
-    np.testing.assert_allclose(out[rate + 800 : 3 * rate - 800], low[800:-800], atol=2e-3)
-
-
-def test_respirenet_hears_the_first_eight_seconds_of_a_longer_clip():
-    rate = 4000
-    wave = noise(13.0, rate)
-    np.testing.assert_array_equal(POLICIES["respirenet"](wave, rate), wave[: 8 * rate])
-
-
 def test_a_policy_shapes_the_clip_at_the_encoders_rate(tmp_path):
     rows, recordings = corpus(tmp_path)
     unit = clips.units(rows, recordings)[0]
     native, tiled = (clips.waves(unit, tmp_path, 16000, policy) for policy in ("native", "tile8"))
     for wave, out in zip(native, tiled):
-        np.testing.assert_array_equal(out, POLICIES["tile8"](wave, 16000))
+        np.testing.assert_array_equal(out, literature.tile8(wave, 16000))
 
 
 def test_an_unknown_clip_policy_is_refused():
     with pytest.raises(UnknownId, match="native"):
         clips.clip_policy("nativ")
+
+
+@pytest.mark.parametrize("name", clips.CLIP_POLICIES)
+@pytest.mark.parametrize("rate", [8000, 22050])
+def test_policies_leave_the_clip_alone_and_give_finite_float32(name, rate):
+    for wave in (np.linspace(-0.5, 0.5, 3000, dtype=np.float32), np.zeros(5000, np.float32), np.ones(1, np.float32)):
+        before = wave.copy()
+        out = clips.clip_policy(name)(wave, rate, "a clip")
+        assert out.dtype == np.float32 and np.isfinite(out).all() and len(out) >= len(wave)
+        np.testing.assert_array_equal(wave, before)
+
+
+def test_policies_joined_by_plus_are_applied_in_order():
+    wave = np.full(1000, 0.25, np.float32)
+    expected = dither.dithered(literature.tile8(wave, 8000), "a clip")
+    np.testing.assert_array_equal(clips.clip_policy("tile8+dither16")(wave, 8000, "a clip"), expected)
+    assert len(clips.clip_policy("dither16+tile8")(wave, 8000, "a clip")) == 8 * 8000
+    for name in ("native+dither16", "dither16+native", "native+native"):
+        with pytest.raises(BadInput, match="leave native out"):
+            clips.clip_policy(name)
+
+
+def test_dither_of_a_clip_is_the_same_whatever_else_is_asked_of_its_recording(tmp_path):
+    rows, recordings = corpus(tmp_path)
+    alone = clips.units(rows[rows["clip_id"] == "a2"], recordings)[0]
+    (first,) = clips.waves(alone, tmp_path, 16000, "dither16")
+    plain = clips.waves(clips.units(rows, recordings)[0], tmp_path, 16000)
+    both = clips.waves(clips.units(rows, recordings)[0], tmp_path, 16000, "dither16")
+    np.testing.assert_array_equal(first, both[1])
+    added = [(dithered - native)[:16000] for dithered, native in zip(both, plain)]
+    assert abs(np.corrcoef(added)[0, 1]) < 0.05  # two clips of one recording get two dithers
+    other = clips.waves(alone, tmp_path, 16000, "dither16.1")[0]
+    assert not np.array_equal(other, first) and np.abs(other - first).max() <= 4 * dither.STEP
+
+
+@pytest.mark.parametrize("name", ["dither16.0", "dither16.", "dither16.01", "tile8+", "tile8+dither"])
+def test_what_is_no_policy_is_refused(name):
+    with pytest.raises(UnknownId, match="dither16"):
+        clips.clip_policy(name)

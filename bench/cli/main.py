@@ -30,6 +30,7 @@ VERBS = (
     reports.OOD,
     reports.SCORE,
     reports.VERIFY,
+    reports.COMPARE,
     inputs.FETCH,
     inputs.TASK,
     inputs.SIMULATE,
@@ -47,6 +48,7 @@ EPILOG = """examples:
   respbench finetune --recipe ce --encoder efficientat.mn04 --task sprsound.events2 --out runs/finetune
   respbench leaderboard runs/mine
   respbench verify runs/mine
+  respbench compare results runs/mine
   respbench score --task sprsound.events2 predictions.csv
 
 Recordings are looked for in $RESPBENCH_DATA, else ./data; weights in $RESPBENCH_WEIGHTS,

@@ -1,4 +1,4 @@
-"""The verbs whose result is a report: ``leaderboard``, ``audit``, ``ood``, ``score``, ``verify``."""
+"""The verbs whose result is a report: ``leaderboard``, ``audit``, ``ood``, ``score``, ``verify``, ``compare``."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def verify_arguments(parser: argparse.ArgumentParser) -> None:
 def verify_folder(arguments: argparse.Namespace) -> int:
     """``verify``: exit status 1 where anything does not hold."""
     from bench.base.progress import terminal
-    from bench.reports.verify import verify
+    from bench.reports.agreement.verify import verify
 
     checked, problems = verify(arguments.folder, terminal)
     if arguments.json:
@@ -161,6 +161,51 @@ def verify_folder(arguments: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
+def compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``compare`` takes."""
+    parser.add_argument("first", type=Path, metavar="A", help="results folder")
+    parser.add_argument("second", type=Path, metavar="B", help="results folder")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="points that a metric may move, and the share of its interval's width if that is larger "
+        "(default 0.3 0.1; without a second number: points alone)",
+    )
+    parser.add_argument("--marked", type=Path, metavar="FILE.json", help="rows that the board marks as sensitive")
+    parser.add_argument(
+        "--out", type=Path, action="append", default=[], metavar="FILE", help="write .md or .json (repeatable)"
+    )
+    options.json_output(parser)
+
+
+def compare_folders(arguments: argparse.Namespace) -> int:
+    """``compare``: exit status 0 where records of the same key agree, 1 where not, 2 where none can be compared."""
+    from bench.base.progress import terminal
+    from bench.reports.agreement import comparison_page
+    from bench.reports.agreement.compare import compare, marked_rows
+    from bench.reports.agreement.differences import USUAL, Tolerance
+
+    try:
+        for path in arguments.out:
+            comparison_page.check_output(path)
+        tolerance = Tolerance.of(arguments.tolerance) if arguments.tolerance else USUAL
+        marked = marked_rows(arguments.marked) if arguments.marked else []
+        found = compare(arguments.first, arguments.second, tolerance, marked, terminal)
+        written = [comparison_page.write_comparison(found, path) for path in arguments.out]
+    except RespBenchError as error:
+        error.exit_code = 2  # 1 says that they differ
+        raise
+    if arguments.json:
+        print_json(comparison_page.comparison_json(found))
+    else:
+        print(comparison_page.comparison_text(found, comparison_page.FEW), end="")
+        for path in written:
+            print(f"\nreport: {path}")
+    return 0 if found.agrees else 1
+
+
 LEADERBOARD = Verb(
     "leaderboard", "write and print the leaderboard of a results folder", leaderboard_arguments, leaderboard
 )
@@ -169,4 +214,7 @@ OOD = Verb("ood", "train on one corpus, test on another: a report", ood_argument
 SCORE = Verb("score", "score a prediction file (clip_id,y_true,y_pred[,s_0,…][,duration_s])", score_arguments, score)
 VERIFY = Verb(
     "verify", "recompute every number of a results folder from its predictions", verify_arguments, verify_folder
+)
+COMPARE = Verb(
+    "compare", "whether the records of two results folders agree, and by how much", compare_arguments, compare_folders
 )

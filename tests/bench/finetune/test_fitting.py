@@ -21,10 +21,10 @@ from bench.finetune.fitting import TRAINING_FOLDER, fit_prepared
 from bench.finetune.record import CHOSEN_ON_TEST, best_epoch
 from bench.finetune.training.start import prepare_run
 from bench.probe import protocols
+from bench.reports.agreement.verify import verify
 from bench.reports.leaderboard.report import write_leaderboard
 from bench.reports.leaderboard.table import cells, leaderboard
 from bench.reports.names import rank_class
-from bench.reports.verify import verify
 from bench.runs import suite
 from bench.scores import records
 from toy_finetune import recipe, tiny

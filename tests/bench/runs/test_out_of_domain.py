@@ -8,7 +8,7 @@ from bench import simulate
 from bench.base.errors import BadInput, UnknownId
 from bench.base.registry import task_card
 from bench.cli.main import main
-from bench.reports import verify
+from bench.reports.agreement import verify
 from bench.reports.out_of_domain.report import stale_transfer_report, write_transfer_report
 from bench.reports.out_of_domain.transfer_table import DROP, GAP, IN, OUT, PROBE, WITHIN_DECILES, WORST
 from bench.runs.choices import EncoderChoice

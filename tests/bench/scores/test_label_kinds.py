@@ -10,7 +10,7 @@ from bench.base.errors import BadInput
 from bench.data.manifest import TRAIN, load_task, prepare
 from bench.encoders.load import load_encoder
 from bench.probe import controls
-from bench.reports.verify import verify_record
+from bench.reports.agreement.verify import verify_record
 from bench.runs import evaluate
 from bench.scores import intervals, label_kinds, metrics
 from bench.scores.metrics import Roles

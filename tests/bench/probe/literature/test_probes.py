@@ -9,7 +9,7 @@ from bench.probe import protocols
 from bench.probe.literature.opera import OperaProbe
 from bench.probe.literature.protocols import PROTOCOLS
 from bench.probe.literature.shared.probe import fit_together
-from bench.reports.verify import chosen_is_best
+from bench.reports.agreement.verify import chosen_is_best
 
 CARDS = {"multiclass": task_card("icbhi.cycles4"), "multilabel": task_card("icbhi.bits")}
 CARDS["regression"] = task_card("nosemic.rate")

@@ -10,11 +10,11 @@ import bench
 from bench.base.errors import BadInput
 from bench.finetune import fit
 from bench.finetune.record import PROTOCOLS_OF_A_RUN
+from bench.reports.agreement.verify import verify
 from bench.reports.finetune import recipe_rows
 from bench.reports.finetune.recipe_rows import rows
 from bench.reports.finetune.report import stale_finetune_report, write_finetune_report
 from bench.reports.leaderboard.table import cells
-from bench.reports.verify import verify
 from bench.runs import evaluate
 from bench.scores import intervals, per_test, records
 from toy_finetune import recipe, tiny

@@ -9,7 +9,7 @@ import pytest
 from bench.base.errors import BadInput
 from bench.base.parallel.engine import Engine
 from bench.cli.main import main
-from bench.reports import verify
+from bench.reports.agreement import verify
 from bench.reports.sweep.report import stale_sweep_report, write_sweep_report
 from bench.runs import choices, evaluate, suite
 from bench.runs.context import SweepNotes

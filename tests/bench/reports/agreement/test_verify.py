@@ -7,10 +7,10 @@ import shutil
 import pytest
 
 from bench.cli.main import main
+from bench.reports.agreement.verify import verify
 from bench.reports.audit.report import write_audit
 from bench.reports.leaderboard.report import write_leaderboard
 from bench.reports.pages import seal_pages
-from bench.reports.verify import verify
 from bench.runs.audit.audit import audit
 from bench.scores import records
 

@@ -96,9 +96,10 @@ def bad_clips(parser: argparse.ArgumentParser) -> None:
     """Adds ``--on-bad-clip``."""
     parser.add_argument(
         "--on-bad-clip",
-        choices=("error", "exclude"),
+        choices=("error", "exclude", "keep-short"),
         default="error",
-        help="exclude: go on without unusable clips, list them, mark the records incomplete",
+        help="exclude: go on without unusable clips, list them, mark the records incomplete; keep-short: take "
+        "recordings that hold less than their headers promise as long as they are, and list them",
     )
 
 

@@ -138,6 +138,8 @@ def encode_task(arguments: argparse.Namespace) -> int:
         engine=options.engine_of(arguments),
         progress=terminal,
     )
+    for line in encoded["warnings"]:
+        say(f"{arguments.task}: warning: {line}")
     if arguments.json:
         print_json(encoded)
     else:

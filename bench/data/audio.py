@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
-import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +13,81 @@ import soundfile
 import soxr
 
 from bench.base.errors import BadInput
+from bench.data.sound_files import contents, lengths
+from bench.data.sound_files.contents import REPLACE
 
 RESAMPLER = "soxr-HQ"
 EXTENSIONS = (".wav", ".flac")
 
-_REPLACE = "replace it by a fresh copy from the corpus's source"
-_STREAMED = (0, 0xFFFFFFFF)  # lengths that writers to a pipe leave in a WAV header: "until the end of the file"
+_UNKNOWN = 1 << 62  # samples, from which on the decoder means that it does not know
+_AT_ONCE = 1 << 26  # samples of all channels that a file may claim whatever its size; of more, what is there counts
+_SAMPLES_PER_BYTE = 64  # more than which no codec packs, silence aside
+_BLOCK = 1 << 20  # samples per channel
 
 
-def samples(path: Path | str) -> tuple[np.ndarray, int]:
+@dataclass(frozen=True)
+class Decoded:
+    """What a file holds: ``wave`` (T, channels) float32, ``rate`` in Hz, and the samples that its header promises."""
+
+    wave: np.ndarray
+    rate: int
+    promised: int
+
+    @property
+    def shortage(self) -> str | None:
+        """What is missing where the header promises more samples than are there."""
+        if len(self.wave) >= self.promised:
+            return None
+        return f"is truncated: its header promises {self.promised} samples, {len(self.wave)} are there"
+
+
+def decoded(path: Path | str) -> Decoded:
+    """Decodes every sample of a file, even where its header promises more.
+
+    A length that only says "until the end of the file", as writers to a pipe leave it, is taken as that.
+
+    Raises
+    ------
+    BadInput
+        Where the file is missing, unreadable, empty, or holds NaN or infinity.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(path, "no such sound file", "check that the copy of the corpus is complete")
+    try:
+        said = lengths.length(path)
+        with _open(path, said) as file:
+            wave, rate, stated = _read(file, path.stat().st_size), file.samplerate, file.frames
+    except BadInput:
+        raise
+    except soundfile.LibsndfileError as error:
+        raise BadInput(path, f"does not decode to its end ({error.error_string})", REPLACE) from error
+    except OSError as error:
+        raise BadInput(
+            path, f"cannot be read ({error.strerror or error})", "see to its permissions and disk"
+        ) from error
+    except MemoryError as error:
+        raise BadInput(path, "holds more samples than fit into memory", "cut it into shorter recordings") from error
+    except Exception as error:  # whatever a damaged file brings a decoder to, it is this file that has it
+        raise BadInput(path, f"cannot be decoded ({type(error).__name__}: {error})", REPLACE) from error
+    if not len(wave):
+        raise BadInput(path, "holds no samples", REPLACE)
+    if not np.isfinite(wave).all():
+        bad = int(np.count_nonzero(~np.isfinite(wave).all(axis=1)))
+        raise BadInput(path, f"holds NaN or infinity in {bad} of {len(wave)} samples", REPLACE)
+    promised = (said and said.promised(len(wave))) or (stated if stated < _UNKNOWN else len(wave))
+    return Decoded(wave, rate, promised)
+
+
+def samples(path: Path | str, known: int | None = None) -> tuple[np.ndarray, int]:
     """Decodes every sample of a file.
+
+    Parameters
+    ----------
+    path
+        A sound file.
+    known
+        Samples that it is known to hold, whatever its header promises (``bench.data.recordings``).
 
     Returns
     -------
@@ -34,26 +101,15 @@ def samples(path: Path | str) -> tuple[np.ndarray, int]:
     BadInput
         Where the file is missing, unreadable, shorter than its header promises, empty, or holds NaN or infinity.
     """
-    path = Path(path)
-    try:
-        with _open(path) as file:
-            promised, rate = _wav_frames(path) or file.frames, file.samplerate
-            wave = file.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise BadInput(path, f"does not decode to its end ({error.error_string})", _REPLACE) from error
-    if len(wave) < promised:
-        raise BadInput(path, f"is truncated: its header promises {promised} samples, {len(wave)} are there", _REPLACE)
-    if not len(wave):
-        raise BadInput(path, "holds no samples", _REPLACE)
-    if not np.isfinite(wave).all():
-        bad = int(np.count_nonzero(~np.isfinite(wave).all(axis=1)))
-        raise BadInput(path, f"holds NaN or infinity in {bad} of {len(wave)} samples", _REPLACE)
-    return wave, rate
+    found = decoded(path)
+    if found.shortage and len(found.wave) != known:
+        raise BadInput(path, found.shortage, REPLACE)
+    return found.wave, found.rate
 
 
-def decode(path: Path | str) -> tuple[np.ndarray, int]:
-    """A whole file as mono float32 (T,), the mean over its channels, and its rate. Raises as ``samples``."""
-    wave, rate = samples(path)
+def decode(path: Path | str, known: int | None = None) -> tuple[np.ndarray, int]:
+    """A whole file as mono float32 (T,), the mean over its channels, and its rate. As ``samples``."""
+    wave, rate = samples(path, known)
     return (wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1, dtype=np.float32)), rate
 
 
@@ -69,7 +125,9 @@ def crop(wave: np.ndarray, rate: int, start_s: float = 0.0, end_s: float | None 
     return wave[start : max(start, stop)]
 
 
-def read(path: Path | str, start_s: float = 0.0, end_s: float | None = None) -> tuple[np.ndarray, int]:
+def read(
+    path: Path | str, start_s: float = 0.0, end_s: float | None = None, known: int | None = None
+) -> tuple[np.ndarray, int]:
     """Decodes one clip.
 
     Parameters
@@ -78,6 +136,8 @@ def read(path: Path | str, start_s: float = 0.0, end_s: float | None = None) -> 
         A sound file.
     start_s, end_s
         Bounds in seconds, to the nearest sample; without an end, to the end of the file.
+    known
+        As of ``samples``.
 
     Returns
     -------
@@ -91,7 +151,7 @@ def read(path: Path | str, start_s: float = 0.0, end_s: float | None = None) -> 
     BadInput
         As ``samples``, and where the clip encloses no sample.
     """
-    wave, rate = decode(path)
+    wave, rate = decode(path, known)
     clip = crop(wave, rate, start_s, end_s)
     if not len(clip):
         problem = f"has no samples between {start_s} and {end_s} s (it lasts {len(wave) / rate:.3f} s)"
@@ -111,31 +171,45 @@ def resampled_length(n: int, from_rate: int, to_rate: int) -> int:
     return n if from_rate == to_rate else (2 * n * to_rate + from_rate) // (2 * from_rate)
 
 
-def _open(path: Path | str) -> soundfile.SoundFile:
-    if not Path(path).is_file():
-        raise BadInput(path, "no such sound file", "check that the copy of the corpus is complete")
+class _Forward(soundfile.SoundFile):
+    """A file read from its beginning to its end: seeking fails in some codecs, and behind a wrong length."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _open(path: Path, said: lengths.Length | None) -> soundfile.SoundFile:
+    """The opened file, its header mended where it does not know its length. Raises ``BadInput``."""
+    source = _patched(path, said.patches) if said and said.patches else path
     try:
-        return soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        problem = "is empty" if not Path(path).stat().st_size else f"is not a readable sound file ({error})"
-        raise BadInput(path, problem, _REPLACE) from error
+        return _Forward(source)
+    except soundfile.LibsndfileError as error:
+        with path.open("rb") as file:
+            head = file.read(contents.HEAD)
+        if not head:
+            raise BadInput(path, "is empty", REPLACE) from error
+        content = contents.describe(head, path.name)
+        if content is None:
+            reason = error.error_string.rstrip(".")
+            raise BadInput(path, f"is not a readable sound file ({reason})", REPLACE) from error
+        raise BadInput(path, f"is not a readable sound file: it is {content.what}", content.remedy) from error
 
 
-def _wav_frames(path: Path) -> int | None:
-    """Samples per channel that a RIFF header promises, None for other formats and for streams of unknown length.
+def _patched(path: Path, patches: Mapping[int, bytes]) -> io.BytesIO:
+    content = bytearray(path.read_bytes())
+    for at, new in patches.items():
+        content[at : at + len(new)] = new
+    return io.BytesIO(content)
 
-    libsndfile corrects a header that promises more than the file holds, so a cut WAV file looks whole to it.
-    """
-    with path.open("rb") as file:
-        riff, _, wave = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
-        if (riff, wave) != (b"RIFF", b"WAVE"):
-            return None
-        block = 0
-        while len(head := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", head)
-            if name == b"data":
-                return size // block if block and size not in _STREAMED else None
-            body = file.read(size + size % 2)  # chunks are padded to an even length
-            if name == b"fmt " and len(body) >= 14:
-                block = struct.unpack_from("<H", body, 12)[0]
-    return None
+
+def _read(file: soundfile.SoundFile, size: int) -> np.ndarray:
+    """All samples (T, channels) of a file of ``size`` bytes; what it claims beyond belief takes no memory."""
+    plausible = max(_AT_ONCE, size * _SAMPLES_PER_BYTE) // file.channels
+    if file.frames <= plausible:
+        return file.read(file.frames, dtype="float32", always_2d=True)
+    blocks = []
+    left = file.frames
+    while left > 0 and len(block := file.read(min(left, _BLOCK), dtype="float32", always_2d=True)):
+        blocks.append(block)
+        left -= len(block)
+    return np.concatenate(blocks) if blocks else np.empty((0, file.channels), np.float32)

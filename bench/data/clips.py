@@ -164,7 +164,7 @@ def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.
         For an unknown policy.
     """
     shape = clip_policy(policy)
-    whole, native = audio.read(root / unit.path)
+    whole, native = audio.read(root / unit.path, known=unit.frames)
     return [
         shape(
             audio.resample(audio.crop(whole, native, start_s, end_s), native, rate),

@@ -31,7 +31,7 @@ from bench.base import paths, registry
 from bench.base.errors import BadInput, UnknownId
 from bench.base.progress import Progress, silent
 from bench.data import audio
-from bench.data.recordings import Recording, inspect
+from bench.data.recordings import KEEP_SHORT, SHORT, Recording, inspect, oddities, unusable
 from bench.scores import label_kinds
 from bench.types import Finding, Task, TaskCard
 
@@ -39,7 +39,7 @@ OPTIONAL = ("meta_sex", "meta_age_group")  # told by files that a copy may lack:
 COLUMNS = ("clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available")
 TRAIN = ("train", "val")
 END_TOLERANCE_S = 0.010  # annotations are rounded: an end this far past the audio is moved to the audio's end
-ON_BAD_CLIP = ("error", "exclude")
+ON_BAD_CLIP = ("error", "exclude", KEEP_SHORT)
 
 _SPLIT = re.compile(r"train|val|test(_\w+)?")
 # What no exclusion of clips can mend.
@@ -52,7 +52,8 @@ class Prepared:
 
     ``rows``: the manifest's available, sound rows in its order, every ``end_s`` filled in. ``excluded``: the errors
     whose clips were left out. ``incomplete``: clips of the task are missing, because the copy is a subset or because
-    clips were excluded. ``recordings`` is keyed by ``path``.
+    clips were excluded. ``recordings`` is keyed by ``path``. ``warnings``: what is odd about recordings that are used;
+    those that are shorter than their headers promise are among them where they were accepted.
     """
 
     rows: pd.DataFrame = field(repr=False, compare=False)
@@ -63,6 +64,12 @@ class Prepared:
     incomplete: bool
     state: str
     root: Path
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def short(self) -> tuple[str, ...]:
+        """The recordings that were accepted although their headers promise more, one finding each."""
+        return tuple(str(finding) for finding in self.warnings if finding.code == SHORT)
 
 
 def load_task(id: str, root: Path | str | None = None) -> Task:
@@ -194,7 +201,8 @@ def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent)
         As loaded by ``load_task``.
     on_bad_clip
         ``error``: any error-level finding raises one ``BadInput`` that names the first. ``exclude``: the clips
-        concerned are left out and listed.
+        concerned are left out and listed. ``keep-short``: as ``error``, but recordings that hold fewer samples than
+        their headers promise are taken as long as they are, and listed.
     progress
         Shows how many recordings have been looked at.
 
@@ -212,9 +220,9 @@ def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent)
     structural = [finding for finding in errors if finding.code in _STRUCTURAL]
     if structural:
         raise _refusal(task, structural, "")
-    rows, recordings, audio_findings = inspect_clips(task, progress)
-    errors += audio_findings
-    if errors and on_bad_clip == "error":
+    rows, recordings, audio_findings = inspect_clips(task, progress, on_bad_clip == KEEP_SHORT)
+    errors += [finding for finding in audio_findings if finding.level == "error"]
+    if errors and on_bad_clip != "exclude":
         raise _refusal(task, errors, "; or pass --on-bad-clip=exclude")
     rows = usable(rows, errors)
     if rows.empty:
@@ -229,11 +237,23 @@ def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent)
         incomplete="subset" in task.state or bool(errors),
         state=task.state,
         root=task.root,
+        warnings=tuple(finding for finding in audio_findings if finding.level == "warning"),
     )
 
 
-def inspect_clips(task: Task, progress: Progress = silent) -> tuple[pd.DataFrame, dict[str, Recording], list[Finding]]:
+def inspect_clips(
+    task: Task, progress: Progress = silent, keep_short: bool = False
+) -> tuple[pd.DataFrame, dict[str, Recording], list[Finding]]:
     """Looks at every recording of a task whose audio is available.
+
+    Parameters
+    ----------
+    task
+        As loaded by ``load_task``.
+    progress
+        Shows how many recordings have been looked at.
+    keep_short
+        Whether recordings that hold fewer samples than their headers promise are usable.
 
     Returns
     -------
@@ -242,7 +262,8 @@ def inspect_clips(task: Task, progress: Progress = silent) -> tuple[pd.DataFrame
     recordings : dict
         {path: recording}.
     findings : list of Finding
-        One error per recording, or per kind of error within one, that makes clips unusable.
+        One error per recording, or per kind of error within one, that makes clips unusable; one warning per kind of
+        oddity in recordings that are usable all the same, and per short recording that is accepted.
     """
     rows = task.manifest[task.manifest["available"].astype(bool)].reset_index(drop=True)
     recordings = inspect(task.root, sorted(rows["path"].unique()), progress)
@@ -252,8 +273,9 @@ def inspect_clips(task: Task, progress: Progress = silent) -> tuple[pd.DataFrame
         path = str(name)
         recording, ids = recordings[path], rows["clip_id"].to_numpy()[index]
         if recording.problem:
-            findings.append(Finding("error", "audio", path, recording.problem, recording.remedy or "", tuple(ids)))
-            continue
+            findings.append(unusable(path, recording, ids, keep_short))
+            if findings[-1].level == "error":
+                continue
         starts, length_s = rows["start_s"].to_numpy(float)[index], recording.duration_s
         stops = np.where(np.isnan(ends[index]), length_s, ends[index])
         late = stops > length_s + END_TOLERANCE_S
@@ -267,7 +289,8 @@ def inspect_clips(task: Task, progress: Progress = silent) -> tuple[pd.DataFrame
         if empty.any():
             problem = f"{ids[empty][0]} encloses no sample: it starts at {starts[empty][0]:.3f} s"
             findings.append(_error("empty-clip", path, _more(problem, empty.sum()), remedy, ids[empty]))
-    return rows.assign(end_s=ends), recordings, findings
+    clips = {str(path): tuple(ids) for path, ids in rows.groupby("path", sort=True)["clip_id"]}
+    return rows.assign(end_s=ends), recordings, [*findings, *oddities(recordings, clips)]
 
 
 def usable(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataFrame:

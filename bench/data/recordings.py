@@ -21,8 +21,14 @@ from bench.base.errors import BadInput
 from bench.base.parallel.threads import cores
 from bench.base.progress import Progress, Tick, silent
 from bench.data import audio
+from bench.data.sound_files import plausible
+from bench.data.sound_files.contents import REPLACE
+from bench.data.sound_files.plausible import Remark
+from bench.types import Finding
 
-_VERSION = 1  # of the cache; raised when the digest or the checks change
+KEEP_SHORT = "keep-short"  # the choice of --on-bad-clip that takes short recordings as they are
+SHORT = "short"  # code of the finding about a recording that holds less than its header promises
+_VERSION = 2  # of the cache; raised when the digest or the checks change
 _LEAST_THREADS = 2  # one reads while another decodes
 
 
@@ -31,7 +37,9 @@ class Recording:
     """A recording as decoded.
 
     ``digest`` is the identity of its audio, whatever container holds it: SHA-256 over rate, channels and the float32
-    little-endian samples, interleaved; empty where ``problem`` says why it cannot be used and ``remedy`` what to do.
+    little-endian samples, interleaved. ``problem`` says why it cannot be used and ``remedy`` what to do; the digest is
+    then empty, unless the recording is only ``short``: it holds fewer samples than its header promises, and what is
+    there may be accepted as it is. ``remarks`` are what is odd about it all the same.
     """
 
     digest: str
@@ -40,6 +48,8 @@ class Recording:
     frames: int
     problem: str | None = None
     remedy: str | None = None
+    short: bool = False
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -104,12 +114,45 @@ def _keep(fresh: dict[Path, dict[str, dict]]) -> None:
 def examine(path: Path) -> Recording:
     """What decoding one file shows."""
     try:
-        wave, rate = audio.samples(path)
+        found = audio.decoded(path)
     except BadInput as error:
         return Recording("", 0, 0, 0, error.problem, error.remedy)
+    wave, rate = found.wave, found.rate
+    remarks = plausible.remarks(wave, rate, path.name)
+    if remarks and remarks[0].wrong:
+        return Recording("", 0, 0, 0, remarks[0].problem, remarks[0].remedy)
     digest = hashlib.sha256(f"{rate} {wave.shape[1]}\n".encode())
     digest.update(wave.astype("<f4", order="C", copy=False).data)
-    return Recording(digest.hexdigest(), rate, wave.shape[1], len(wave))
+    facts = digest.hexdigest(), rate, wave.shape[1], len(wave)
+    if found.shortage:
+        return Recording(*facts, found.shortage, REPLACE, True, tuple(remarks))
+    return Recording(*facts, remarks=tuple(remarks))
+
+
+def unusable(path: str, recording: Recording, clips: Iterable[str], keep_short: bool = False) -> Finding:
+    """What is wrong with a recording; a warning where it is only short and that is accepted."""
+    problem, remedy = recording.problem or "", recording.remedy or ""
+    if not recording.short:
+        return Finding("error", "audio", path, problem, remedy, tuple(clips))
+    if keep_short:
+        return Finding("warning", SHORT, path, problem, "it is taken as long as it is", tuple(clips))
+    remedy += f", or take it as long as it is: --on-bad-clip={KEEP_SHORT}"
+    return Finding("error", SHORT, path, problem, remedy, tuple(clips))
+
+
+def oddities(recordings: Mapping[str, Recording], clips: Mapping[str, tuple[str, ...]]) -> list[Finding]:
+    """One warning per kind of remark, which names the first recording; ``clips`` are those of each path."""
+    by_code: dict[str, list[tuple[str, Remark]]] = defaultdict(list)
+    for path in clips:
+        for remark in recordings[path].remarks:
+            by_code[remark.code].append((path, remark))
+    findings = []
+    for code, found in by_code.items():
+        path, remark = found[0]
+        problem = remark.problem + (f" (and {len(found) - 1} more recordings alike)" if len(found) > 1 else "")
+        concerned = tuple(clip for each, _ in found for clip in clips[each])
+        findings.append(Finding("warning", code, path, problem, remark.remedy, concerned))
+    return findings
 
 
 def _stamp(path: Path) -> list[int]:
@@ -124,7 +167,8 @@ def _recall(entry: object, stamp: list[int]) -> Recording | None:
     if not isinstance(entry, Mapping) or not stamp or entry.get("stamp") != stamp:
         return None
     try:
-        return Recording(**entry["recording"])
+        kept = entry["recording"]
+        return Recording(**kept | {"remarks": tuple(Remark(*remark) for remark in kept["remarks"])})
     except (KeyError, TypeError):
         return None
 

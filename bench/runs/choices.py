@@ -187,7 +187,7 @@ def tasks_at_hand(
             outcome.absent_tasks[task] = error.problem
             say(f"{task}: left out: {error}")
             continue
-        for finding in loaded.findings:
+        for finding in (*loaded.findings, *prepared.warnings):
             if finding.level == "warning":
                 say(f"{task}: warning: {finding}")
         for finding in prepared.excluded:

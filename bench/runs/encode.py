@@ -26,6 +26,8 @@ class EncodedTask(TypedDict):
         Number of clips, and of those encoded now.
     excluded
         Why clips were left out.
+    warnings
+        What is odd about recordings that were encoded all the same.
     store, files
         Where the features are kept, and the files written.
     wall_s, encode_s, device_waited_s, peak_memory_mb
@@ -39,6 +41,7 @@ class EncodedTask(TypedDict):
     clips: int
     encoded: int
     excluded: list[str]
+    warnings: list[str]
     store: str
     files: list[str]
     wall_s: float
@@ -106,6 +109,7 @@ def encode_task(
         "clips": len(prepared.rows),
         "encoded": encoded,
         "excluded": [str(finding) for finding in prepared.excluded],
+        "warnings": [str(finding) for finding in prepared.warnings],
         "store": str(store.folder),
         "files": files,
         "wall_s": round(time.monotonic() - began, 2),

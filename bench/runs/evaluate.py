@@ -67,7 +67,7 @@ def evaluate(
         The name of a clip policy (``bench.data.clips``).
     on_bad_clip
         ``error`` refuses data with unusable clips; ``exclude`` goes on without them, lists them and marks the records
-        incomplete.
+        incomplete; ``keep-short`` takes recordings that their headers call longer as long as they are, and lists them.
     progress
         Where features and folds are counted (``bench.base.progress``).
     engine
@@ -292,6 +292,8 @@ def assemble_record(
         "predictions_sha256": hashlib.sha256(records.predictions_csv(predictions)).hexdigest(),
         **encoder,
     }
+    if prepared.short:
+        data["short"] = list(prepared.short)
     by_test, by_domain = score_predictions(task, predictions)
     return Record(records.key(spec), spec, by_test, by_domain, selection, data, predictions, run)
 

@@ -133,7 +133,7 @@ def control_spec(name: str, card: TaskCard, prepared: Prepared, seed: int) -> Sp
 
 def data_identity(card: TaskCard, prepared: Prepared) -> DataIdentity:
     """What a task and the data at hand contribute to the identity of a result."""
-    excluded = "\n".join(sorted(map(str, prepared.excluded)))
+    excluded = "\n".join(sorted([*map(str, prepared.excluded), *prepared.short]))
     return {
         "schema": records.SCHEMA,
         "task": card.id,

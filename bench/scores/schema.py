@@ -32,7 +32,7 @@ class DataIdentity(TypedDict):
     state
         ``complete``, ``subset``, ``simulated`` or ``simulated subset``.
     excluded
-        SHA-256 of the list of excluded clips; empty where no clip was excluded.
+        SHA-256 of the list of excluded clips and accepted short recordings; empty where there are neither.
     """
 
     schema: int
@@ -232,6 +232,9 @@ class DataFacts(EncoderFacts):
         Whether clips of the task are missing.
     excluded
         Why clips were left out, one finding each.
+    short
+        Recordings that were accepted although they hold fewer samples than their headers promise, one finding each;
+        absent where there are none.
     splits
         {split: number of ``recordings``, ``patients``, ``clips`` and of the clips of each class}.
     recordings_in_full
@@ -248,6 +251,7 @@ class DataFacts(EncoderFacts):
     state: str
     incomplete: bool
     excluded: list[str]
+    short: NotRequired[list[str]]
     splits: dict[str, dict[str, int]]
     recordings_in_full: int | None
     groups_in_train: dict[str, int]

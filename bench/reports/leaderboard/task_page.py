@@ -56,6 +56,8 @@ def task_page(
     parts += ["## Selection", _selection_table(records, heads)]
     if data["excluded"]:
         parts += ["## Excluded clips", "\n".join(f"- {line}" for line in data["excluded"])]
+    if short := data.get("short"):
+        parts += ["## Recordings shorter than their headers promise", "\n".join(f"- {line}" for line in short)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -147,8 +147,9 @@ def _here(task: Task, progress: Progress) -> tuple[Prepared, list[Finding]]:
     held = {path: recordings[path] for path in rows["path"].unique()}
     incomplete = len(rows) < len(task.manifest)
     identity = manifest.digest(rows, held)
+    errors = tuple(finding for finding in problems if finding.level == "error")
     prepared = Prepared(
-        rows, tuple(problems), identity, manifest.statistics(rows, task.card), held, incomplete, task.state, task.root
+        rows, errors, identity, manifest.statistics(rows, task.card), held, incomplete, task.state, task.root
     )
     return prepared, problems
 

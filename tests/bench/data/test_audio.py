@@ -101,11 +101,92 @@ def test_files_that_hold_no_sound_are_refused(tmp_path):
             audio.read(tmp_path / f"{name}.wav")
 
 
-def test_a_streamed_wav_of_unknown_length_is_read(tmp_path):
-    path = tmp_path / "a.wav"
-    soundfile.write(path, WAVE, RATE)
+def streaminfo(path, total: int) -> None:
+    """Writes the number of samples into a FLAC file's header: 36 bits, 0 for unknown."""
     content = bytearray(path.read_bytes())
-    at = content.index(b"data") + 4
-    content[at : at + 4] = b"\xff\xff\xff\xff"
+    content[21] = (content[21] & 0xF0) | total >> 32
+    content[22:26] = (total & 0xFFFFFFFF).to_bytes(4, "big")
     path.write_bytes(content)
-    assert len(audio.read(path)[0]) == len(WAVE)
+
+
+@pytest.fixture
+def flac(tmp_path):
+    soundfile.write(tmp_path / "a.flac", WAVE, RATE)
+    return tmp_path / "a.flac"
+
+
+@pytest.mark.parametrize("block", [100, 4096, 1 << 20])
+def test_a_flac_of_unknown_length_is_read_to_its_end(flac, monkeypatch, block):
+    whole = audio.read(flac)[0]
+    streaminfo(flac, 0)
+    monkeypatch.setattr(audio, "_BLOCK", block)
+    np.testing.assert_array_equal(audio.read(flac)[0], whole)
+
+
+@pytest.mark.parametrize("total", [len(WAVE) + 1, 2 * len(WAVE), 2**35, 2**36 - 1])
+def test_a_flac_that_claims_more_takes_no_memory_for_it(flac, total):
+    streaminfo(flac, total)
+    with pytest.raises(BadInput, match=rf"a\.flac: is truncated: its header promises {total} samples, 16000 are there"):
+        audio.read(flac)
+    assert len(audio.samples(flac, known=16000)[0]) == 16000
+    with pytest.raises(BadInput, match="is truncated"):
+        audio.samples(flac, known=15999)
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "G721_32", "NMS_ADPCM_32", "IMA_ADPCM", "ULAW"])
+def test_codecs_of_telephones_are_read_to_their_end(tmp_path, subtype):
+    soundfile.write(tmp_path / "a.wav", WAVE, RATE, subtype=subtype)
+    wave, rate = audio.read(tmp_path / "a.wav")
+    assert rate == RATE and 0 <= len(wave) - len(WAVE) < 512  # the last packet is filled up
+    assert np.corrcoef(wave[: len(WAVE)], WAVE)[0, 1] > 0.9
+
+
+def test_blocks_decode_as_the_whole_does(tmp_path, monkeypatch):
+    for name, options in {"a.wav": {}, "g.wav": {"subtype": "GSM610"}, "a.flac": {"subtype": "PCM_24"}}.items():
+        soundfile.write(tmp_path / name, WAVE, RATE, **options)
+    whole = {path: audio.samples(path)[0] for path in tmp_path.iterdir()}
+    for name, value in {"_AT_ONCE": 0, "_SAMPLES_PER_BYTE": 0, "_BLOCK": 777}.items():
+        monkeypatch.setattr(audio, name, value)
+    for path, wave in whole.items():
+        np.testing.assert_array_equal(audio.samples(path)[0], wave)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "holds more samples than fit into memory"),
+        (RuntimeError("odd"), r"cannot be decoded \(RuntimeError: odd\)"),
+        (ValueError("odd"), r"cannot be decoded \(ValueError: odd\)"),
+        (OSError(5, "Input/output error"), r"cannot be read \(Input/output error\)"),
+        (soundfile.LibsndfileError(1), "does not decode to its end"),
+    ],
+)
+def test_whatever_fails_while_a_file_is_read_names_the_file(flac, monkeypatch, error, said):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+    with pytest.raises(BadInput, match=rf"a\.flac: {said}"):
+        audio.read(flac)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damage_anywhere_is_read_or_refused_and_never_raises_anything_else(tmp_path, seed):
+    draw = np.random.default_rng(seed)
+    name, options = [
+        ("a.wav", {}),
+        ("a.flac", {}),
+        ("g.wav", {"subtype": "GSM610"}),
+        ("i.wav", {"subtype": "IMA_ADPCM"}),
+    ][seed % 4]
+    soundfile.write(tmp_path / name, WAVE, RATE, **options)
+    content = bytearray((tmp_path / name).read_bytes())
+    for at in draw.integers(0, 80, 3):
+        content[at] = draw.integers(256)
+    (tmp_path / name).write_bytes(content)
+    try:
+        wave, _ = audio.samples(tmp_path / name)
+    except BadInput as error:
+        assert error.where == str(tmp_path / name) and error.remedy
+    else:
+        assert len(wave) and np.isfinite(wave).all()

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.base.errors import BadInput, UnknownId
-from bench.data import manifest
+from bench.data import clips, manifest
 from bench.types import Task, TaskCard
 
 RATE = 4000
@@ -165,6 +165,56 @@ def test_bad_recordings_are_one_error_naming_the_first(task):
     prepared = manifest.prepare(task, "exclude")
     assert sorted(prepared.rows["path"].unique()) == ["audio/r1.wav", "audio/r3.wav"]
     assert sorted(prepared.recordings) == ["audio/r1.wav", "audio/r3.wav"]
+
+
+def test_recordings_shorter_than_their_headers_promise_can_be_accepted(task):
+    path = task.root / "audio" / "r0.wav"
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 3000])
+    open_end = changed(task, 1, "end_s", np.nan)
+    with pytest.raises(BadInput, match=r"promises 4000 samples, 3000 are there; .*--on-bad-clip=keep-short"):
+        manifest.prepare(open_end)
+    prepared = manifest.prepare(open_end, "keep-short")
+    assert len(prepared.rows) == 8 and prepared.rows["end_s"][1] == 0.75 and prepared.excluded == ()
+    assert [finding.where for finding in prepared.warnings] == ["audio/r0.wav"] and len(prepared.short) == 1
+    assert "promises 4000 samples" in prepared.short[0]
+    (unit,) = (unit for unit in clips.units(prepared.rows, prepared.recordings) if unit.path == "audio/r0.wav")
+    assert [len(wave) for wave in clips.waves(unit, task.root, RATE)] == [2000, 1000]
+    with pytest.raises(BadInput, match=r"r0#1 ends at 1\.000 s, the recording lasts 0\.750 s"):
+        manifest.prepare(task, "keep-short")  # what an annotation asks for is not there
+
+
+def test_a_recording_cut_again_after_the_look_is_refused(task):
+    path = task.root / "audio" / "r0.wav"
+    content = path.read_bytes()
+    path.write_bytes(content[: 44 + 2 * 3000])
+    prepared = manifest.prepare(changed(task, 1, "end_s", np.nan), "keep-short")
+    (unit,) = (unit for unit in clips.units(prepared.rows, prepared.recordings) if unit.path == "audio/r0.wav")
+    path.write_bytes(content[: 44 + 2 * 2900])
+    with pytest.raises(BadInput, match="2900 are there"):
+        clips.waves(unit, task.root, RATE)
+
+
+def test_keeping_short_recordings_mends_nothing_else(task):
+    (task.root / "audio" / "r0.wav").write_text("<html>")
+    with pytest.raises(BadInput, match="a web page"):
+        manifest.prepare(task, "keep-short")
+
+
+def test_oddities_are_warnings_and_their_clips_are_used(task):
+    for name in ("r0", "r1"):
+        soundfile.write(task.root / "audio" / f"{name}.wav", np.zeros(RATE), RATE)
+    prepared = manifest.prepare(task)
+    (warning,) = prepared.warnings
+    assert (warning.code, warning.where, len(warning.clips)) == ("silent", "audio/r0.wav", 4)
+    assert len(prepared.rows) == 8 and not prepared.incomplete and prepared.short == ()
+
+
+def test_cancelling_channels_are_no_usable_clips(task):
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, RATE)
+    soundfile.write(task.root / "audio" / "r0.wav", np.stack([wave, -wave], axis=1), RATE)
+    with pytest.raises(BadInput, match=r"audio/r0\.wav: its 2 channels cancel each other"):
+        manifest.prepare(task)
+    assert len(manifest.prepare(task, "exclude").rows) == 6
 
 
 def test_excluding_does_not_mend_structure(task):

@@ -49,13 +49,43 @@ def test_bad_files_are_described_not_raised(corpus):
     problems = [recording.problem for recording in found.values()]
     assert problems[0] is None
     assert "truncated" in problems[1] and "NaN" in problems[2] and "no such" in problems[3]
-    assert all(found[name].remedy and not found[name].digest for name in list(found)[1:])
+    assert all(recording.remedy for recording in list(found.values())[1:])
+    assert [bool(recording.digest) for recording in found.values()] == [True, True, False, False]
+    assert [recording.short for recording in found.values()] == [False, True, False, False]  # what is there is known
+
+
+def test_what_a_short_file_holds_is_what_the_mended_file_holds(corpus):
+    content = (corpus / "1.wav").read_bytes()[:1044]
+    (corpus / "1.wav").write_bytes(content)
+    soundfile.write(corpus / "mended.wav", noise(1)[:500], RATE)
+    short, mended = recordings.inspect(corpus, ["1.wav", "mended.wav"]).values()
+    assert (short.digest, short.frames) == (mended.digest, mended.frames) and short.short and not mended.problem
+
+
+def test_what_cannot_be_learned_from_is_a_problem_and_what_is_odd_a_remark(corpus):
+    wave = noise(0)
+    soundfile.write(corpus / "0.wav", np.stack([wave, -wave], axis=1), RATE)
+    soundfile.write(corpus / "1.wav", np.stack([wave, 0 * wave], axis=1), RATE)
+    cancelling, dead, sound = recordings.inspect(corpus, ["0.wav", "1.wav", "2.wav"]).values()
+    assert "cancel" in cancelling.problem and not cancelling.digest
+    assert dead.problem is None and dead.digest and [remark.code for remark in dead.remarks] == ["dead-channel"]
+    assert sound.remarks == ()
+
+
+def test_remarks_are_one_warning_for_each_kind(corpus):
+    odd = recordings.Remark("level", "is loud", "turn it down")
+    found = {name: recordings.Recording(name, RATE, 1, 9, remarks=(odd,)) for name in "ab"}
+    (warning,) = recordings.oddities(found, {"a": ("a1", "a2"), "b": ("b1",)})
+    assert (warning.level, warning.code, warning.where) == ("warning", "level", "a")
+    assert warning.problem == "is loud (and 1 more recordings alike)" and warning.clips == ("a1", "a2", "b1")
 
 
 def test_a_second_look_opens_no_sound_file(corpus, monkeypatch):
+    soundfile.write(corpus / "2.wav", np.zeros(100), RATE)  # which is remarked upon
     names = ["0.wav", "1.wav", "2.wav"]
     first = recordings.inspect(corpus, names)
-    monkeypatch.setattr(audio, "samples", lambda path: pytest.fail("decoded again"))
+    assert first["2.wav"].remarks
+    monkeypatch.setattr(audio, "decoded", lambda path: pytest.fail("decoded again"))
     assert recordings.inspect(corpus, names) == first
     assert recordings.inspect(corpus.parent, [f"{corpus.name}/0.wav"])[f"{corpus.name}/0.wav"] == first["0.wav"]
 

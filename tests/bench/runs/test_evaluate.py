@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -124,6 +125,21 @@ def test_excluding_a_bad_clip_marks_the_record_and_names_the_clip(task):
     record = bench.evaluate(encoder, broken, on_bad_clip="exclude")[0]
     assert record.data["incomplete"] and len(record.data["excluded"]) == 1
     assert wrong.loc[0, "clip_id"] in record.data["excluded"][0] or wrong.loc[0, "path"] in record.data["excluded"][0]
+
+
+def test_accepting_a_short_recording_is_part_of_what_a_record_is(task, tmp_path):
+    shutil.copytree(task.root, tmp_path / "data")
+    cut = dataclasses.replace(task, root=tmp_path / "data")
+    encoder = bench.load_encoder("meta.duration")
+    whole = bench.evaluate(encoder, cut)[0]
+    path = cut.root / cut.manifest["path"][0]
+    path.write_bytes(path.read_bytes()[:-2])  # its last sample, which no annotation misses
+    with pytest.raises(BadInput, match=r"is truncated.*--on-bad-clip=keep-short"):
+        bench.evaluate(encoder, cut)
+    short = bench.evaluate(encoder, cut, on_bad_clip="keep-short")[0]
+    assert [path.name in line for line in short.data["short"]] == [True] and "short" not in whole.data
+    assert short.spec["excluded"] and not short.data["excluded"] and not short.data["incomplete"]
+    assert short.key != whole.key and len(short.predictions) == len(whole.predictions)
 
 
 @pytest.mark.long

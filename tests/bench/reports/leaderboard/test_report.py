@@ -51,6 +51,11 @@ def test_a_task_page_holds_formulas_tests_recalls_domains_and_selection(record):
     assert "both (" in page.split("### Recall per class")[1]
 
 
+def test_recordings_that_were_accepted_short_are_listed(record):
+    page = render_leaderboard([changed(record, short=["a.wav: is truncated"])], BoardNotes())["tasks/icbhi.cycles4.md"]
+    assert "## Recordings shorter than their headers promise\n\n- a.wav: is truncated" in page
+
+
 def test_excluded_clips_and_shared_patients_are_marked(record):
     marked = changed(
         record, incomplete=True, excluded=["a.wav: is truncated"], groups_in_train={"official": 2, "corrected": 0}

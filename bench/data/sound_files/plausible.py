@@ -1,0 +1,120 @@
+"""Whether decoded samples can be what somebody recorded: rate, level, and what the mono mix makes of the channels.
+
+Encoders hear the mean over the channels. Where channels cancel, nothing of what was recorded is left of it; where one
+is dead, it is half as loud.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.data.sound_files.contents import ffmpeg
+
+RATES_HZ = (500, 1_000_000)  # what sounds of the chest are recorded at, with room on both sides
+TOLD_PEAK, WRONG_PEAK = 2.0, 100.0  # of samples whose full scale is 1: 6 dB above it, 40 dB above it
+# Power of the mix over that of channels that do not depend on each other, below which they cancel: by 10 and 20 dB
+TOLD_MIX, WRONG_MIX = 0.1, 0.01
+DEAD = 1e-6  # power of a channel over that of the loudest, below which nothing was recorded by it: 60 dB
+_BLOCK = 1 << 16  # samples that are added up at a time, in double precision
+
+
+class Remark(NamedTuple):
+    """Something odd about the samples: ``wrong`` where nothing can be learned from them as they are."""
+
+    code: str
+    problem: str
+    remedy: str
+    wrong: bool = False
+
+
+def remarks(wave: np.ndarray, rate: int, name: str) -> list[Remark]:
+    """What is odd about samples (T, channels) of a file of this name, what is wrong first."""
+    found = [*_rate(rate), *_level(wave), *_channels(wave, name)]
+    return sorted(found, key=lambda remark: not remark.wrong)
+
+
+def _rate(rate: int) -> list[Remark]:
+    low, high = RATES_HZ
+    if low <= rate <= high:
+        return []
+    problem = f"claims {rate} samples per second, which no recorder of sound takes (taken are {low} to {high})"
+    return [Remark("rate", problem, "write it again with the rate that it was recorded at", True)]
+
+
+def _level(wave: np.ndarray) -> list[Remark]:
+    peak = float(max(wave.max(), -wave.min()))
+    if peak <= TOLD_PEAK:
+        return []
+    if peak <= WRONG_PEAK:
+        problem = f"its samples reach {peak:.3g} times full scale"
+        return [Remark("level", problem, "scale them to between -1 and 1 where other recordings are")]
+    bits = next((bits for bits in (8, 16, 24, 32) if peak <= 1 << (bits - 1)), None)
+    seems = f", as {bits}-bit integers stored as floats would" if bits else ""
+    divisor = f"by {1 << (bits - 1)}" if bits else "by what full scale is"
+    problem = f"its samples reach {peak:.6g} times full scale{seems}"
+    return [Remark("level", problem, f"divide them {divisor} and write the file again", True)]
+
+
+def _channels(wave: np.ndarray, name: str) -> list[Remark]:
+    count = wave.shape[1]
+    still = [c for c in range(count) if wave[:, c].min() == wave[:, c].max()]
+    if len(still) == count:
+        if not wave[0].any():
+            return [Remark("silent", "is digital silence from beginning to end", "see that it was recorded")]
+        values = ", ".join(f"{value:.3g}" for value in wave[0])
+        problem = f"stands at {values} from beginning to end: no sound was recorded"
+        return [Remark("silent", problem, "see that the sensor was connected")]
+    if count == 1:
+        return []
+    means, power, mixed = _powers(wave)
+    loudest = power.max()
+    dead = [c for c in range(count) if c in still or power[c] <= DEAD * loudest]
+    live = [c for c in range(count) if c not in dead]
+    first = f'-af "pan=mono|c0=c{live[0]}" '
+    keep = f"keep a channel that was recorded: {ffmpeg(name, first, 'mono')}"
+    found = [_cancelling(count, power, mixed, keep)] if len(live) > 1 else []
+    if dead:
+        found.append(_dead(dead, count, means, keep))
+    return [remark for remark in found if remark is not None]
+
+
+def _cancelling(count: int, power: np.ndarray, mixed: float, keep: str) -> Remark | None:
+    share = mixed * count**2 / power.sum()  # 1 for channels that do not depend on each other, 0 where they cancel
+    if share >= TOLD_MIX:
+        return None
+    below = f"{10 * math.log10(power.mean() / mixed):.0f} dB below them" if mixed > 0 else "digital silence"
+    wrong = share < WRONG_MIX
+    cancel = "cancel each other" if wrong else "partly cancel each other"
+    problem = f"its {count} channels {cancel}: their mean, which is what encoders hear, is {below}"
+    return Remark("cancelling", problem, keep, wrong)
+
+
+def _dead(dead: Sequence[int], count: int, means: np.ndarray, keep: str) -> Remark:
+    stuck = [c for c in dead if abs(means[c]) > 1e-3]
+    if stuck:
+        values = ", ".join(f"{means[c]:.3g}" for c in stuck)
+        problem = f"channel {_listed(stuck)} of {count} stands at {values}: the mean of all is shifted, and quieter"
+        return Remark("stuck-channel", problem, keep)
+    problem = f"channel {_listed(dead)} of {count} is silence: the mean of all is quieter than what was recorded"
+    return Remark("dead-channel", problem, keep)
+
+
+def _listed(channels: Sequence[int]) -> str:
+    return ", ".join(str(c + 1) for c in channels)
+
+
+def _powers(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """(mean of each channel, its power about that, the power of the channels' mean about its own)."""
+    size, count = wave.shape
+    total, products = np.zeros(count), np.zeros((count, count))
+    for start in range(0, size, _BLOCK):
+        part = wave[start : start + _BLOCK].astype(float)
+        total += part.sum(axis=0)
+        products += part.T @ part
+    means = total / size
+    covariance = products / size - np.outer(means, means)
+    return means, np.clip(np.diag(covariance), 0, None), float(covariance.sum()) / count**2

@@ -1,0 +1,134 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from bench.base.errors import BadInput
+from bench.data import audio
+from bench.data.sound_files import lengths
+
+RATE = 8000
+WAVE = np.random.default_rng(0).integers(-20000, 20000, 8000).astype(np.int16)
+RF64_SIZES, W64_HEAD = 20, 24  # offset of the sizes in a ds64 chunk, bytes of a chunk's head in Wave64
+PLACEHOLDERS = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFDB, 0xFFFFFFFF, 0x7FFFF024)
+
+
+def encoded(format: str, subtype: str = "PCM_16", **options) -> bytearray:
+    content = io.BytesIO()
+    soundfile.write(content, WAVE, RATE, format=format, subtype=subtype, **options)
+    return bytearray(content.getvalue())
+
+
+def wav(claimed: int, riff: int | None = None, order: str = "<", before: bytes = b"", after: bytes = b"") -> bytes:
+    fmt = struct.pack(order + "IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    body = b"WAVE" + before + b"fmt " + fmt + b"data" + struct.pack(order + "I", claimed)
+    body += WAVE.astype(order + "i2").tobytes() + after
+    name = b"RIFF" if order == "<" else b"RIFX"
+    return name + struct.pack(order + "I", len(body) if riff is None else riff) + body
+
+
+def read(folder, content: bytes) -> np.ndarray:
+    path = folder / "a.wav"
+    path.write_bytes(content)
+    return audio.samples(path)[0]
+
+
+def is_whole(wave: np.ndarray) -> bool:
+    return wave.shape == (len(WAVE), 1) and bool((wave[:, 0] * 32768 == WAVE).all())
+
+
+@pytest.mark.parametrize("claimed", PLACEHOLDERS)
+@pytest.mark.parametrize("riff", [None, 0, 36, 0xFFFFFFFF])
+def test_a_length_that_nobody_knew_means_to_the_end(tmp_path, claimed, riff):
+    assert is_whole(read(tmp_path, wav(claimed, riff)))
+
+
+@pytest.mark.parametrize("claimed", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+@pytest.mark.parametrize(
+    "extra", [{"order": ">"}, {"before": b"LIST\x04\x00\x00\x00INFO"}, {"before": b"junk\x03\x00\x00\x00abc\x00"}]
+)
+def test_it_does_also_in_other_byte_orders_and_behind_other_chunks(tmp_path, claimed, extra):
+    assert is_whole(read(tmp_path, wav(claimed, **extra)))
+
+
+@pytest.mark.parametrize("size", [0, 2**64 - 1, 2**63 - 1])
+@pytest.mark.parametrize("name", [b"RF64", b"BW64"])
+def test_it_does_also_where_lengths_have_64_bits(tmp_path, size, name):
+    content = encoded("RF64")
+    content[:4] = name
+    content[RF64_SIZES : RF64_SIZES + 16] = struct.pack("<QQ", size, size)
+    assert is_whole(read(tmp_path, content))
+
+
+def test_bw64_of_known_length_is_read(tmp_path):
+    content = encoded("RF64")
+    content[:4] = b"BW64"
+    assert is_whole(read(tmp_path, content))
+
+
+@pytest.mark.parametrize("size", [0, W64_HEAD, 2**64 - 1, 2**63 - 1])
+def test_it_does_also_in_wave64(tmp_path, size):
+    content = encoded("W64")
+    at = content.index(b"data") + 16
+    content[at : at + 8] = struct.pack("<Q", size)
+    content[16:24] = struct.pack("<Q", size)
+    assert is_whole(read(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("format", "at", "unknown"),
+    [
+        ("AIFF", b"SSND", (">I", 0x7F000000)),
+        ("AIFF", b"SSND", (">I", 0xFFFFFFFF)),
+        ("CAF", b"data", (">Q", 2**64 - 1)),
+        ("AU", b".snd", (">I", 0xFFFFFFFF)),
+    ],
+)
+def test_it_does_also_in_other_containers(tmp_path, format, at, unknown):
+    content = encoded(format)
+    start = content.index(at) + (8 if format == "AU" else 4)
+    content[start : start + struct.calcsize(unknown[0])] = struct.pack(*unknown)
+    assert is_whole(read(tmp_path, content))
+
+
+def test_an_empty_data_chunk_before_other_chunks_is_empty(tmp_path):
+    head = wav(0)[: -2 * len(WAVE)]
+    for after in (b"", b"LIST\x04\x00\x00\x00INFO", b"LIST\x04\x00\x00\x00INFOid3 \x02\x00\x00\x00ab"):
+        with pytest.raises(BadInput, match="holds no samples"):
+            read(tmp_path, head + after)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW", "IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32"])
+def test_a_cut_wav_is_refused_in_every_codec(tmp_path, subtype):
+    content = encoded("WAV", subtype)
+    assert abs(len(read(tmp_path, content)) - len(WAVE)) < 1024  # packets are filled up
+    with pytest.raises(BadInput, match=r"is truncated: its header promises \d+ samples, \d+ are there"):
+        read(tmp_path, content[: len(content) * 2 // 3])
+
+
+@pytest.mark.parametrize("format", ["RF64", "W64", "WAVEX", "AIFF", "AU"])
+def test_a_cut_file_is_refused_in_every_container(tmp_path, format):
+    content = encoded(format)
+    assert is_whole(read(tmp_path, content))
+    with pytest.raises(BadInput, match=r"is truncated: its header promises 8000 samples, 3\d\d\d are there"):
+        read(tmp_path, content[: len(content) // 2])
+
+
+def test_chunks_behind_the_samples_are_no_samples(tmp_path):
+    content = wav(2 * len(WAVE), after=b"LIST\x04\x00\x00\x00INFO")
+    assert is_whole(read(tmp_path, content))
+
+
+def test_twice_the_length_is_no_placeholder(tmp_path):
+    with pytest.raises(BadInput, match="promises 16000 samples, 8000 are there"):
+        read(tmp_path, wav(4 * len(WAVE)))
+    with pytest.raises(BadInput, match="is truncated"):  # three gigabytes may have been recorded
+        read(tmp_path, wav(3 << 30))
+
+
+@pytest.mark.parametrize("content", [b"RIFF", b"RIFF\x00\x00\x00\x00WAVE", b"", b"FORM\x00\x00\x00\x00AIFF", b".snd"])
+def test_a_damaged_header_says_nothing(tmp_path, content):
+    (tmp_path / "a.wav").write_bytes(content)
+    assert lengths.length(tmp_path / "a.wav") is None

@@ -1,7 +1,7 @@
 """Anybody's own recordings as a task, without code: ``csv.<file>``, a table with a line per clip.
 
 ====================  =============================================================================================
-``path``              the recording, relative to the table's folder
+``path``              the recording, below the table's folder
 ``label``             the name of its class
 ``group``             whom it is from (patient); never on both sides of a split
 ``start``, ``end``    seconds within the recording; optional, or empty: from its beginning, to its end
@@ -11,9 +11,12 @@
 any other             kept as ``meta_<name>``
 ====================  =============================================================================================
 
-UTF-8, comma, semicolon or tab, one line of names first. Classes stand in alphabetical order, the one named normal (or
-healthy, none, negative) first; without such a name the first counts as normal. Two classes are compared by AUROC, more
-by UAR.
+Whatever ``bench.base.tables.reader`` reads: comma, semicolon, tab or bar; decimals with a point or a comma. Every cell
+is text as it stands, ``NA`` and ``None`` too; an empty one is missing. What may be one class in two spellings is told,
+and stays two classes; a group in two spellings is one group.
+
+Classes stand in alphabetical order, the one named normal (or healthy, none, negative) first; without such a name the
+first counts as normal. Two classes are compared by AUROC, more by UAR.
 
 ``csv.<file>`` is a path below the data folder where there is such a file, else below the current folder; one that
 starts with ``/``, ``./``, ``../`` or ``~`` is any file. It needs no ``--root``: recordings are looked for from the
@@ -23,11 +26,10 @@ machine's paths out. ``@`` introduces a variant in every id, so in a path it is 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +37,11 @@ from urllib.parse import quote, unquote
 
 from bench.base import paths
 from bench.base.errors import BadInput
+from bench.base.tables import spellings
+from bench.base.tables.reader import TextTable, read_table
 from bench.types import Finding, TaskCard
 from tasks._shared import layout
+from tasks._shared.listed_paths import ListedPaths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +49,10 @@ if TYPE_CHECKING:
 PREFIX = "csv."
 OPEN = "csv.<file>: your own recordings, listed in a table (path, label, group, split, …)"
 MANDATORY = ("path", "label", "group")
-KNOWN = (*MANDATORY, "start", "end", "split", "domain")
+SECONDS = ("start", "end")
+KNOWN = (*MANDATORY, *SECONDS, "split", "domain")
 NORMAL = ("normal", "healthy", "none", "negative")
+COUNTED = ("recordings", "patients", "clips", "available")  # what reports count beside the classes
 TEST_SHARE = 0.3
 SEED = 0
 
@@ -73,7 +80,7 @@ def card(id: str) -> TaskCard:
     path = _file(name)
     table = _read(path)
     classes = _classes(path, table)
-    if table.made_split and len({clip["group"] for clip in table.clips}) < 2:
+    if table.made_split and len({spellings.key(clip["group"]) for clip in table.clips}) < 2:
         problem = "all of its clips are of one group, so that no test can be drawn"
         raise BadInput(path, problem, "name whom each clip is from, or give a column split")
     tests = sorted({clip["split"] for clip in table.clips if clip["split"].startswith("test")})
@@ -115,20 +122,16 @@ def manifest(card: TaskCard, root: Path, findings: list[Finding]) -> pd.DataFram
     findings += [
         Finding("error", "line", f"{where.as_posix()}:{n}", problem, remedy) for n, problem, remedy in table.faults
     ]
-    rows = [_row(card, clip, path.parent, where.parent) for clip in table.clips]
-    names = list(dict.fromkeys(row["path"] for row in rows))
-    if absent := [name for name in names if not any(row["available"] for row in rows if row["path"] == name)]:
-        problem = f"{len(absent)} of {len(names)} recordings are not there (the first is {absent[0]})"
-        remedy = "paths are relative to the table's folder; results are marked subset"
-        findings.append(Finding("warning", "missing-audio", where.as_posix(), problem, remedy))
+    listed = ListedPaths(path.parent)
+    rows = [_row(card, clip, listed, where.parent) for clip in table.clips]
+    findings += [*_absent(rows, listed, where), *_given_twice(rows, listed, where), *_respelt(table, where)]
     columns = ["clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available", *table.meta]
     frame = pd.DataFrame(rows, columns=columns)
     if table.made_split:
         test = _drawn(frame["group"])
         frame["split"] = ["test" if group in test else "train" for group in frame["group"]]
-        problem = (
-            f"no column split: {len(test)} of {frame['group'].nunique()} groups were drawn as the test (seed {SEED})"
-        )
+        drawn, all_groups = (len({spellings.key(name) for name in names}) for names in (test, frame["group"]))
+        problem = f"no column split: {drawn} of {all_groups} groups were drawn as the test (seed {SEED})"
         findings.append(
             Finding("note", "made-split", where.as_posix(), problem, "give a column split to fix it yourself")
         )
@@ -180,27 +183,17 @@ def _file(name: str) -> Path:
 
 def _read(path: Path) -> _Table:
     """Raises ``BadInput`` for a file without the mandatory columns."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            separator = max(",;\t", key=first.count)
-            file.seek(0)
-            lines = csv.reader(file, delimiter=separator, strict=True)
-            numbered = [(lines.line_num, [field.strip() for field in line]) for line in lines]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(path, f"is no table in UTF-8 ({error})", "save it as CSV in UTF-8") from error
-    header = [name.lower() for name in numbered[0][1]] if numbered else []
-    _check_header(path, header)
+    table = read_table(path, KNOWN, lambda name: name in SECONDS)
+    _check_header(path, table.names)
     clips, faults = [], []
-    meta = {name: _meta(name) for name in header if name not in KNOWN}
-    for number, line in numbered[1:]:
-        if not any(line):
-            continue
+    meta = {name: _meta(name) for name in table.names if name not in KNOWN}
+    listed = ListedPaths(path.parent)
+    for number, line in table.rows:
         try:
-            clips.append(_clip(header, line, meta))
+            clips.append(_clip(table, [cell.strip() for cell in line], meta, listed))
         except _Fault as fault:
             faults.append((number, *fault.args))
-    return _Table(tuple(clips), tuple(faults), tuple(meta.values()), "split" not in header)
+    return _Table(tuple(clips), tuple(faults), tuple(meta.values()), "split" not in table.names)
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
@@ -222,22 +215,26 @@ class _Fault(Exception):
     """A line that is no clip: problem and remedy."""
 
 
-def _clip(header: Sequence[str], line: Sequence[str], meta: dict[str, str]) -> dict:
+def _clip(table: TextTable, line: Sequence[str], meta: dict[str, str], listed: ListedPaths) -> dict:
     """A line by column. Raises ``_Fault``."""
-    if len(line) != len(header):
-        raise _Fault(f"has {len(line)} fields, the first line {len(header)}", 'put fields with separators into "…"')
-    given = dict(zip(header, line))
+    if len(line) != len(table.names):
+        remedy = 'put fields with separators, decimal commas too, into "…"'
+        raise _Fault(f"has {len(line)} fields, the first line {len(table.names)}", remedy)
+    given = dict(zip(table.names, line))
     for name in MANDATORY:
         if not given[name]:
             raise _Fault(f"{name} is empty", f"every clip needs its {name}")
-    path = given["path"].replace("\\", "/").removeprefix("./")
-    if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in path.split("/"):
-        raise _Fault(f"the path {path!r} leads out of the table's folder", "give it relative to the table's folder")
+    path = listed.below(given["path"])
+    if path is None:
+        remedy = "give it relative to the table's folder"
+        remedy += f", as {tail}" if (tail := listed.tail(given["path"])) else ""
+        raise _Fault(f"the path {given['path']!r} leads out of the table's folder", remedy)
     if not layout.is_audio(path):
-        raise _Fault(f"{path!r} is not a sound file that can be read", "convert it to .wav or .flac")
+        remedy = "convert it to .wav or .flac" if Path(path).suffix else f"give the file's whole name, as {path}.wav"
+        raise _Fault(f"{path!r} is not a sound file that can be read", remedy)
     if "split" in given and not _SPLIT.fullmatch(given["split"]):
         raise _Fault(f"unknown split {given['split']!r}", "use train, val, test or test_<name>")
-    start, end = _second(given, "start", 0.0), _second(given, "end", math.nan)
+    start, end = _second(table, given, "start", 0.0), _second(table, given, "end", math.nan)
     if end <= start:
         raise _Fault(f"ends at {end:g} s, not after its start at {start:g} s", "mend start and end")
     span = f"#{start:.3f}-{'' if math.isnan(end) else f'{end:.3f}'}" if start or not math.isnan(end) else ""
@@ -246,39 +243,95 @@ def _clip(header: Sequence[str], line: Sequence[str], meta: dict[str, str]) -> d
     return fixed | optional | {kept: given[name] for name, kept in meta.items()}
 
 
-def _second(given: dict[str, str], name: str, default: float) -> float:
+def _second(table: TextTable, given: dict[str, str], name: str, default: float) -> float:
     text = given.get(name, "")
     if not text:
         return default
-    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text, re.ASCII):
-        raise _Fault(f"{name} {text!r} is not a number of seconds", "write it as 1.5")
-    return float(text)
+    value = table.number(text)
+    if value is None or text.startswith("-"):
+        remedy = "write seconds as 1.5" + ("" if name == "start" else "; empty: to the recording's end")
+        raise _Fault(f"{name} {text!r} is not a number of seconds", remedy)
+    return value
 
 
 def _classes(path: Path, table: _Table) -> tuple[str, ...]:
-    """Raises ``BadInput`` for fewer than two."""
+    """Raises ``BadInput`` for fewer than two, with the remedy of the first faulty line if there is one."""
     names = sorted({clip["label"] for clip in table.clips}, key=lambda name: (name.lower() not in NORMAL, name))
     if len(names) < 2:
-        problem = f"has {len(table.clips)} sound lines with {len(names)} different labels"
-        faulty = f"; line {table.faults[0][0]}: {table.faults[0][1]}" if table.faults else ""
-        raise BadInput(path, problem + faulty, "a task needs two classes")
+        problem, remedy = f"has {len(table.clips)} sound lines with {len(names)} different labels", ""
+        if table.faults:
+            (line, fault, remedy), others = table.faults[0], len(table.faults) - 1
+            problem += f"; line {line}: {fault}" + (f", and {others} more lines are faulty" if others else "")
+        raise BadInput(path, problem, remedy or "a task needs two classes")
+    if counted := [name for name in names if name in COUNTED]:
+        problem = f"has a class named {counted[0]}, as reports name what they count beside the classes"
+        raise BadInput(path, problem, "give the label another name")
     return tuple(names)
 
 
-def _row(card: TaskCard, clip: dict, folder: Path, below: Path) -> dict:
+def _row(card: TaskCard, clip: dict, listed: ListedPaths, below: Path) -> dict:
     """A clip as the manifest has it; its id stays the same wherever the table lies."""
-    there = (folder / clip["path"]).is_file()
+    file = listed.file(clip["path"])
     return clip | {
-        "path": (below / clip["path"]).as_posix(),
+        "path": (below / (file or clip["path"])).as_posix(),
         "label": card.classes.index(clip["label"]),
-        "available": there,
+        "available": file is not None,
     }
 
 
-def _drawn(groups: Sequence[str]) -> set[str]:
-    """The groups of the test: those whose hashes are the lowest, so that no order of lines matters; at least one."""
-    order = sorted(set(groups), key=lambda group: hashlib.sha256(f"{SEED}:{group}".encode()).hexdigest())
-    return set(order[: max(1, round(TEST_SHARE * len(order)))])
+def _absent(rows: Sequence[dict], listed: ListedPaths, where: Path) -> list[Finding]:
+    """A warning for recordings that are not there; it names what the first may be instead."""
+    there = {row["path"]: row["available"] for row in rows}
+    absent = [name for name, available in there.items() if not available]
+    if not absent:
+        return []
+    problem = f"{len(absent)} of {len(there)} recordings are not there (the first is {absent[0]})"
+    near = listed.near(Path(absent[0]).relative_to(where.parent).as_posix())
+    remedy = f"write it as {near}, as the file is named" if near else "paths are relative to the table's folder"
+    return [Finding("warning", "missing-audio", where.as_posix(), problem, f"{remedy}; results are marked subset")]
+
+
+def _given_twice(rows: Sequence[dict], listed: ListedPaths, where: Path) -> list[Finding]:
+    """An error for clips that two paths name: ``a//b.wav`` is ``a/b.wav``."""
+    ids: dict[tuple, str] = {}
+    paths = [Path(row["path"]).relative_to(where.parent).as_posix() for row in rows]
+    same = listed.one_file(paths)
+    findings = []
+    for row, path in zip(rows, paths):
+        first = ids.setdefault((same.get(path, path), row["start_s"], str(row["end_s"])), row["clip_id"])
+        if first != row["clip_id"]:
+            problem, remedy = f"{first} and {row['clip_id']} are one clip", "remove one of the two lines"
+            findings.append(Finding("error", "duplicate-clip", where.as_posix(), problem, remedy, (row["clip_id"],)))
+    return findings
+
+
+def _respelt(table: _Table, where: Path) -> list[Finding]:
+    """Warnings for labels, domains and splits that may be one in several spellings."""
+    kinds = {"label": ("classes", True), "domain": ("domains", True), "split": ("splits", False)}
+    findings = []
+    for column, (kind, with_slips) in kinds.items():
+        names = {clip[column] for clip in table.clips}
+        if alike := spellings.alike(names, spellings.label_key):
+            problem = f"{kind} that differ only in {spellings.LABEL_WAYS}: {spellings.shown(alike)}"
+            remedy = f"they are used as different {kind}; write what is one in one way"
+            findings.append(Finding("warning", f"{column}-spellings", where.as_posix(), problem, remedy))
+        told = {name for group in alike for name in group[1:]}
+        if slips := spellings.slips(names - told) if with_slips else []:
+            problem = f"{kind} that differ by one letter: {spellings.shown(slips)}"
+            remedy = f"they are used as different {kind}; mend what is a slip"
+            findings.append(Finding("warning", f"{column}-spellings", where.as_posix(), problem, remedy))
+    return findings
+
+
+def _drawn(groups: Iterable[str]) -> set[str]:
+    """The groups of the test: those whose hashes are the lowest, so that no order of lines matters; at least one.
+
+    The spellings of a group stay together.
+    """
+    stands_for = spellings.unified(groups)
+    order = sorted(set(stands_for.values()), key=lambda group: hashlib.sha256(f"{SEED}:{group}".encode()).hexdigest())
+    drawn = set(order[: max(1, round(TEST_SHARE * len(order)))])
+    return {name for name, first in stands_for.items() if first in drawn}
 
 
 def _lacking(card: TaskCard, where: str, frame: pd.DataFrame) -> list[Finding]:

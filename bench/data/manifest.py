@@ -30,6 +30,7 @@ import pandas as pd
 from bench.base import paths, registry
 from bench.base.errors import BadInput, UnknownId
 from bench.base.progress import Progress, silent
+from bench.base.tables import spellings
 from bench.data import audio
 from bench.data.recordings import KEEP_SHORT, SHORT, Recording, inspect, oddities, unusable
 from bench.scores import label_kinds
@@ -119,10 +120,14 @@ def load_task(id: str, root: Path | str | None = None) -> Task:
 
 
 def _canonical(frame: pd.DataFrame, integer: bool) -> pd.DataFrame:
-    """The manifest sorted by clip, its ids and names as text, so that a loader may give numbers or None."""
+    """The manifest sorted by clip, its ids and names as text, so that a loader may give numbers or None.
+
+    A group in several spellings has one of them throughout.
+    """
     if not set(COLUMNS) <= set(frame):
         return frame
     text = {name: frame[name].astype(str) for name in ("clip_id", "path", "split", "group")}
+    text["group"] = text["group"].map(spellings.unified(text["group"]))
     domain = frame["domain"].astype(object).where(frame["domain"].notna() & (frame["domain"] != ""), "unknown")
     label = pd.to_numeric(frame["label"], errors="coerce")
     whole = label.fillna(-1).astype(int) if integer and (label.fillna(-1) % 1 == 0).all() else label
@@ -327,22 +332,32 @@ def _bad_rows(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
 
 
 def _leaks(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
-    """Groups on both sides of a split that the card does not name."""
-    train = set(frame.loc[frame["split"].isin(TRAIN), "group"]) - set(card.known_overlap)
-    findings = []
+    """Groups on both sides of a split that the card does not name, and groups in several spellings."""
+    frame = frame[frame["group"].notna() & (frame["group"].astype(str).str.strip() != "")]
+    groups, findings, crossing = frame["group"].astype(str), [], set()
+    train = set(groups[frame["split"].isin(TRAIN)]) - set(card.known_overlap)
+    official = f"the official split files of {card.url} do"
+    own_table = f"in the table, give all lines of a {card.group} one split, or leave the column split out"
+    remedy = f"keep every {card.group} on one side; {official if card.url.startswith('http') else own_table}"
     for split in sorted({str(name) for name in frame["split"]} - set(TRAIN) - set(card.within_patient)):
-        part = frame[frame["split"] == split]
-        shared = sorted(train & set(part["group"]))
-        if shared:
-            listed = ", ".join(map(str, shared[:5])) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
-            problem = f"{card.group} {listed} in train and in {split}"
-            remedy = f"keep every {card.group} on one side; " + (
-                f"the official split files of {card.url} do"
-                if card.url.startswith("http")
-                else f"in the table, give all lines of a {card.group} one split, or leave the column split out"
-            )
-            where = str(part.loc[part["group"].isin(shared), "path"].iloc[0])
-            findings.append(_error("group-leak", where, problem, remedy))
+        own = set(groups[frame["split"] == split]) - set(card.known_overlap)
+        respelt = spellings.between(train, own)
+        crossing |= {name for pair in respelt for name in pair}
+        problems = {
+            f"{card.group} {spellings.some(sorted(train & own))} in train and in {split}": train & own,
+            f"{card.group} in train and in {split}, in two spellings: {spellings.shown(respelt)}": {
+                b for _, b in respelt
+            },
+        }
+        for problem, names in problems.items():
+            if names:
+                first = frame.loc[(frame["split"] == split) & groups.isin(names), "path"].iloc[0]
+                findings.append(_error("group-leak", str(first), problem, remedy))
+    if several := [names for names in spellings.alike(groups) if not crossing & set(names)]:
+        problem = f"one {card.group} in several spellings: {spellings.shown(several)}"
+        remedy = f"it counts as one {card.group}, by the first; two must differ in more than {spellings.WAYS}"
+        first = frame.loc[groups.isin(several[0]), "path"].iloc[0]
+        findings.append(Finding("warning", "group-spellings", str(first), problem, remedy))
     return findings
 
 

@@ -125,6 +125,9 @@ def test_patients_on_both_sides_are_refused_by_name(data):
         ("c.wav,nan,1,wheeze,p1,train,,", "start 'nan' is not a number of seconds"),
         ("c.wav,-1,1,wheeze,p1,train,,", "start '-1' is not a number of seconds"),
         ("c.wav,1,1,wheeze,p1,train,,", "ends at 1 s, not after its start at 1 s"),
+        ('c.wav,"0,5",1.5,wheeze,p1,train,,', "start '0,5' is not a number of seconds"),  # others have a point
+        ("c.wav,00:00:01,,wheeze,p1,train,,", "start '00:00:01' is not a number of seconds"),
+        ("c,0,1,wheeze,p1,train,,", "'c' is not a sound file"),
     ],
 )
 def test_every_malformed_line_is_told_with_its_number(data, line, problem):
@@ -196,3 +199,134 @@ def test_a_table_is_run_from_its_own_folder_by_the_command_line(data, tmp_path_f
     command = ["run", "--task", "csv.table.csv", "--encoder", "meta.duration", "--no-controls"]
     assert main([*command, "--out", str(tmp_path_factory.mktemp("out"))]) == 0
     assert "csv.table.csv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_a_table_is_the_same_task_whatever_program_saved_it(data, separator, decimal):
+    want = load_task(_write(data))
+    rows = [HEADER.split(","), *(line.replace('"ward, west"', "ward# west").split(",") for line in LINES)]
+    rows = [
+        [cell.replace("ward#", "ward,").replace(".", decimal) if k else cell for k, cell in enumerate(row)]
+        for row in rows
+    ]
+    text = "sep=" + separator + "\r\n"
+    text += "\r\n".join(separator.join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows)
+    (data / "hospital" / "other.csv").write_text(text, encoding="utf-16")
+    other = load_task("csv.hospital/other.csv")
+    assert other.manifest.equals(want.manifest) and other.card.classes == want.card.classes
+
+
+@pytest.mark.parametrize("name", ["None", "NA", "N/A", "nan", "null", "NULL", "-", "1.0", "true", "#N/A"])
+def test_no_word_is_a_missing_one(data, name):
+    lines = [f"c.wav,{name},{name},train,{name}", "d.wav,wheeze,p2,test,x"]
+    task = load_task(_write(data, lines, "path,label,group,split,domain"))
+    assert published_tables.found(task, "error") == {} and name in task.card.classes
+    assert task.manifest.loc[0, ["group", "domain"]].tolist() == [name, name]
+    assert prepare(task).statistics["train"][name] == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("Wheeze", "wheeze"), "'Wheeze' and 'wheeze'"),
+        (("fine  crackle", "fine crackle"), "'fine  crackle' and 'fine crackle'"),
+        (("fine-crackle", "Fine crackle"), "'Fine crackle' and 'fine-crackle'"),
+        (("COVID-19", "COVID\u201119"), r"'COVID-19' and 'COVID\u201119'"),
+        (("crépitant", "cre\u0301pitant"), r"'cre\u0301pitant' and 'crépitant'"),
+        (("wheeze", "wheze"), "'wheeze' and 'wheze'"),
+        (("1", "01"), "'01' and '1'"),
+    ],
+)
+@pytest.mark.parametrize("column", ["label", "domain"])
+def test_one_class_or_domain_in_two_spellings_is_told_and_stays_two(data, labels, told, column):
+    names = ("Normal", *labels)
+    given = [(name, "ward") if column == "label" else (("Normal", "x")[k % 2], name) for k, name in enumerate(names)]
+    lines = [f"c.wav,{k / 10},,{label},p{k},train,{domain}" for k, (label, domain) in enumerate(given)]
+    task = load_task(_write(data, [*lines, LINES[3].rpartition(",")[0]], HEADER.rpartition(",")[0]))
+    (finding,) = (f for f in task.findings if f.code == f"{column}-spellings")
+    assert finding.level == "warning" and told in finding.problem and "mend" in finding.remedy + "write mend"
+    assert set(labels) <= set(task.card.classes if column == "label" else task.manifest["domain"])
+
+
+def test_different_classes_are_no_spellings(data):
+    for labels in (("-1", "1"), ("typical", "atypical"), ("grade 1", "grade 2"), ("Wheeze+Crackle", "Wheeze")):
+        lines = [f"c.wav,{labels[0]},p1,train", f"d.wav,{labels[1]},p2,test_a", f"day1/a.wav,{labels[1]},p3,test_b"]
+        task = load_task(_write(data, lines, "path,label,group,split"))
+        assert not [f for f in task.findings if f.code.endswith("spellings")]
+
+
+def test_tests_that_differ_by_case_are_told(data):
+    task = load_task(_write(data, (*LINES, "c.wav,0,0.5,wheeze,p9,test_Far,,")))
+    assert "'test_Far' and 'test_far'" in published_tables.found(task, "warning")["split-spellings"].problem
+
+
+@pytest.mark.parametrize("pair", [("007", "7"), ("3", "3.0"), ("P1", "p1"), ("p 1", "p1"), ("é", "e\u0301")])
+def test_a_patient_in_two_spellings_is_one(data, pair):
+    one, other = pair
+    lines = [f"c.wav,Normal,{one},train", f"d.wav,wheeze,{other},train", "day1/a.wav,wheeze,p9,test"]
+    task = load_task(_write(data, lines, "path,label,group,split"))
+    assert published_tables.found(task, "error") == {} and task.manifest["group"].nunique() == 2
+    told = published_tables.found(task, "warning")["group-spellings"]
+    assert "in several spellings" in told.problem and len(prepare(task).rows) == 3
+    crossing = load_task(
+        _write(data, [*lines[:1], lines[1].replace("train", "test"), *lines[2:]], "path,label,group,split")
+    )
+    assert "in two spellings" in published_tables.found(crossing, "error")["group-leak"].problem
+    with pytest.raises(BadInput, match="in two spellings"):
+        prepare(crossing, "exclude")
+
+
+def test_spellings_of_a_patient_are_drawn_together(data):
+    patients = [f"{n:0{1 + k}d}" for n in range(1, 9) for k in (0, 1)]
+    lines = [f"c.wav,{k / 20},,{('Normal', 'wheeze')[k // 2 % 2]},{name}" for k, name in enumerate(patients)]
+    task = load_task(_write(data, lines, "path,start,end,label,group"))
+    assert published_tables.found(task, "error") == {} and task.manifest["group"].nunique() == 8
+    assert "2 of 8 groups were drawn" in published_tables.found(task)["made-split"].problem
+    plain = load_task(_write(data, [line for k, line in enumerate(lines) if k % 2], "path,start,end,label,group"))
+    sides = dict(zip(task.manifest["group"], task.manifest["split"]))
+    assert {name: sides[name] for name in plain.manifest["group"]} == dict(
+        zip(plain.manifest["group"], plain.manifest["split"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "remedy"),
+    [
+        (",0.5,", ",00:00:00.5,", "write seconds as 1.5"),
+        (".wav,", ".mp3,", "convert it to .wav or .flac"),
+        (".wav,", ",", "give the file's whole name, as c.wav"),
+        ("c.wav,", r"C:\data\c.wav,", "give it relative to the table's folder, as c.wav"),
+        ("c.wav,", "/mnt/other.wav,", "give it relative to the table's folder$"),
+        (",train", ",Train", "use train, val, test or test_<name>"),
+        (",p1,", ",,", "every clip needs its group"),
+        (",p1,", ",p1,x,", "put fields with separators"),
+    ],
+)
+def test_where_every_line_has_a_fault_its_own_remedy_is_given(data, old, new, remedy):
+    lines = [f"c.wav,{k / 2},{0.5 + k / 2},{label},p1,train,," for k, label in enumerate(("Normal", "wheeze"))]
+    lines[1] = lines[1].replace("0.5,1.0", "0.5,0.5") if old == ",0.5," else lines[1]
+    with pytest.raises(BadInput, match=f"line 2: .*, and 1 more lines are faulty; .*{remedy}"):
+        load_task(_write(data, [line.replace(old, new) for line in lines]))
+
+
+def test_absolute_paths_below_the_table_s_folder_are_the_relative_ones(data):
+    want = load_task(_write(data))
+    lines = [f"{data}/hospital/{line}" for line in LINES[:3]] + [f"../hospital/{line}" for line in LINES[3:]]
+    assert load_task(_write(data, lines)).manifest.equals(want.manifest)
+
+
+def test_one_clip_under_two_paths_is_refused(data):
+    task = load_task(_write(data, (*LINES, LINES[0].replace("day1/", "day1//"))))
+    twice = published_tables.found(task, "error")["duplicate-clip"]
+    assert "day1/a.wav#0.000-0.500 and day1//a.wav#0.000-0.500 are one clip" in twice.problem
+
+
+def test_a_file_of_nearly_that_name_is_suggested(data):
+    task = load_task(_write(data, (*LINES, "DAY1/A.wav,1,,Normal,p9,train,,")))
+    assert "write it as day1/a.wav" in published_tables.found(task, "warning")["missing-audio"].remedy
+
+
+def test_a_class_is_not_named_as_what_is_counted_beside_it(data):
+    with pytest.raises(BadInput, match="has a class named patients"):
+        load_task(_write(data, [line.replace("wheeze", "patients") for line in LINES]))

@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from bench.base import cache
 from bench.base.errors import BadInput
 from bench.base.optional_imports import import_torchaudio
 from bench.base.parallel.locks import kernel_lock
 from bench.base.paths import replacing
+from bench.base.tables import cached
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -79,7 +79,7 @@ class Shared(Generic[T]):
 
     @property
     def _path(self) -> Path:
-        return cache.folder("shared") / f"{self._token}.pickle"
+        return cached.folder("shared") / f"{self._token}.pickle"
 
     def __getstate__(self) -> dict:
         if not self._digest:

@@ -10,8 +10,8 @@ import os
 import re
 
 from bench.base import registry
-from bench.base.cache import CacheTable
 from bench.base.errors import BadInput
+from bench.base.tables.cached import CacheTable
 from bench.types import EncoderCard, Weights
 
 FREE = re.compile(r"\b(MIT|BSD|Apache|ISC|CC0|CC[ -]BY|GPL|LGPL|public domain|Unlicense)\b", re.IGNORECASE)

@@ -12,8 +12,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.base.cache import CacheTable, folder
 from bench.base.paths import cache_root
+from bench.base.tables.cached import CacheTable, folder
 from bench.types import EncoderCard, Weights
 
 

@@ -106,6 +106,12 @@ def test_groups_may_overlap_only_where_the_card_says_so():
     assert [finding.code for finding in manifest.validate(leak, CARD)] == ["group-leak"]
     assert manifest.validate(leak, replace(CARD, known_overlap=("p2",))) == []
     assert [f.code for f in manifest.validate(table(), replace(CARD, within_patient=()))] == ["group-leak"]
+    respelt = table()
+    respelt.loc[respelt["group"] == "p3", "group"] = "P 02"
+    (leak,) = manifest.validate(respelt, CARD)
+    assert leak.code == "group-leak" and "in two spellings: 'p2' and 'P 02'" in leak.problem
+    (told,) = manifest.validate(respelt, replace(CARD, known_overlap=("P 02",)))
+    assert (told.level, told.code) == ("warning", "group-spellings")
     validation = table()
     validation.loc[validation["group"] == "p2", "split"] = "val"
     validation.loc[validation["group"] == "p3", "group"] = "p2"

@@ -29,7 +29,7 @@ from bench.probe import controls, protocols
 from bench.runs.spec import control_spec, encoder_spec
 from bench.scores import label_kinds, records
 from bench.scores.per_test import score_predictions, task_facts
-from bench.scores.schema import DataFacts, EncoderFacts, Record, RunFacts, Selection, Spec
+from bench.scores.schema import CONSTANT_FEATURES, DataFacts, EncoderFacts, Record, RunFacts, Selection, Spec
 from bench.types import Encoder, EncoderCard, Protocol, Task, TaskCard
 
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ def record_from_features(
     scores, selection = predict(card, prepared, features, protocol, new_probe, partial(progress, title))
     probed = time.monotonic()
     facts = encoder_facts(encoder, card)
+    if _constant(features if card.leave_one_out else features[prepared.rows["split"].isin(TRAIN).to_numpy()]):
+        facts["marks"].append(CONSTANT_FEATURES)
     if protocol.clip == "native":  # another policy changes the lengths
         facts["clips_padded_to_min_s"] = _shorter(prepared, encoder)
         facts["clips_cropped_to_max_s"] = _longer(prepared, encoder)
@@ -318,6 +320,11 @@ def encoder_facts(encoder: EncoderCard, task: TaskCard) -> EncoderFacts:
         "policy": encoder.policy,
         "params": encoder.params,
     }
+
+
+def _constant(features: np.ndarray) -> bool:
+    """Whether all rows are alike."""
+    return bool((features[1:2] == features[:1]).all() and (features == features[:1]).all())
 
 
 def _rounded(candidate: Mapping[str, Any]) -> dict[str, Any]:

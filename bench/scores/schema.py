@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+CONSTANT_FEATURES = "features are the same for all training clips"  # the mark of a record in which no sound took part
+
+
 class DataIdentity(TypedDict):
     """What a task and the copy of its data contribute to what determines a result.
 

@@ -16,7 +16,7 @@ from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
 from bench.scores.intervals import FEW_GROUPS
 from bench.scores.printed import BLANK, amount
-from bench.scores.schema import Record
+from bench.scores.schema import CONSTANT_FEATURES, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,6 +149,11 @@ def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
         lines.append(f"Tests with patients who are also in train, and how many: {', '.join(shared)}.")
     if any(record.spec["protocol"] == BEST_TEST for part in by_task.values() for record in part):
         lines.append(f"**Rows of {BEST_TEST} chose their epoch on the test**: no result, and never ranked with others.")
+    rows = [(task, record) for task, part in by_task.items() for record in part]
+    if same := {f"{r.spec['encoder']} on {t}": t for t, r in rows if CONSTANT_FEATURES in r.data["marks"]}:
+        lines.append(
+            f"**Constant features**: {', '.join(same)}; a probe learns from them how common classes are, no more."
+        )
     few = [
         f"{task}/{test} ({score['groups']})"
         for task, part in by_task.items()

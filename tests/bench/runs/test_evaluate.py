@@ -10,6 +10,7 @@ from bench.data.manifest import prepare
 from bench.runs import evaluate
 from bench.scores import per_test, records
 from bench.scores.metrics import DURATION_MATCHED
+from bench.scores.schema import CONSTANT_FEATURES
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,18 @@ def test_accepting_a_short_recording_is_part_of_what_a_record_is(task, tmp_path)
     assert [path.name in line for line in short.data["short"]] == [True] and "short" not in whole.data
     assert short.spec["excluded"] and not short.data["excluded"] and not short.data["incomplete"]
     assert short.key != whole.key and len(short.predictions) == len(whole.predictions)
+
+
+def test_features_that_are_the_same_for_all_training_clips_are_marked(task, record):
+    assert CONSTANT_FEATURES not in record.data["marks"]
+    prepared = prepare(task)
+    features = np.ones((len(prepared.rows), 3), np.float32)
+    features[~prepared.rows["split"].isin(("train", "val"))] = 2  # a probe that has seen no difference knows none
+    made = evaluate.record_from_features(
+        features, record.spec, bench.load_encoder("fbank.stats").card, task.card, prepared
+    )
+    assert CONSTANT_FEATURES in made.data["marks"]
+    assert made.scores["corrected"]["uar"]["value"] == pytest.approx(1 / 4)
 
 
 @pytest.mark.long

@@ -24,6 +24,8 @@ _ALPHAS = tuple(10.0**power for power in range(-1, 6))  # coarse: the fifth digi
 _STRENGTHS = (1e-4, 1e-2, 1.0)  # C of the device probe: coarse, because the answer is seldom close
 _LEAST = 10  # clips of a device below which it is left out
 _LEAST_GROUPS = 2
+_RECALL, _LINEAR, _DURATION, _FIT = "balanced accuracy", "linear on recordings", "duration", "R²"
+_CONSTANT = "the features are constant"
 
 
 def nuisance(features: np.ndarray, rows: pd.DataFrame, card: TaskCard) -> list[dict]:
@@ -44,6 +46,8 @@ def nuisance(features: np.ndarray, rows: pd.DataFrame, card: TaskCard) -> list[d
         JSON-ready rows ``what``, ``measure``, ``value``, ``chance``, ``n``, ``classes``, ``note``; one whose ``value``
         is None says in ``note`` why there is none.
     """
+    if not len(features) or (features == features[:1]).all():
+        return [_blank(what, measure, _CONSTANT) for what, measure in _asked(card)]
     out = [_domain(card.domain, rows["domain"].to_numpy(str), features, rows)]
     corpora = np.array([domain.partition("/")[0] for domain in rows["domain"].astype(str)])
     if (corpora != rows["domain"]).any() and len(set(corpora)) > 1:
@@ -64,9 +68,18 @@ def findings(rows: list[dict], encoder: str) -> list[Finding]:
     )
 
 
+def _asked(card: TaskCard) -> tuple[tuple[str, str], ...]:
+    """(what, measure) of what is asked of the embeddings of any task."""
+    return (card.domain, _RECALL), (card.group, _nearest(card.group)), (card.group, _LINEAR), (_DURATION, _FIT)
+
+
+def _nearest(group: str) -> str:
+    return f"{group}'s nearest recording"
+
+
 def _domain(what: str, names: np.ndarray, features: np.ndarray, rows: pd.DataFrame) -> dict:
     """Balanced accuracy of a linear probe for the device."""
-    measure = "balanced accuracy"
+    measure = _RECALL
     groups = rows["group"].to_numpy(str)
     counted = pd.DataFrame({"name": names, "group": groups}).groupby("name")["group"].agg(["size", "nunique"])
     common = counted.index[(counted["size"] >= _LEAST) & (counted["nunique"] >= _LEAST_GROUPS)]
@@ -94,7 +107,7 @@ def _patient(group: str, features: np.ndarray, rows: pd.DataFrame) -> list[dict]
 
     A recording's embedding is the mean over its clips.
     """
-    measures = (f"{group}'s nearest recording", "linear on recordings")
+    measures = (_nearest(group), _LINEAR)
     frame = pd.DataFrame(features.astype(float)).groupby(rows["path"].to_numpy(str)).mean()
     of_path = rows.drop_duplicates("path").set_index("path")["group"].astype(str)
     owner = of_path.reindex(frame.index).to_numpy(str)
@@ -108,8 +121,10 @@ def _patient(group: str, features: np.ndarray, rows: pd.DataFrame) -> list[dict]
     known = several & ~tested
     names, labels = np.unique(owner, return_inverse=True)
     x = frame.to_numpy()
-    knn = KnnProbe(Goal(tuple(names)), (1,), (1.0,)).fit(x[known], labels[known], owner[known])
     z, scaler = standardise(x[known])
+    if not z.shape[1]:
+        return [_blank(group, measure, f"{_CONSTANT} in the recordings known") for measure in measures]
+    knn = KnnProbe(Goal(tuple(names)), (1,), (1.0,)).fit(x[known], labels[known], owner[known])
     ridge = RidgeClassifier(alpha=float(z.shape[1])).fit(z, labels[known])
     chance = 1 / len(set(labels[known]))
     note = f"{int(known.sum())} recordings known, {int(tested.sum())} asked"
@@ -127,14 +142,14 @@ def _duration(features: np.ndarray, rows: pd.DataFrame) -> dict:
     seconds = np.log((rows["end_s"] - rows["start_s"]).to_numpy(float))
     groups = rows["group"].to_numpy(str)
     if np.ptp(seconds) == 0 or len(set(groups)) < 2:
-        return _blank("duration", "R²", "all clips are of one length" if np.ptp(seconds) == 0 else "one group only")
+        return _blank(_DURATION, _FIT, "all clips are of one length" if np.ptp(seconds) == 0 else "one group only")
     predicted = np.empty(len(seconds))
     folds = assign_folds(np.zeros(len(seconds), int), groups, FOLDS, 0)[0]
     for fold in np.unique(folds):
         seen = folds != fold
         probe = RidgePathCV(alphas=_ALPHAS).fit(features[seen], seconds[seen], groups[seen])
         predicted[~seen] = probe.predict(features[~seen])
-    return _row("duration", "R²", r2_score(seconds, predicted), 0.0, len(seconds), 0, "of its logarithm")
+    return _row(_DURATION, _FIT, r2_score(seconds, predicted), 0.0, len(seconds), 0, "of its logarithm")
 
 
 def _row(what: str, measure: str, value: float, chance: float, n: int, classes: int, note: str) -> dict:

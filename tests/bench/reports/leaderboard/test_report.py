@@ -7,6 +7,7 @@ from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.report import render_leaderboard
 from bench.runs import evaluate
 from bench.runs.context import BoardNotes
+from bench.scores.schema import CONSTANT_FEATURES
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,12 @@ def test_a_task_page_holds_formulas_tests_recalls_domains_and_selection(record):
         assert expected in page
     assert "Interval: patient bootstrap, 2000 draws" in page and "C 1e" in page
     assert "both (" in page.split("### Recall per class")[1]
+
+
+def test_constant_features_are_said_above_the_numbers(record):
+    page = render_leaderboard([changed(record, marks=[CONSTANT_FEATURES])], BoardNotes())["leaderboard.md"]
+    assert f"**Constant features**: {record.spec['encoder']} on icbhi.cycles4" in page
+    assert "Constant features" not in render_leaderboard([record], BoardNotes())["leaderboard.md"]
 
 
 def test_recordings_that_were_accepted_short_are_listed(record):

@@ -64,3 +64,21 @@ def test_data_set_and_devices_too_rare_to_ask(rows):
     assert ("corpus", "balanced accuracy") in found
     (note,) = nuisance.findings(list(found.values()), "e")
     assert note.level == "note" and "corpus" in note.problem
+
+
+@pytest.mark.parametrize("value", [0.0, 3.5])
+def test_features_of_no_variance_are_blank_rows_with_a_note(rows, value):
+    found = measured(np.full((len(rows), 4), value), rows)
+    assert list(found) == list(measured(np.random.default_rng(4).normal(size=(len(rows), 4)), rows))
+    assert {(row["value"], row["note"]) for row in found.values()} == {(None, "the features are constant")}
+    assert nuisance.findings(list(found.values()), "e") == []
+
+
+def test_features_that_vary_among_few_clips_alone_are_measured_as_far_as_they_go(rows):
+    """Wherever a probe is fitted it may meet clips that are all alike."""
+    features = np.zeros((len(rows), 4))
+    features[rows["path"] == "r01"] = 1  # the second recording of its patient, which is asked for and not known
+    found = measured(features, rows)
+    for measure in ("patient's nearest recording", "linear on recordings"):
+        assert found["patient", measure]["note"] == "the features are constant in the recordings known"
+    assert found["device", "balanced accuracy"]["value"] is not None and found["duration", "R²"]["value"] is not None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from bench.base.parallel import locks
+from bench.base.parallel.ahead import made_ahead
 from bench.encoders.features import shards
 from bench.encoders.features.blocks import Block
 from bench.encoders.features.encoding import BlockEncoding
 
-AHEAD = 2  # blocks beyond those that are being decoded
+AHEAD = 1  # blocks beyond those that are being decoded
 
 
 def run(unit: BlockEncoding, todo: Sequence[Block], workers: int, waited: list[float]) -> Iterator[tuple[Block, int]]:
@@ -32,23 +32,8 @@ def run(unit: BlockEncoding, todo: Sequence[Block], workers: int, waited: list[f
     waited
         Gets, for each block, the seconds that the device waited for its recordings.
     """
-    import time
-
-    waiting = deque(todo)
-    decoding: deque[tuple[Block, Future[list[np.ndarray] | None]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            while waiting or decoding:
-                while waiting and len(decoding) < workers + AHEAD:
-                    block = waiting.popleft()
-                    decoding.append((block, pool.submit(_decoded, unit, block)))
-                block, future = decoding.popleft()
-                began = time.perf_counter()
-                waves = future.result()
-                waited.append(time.perf_counter() - began)
-                yield block, unit(block, waves)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for block, waves in made_ahead(partial(_decoded, unit), todo, workers, workers + AHEAD, waited):
+        yield block, unit(block, waves)
 
 
 def _decoded(unit: BlockEncoding, block: Block) -> list[np.ndarray] | None:

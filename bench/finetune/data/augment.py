@@ -2,48 +2,77 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from bench.finetune.recipe import Spectrogram, Waveform
 
 
-def augment_waves(wave: Tensor, waveform: Waveform, rate: int, generator: torch.Generator) -> Tensor:
-    """Shift waveforms, add noise and change their level, in this order.
+class WaveDraws(NamedTuple):
+    """What is drawn to augment B clips of T samples, on the CPU; None for what the recipe leaves out.
 
-    Draws are made on the CPU; their number per clip does not depend on the other clips.
+    Attributes
+    ----------
+    shift
+        (B,) samples by which clips are shifted.
+    noise
+        (B, T) noise, relative to the clips' level.
+    gain
+        (B, 1) factors.
+    """
+
+    shift: Tensor | None
+    noise: Tensor | None
+    gain: Tensor | None
+
+    def pinned(self) -> WaveDraws:
+        """The same in pinned memory, from which CUDA copies beside its work."""
+        return WaveDraws(*(None if each is None else each.pin_memory() for each in self))
+
+
+def draw_waves(clips: int, samples: int, waveform: Waveform, rate: int, generator: torch.Generator) -> WaveDraws:
+    """Draw shifts, noise and changes of level, in this order.
+
+    Their number per clip does not depend on the other clips.
 
     Parameters
     ----------
-    wave
-        (B, T) float32.
+    clips, samples
+        B and T.
     waveform
         The recipe's settings.
     rate
         Sampling rate in Hz.
     generator
-        The only source of chance.
-
-    Returns
-    -------
-    Tensor
-        (B, T).
+        The only source of chance, on the CPU.
     """
-    clips = len(wave)
+    shift = noise = gain = None
     if waveform.shift_s:
-        reach = min(round(waveform.shift_s * rate), wave.shape[1] - 1)
-        shifts = torch.randint(-reach, reach + 1, (clips,), generator=generator)
-        position = torch.arange(wave.shape[1])
-        wave = wave.gather(1, ((position - shifts[:, None]) % wave.shape[1]).to(wave.device))
+        reach = min(round(waveform.shift_s * rate), samples - 1)
+        shift = torch.randint(-reach, reach + 1, (clips,), generator=generator)
     if waveform.noise_snr_db:
         low, high = waveform.noise_snr_db
         snr_db = low + (high - low) * torch.rand(clips, 1, generator=generator)
-        noise = torch.randn(wave.shape, generator=generator)
-        level = wave.square().mean(dim=1, keepdim=True).sqrt()
-        wave = wave + (10 ** (-snr_db / 20) * noise).to(wave) * level
+        noise = 10 ** (-snr_db / 20) * torch.randn(clips, samples, generator=generator)
     if waveform.gain_db:
         gain_db = waveform.gain_db * (2 * torch.rand(clips, 1, generator=generator) - 1)
-        wave = wave * (10 ** (gain_db / 20)).to(wave)
+        gain = 10 ** (gain_db / 20)
+    return WaveDraws(shift, noise, gain)
+
+
+def augment_waves(wave: Tensor, draws: WaveDraws) -> Tensor:
+    """Shift waveforms (B, T) float32, add noise and change their level, in this order, as drawn; (B, T)."""
+    if draws.shift is not None:
+        shift = draws.shift.to(wave.device, non_blocking=True)
+        position = torch.arange(wave.shape[1], device=wave.device)
+        wave = wave.gather(1, (position - shift[:, None]) % wave.shape[1])
+    if draws.noise is not None:
+        level = wave.square().mean(dim=1, keepdim=True).sqrt()
+        wave = wave + draws.noise.to(wave, non_blocking=True) * level
+    if draws.gain is not None:
+        wave = wave * draws.gain.to(wave, non_blocking=True)
     return wave
 
 

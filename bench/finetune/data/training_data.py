@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -174,20 +175,43 @@ def collate_cropped(
     return wave, torch.full((len(rows),), wave.shape[1])
 
 
-def micro_batch(
+class HostBatch(NamedTuple):
+    """What a ``MicroBatch`` holds of its clips, on the CPU: made ahead while a device computes."""
+
+    wave: torch.Tensor
+    length: torch.Tensor
+    label: torch.Tensor
+    meta: Mapping[str, torch.Tensor]
+    quality: torch.Tensor
+
+    def pinned(self) -> HostBatch:
+        """The same in pinned memory, from which CUDA copies beside its work."""
+        meta = {name: codes.pin_memory() for name, codes in self.meta.items()}
+        return HostBatch(
+            self.wave.pin_memory(),
+            self.length.pin_memory(),
+            self.label.pin_memory(),
+            meta,
+            self.quality.pin_memory(),
+        )
+
+    def on(self, device: torch.device, progress: float, generator: torch.Generator) -> MicroBatch:
+        """The micro-batch on a device; the host waits for no copy from pinned memory."""
+        meta = {name: codes.to(device, non_blocking=True) for name, codes in self.meta.items()}
+        wave, length, label, quality = (
+            part.to(device, non_blocking=True) for part in (self.wave, self.length, self.label, self.quality)
+        )
+        return MicroBatch(wave, length, label, meta, quality, progress, generator)
+
+
+def host_batch(
     rows: np.ndarray,
     data: TrainingData,
     card: EncoderCard,
     crop_s: float | None,
     crop_generator: np.random.Generator,
-    device: torch.device,
-    progress: float,
-    generator: torch.Generator,
-) -> MicroBatch:
-    """Build what a method is given for the clips at ``rows``; the first arguments are those of ``collate_cropped``."""
+) -> HostBatch:
+    """Collect what a method is given of the clips at ``rows``; other arguments are those of ``collate_cropped``."""
     wave, length = collate_cropped(rows, data.clips, card, crop_s, crop_generator)
-    metadata = {name: torch.from_numpy(codes[rows]).to(device) for name, codes in data.metadata.items()}
-    label, quality = torch.from_numpy(data.label[rows]), torch.from_numpy(data.quality[rows])
-    return MicroBatch(
-        wave.to(device), length.to(device), label.to(device), metadata, quality.to(device), progress, generator
-    )
+    meta = {name: torch.from_numpy(codes[rows]) for name, codes in data.metadata.items()}
+    return HostBatch(wave, length, torch.from_numpy(data.label[rows]), meta, torch.from_numpy(data.quality[rows]))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.base.errors import BadInput
-from bench.encoders.batches import BATCH_S, collate, plan_batches
+from bench.base.parallel.ahead import batches_ahead, made_ahead
+from bench.encoders.batches import BATCH_S, collate, device_of, plan_batches
 from bench.encoders.load import autocast
-from bench.finetune.data.augment import augment_waves, mask_spectrogram
+from bench.finetune.data.augment import WaveDraws, augment_waves, draw_waves, mask_spectrogram
 from bench.finetune.data.clip_store import ClipStore
 from bench.finetune.data.randomness import torch_generator
 from bench.finetune.methods import METHODS
@@ -21,6 +23,30 @@ from bench.finetune.model.heads import build_classifier, build_readout
 from bench.finetune.model.parts import require_measured
 from bench.finetune.recipe import Recipe
 from bench.types import Encoder
+
+
+class DrawnView(NamedTuple):
+    """What is drawn for a view of a batch.
+
+    Attributes
+    ----------
+    shape
+        (B, T) of the waves.
+    waves
+        For the waves.
+    state
+        Of the generator after that, from which the spectrogram's masks are drawn.
+    """
+
+    shape: torch.Size
+    waves: WaveDraws
+    state: Tensor
+
+    def generator(self) -> torch.Generator:
+        """A generator in that state."""
+        generator = torch.Generator()
+        generator.set_state(self.state)
+        return generator
 
 
 class FineTunedModel(nn.Module):
@@ -44,6 +70,10 @@ class FineTunedModel(nn.Module):
     ----------
     position
         (epoch, micro-batch), set by the training loop.
+    drawn
+        {(epoch, micro-batch, view): what was drawn for it ahead}; what is not there is drawn when it is asked for.
+    views
+        Numbers of the views that were asked for so far.
     """
 
     def __init__(self, encoder: Encoder, classes: int, recipe: Recipe, seed: int):
@@ -52,6 +82,8 @@ class FineTunedModel(nn.Module):
         self.readout = build_readout(recipe.head, encoder.card)
         self.classifier = build_classifier(recipe.head, self.readout.width, classes)
         self.recipe, self.seed, self.position = recipe, seed, (0, 0)
+        self.drawn: Mapping[tuple[int, int, int], DrawnView] = {}
+        self.views: frozenset[int] = frozenset()
 
     @property
     def heads(self) -> list[nn.Module]:
@@ -60,8 +92,11 @@ class FineTunedModel(nn.Module):
 
     def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return features (B, D) of the augmented batch; see ``TrainableModel.features``."""
-        recipe, generator = self.recipe, torch_generator(self.seed, "view", *self.position, view)
-        wave = augment_waves(batch.wave, recipe.waveform, self.encoder.card.sample_rate, generator)
+        recipe, self.views = self.recipe, self.views | {view}
+        drawn = self.drawn.get((*self.position, view))
+        if drawn is None or drawn.shape != batch.wave.shape:
+            drawn = self.draw(self.position, view, batch.wave.shape)
+        wave, generator = augment_waves(batch.wave, drawn.waves), drawn.generator()
         taps: dict[str, Callable[[Tensor], Tensor]] = {}
         if recipe.spectrogram.used:
             taps["spectrogram"] = lambda x: mask_spectrogram(x, recipe.spectrogram, generator)
@@ -69,6 +104,12 @@ class FineTunedModel(nn.Module):
             taps["patches"] = mix
         with _tapped(self.encoder, taps):
             return self._encode(wave, batch.length)
+
+    def draw(self, position: tuple[int, int], view: int, shape: torch.Size) -> DrawnView:
+        """Draw what a view of a batch of waves (B, T) needs; any thread may, before the view is asked for."""
+        generator = torch_generator(self.seed, "view", *position, view)
+        waves = draw_waves(*shape, self.recipe.waveform, self.encoder.card.sample_rate, generator)
+        return DrawnView(shape, waves, generator.get_state())
 
     def logits(self, features: Tensor) -> Tensor:
         """Classify features (B, D): logits (B, K)."""
@@ -103,8 +144,14 @@ class FineTunedModel(nn.Module):
         method.eval()
         out: np.ndarray | None = None
         limit = int(batch_s * self.encoder.card.sample_rate)
-        for batch in plan_batches([int(size) for size in clips.sizes[rows]], self.encoder, limit):
-            wave, length = collate(self.encoder, [clips[row] for row in rows[batch]])
+        plan = plan_batches([int(size) for size in clips.sizes[rows]], self.encoder, limit)
+        collated = made_ahead(
+            lambda batch: collate(self.encoder, [clips[row] for row in rows[batch]]),
+            plan,
+            threads=1,
+            most=batches_ahead(device_of(self.encoder)),
+        )
+        for batch, (wave, length) in collated:
             logits = method.scores(self, self._encode(wave, length)).double().cpu().numpy()
             if out is None:
                 out = np.empty((len(rows), logits.shape[1]))

@@ -7,23 +7,25 @@ written; nothing here reads them again, and the labels of test clips are not ava
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
 from bench.base.errors import BadInput, RespBenchError
+from bench.base.parallel.ahead import batches_ahead, made_ahead
 from bench.base.progress import Tick
 from bench.finetune.data.partition import Partition
 from bench.finetune.data.randomness import derive_seed, numpy_generator, torch_generator
-from bench.finetune.data.training_data import TrainingData, epoch_batches, group_by_step, micro_batch
+from bench.finetune.data.training_data import HostBatch, TrainingData, epoch_batches, group_by_step, host_batch
 from bench.finetune.methods.shared.base import Method, MicroBatch
-from bench.finetune.model.fine_tuned import FineTunedModel
+from bench.finetune.model.fine_tuned import DrawnView, FineTunedModel
 from bench.finetune.model.parts import gradient_checkpointing, parameter_groups, train_mode
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.averaging import Averager
@@ -165,18 +167,22 @@ class Training:
         seed_networks(derive_seed(self.seed, "network", epoch))
         generator = torch_generator(self.seed, "method", epoch)
         train_mode(self.model.encoder, [*self.model.heads, self.method], recipe.encoder)
-        steps = group_by_step(epoch_batches(self.data, recipe.batches, self.seed, epoch), recipe.batches.accumulate)
-        position = 0
-        with gradient_checkpointing(self.model.encoder, recipe.encoder.checkpointing):
+        batches = epoch_batches(self.data, recipe.batches, self.seed, epoch)
+        steps = group_by_step(batches, recipe.batches.accumulate)
+        places = [(rows, (epoch, position)) for position, rows in enumerate(batches)]
+        most = batches_ahead(self.device)
+        with (
+            gradient_checkpointing(self.model.encoder, recipe.encoder.checkpointing),
+            closing(made_ahead(self._prepared, places, threads=1, most=most)) as fed,
+        ):
             for index, group in enumerate(steps):
                 step = epoch * len(steps) + index
                 self._set_rate(rate_factor(recipe.schedule, step, len(steps), recipe.epochs))
                 self.optimiser.zero_grad(set_to_none=True)
-                for rows in group:
-                    batch = self.make_batch(rows, epoch, position, step / total, generator)
-                    losses.append(self.backward(batch, rows, (epoch, position), len(group)))
-                    position += 1
-                self._step(batch, group, (epoch, position - 1))
+                for (rows, position), prepared in itertools.islice(fed, len(group)):
+                    batch = self._given(prepared, position, step / total, generator)
+                    losses.append(self.backward(batch, rows, position, len(group)))
+                self._step(batch, group, position)
                 tick(1)
         return float(np.mean(losses))
 
@@ -200,10 +206,36 @@ class Training:
         self, rows: np.ndarray, epoch: int, position: int, progress: float, generator: torch.Generator
     ) -> MicroBatch:
         """Build the micro-batch of the clips at ``rows`` and tell the model its epoch and position."""
-        self.model.position = (epoch, position)
-        crop_generator = numpy_generator(self.seed, "crop", epoch, position)
-        card, crop_s = self.model.encoder.card, self.recipe.batches.crop_s
-        return micro_batch(rows, self.data, card, crop_s, crop_generator, self.device, progress, generator)
+        prepared = self._prepared((rows, (epoch, position)))
+        return self._given(prepared, (epoch, position), progress, generator)
+
+    def _prepared(self, place: tuple[np.ndarray, tuple[int, int]]) -> tuple[HostBatch, dict[int, DrawnView]]:
+        """What a micro-batch needs, on the CPU, by its clips and (epoch, position): a thread may prepare it.
+
+        All that is drawn comes from generators of that position, whichever thread draws and when. The views are those
+        that were asked for so far.
+        """
+        rows, position = place
+        crop_generator = numpy_generator(self.seed, "crop", *position)
+        batch = host_batch(rows, self.data, self.model.encoder.card, self.recipe.batches.crop_s, crop_generator)
+        drawn = {view: self.model.draw(position, view, batch.wave.shape) for view in self.model.views}
+        if self.device.type == "cuda":
+            drawn = {view: each._replace(waves=each.waves.pinned()) for view, each in drawn.items()}
+            batch = batch.pinned()
+        return batch, drawn
+
+    def _given(
+        self,
+        prepared: tuple[HostBatch, dict[int, DrawnView]],
+        position: tuple[int, int],
+        progress: float,
+        generator: torch.Generator,
+    ) -> MicroBatch:
+        """The micro-batch on the device; the model is told its epoch and position, and what was drawn for it."""
+        batch, drawn = prepared
+        self.model.position = position
+        self.model.drawn = {(*position, view): each for view, each in drawn.items()}
+        return batch.on(self.device, progress, generator)
 
     def backward(self, batch: MicroBatch, rows: np.ndarray, position: tuple[int, int], accumulate: int) -> float:
         """Add the gradient of a micro-batch's loss, divided by ``accumulate``; return the loss.

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from bench.finetune.data.augment import augment_waves, mask_spectrogram
+from bench.finetune.data.augment import augment_waves, draw_waves, mask_spectrogram
 from bench.finetune.recipe import Spectrogram, Waveform
 
 
@@ -10,14 +10,18 @@ def source(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def augmented(wave, waveform):
+    return augment_waves(wave, draw_waves(*wave.shape, waveform, 1000, source()))
+
+
 def test_nothing_asked_changes_nothing():
     wave = torch.randn(3, 50, generator=source())
-    assert torch.equal(augment_waves(wave, Waveform(), 1000, source()), wave)
+    assert torch.equal(augmented(wave, Waveform()), wave)
 
 
 def test_a_shift_is_circular_and_within_reach():
     wave = torch.arange(100.0).repeat(20, 1)
-    shifted = augment_waves(wave, Waveform(shift_s=0.01), 1000, source())
+    shifted = augmented(wave, Waveform(shift_s=0.01))
     moves = [(int(row.argmin()) + 50) % 100 - 50 for row in shifted]
     assert max(moves) <= 10 and min(moves) >= -10 and len(set(moves)) > 5
     assert all(torch.equal(row.roll(-move), wave[0]) for row, move in zip(shifted, moves))
@@ -26,12 +30,12 @@ def test_a_shift_is_circular_and_within_reach():
 def test_gain_and_noise_keep_to_their_levels():
     wave = torch.sin(torch.arange(4000.0)).repeat(40, 1)
     level = wave.square().mean(1).sqrt()
-    gains = 20 * torch.log10(augment_waves(wave, Waveform(gain_db=6.0), 1000, source()).square().mean(1).sqrt() / level)
+    gains = 20 * torch.log10(augmented(wave, Waveform(gain_db=6.0)).square().mean(1).sqrt() / level)
     assert gains.min() > -6.01 and gains.max() < 6.01 and gains.std() > 1
-    noise = augment_waves(wave, Waveform(noise_snr_db=(10.0, 10.0)), 1000, source()) - wave
+    noise = augmented(wave, Waveform(noise_snr_db=(10.0, 10.0))) - wave
     snr_db = 20 * torch.log10(level / noise.square().mean(1).sqrt())
     assert torch.allclose(snr_db, torch.full((40,), 10.0), atol=0.5)  # 5 standard errors: 4.34 sqrt(2 / 4000) dB
-    silence = augment_waves(torch.zeros(2, 10), Waveform(noise_snr_db=(10.0, 20.0), gain_db=3.0), 1000, source())
+    silence = augmented(torch.zeros(2, 10), Waveform(noise_snr_db=(10.0, 20.0), gain_db=3.0))
     assert torch.equal(silence, torch.zeros(2, 10))
 
 

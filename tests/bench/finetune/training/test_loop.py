@@ -1,4 +1,5 @@
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from bench.data.manifest import prepare
 from bench.finetune import TrainingDiverged, fit
 from bench.finetune.methods import METHODS
 from bench.finetune.methods.ce import CrossEntropy
+from bench.finetune.model import fine_tuned
+from bench.finetune.training import loop
 from bench.finetune.training.checkpoints import STATE, RunFolder
 from bench.finetune.training.loop import Epoch
 from bench.finetune.training.start import prepare_run
@@ -117,6 +120,49 @@ def test_a_view_is_itself_when_asked_for_again_and_no_other(task, tmp_path):
     assert not torch.equal(training.model.features(batch), views[0])
     mixed = training.model.features(batch, mix=lambda tokens: tokens.flip(0))
     assert not torch.equal(mixed, training.model.features(batch)) and training.model.encoder.taps == {}
+
+
+@pytest.mark.parametrize("method", ["ce", "supcon"])  # one view, and two
+def test_batches_that_are_prepared_ahead_change_no_number(method, task, tmp_path, monkeypatch):
+    """By a thread, as for an accelerator: the order of clips, crops, shifts, noise, levels and masks."""
+    changes = {
+        "method": {"name": method, "options": {}},
+        "batches": {"size": 4, "accumulate": 2, "crop_s": 0.2},
+        "waveform": {"gain_db": 3.0, "noise_snr_db": [10, 20], "shift_s": 0.05},
+        "spectrogram": {"band_mask": 4, "frame_mask": 4},
+        "epochs": 2,
+    }
+    states, threads, collect = [], [], loop.host_batch
+
+    def noted(*given):
+        threads.append(threading.current_thread())
+        return collect(*given)
+
+    monkeypatch.setattr(loop, "host_batch", noted)
+    for most in (0, 3):
+        monkeypatch.setattr(loop, "batches_ahead", lambda device, most=most: most)
+        monkeypatch.setattr(fine_tuned, "batches_ahead", lambda device, most=most: most)
+        training = started(task, tmp_path / str(most), **changes)
+        threads.clear()
+        training.run()
+        scores = [training.folder.load_scores(epoch, side) for epoch in (0, 1) for side in ("validation", "test")]
+        state = [*training.model.state_dict().values(), *training.method.state_dict().values()]
+        states.append(([each.loss for each in training.history], scores, state))
+        assert {thread is threading.main_thread() for thread in threads} == {most == 0}
+    inline, fed = states
+    assert inline[0] == fed[0] and all(np.array_equal(a, b) for a, b in zip(inline[1], fed[1], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(inline[2], fed[2], strict=True))
+
+
+def test_a_view_that_was_drawn_ahead_is_the_view_that_is_drawn_when_asked_for(task, tmp_path):
+    training = started(task, tmp_path)
+    model, rows = training.model, training.partition.training[:8]
+    first = training.make_batch(rows, 0, 0, 0.0, torch.Generator())
+    assert model.drawn == {}  # nobody has asked for a view yet
+    views = [model.features(first, view=v) for v in (0, 1)]
+    again = training.make_batch(rows, 0, 0, 0.0, torch.Generator())
+    assert sorted(model.drawn) == [(0, 0, 0), (0, 0, 1)] and torch.equal(first.wave, again.wave)
+    assert all(torch.equal(model.features(again, view=v), views[v]) for v in (0, 1))
 
 
 @pytest.mark.long

@@ -11,7 +11,7 @@ from typing import Any
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.reports.agreement.differences import DIFFERS, USUAL, RecordDifference, Tolerance, difference
-from bench.reports.names import ROW
+from bench.reports.names import ROW, recipe_name
 from bench.scores import records
 from bench.scores.schema import Record, Spec
 
@@ -23,7 +23,7 @@ MarkedRow = Mapping[str, Any]  # fields of a spec: every record that has these v
 
 @dataclass(frozen=True)
 class LookAlikes:
-    """Records of the same task, encoder, layer, pooling, protocol and seed, none of which has its key on both sides.
+    """Records of the same task, encoder, layer, pooling, protocol, seed and name of a recipe, but of different keys.
 
     ``differing``: {field of the spec: its values in (first, second)}, where they differ.
     """
@@ -145,7 +145,7 @@ def _unpaired(
 
 
 def _alike(record: Record) -> tuple:
-    return tuple(record.spec[name] for name in ALIKE)  # type: ignore[literal-required]
+    return (*(record.spec[name] for name in ALIKE), recipe_name(record))  # type: ignore[literal-required]
 
 
 def _differing(left: Iterable[Record], right: Iterable[Record]) -> dict[str, tuple[str, str]]:

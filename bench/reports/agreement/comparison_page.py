@@ -20,12 +20,12 @@ from bench.reports.agreement.differences import (
     MetricDifference,
     RecordDifference,
 )
-from bench.reports.names import row_name
+from bench.reports.names import recipe_name, row_name
 from bench.reports.tables import markdown
 from bench.scores.metrics import METRICS
 from bench.scores.per_test import headline
 from bench.scores.printed import BLANK, amount
-from bench.scores.schema import Record, Spec
+from bench.scores.schema import Record
 
 OUTCOMES = (IDENTICAL, WITHIN, MARKED, DIFFERS)
 ROW_HEAD = ("task", "encoder", "pooling", "protocol", "seed")
@@ -99,7 +99,7 @@ def _pair(pair: RecordDifference) -> list[object]:
         cells = [f"{worst.test} {worst.metric}", *map(_value(worst), (worst.before, worst.after)), *_moved(worst)]
     decisions = f"{pair.decisions} of {pair.clips}" if not pair.other else "; ".join(pair.other)
     choice = "same" if pair.same_choice else f"{_chosen(pair.first)} → {_chosen(pair.second)}"
-    return [pair.outcome, *_row(pair.first.spec), *cells, decisions, f"{pair.largest_score:.2g}", choice]
+    return [pair.outcome, *_row(pair.first), *cells, decisions, f"{pair.largest_score:.2g}", choice]
 
 
 def _value(metric: MetricDifference) -> Callable[[float | None], str]:
@@ -123,7 +123,7 @@ def _chosen(record: Record) -> str:
 def _look_alike(group: LookAlikes) -> list[object]:
     told = [f"{name}: {_short(a)} → {_short(b)}" for name, (a, b) in group.differing.items()]
     main = [", ".join(map(_main_score, side)) for side in (group.first, group.second)]
-    return [*_row(group.first[0].spec), *main, "; ".join(told)]
+    return [*_row(group.first[0]), *main, "; ".join(told)]
 
 
 def _main_score(record: Record) -> str:
@@ -134,11 +134,15 @@ def _main_score(record: Record) -> str:
 
 
 def _only(found: Sequence[Record], most: int | None) -> str:
-    return _table((*ROW_HEAD, "key"), ([*_row(record.spec), record.key] for record in found), most)
+    return _table((*ROW_HEAD, "key"), ([*_row(record), record.key] for record in found), most)
 
 
-def _row(spec: Spec) -> list[object]:
-    return [spec["task"], row_name(spec["encoder"], spec["layer"]), spec["pooling"], spec["protocol"], spec["seed"]]
+def _row(record: Record) -> list[object]:
+    spec = record.spec
+    encoder = row_name(spec["encoder"], spec["layer"])
+    recipe = recipe_name(record)
+    named = f"{encoder} · {recipe}" if recipe else encoder
+    return [spec["task"], named, spec["pooling"], spec["protocol"], spec["seed"]]
 
 
 def _short(value: str) -> str:
@@ -204,7 +208,9 @@ def _pair_json(pair: RecordDifference) -> dict[str, Any]:
 
 
 def _identity(record: Record) -> dict[str, object]:
-    return {name: record.spec[name] for name in ALIKE}  # type: ignore[literal-required]
+    recipe = recipe_name(record)
+    named: dict[str, object] = {"recipe": recipe} if recipe else {}
+    return {name: record.spec[name] for name in ALIKE} | named  # type: ignore[literal-required]
 
 
 def check_output(path: Path) -> None:

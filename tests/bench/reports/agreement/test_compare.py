@@ -33,7 +33,7 @@ def probe_record(folder):
     return next(record for record in found if record.spec["encoder"] == "meta.duration")
 
 
-def made_again(folder, change=lambda table: table, spec=None, run=None):
+def made_again(folder, change=lambda table: table, spec=None, run=None, data=None):
     """The probe's record in ``folder`` with other predictions, and all that follows from them."""
     record = probe_record(folder)
     table = change(record.predictions.copy())
@@ -47,7 +47,7 @@ def made_again(folder, change=lambda table: table, spec=None, run=None):
         scores=scores,
         domains=domains,
         predictions=table,
-        data=record.data | {"predictions_sha256": digest},
+        data=record.data | {"predictions_sha256": digest} | (data or {}),
         run=record.run | (run or {}),
     )
     if again.key != record.key:
@@ -126,6 +126,19 @@ def test_another_version_is_shown_beside_and_never_matched(two, capsys):
     assert not (found.only_first or found.only_second)
     text = comparison_text(found)
     assert f"encoder_version: {version} → {version + 1}" in text and "not compared" in text
+
+
+def test_runs_by_recipes_of_two_names_are_not_alike(two):
+    for folder, name, rate in ((two[0], "ce", 1e-4), (two[1], "mixup", 1e-4)):
+        facts = {"recipe": {"name": name, "source": "", "about": ""}}
+        made_again(folder, spec={"recipe": {"lr": rate, "loss": name}}, data=facts)
+    found = compare(*two)
+    assert not found.look_alikes and len(found.only_first) == len(found.only_second) == 1
+    assert "meta.duration · mixup" in comparison_text(found)
+    facts = {"recipe": {"name": "ce", "source": "", "about": ""}}
+    made_again(two[1], spec={"recipe": {"lr": 1e-3, "loss": "ce"}}, data=facts)
+    (group,) = compare(*two).look_alikes
+    assert group.differing == {"recipe.lr": ("0.0001", "0.001")}
 
 
 def test_what_only_one_side_has_is_listed(two):

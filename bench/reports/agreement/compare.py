@@ -182,7 +182,8 @@ def _told(side: Collection[Record]) -> dict[str, str]:
     """{fact: its value}, or its values with the number of records of each."""
     counts: dict[str, dict[str, int]] = {}
     for record in side:
-        for name, value in _flat({name: fact for name, fact in record.run.items() if name in MACHINE and fact}):
+        run: Mapping[str, Any] = record.run
+        for name, value in _flat({name: fact for name in MACHINE if (fact := run.get(name))}):
             own = counts.setdefault(name.removeprefix("arithmetic.").removeprefix("versions."), {})
             shown = value[:COMMIT_DIGITS] + "+" * value.endswith("+") if name == "commit" else value
             own[shown] = own.get(shown, 0) + 1

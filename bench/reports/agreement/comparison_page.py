@@ -30,7 +30,7 @@ from bench.scores.schema import Record
 OUTCOMES = (IDENTICAL, WITHIN, MARKED, DIFFERS)
 ROW_HEAD = ("task", "encoder", "pooling", "protocol", "seed")
 PAIR_HEAD = (
-    *("outcome", *ROW_HEAD, "metric that moves most", "before", "after", "moved", "of the interval"),
+    *("outcome", *ROW_HEAD, "metric furthest off", "before", "after", "moved", "of the interval"),
     *("decisions", "largest score difference", "choice"),
 )
 FEW = 20  # rows of a table on the terminal

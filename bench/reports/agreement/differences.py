@@ -96,6 +96,8 @@ class RecordDifference:
         Whether the same hyperparameters were chosen.
     metrics
         Every metric of every test.
+    worst
+        Of those beyond the tolerance, else of all, the one that moved most.
     other
         What must agree and does not: clips, labels, tests.
     outcome
@@ -110,13 +112,9 @@ class RecordDifference:
     largest_score: float
     same_choice: bool
     metrics: tuple[MetricDifference, ...]
+    worst: MetricDifference | None
     other: tuple[str, ...]
     outcome: str
-
-    @property
-    def worst(self) -> MetricDifference | None:
-        """The metric that moved most; one that only one record has comes first."""
-        return max(self.metrics, key=lambda m: math.inf if m.moved is None else m.moved, default=None)
 
 
 def difference(first: Record, second: Record, tolerance: Tolerance, marked: bool = False) -> RecordDifference:
@@ -143,8 +141,9 @@ def difference(first: Record, second: Record, tolerance: Tolerance, marked: bool
         outcome = MARKED if marked and not other else DIFFERS
     same_choice = first.selection["chosen"] == second.selection["chosen"]
     clips = len(first.predictions)
+    worst = max(moved, key=lambda m: (not tolerance.allows(m), math.inf if m.moved is None else m.moved), default=None)
     return RecordDifference(
-        first, second, same_bytes, clips, decisions, largest, same_choice, tuple(moved), tuple(other), outcome
+        first, second, same_bytes, clips, decisions, largest, same_choice, tuple(moved), worst, tuple(other), outcome
     )
 
 

@@ -47,6 +47,13 @@ def ood_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the records and the report")
     parser.add_argument("--shots", type=int, nargs="*", default=SHOTS, metavar="K", help="patients of the target")
     parser.add_argument("--draws", type=int, default=DRAWS, help="draws of each number of shots")
+    parser.add_argument(
+        "--bandwidth",
+        nargs="*",
+        default=["lowpass2k"],
+        metavar="POLICY",
+        help="once more without what is above a cut: lowpass2k (default), lowpass4k; none after the option: not at all",
+    )
     parser.add_argument("--skip-absent", action="store_true", help="list encoders whose weights are not at hand")
     parser.add_argument("--no-controls", action="store_true", help="without untrained twins")
     parser.add_argument("--title", help="title of the report")
@@ -71,6 +78,7 @@ def ood(arguments: argparse.Namespace) -> int:
         root=arguments.root,
         shots=arguments.shots,
         draws=arguments.draws,
+        bandwidth=arguments.bandwidth,
         device=arguments.device,
         precision=arguments.precision,
         on_bad_clip=arguments.on_bad_clip,

@@ -22,7 +22,7 @@ import numpy as np
 
 from bench.base.errors import BadInput, UnknownId
 from bench.data import audio
-from bench.data.policies import dither, literature
+from bench.data.policies import bandwidth, dither, literature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,11 @@ CLIP_POLICIES: Mapping[str, Policy] = {
     "opera8": _plain(literature.opera8),
     "respirenet": _plain(literature.respirenet),
     "dither16": lambda wave, rate, identity: dither.dithered(wave, identity),
+    "lowpass2k": lambda wave, rate, identity: bandwidth.low_passed(wave, rate, identity, 2000),
+    "lowpass4k": lambda wave, rate, identity: bandwidth.low_passed(wave, rate, identity, 4000),
 }
+LOW_PASSES = ("lowpass2k", "lowpass4k")  # which put corpora of any bandwidth on the same footing
+_RESHAPING = ("tile8", "opera8", "respirenet")  # which change lengths
 _OTHER_DRAW = re.compile(r"dither16\.([1-9]\d*)")  # for studies of how far scores depend on the draw
 
 
@@ -79,6 +83,11 @@ def clip_policy(name: str) -> Policy:
         return wave
 
     return shape
+
+
+def keeps_lengths(name: str) -> bool:
+    """Whether clips are as long under a policy as they are annotated."""
+    return not set(_RESHAPING) & set(name.split("+"))
 
 
 def _single(name: str) -> Policy:
@@ -176,7 +185,7 @@ def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.
 
 
 def silent_waves(unit: Unit, rate: int) -> list[np.ndarray]:
-    """Zeros as long as ``waves`` under ``native``, for what reads nothing but lengths; no file is opened."""
+    """Zeros as long as ``waves`` under a policy that keeps lengths, for what reads nothing else; no file is opened."""
     sizes = (audio.resampled_length(max(0, stop - start), unit.rate, rate) for start, stop in unit.spans)
     return [np.zeros(size, np.float32) for size in sizes]
 

@@ -21,6 +21,7 @@ from bench.base import provenance
 from bench.base.errors import BadInput
 from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.progress import Progress, Tick, silent
+from bench.data import clips
 from bench.data.manifest import TRAIN, Prepared, prepare
 from bench.encoders.batches import device_of
 from bench.encoders.features.store import FeatureStore
@@ -143,7 +144,7 @@ def record_from_features(
     facts = encoder_facts(encoder, card)
     if _constant(features if card.leave_one_out else features[prepared.rows["split"].isin(TRAIN).to_numpy()]):
         facts["marks"].append(CONSTANT_FEATURES)
-    if protocol.clip == "native":  # another policy changes the lengths
+    if clips.keeps_lengths(protocol.clip):
         facts["clips_padded_to_min_s"] = _shorter(prepared, encoder)
         facts["clips_cropped_to_max_s"] = _longer(prepared, encoder)
     record = assemble_record(card, prepared, spec, scores, selection, facts, {})

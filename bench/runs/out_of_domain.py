@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from bench.base import registry
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, UnknownId
 from bench.base.progress import Progress, silent
+from bench.data.clips import LOW_PASSES
 from bench.data.manifest import TRAIN, Prepared, load_task, prepare
 from bench.probe import protocols
 from bench.probe.fewshot import draw_groups, presence
@@ -78,6 +79,7 @@ def run_transfers(
     root: Path | None = None,
     shots: Sequence[int] = protocols.SHOTS,
     draws: int = DRAWS,
+    bandwidth: Sequence[str] = LOW_PASSES[:1],
     device: str = "cpu",
     precision: str = "float32",
     on_bad_clip: str = "error",
@@ -103,6 +105,8 @@ def run_transfers(
         The results folder, and the data folder.
     shots, draws
         Numbers of target groups that a probe is fitted on, each drawn ``draws`` times.
+    bandwidth
+        Policies of ``LOW_PASSES`` under which transfers are run once more.
     controls
         Adds untrained twins, but not on few shots.
     title, notes, command
@@ -113,7 +117,7 @@ def run_transfers(
     Raises
     ------
     UnknownId
-        For ids that do not exist.
+        For ids that do not exist, and policies that control no bandwidth.
     MissingWeights
         For an encoder without weights, unless ``skip_absent``.
     BadInput
@@ -121,6 +125,9 @@ def run_transfers(
     """
     for count in shots:
         protocols.get(f"fewshot-{count}")  # an unknown number is refused before anything is computed
+    for name in bandwidth:
+        if name not in LOW_PASSES:
+            raise UnknownId("policy of bandwidth", name, LOW_PASSES)
     requested = [id for task in tasks for id in expanded(task)]
     transfers = {id: transfer(id) for id in requested}
     needed = dict.fromkeys(id for task, plan in transfers.items() for id in (task, plan.reverse if plan else task))
@@ -146,6 +153,10 @@ def run_transfers(
     )
     outcome = run(list(data), [*encoders, *duration], out, skip_absent=skip_absent, controls=controls)
     at_hand = [choice for choice in (*encoders, *duration) if choice.id not in outcome.absent]
+
+    listed = [id for id, plan in transfers.items() if plan and id in data]
+    for clip in bandwidth if listed else ():
+        run(listed, at_hand, out, clip=clip, controls=controls)
 
     few_shot: dict[str, list[str]] = {}
     few_shot_blanks: dict[str, str] = {}

@@ -75,7 +75,7 @@ class BlockEncoding:
     def waves(self, block: Block) -> list[np.ndarray]:
         """The block's clips as the encoder takes them, recording after recording. Raises ``BadInput``."""
         rate = self.encoder.value.card.sample_rate
-        if getattr(self.encoder.value, "reads_lengths_alone", False) and self.clip == "native":
+        if getattr(self.encoder.value, "reads_lengths_alone", False) and clips.keeps_lengths(self.clip):
             return [wave for unit in block.units for wave in clips.silent_waves(unit, rate)]
         return [wave for unit in block.units for wave in clips.waves(unit, self.root, rate, self.clip)]
 

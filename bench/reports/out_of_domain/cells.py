@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from bench.reports.names import CONTROL_FAMILIES, row_name
+from bench.reports.out_of_domain.bandwidth import CHANGE, policies, under
 from bench.reports.out_of_domain.transfer_table import (
     DROP,
     FEW,
@@ -61,6 +62,22 @@ class Cells:
                 columns |= {what: self._of(what), what + WITHIN_DECILES: self._of(what + WITHIN_DECILES)}
         return _table(self.rows, columns) if columns else ""
 
+    def bandwidth(self) -> list[str]:
+        """Of each policy that controls bandwidth, its numbers beside the plain ones and a paragraph of what it changes.
+
+        Empty where there is none.
+        """
+        out = []
+        for clip in policies((what for _, what in self.cells), OUT):
+            columns: dict[str, Cell] = {}
+            for what in (IN, OUT):
+                columns |= {what: self._of(what), under(what, clip): self._of(under(what, clip))}
+            columns |= {DROP: self._change(DROP), under(DROP, clip): self._change(under(DROP, clip))}
+            rows = [row for row in self.rows if (row, under(OUT, clip)) in self.cells]
+            told = filter(None, (self._changed(rows, what, clip) for what in (OUT, IN)))
+            out += [_table(rows, columns), f"What `{clip}` changes, on the same clips. " + " ".join(told)]
+        return out
+
     def worst(self) -> str:
         """The worst domain of the tests that have several; empty where none has."""
         columns: dict[str, Cell] = {}
@@ -87,6 +104,20 @@ class Cells:
         """``in-domain → out-of-domain`` as bare values."""
         values = [self._value(row, what) for what in (IN, OUT)]
         return BLANK if None in values else " → ".join(map(self._plain, values))
+
+    def _changed(self, rows: Sequence[Row], what: str, clip: str) -> str:
+        """A sentence of which rows a policy makes better, worse or neither on one test, each with its interval."""
+        told: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": []}
+        for row in rows:
+            number = self.cells[row, under(what, clip) + CHANGE]
+            if missing(number["value"]) or missing(number["low"]):
+                continue
+            change = self._change(under(what, clip) + CHANGE)(row)
+            verdict = "better" if (number["value"] < 0) == self.each.lower else "worse"
+            verdict = "not told apart" if number["low"] <= 0 <= number["high"] else verdict
+            told[verdict].append(f"{row_name(row[0], row[2])} {row[1]} {change}")
+        parts = [f"{verdict}: {', '.join(changes)}" for verdict, changes in told.items() if changes]
+        return f"{what.capitalize()}: {'; '.join(parts)}." if parts else ""
 
     # ---------------------------------------------------------------- cells
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.base.errors import BadInput
 from bench.base.registry import task_card
+from bench.reports.out_of_domain.bandwidth import policies
 from bench.reports.out_of_domain.cells import Cells, glance, left_out
 from bench.reports.out_of_domain.transfer_table import IN, OUT, Shown, shown, transfer_table
 from bench.reports.pages import stale_pages, write_pages
@@ -41,6 +42,12 @@ what the probe learnt runs the other way on the target.
 - **`control.majority`** calls every clip normal: the floor. It, `meta.duration` and the untrained twins (`random.`) are
   controls, and stand below the encoders, which are sorted by their value out of domain."""
 
+_BANDWIDTH = """
+- **`lowpass2k`, `lowpass4k`**: encoder and probe once more, on clips without anything above 2 or 4 kHz and with the
+  same dither everywhere. Recordings end at different frequencies, which an encoder hears as the corpus; under these
+  policies they end at the same one. What they change is paired, clip by clip, in points: where the interval holds 0 it
+  is not told apart from nothing."""
+
 
 def render_transfer_report(records: Sequence[Record], notes: TransferNotes) -> dict[str, str]:
     """{file name: text} of the report. Raises ``BadInput`` for records of one task on different data."""
@@ -51,7 +58,8 @@ def render_transfer_report(records: Sequence[Record], notes: TransferNotes) -> d
     parts = [f"# {notes.title}", f"**{DISCLAIMER}**", *_remarks(list(listed), firsts)]
     if notes.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
-    parts += ["## How to read it", _READING]
+    controlled = any(policies(numbers["what"], OUT)) if len(numbers) else False
+    parts += ["## How to read it", _READING + (_BANDWIDTH if controlled else "")]
     if notes.notes:
         parts += ["## Findings", "\n".join(f"- {note}" for note in notes.notes)]
     transfers = {id: plan for id, plan in listed.items() if plan}
@@ -123,7 +131,7 @@ def _section(plan: Transfer, part: pd.DataFrame, first: Record, notes: TransferN
     out = [f"## {plan.id}", f"{task_card(plan.id).notes} {_sizes(plan, first)}"]
     columns = {each: _cells(part, plan.id, each, task["group"]) for each in shown(task)}
     for each, cells in columns.items():
-        out += [f"### {each.title}", cells.support(), cells.domains(), cells.durations()]
+        out += [f"### {each.title}", cells.support(), cells.domains(), cells.durations(), *cells.bandwidth()]
     main, cells = next(iter(columns.items()))
     if worst := cells.worst():
         out += [f"### {main.title} on the worst {task['domain'].rpartition('/')[2]}", worst]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.reports.names import row_names
+from bench.reports.out_of_domain import bandwidth
 from bench.runs.out_of_domain import Transfer
 from bench.scores import intervals, label_kinds, metrics, per_test, records
 from bench.scores.intervals import unpaired_difference
@@ -82,7 +83,9 @@ def transfer_table(all_records: Sequence[Record], plans: Mapping[str, Transfer |
         value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
         A number that has no record has no row.
     """
-    names, rows = row_names(all_records), []
+    below, rows = bandwidth.controlled(all_records), []
+    all_records = bandwidth.plain(all_records)
+    names = row_names(all_records)
     for task, plan in plans.items():
         probes = {_row(r, names): r for r in _of(all_records, plan.reverse)} if plan else {}
         few = _few(all_records, plan, names) if plan else {}
@@ -95,6 +98,8 @@ def transfer_table(all_records: Sequence[Record], plans: Mapping[str, Transfer |
                 else:
                     numbers = [*_own(plan, record, each), *_target(plan, record, probes.get(row), each)]
                     numbers += _shots(plan, few.get(row, {}), each)
+                    for clip, other in below.get(bandwidth.shared(record), {}).items():
+                        numbers += _controlled(plan, record, other, clip, each)
                 rows += [{**head, "metric": each.key, **number} for number in numbers]
     return pd.DataFrame(rows)
 
@@ -138,12 +143,30 @@ def _own(plan: Transfer, record: Record, each: Shown) -> Iterator[dict]:
     if not {plan.own, plan.test} <= set(record.scores):
         return
     own, target = (per_test.tested(record, test) for test in (plan.own, plan.test))
-    better, worse = (target, own) if each.lower else (own, target)  # positive: worse out of domain
-    yield _number(DROP, plan.test, unpaired_difference(better, worse, each.metric, **_arguments(record)), record)
+    yield _drop(DROP, plan, record, each)
     for what, test, part in ((IN, plan.own, own), (OUT, plan.test, target)):
         yield from _matched(what, test, part, record, each)
         if worst := _worst(record.domains[test], each):
             yield _number(what + WORST, test, record.domains[test][worst][each.key], record, domain=worst)
+
+
+def _drop(what: str, plan: Transfer, record: Record, each: Shown) -> dict:
+    """In-domain minus out-of-domain, so that a positive one is worse out of domain."""
+    own, target = (per_test.tested(record, test) for test in (plan.own, plan.test))
+    better, worse = (target, own) if each.lower else (own, target)
+    return _number(what, plan.test, unpaired_difference(better, worse, each.metric, **_arguments(record)), record)
+
+
+def _controlled(plan: Transfer, record: Record, other: Record, clip: str, each: Shown) -> Iterator[dict]:
+    """The same numbers on clips of controlled bandwidth (``other``), and what that changes, clip by clip."""
+    for what, test in ((IN, plan.own), (OUT, plan.test)):
+        if not all(test in r.scores and each.key in r.scores[test] for r in (record, other)):
+            return
+        name, tables = bandwidth.under(what, clip), [per_test.tested(r, test) for r in (other, record)]
+        yield _number(name, test, other.scores[test][each.key], other)
+        change = intervals.paired_difference(*tables, each.metric, **_arguments(record))
+        yield _number(name + bandwidth.CHANGE, test, change, other)
+    yield _drop(bandwidth.under(DROP, clip), plan, other, each)
 
 
 def _matched(what: str, test: str, part: pd.DataFrame, record: Record, each: Shown) -> Iterator[dict]:

@@ -109,3 +109,11 @@ def test_dither_of_a_clip_is_the_same_whatever_else_is_asked_of_its_recording(tm
 def test_what_is_no_policy_is_refused(name):
     with pytest.raises(UnknownId, match="dither16"):
         clips.clip_policy(name)
+
+
+def test_lengths_are_kept_where_it_is_said():
+    wave = np.full(3000, 0.1, np.float32)
+    for name in (*clips.CLIP_POLICIES, "lowpass2k+dither16.2", "dither16+tile8"):
+        kept = len(clips.clip_policy(name)(wave, 8000, "a clip")) == len(wave)
+        assert clips.keeps_lengths(name) == kept, name
+    assert set(clips.LOW_PASSES) < set(clips.CLIP_POLICIES)

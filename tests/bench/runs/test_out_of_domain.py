@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from bench.base.errors import BadInput, UnknownId
 from bench.base.registry import task_card
 from bench.cli.main import main
 from bench.reports.agreement import verify
+from bench.reports.out_of_domain.bandwidth import CHANGE, under
 from bench.reports.out_of_domain.report import stale_transfer_report, write_transfer_report
 from bench.reports.out_of_domain.transfer_table import DROP, GAP, IN, OUT, PROBE, WITHIN_DECILES, WORST
 from bench.runs.choices import EncoderChoice
@@ -29,7 +31,8 @@ def made(tmp_path_factory):
         simulate.icbhi(root / "ICBHI", seed=1, shortcut=shortcut, cycle_s=0.5)
         simulate.sprsound(root / "SPRSound", seed=1, patients=20, recordings_per_patient=3)
         out[shortcut] = tmp_path_factory.mktemp("report")
-        settings = {"shots": (10, 50) if shortcut else (), "draws": 2, "controls": False}
+        settings = {"shots": (10, 50), "draws": 2} if shortcut else {"shots": (), "bandwidth": ()}
+        settings["controls"] = False
         run_transfers([TRANSFER], BANDWIDTH, out[shortcut], root=root, **settings)
         write_transfer_report(out[shortcut])
     return out
@@ -111,6 +114,36 @@ def test_the_worst_device_is_the_one_with_the_lowest_value(made, numbers):
     assert row["domain"] == min(defined, key=defined.get) and row["value"] == min(defined.values())
 
 
+def test_controlled_bandwidth_stands_beside_the_plain_numbers(made, numbers):
+    """Every number under a policy is that of a record of it, and its change is clip by clip."""
+    table, found = numbers[1.0], {record.key: record for record in records.load_all(made[1.0])}
+    for what, test in ((IN, "source_corrected"), (OUT, "inter")):
+        below = number(table, under(what, "lowpass2k"))
+        record = found[below["record"]]
+        assert record.spec["clip"] == "lowpass2k" and below["value"] == record.scores[test]["auroc"]["value"]
+        change = number(table, under(what, "lowpass2k") + CHANGE)
+        assert change["value"] == pytest.approx(below["value"] - number(table, what)["value"], abs=2e-6)
+        assert change["low"] <= change["value"] <= change["high"]
+        same = number(table, under(what, "lowpass2k") + CHANGE, encoder="meta.duration")
+        assert (same["value"], same["low"], same["high"]) == (0, 0, 0)  # lengths are what they were
+    drop = number(table, under(DROP, "lowpass2k"))["value"]
+    ends = (number(table, under(what, "lowpass2k"))["value"] for what in (IN, OUT))
+    assert drop == pytest.approx(next(ends) - next(ends), abs=2e-6)
+    text = (made[1.0] / "ood.md").read_text()
+    assert "in-domain, lowpass2k" in text and "What `lowpass2k` changes, on the same clips. " in text
+    change = number(table, under(OUT, "lowpass2k") + CHANGE)
+    verdict = "better" if change["low"] > 0 else "worse" if change["high"] < 0 else "not told apart"
+    told = re.search(r"What `lowpass2k` changes, on the same clips. Out-of-domain: (.*?)\. In-domain", text)[1]
+    assert f"meta.bandwidth published {100 * change['value']:+.1f} [" in told.partition(f"{verdict}: ")[2].split(";")[0]
+    assert "meta.duration published +0.0 [+0.0, +0.0]" in told.partition("not told apart: ")[2]
+    assert "What `lowpass" not in (made[0.0] / "ood.md").read_text()
+
+
+def test_only_policies_of_bandwidth_control_it(tmp_path):
+    with pytest.raises(UnknownId, match="lowpass4k"):
+        run_transfers([TRANSFER], BANDWIDTH, tmp_path, bandwidth=["tile8"])
+
+
 def test_a_score_of_duration_alone_is_chance_within_durations(made, numbers):
     row = number(numbers[0.0], IN + WITHIN_DECILES, encoder="meta.duration")
     assert row["low"] < 0.5 < row["high"]
@@ -129,7 +162,7 @@ def test_the_report_says_what_is_blank_and_what_the_data_are(made):
 @pytest.mark.long
 def test_records_verify_and_the_report_is_theirs(made, tmp_path):
     count, problems = verify.verify(made[1.0])
-    assert problems == [] and count == 2 * 4 + 2 * 2
+    assert problems == [] and count == 2 * 4 + 2 * 2 + 2  # two tasks, two numbers of shots, one policy of bandwidth
     copy = shutil.copytree(made[1.0], tmp_path / "copy")
     for name in ("ood.csv", "ood.md"):
         text = (copy / name).read_text()

@@ -98,6 +98,9 @@ def score_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``score`` takes."""
     parser.add_argument("--task", required=True)
     parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "--labels", choices=("names", "indices"), help="what numbers in y_true and y_pred are, if both fit"
+    )
     options.root(parser)
     options.json_output(parser)
 
@@ -113,7 +116,7 @@ def score(arguments: argparse.Namespace) -> int:
         manifest = load_task(arguments.task, arguments.root).manifest
     except RespBenchError as error:
         absent = str(error)
-    report = score_file(card, arguments.file, manifest, absent)
+    report = score_file(card, arguments.file, manifest, absent, arguments.labels)
     for warning in report["warnings"]:
         say(f"respbench: warning: {warning}")
     if arguments.json:

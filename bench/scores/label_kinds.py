@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
 from bench.scores.schema import TaskFacts
 from bench.types import TaskCard
@@ -39,10 +38,17 @@ class Multiclass:
         """(N,) predictions, in the form of labels, from scores (N, K)."""
         return scores.argmax(axis=1)
 
-    def read(self, text: str, names: Mapping[str, int]) -> float | None:
-        """The label that a prediction file states, by a name in ``names`` or as a number; None where it states none."""
-        known = text.isascii() and text.isdigit() and int(text) < len(names)
-        return names.get(text, int(text) if known else None)
+    def of_number(self, number: float, n_classes: int) -> float | None:
+        """The label that a number states; None where it states none."""
+        return int(number) if number.is_integer() and 0 <= number < n_classes else None
+
+    def of_class_index(self, k: int) -> int:
+        """The label of clips that have class k alone."""
+        return k
+
+    def of_parts(self, parts: Sequence[str], names: Mapping[str, int]) -> int | None:
+        """The label that names joined by ``+`` state, parted; None where they state none."""
+        return names.get("+".join(parts))
 
     def counts(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
         """{class: number of clips that have it}."""
@@ -67,11 +73,17 @@ class Multilabel(Multiclass):
         """(N,) sums of the bits whose log odds are above 0."""
         return (scores > 0) @ (1 << np.arange(scores.shape[1]))
 
-    def read(self, text: str, names: Mapping[str, int]) -> float | None:
-        """A number, or names joined by ``+``; ``normal`` and ``none`` are no class."""
-        if text.isascii() and text.isdigit() and int(text) < 2 ** len(names):
-            return int(text)
-        parts = [part for part in text.split("+") if part not in ("", "none", "normal")]
+    def of_number(self, number: float, n_classes: int) -> float | None:
+        """A sum of bits of the classes."""
+        return super().of_number(number, 2**n_classes)
+
+    def of_class_index(self, k: int) -> int:
+        """The bit of class k."""
+        return 1 << k
+
+    def of_parts(self, parts: Sequence[str], names: Mapping[str, int]) -> int | None:
+        """The sum of the bits of the names; ``normal`` and ``none`` are no class where no class is named so."""
+        parts = [part for part in parts if part in names or part not in ("", "none", "normal")]
         return sum(1 << names[part] for part in set(parts)) if all(part in names for part in parts) else None
 
 
@@ -94,10 +106,9 @@ class Regression(Multiclass):
         """(N,) predictions themselves."""
         return scores[:, 0]
 
-    def read(self, text: str, names: Mapping[str, int]) -> float | None:
-        """A finite number."""
-        value = pd.to_numeric(text, errors="coerce")
-        return float(value) if np.isfinite(value) else None
+    def of_number(self, number: float, n_classes: int) -> float | None:
+        """The number itself."""
+        return number
 
 
 KINDS: dict[str, Multiclass] = {

@@ -36,14 +36,31 @@ def test_labels_of_every_kind():
 @pytest.mark.parametrize(
     ("kind", "text", "label"),
     [
-        ("multiclass", "wheeze", 1), ("multiclass", "1", 1), ("multiclass", "2", None), ("multiclass", "?", None),
-        ("multilabel", "crackle+wheeze", 3), ("multilabel", "normal", 0), ("multilabel", "3", 3),
-        ("multilabel", "crackle+?", None), ("multilabel", "4", None),
-        ("regression", "17.5", 17.5), ("regression", "much", None),
+        ("multiclass", "wheeze", 1), ("multiclass", "?", None), ("multiclass", "crackle+wheeze", None),
+        ("multilabel", "crackle+wheeze", 3), ("multilabel", "normal", 0), ("multilabel", "crackle+?", None),
     ],
 )  # fmt: skip
-def test_labels_are_read_as_people_write_them(kind, text, label):
-    assert label_kinds.KINDS[kind].read(text, {name: k for k, name in enumerate(NAMES)}) == label
+def test_names_state_labels(kind, text, label):
+    assert label_kinds.KINDS[kind].of_parts(text.split("+"), {name: k for k, name in enumerate(NAMES)}) == label
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "label"),
+    [
+        ("multiclass", 1.0, 1), ("multiclass", 2.0, None), ("multiclass", 0.5, None), ("multiclass", -1.0, None),
+        ("multilabel", 3.0, 3), ("multilabel", 4.0, None), ("regression", 17.5, 17.5),
+    ],
+)  # fmt: skip
+def test_numbers_state_labels(kind, number, label):
+    assert label_kinds.KINDS[kind].of_number(number, len(NAMES)) == label
+    assert [label_kinds.KINDS[kind].of_class_index(k) for k in (0, 1)] == [
+        1 if kind == "multilabel" else 0,
+        2 if kind == "multilabel" else 1,
+    ]
+
+
+def test_a_class_named_none_is_a_class():
+    assert label_kinds.KINDS["multilabel"].of_parts(["none"], {"none": 1}) == 2
 
 
 def test_metrics_equal_scikit_learn():

@@ -7,7 +7,7 @@ from bench.base import registry
 from bench.base.errors import BadInput, RespBenchError
 from bench.cli.main import main
 from bench.scores import records
-from bench.scores.submitted import parse_label, score_file
+from bench.scores.submitted import LabelReader, score_file
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,7 @@ def test_labels_of_the_corpora_are_read_in_the_task_s_own_terms(task, text, expe
 
 
 def label(text, card):
-    try:
-        return parse_label(text, card, "mine.csv", "y_pred", 2)
-    except BadInput:
-        return None
+    return LabelReader(card).named(text)
 
 
 def test_unknown_clips_are_scored_as_given_with_a_warning(predictions, simulated, record):

@@ -76,7 +76,7 @@ def audit(
     UnknownId
         For a task or encoder that is not registered.
     BadInput
-        Where there is no copy of the data.
+        Where there is no copy of the data, or no usable clip in it.
     CheckpointError
         Where the encoder's weights cannot be used.
     """
@@ -88,6 +88,10 @@ def audit(
     here, problems = _here(loaded, progress)
     sounds = analyse_recordings(loaded.root, here.recordings, progress)
     everything = manifest.usable(_with_ends(loaded.manifest, here.rows), [*loaded.findings, *problems])
+    if everything.empty:
+        first = next(finding for finding in [*loaded.findings, *problems] if finding.level == "error")
+        problem = f"none of its clips is usable; the first fault: {first.where}: {first.problem}"
+        raise BadInput(task, problem, f"{first.remedy} (respbench check {task} lists all)")
     beside = [shortcuts.encoder_table(one, here, "encoder", progress) for one in _encoders(here, encoder, reference)]
 
     odd = annotations.irregularities(everything, here.recordings, sounds, [*loaded.findings, *problems])

@@ -106,6 +106,14 @@ def test_silence_and_a_single_class_are_survived(tmp_path):
     assert "Nothing could be fitted" in render_audit(made.facts, made.task.card)
 
 
+def test_data_without_a_usable_clip_are_refused_with_the_first_fault(tmp_path):
+    simulate.icbhi(tmp_path / "ICBHI", patients=10, cycles=2, cycle_s=0.5, seed=4)
+    for path in tmp_path.rglob("*.wav"):
+        path.write_bytes(b"<!DOCTYPE html><html>Sign in")
+    with pytest.raises(BadInput, match=r"none of its clips is usable; the first fault: .*\.wav: .* it is a web page"):
+        audit("icbhi.cycles2", tmp_path)
+
+
 def test_the_command_writes_reports(tmp_path, capsys):
     tiny_corpora.sprsound(tmp_path)
     words = ["audit", "sprsound.records3", "--root", str(tmp_path)]

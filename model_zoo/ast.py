@@ -39,6 +39,7 @@ SIZE, HOP = 400, 160  # samples of kaldi's frames
 SAMPLES = SIZE + HOP * (FRAMES - 1)  # that fill 1,024 frames
 MEAN, STD = -4.2677393, 4.5689974  # over AudioSet, published with the code
 STRIDES = (10, 12, 14, 16)
+ANCHORS = ("v.cls_token", "v.pos_embed", "embeddings.cls_token", "embeddings.position_embeddings")  # of both forms
 IGNORED = (r"v\.head(_dist)?\..*", r"mlp_head\..*", r"classifier\..*")
 
 # Names in the original file and in Hub folders, rewritten to those of transformers' ASTModel; q, k, v are split apart.
@@ -106,7 +107,6 @@ def rename_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of the original file or of a Hub folder under the names of transformers' ``ASTModel``."""
     out = {}
     for key, tensor in tensors.items():
-        key = key.removeprefix("module.").removeprefix("audio_spectrogram_transformer.")
         if match := QKV.fullmatch(key):
             for part, piece in zip("qkv", tensor.chunk(3), strict=True):
                 out[f"layers.{match[1]}.attention.{part}_proj.{match[2]}"] = piece
@@ -298,7 +298,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     kind = Evar if card.policy == "evar" else Ast
     if weights is None:
         return kind({}).eval()
-    tensors = rename_tensors(load_tensors(weights))
+    tensors = rename_tensors(load_tensors(weights, *ANCHORS))
     encoder = kind(read_geometry(tensors, weights))
     load_strict(encoder.model, tensors, IGNORED, weights)
     return encoder.eval()

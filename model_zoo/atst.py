@@ -83,7 +83,7 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Layout:
     from model_zoo._networks import vit
 
     remedy = "take an ATST-Frame checkpoint of the release"
-    blocks = vit.read_geometry(tensors, where)
+    blocks = vit.read_geometry(tensors, where, bias=BASE[3])
     try:
         patch = tensors["patch_embed.patch_embed.weight"].shape[1] // BANDS
         positions = tensors["pos_embed"].shape[1] - 1
@@ -192,8 +192,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder = Atst(Layout(blocks, 4, CHUNK // 4))
         encoder.teacher.initialise()
         return encoder.eval()
-    content = load_tensors(weights, "state_dict")
-    tensors = {key.removeprefix(TEACHER): tensor for key, tensor in content.items()}
+    anchors = ("patch_embed.patch_embed.weight", "norm_frame.weight")
+    tensors = load_tensors(weights, *anchors, entry="state_dict", prefixes=[TEACHER])
     encoder = Atst(read_geometry(tensors, weights))
     load_strict(encoder.teacher, tensors, IGNORED, weights)
     return encoder.eval()

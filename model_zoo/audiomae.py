@@ -190,7 +190,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder = AudioMae(vit.Geometry(*BASE))
         encoder.net.initialise()
         return encoder.eval()
-    tensors = load_tensors(weights, "model")
+    tensors = load_tensors(weights, "patch_embed.proj.weight", "blocks.0.attn.qkv.weight", entry="model")
     encoder = AudioMae(read_geometry(tensors, weights))
     load_strict(encoder.net, tensors, IGNORED, weights)
     return encoder.eval()

@@ -164,7 +164,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import torch
 
     from bench.encoders.blocks import split_around_stack
-    from bench.encoders.weights.read import load_tensors
+    from bench.encoders.weights.read import load_content
+    from bench.encoders.weights.unwrap import unwrap
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
@@ -246,7 +247,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder = BeatsEncoder(Geometry())
         initialise(encoder.net)
         return encoder.eval()
-    checkpoint = load_tensors(weights)
+    checkpoint = load_content(weights)
+    anchors = ("patch_embedding.weight", "encoder.pos_conv.0.weight_v")
+    checkpoint |= {"model": unwrap(checkpoint, anchors, weights, entry="model")}
     encoder = BeatsEncoder(read_geometry(checkpoint, weights))
     require_variant(card, checkpoint["model"], weights)
     load_strict(encoder.net, checkpoint["model"], IGNORED, weights)

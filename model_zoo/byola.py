@@ -259,7 +259,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     blocks = BLOCKS[card.id.partition("@")[0]]
     if weights is None:
         return Byola(Geometry(blocks, 64, 2048)).eval()
-    tensors = load_tensors(weights)
+    tensors = load_tensors(weights, "features.0.weight", "fc.0.weight")
     geometry = read_geometry(tensors, weights)
     if geometry.blocks != blocks:
         problem = f"has {geometry.blocks} convolution blocks, {card.id} has {blocks}"

@@ -45,7 +45,7 @@ class Variant(NamedTuple):
 
     ``cnn14`` says whether the trunk is CNN14 (else HTS-AT); ``seconds`` are those of its window, ``hop`` is in samples,
     ``mel_rate`` is the rate in Hz that its mel matrix is made for; ``slot`` is the entry of the file that holds the
-    tensors; ``names`` are pairs of prefixes in the file and here, of which the first that fits is taken.
+    tensors; ``names`` are pairs of prefixes in the file, whatever wraps it, and here; the first that fits is taken.
     """
 
     cnn14: bool
@@ -67,7 +67,7 @@ VARIANTS = {
         480,
         48000,
         "state_dict",
-        (("module.audio_branch.", "base."), ("module.audio_projection.", "projection."), ("module.", "")),
+        (("audio_branch.", "base."), ("audio_projection.", "projection.")),
     ),
 }
 
@@ -265,7 +265,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     if weights is None:
         return Clap(cnn14_network.FULL if variant.cnn14 else swin.TINY, card.dims["published"]).eval()
-    tensors = rename_tensors(load_tensors(weights, variant.slot), variant)
+    (trunk_prefix, _), *_ = variant.names
+    anchors = [trunk_prefix + name for name in ("bn0.weight", "base.bn0.weight")]
+    tensors = rename_tensors(load_tensors(weights, *anchors, entry=variant.slot), variant)
     base = {key.removeprefix("base."): tensor for key, tensor in tensors.items() if key.startswith("base.")}
     first = "projection.0.weight" if laion else "projection.linear1.weight"
     if first not in tensors:

@@ -236,7 +236,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if weights is None:
         width = int(card.id.partition("@")[0][-2:]) / 10
         return EfficientAT(planned_sizes(width)).eval()
-    tensors = load_tensors(weights)
+    tensors = load_tensors(weights, "features.0.0.weight", "features.16.0.weight")
     encoder = EfficientAT(read_geometry(tensors, weights))
     load_strict(encoder, tensors, IGNORED, weights)
     return encoder.eval()

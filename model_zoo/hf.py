@@ -25,6 +25,7 @@ from urllib.parse import unquote
 
 from bench.base.errors import CheckpointError, MissingWeights
 from bench.base.paths import weight_folders
+from bench.encoders.weights.unwrap import BESIDE
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.cards import dims
 
@@ -177,11 +178,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         if weights is None:
             model, spare = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32), []
         else:
-            tensors = load_tensors(place)
             with torch.device("meta"):
-                network = type(AutoModel.from_config(config, trust_remote_code=False))
+                network = AutoModel.from_config(config, trust_remote_code=False)
+            tensors = load_tensors(place, *_anchors(network), prefixes=[f"{network.base_model_prefix}."])
             with _quiet():
-                model, loading_info = network.from_pretrained(
+                model, loading_info = type(network).from_pretrained(
                     None,
                     config=config,
                     state_dict=tensors,
@@ -224,6 +225,15 @@ def _encoder(model: nn.Module) -> nn.Module:
     return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
 
 
+def _anchors(network: nn.Module) -> list[str]:
+    """Names by which the network's tensors are found in a file: of every part the deepest, which no other part has.
+
+    Of every part, because the library has renamed some since older files were written.
+    """
+    names = sorted(network.state_dict(), key=lambda name: name.count("."))
+    return list({name.partition(".")[0]: name for name in names if name.count(".") > 1}.values())
+
+
 def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
     """Tensors of the file that were not used. Raises ``CheckpointError`` for what the encoder lacks."""
     encoder_half = _encoder(model)
@@ -238,4 +248,4 @@ def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
             if keys
         )
         raise CheckpointError(where, problem, "fetch the folder again")
-    return sorted(loading_info["unexpected_keys"])
+    return sorted(key.removeprefix(BESIDE) for key in loading_info["unexpected_keys"])

@@ -11,7 +11,8 @@ on captions of it; ``m2d.resp`` also on respiratory sounds, taken to be OPERA's 
 no files).
 
 Front end: 80 Slaney mel bands of 25/10 ms frames, 50 Hz to half the rate, ln(power + float32 epsilon), then
-(x - mean) / std with the file's ``norm_stats``, else -7.1 and 4.2. Frames are padded at the end with zeros to whole
+(x - mean) / std with the file's ``norm_stats``; files of 2022, which have none, stand for -7.1 and 4.2, and any other
+without them is refused. Frames are padded at the end with zeros to whole
 patches and cut into chunks of the input width; tokens of all chunks are joined over time; a last, shorter chunk takes
 the first columns of the position grid. Padded columns stay in every mean.
 ``published`` = ``freq`` of the last layer, after the norm: the mean over time with the frequency bands kept apart (5 x
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from model_zoo._networks.vit import Geometry
 
 BANDS, RATE, LOW_HZ, HOP_S = 80, 16000, 50.0, 0.01
-NORM_STATS = (-7.1, 4.2)  # mean and standard deviation where the file has none
+NORM_STATS = (-7.1, 4.2)  # mean and standard deviation that the code sets for the files of 2022, which have none
+FROM_2022 = re.compile(r"-22\d{4}(?!\d)")  # the date in a released folder's name
 PREFIXES = ("module.ar.runtime.backbone.", "backbone.")
 IGNORED = (
     r"mask_token",
@@ -182,12 +184,21 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Layout:
     return Layout(blocks, bands, (high, wide), grid, in_folder.rate if in_folder else None)
 
 
-def encoder_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, the encoder's without their prefix; the usual statistics where it has none."""
+def statistics_of_2022(tensors: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
+    """The mean and standard deviation of the files of 2022, which were released without them; none for any other.
+
+    Raises ``CheckpointError`` for a file of another name that has none: what it was trained with cannot be known.
+    """
     import torch
 
-    prefix = next((p for p in PREFIXES if any(key.startswith(p) for key in tensors)), "")
-    return {"norm_stats": torch.tensor(NORM_STATS)} | {key.removeprefix(prefix): t for key, t in tensors.items()}
+    from bench.base.errors import CheckpointError
+
+    if "norm_stats" in tensors:
+        return {}
+    if FROM_2022.search(Path(str(where)).parent.name):
+        return {"norm_stats": torch.tensor(NORM_STATS)}
+    problem = "lacks norm_stats, the mean and standard deviation of its input, which only files of 2022 may leave out"
+    raise CheckpointError(where, problem, "take the released file, in the folder that it came in")
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
@@ -279,11 +290,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder = M2d(layout)
         encoder.net.initialise()
         return encoder.eval()
-    tensors = encoder_tensors(load_tensors(weights, "model"))
+    anchors = ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight")
+    tensors = load_tensors(weights, *anchors, entry="model", prefixes=PREFIXES)
     layout, own = read_geometry(tensors, weights), sizes_in_name(card.id)
     if own and own.patch != layout.patch:
         problem = "has patches of {} x {} (bands x frames)".format(*layout.patch)
         raise CheckpointError(weights, problem + f", {card.id} others", "take the id that fits the file")
     encoder = M2d(layout)
-    load_strict(encoder.net, tensors, IGNORED, weights)
+    load_strict(encoder.net, tensors | statistics_of_2022(tensors, weights), IGNORED, weights)
     return encoder.eval()

@@ -48,6 +48,11 @@ CROP, CROP_STEP = 1024, 512  # frames
 PATCH, GRID = 4, (64, 16)  # patches of a chunk in time and frequency
 HEADS = (r"g\..*", r"layer_norm\..*", r"linear\..*")  # of the contrastive training
 DECODER = (r"mask_token", r"decoder_.*")
+ANCHORS = {
+    "opera.ct": ("patch_embed.proj.weight", "layers.0.blocks.0.attn.qkv.weight"),
+    "opera.ce": ("efficientnet._conv_stem.weight", "efficientnet._conv_head.weight"),
+    "opera.gt": ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight"),
+}
 PREFIX = {"opera.ct": "encoder.encoder.htsat.", "opera.ce": "encoder.", "opera.gt": ""}
 
 
@@ -340,8 +345,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         if kind is Gt:
             vit.initialise(encoder.net)
         return encoder.eval()
-    content = load_tensors(weights, "state_dict")
-    tensors = {key.removeprefix(PREFIX[id]): tensor for key, tensor in content.items()}
+    tensors = load_tensors(weights, *ANCHORS[id], entry="state_dict", prefixes=[PREFIX[id]])
     encoder = kind(read_geometry(id, tensors, weights))
     load_strict(encoder.net, tensors, ignored, weights)
     return encoder.eval()

@@ -116,7 +116,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     if weights is None:
         return Panns(cnn14.FULL).eval()
-    tensors = load_tensors(weights, "model")
+    tensors = load_tensors(weights, "conv_block1.conv1.weight", "conv_block6.conv2.weight", entry="model")
     encoder = Panns(cnn14.read_geometry(tensors, weights), cnn14.stored_bank(tensors, fft, weights))
     load_strict(encoder.net, tensors, cnn14.IGNORED, weights)
     return encoder.eval()

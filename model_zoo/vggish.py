@@ -180,7 +180,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     if weights is None:
         return Vggish(FULL).eval()
-    tensors = load_tensors(weights)
+    tensors = load_tensors(weights, "features.0.weight", "embeddings.0.weight")
     encoder = Vggish(read_geometry(tensors, weights))
     load_strict(encoder.net, tensors, (), weights)
     return encoder.eval()

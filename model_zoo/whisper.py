@@ -151,9 +151,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if weights is None:
         base = {"d_model": 512, "encoder_layers": 6, "encoder_attention_heads": 8, "encoder_ffn_dim": 2048}
         return Whisper(base).eval()
-    tensors = {key.removeprefix("model."): tensor for key, tensor in load_tensors(weights).items()}
-    own = {key.removeprefix("encoder."): tensor for key, tensor in tensors.items() if key.startswith("encoder.")}
-    spare = {key: tensor for key, tensor in tensors.items() if not key.startswith("encoder.")}
-    whisper = Whisper(read_geometry(own, weights))
-    load_strict(whisper.encoder, own | spare, IGNORED, weights)
+    tensors = load_tensors(weights, "conv1.weight", "conv2.weight", prefixes=["encoder."])
+    whisper = Whisper(read_geometry(tensors, weights))
+    load_strict(whisper.encoder, tensors, IGNORED, weights)
     return whisper.eval()

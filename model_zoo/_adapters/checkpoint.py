@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.base.errors import CheckpointError
 from bench.encoders.weights.find import SHOWN
+from bench.encoders.weights.unwrap import BESIDE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,12 +21,13 @@ def load_strict(
 ) -> None:
     """Copies ``tensors`` into the module's parameters and buffers, cast to their dtype.
 
-    Every tensor of the module must be there with its shape and finite; every other tensor of the file must match
-    one of the ``ignore`` patterns (``re.fullmatch``). Raises ``CheckpointError`` that names up to five of each kind.
+    Every tensor of the module must be there with its shape and finite; every other tensor of the file, those that lie
+    beside the network included, must match one of the ``ignore`` patterns (``re.fullmatch``). Raises
+    ``CheckpointError`` that names up to five of each kind.
     """
     own = module.state_dict()
     patterns = [re.compile(p) for p in ignore]
-    spare = [k for k in tensors if k not in own]
+    spare = [k.removeprefix(BESIDE) for k in tensors if k not in own]
     problems = {
         "missing": [k for k in own if k not in tensors],
         "misshapen": [

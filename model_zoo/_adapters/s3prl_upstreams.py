@@ -60,9 +60,9 @@ def read_checkpoint(path: Path) -> dict:
     Raises ``CheckpointError``, also for a string that would run code if s3prl evaluated it, as it does with layer
     plans.
     """
-    from bench.encoders.weights.read import load_tensors
+    from bench.encoders.weights.read import load_content
 
-    content = load_tensors(path)
+    content = load_content(path)
     for text in _strings(content):
         if "(" in text and not PLAN.fullmatch(text):
             problem = f"holds {text[:60]!r}, which s3prl may run as code"

@@ -51,10 +51,9 @@ RENAMES = {  # weight norm before and after torch's parametrisations
 }
 
 
-def rename_tensors(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Tensors under the bare model's names: no ``prefix`` (of files with heads), weight norm as torch has it now."""
-    bare = ((key.removeprefix(prefix), tensor) for key, tensor in tensors.items())
-    return {RENAMES.get(key, key): tensor for key, tensor in bare}
+def rename_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of the bare model with weight norm under the names that torch has for it now."""
+    return {RENAMES.get(key, key): tensor for key, tensor in tensors.items()}
 
 
 def read_geometry(tensors: Mapping[str, Tensor], where: object) -> dict:
@@ -214,7 +213,8 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
     given = read_settings(weights, "config.json")
     if (kind := given.get("model_type", network.config_class.model_type)) != network.config_class.model_type:
         raise CheckpointError(weights, f"is a {kind} model, not {model}", "name it as hf.<folder> instead")
-    tensors = rename_tensors(load_tensors(weights), f"{network.base_model_prefix}.")
+    anchors = ("feature_extractor.conv_layers.0.conv.weight", "feature_projection.projection.weight")
+    tensors = rename_tensors(load_tensors(weights, *anchors, prefixes=[f"{network.base_model_prefix}."]))
     geometry = read_geometry(tensors, weights) | given
     # A norm in every convolution goes with training on normalised clips.
     usual = normalised or geometry["feat_extract_norm"] == "layer"

@@ -3,7 +3,8 @@
 Chen et al., HTS-AT: A hierarchical token-semantic audio transformer, ICASSP 2022 (arXiv 2202.00874); windowed
 attention, shifted windows and patch merging of Liu et al., Swin transformer, ICCV 2021. Tensor names are those of the
 releases. ``relative_position_index`` and ``attn_mask`` follow from window and image size alone: they are computed, and
-a file's copies are ignored, except that a block is shifted where the file has an ``attn_mask``.
+a file's copies are ignored. Which blocks are shifted follows from their place alone, as in Swin: every second one of a
+stage whose image is larger than a window. A file may lack its masks, but not contradict that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.base.errors import CheckpointError
+from bench.encoders.weights.find import SHOWN
 from model_zoo._networks.vit import Mlp
 
 BANDS, FRAMES = 64, 1024  # of the spectrogram
@@ -62,22 +64,36 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
         stages = range(1 + max(stage for stage, _ in places))
         rows, _ = tensors[table.format(0)].shape
         hidden, width = tensors["layers.0.blocks.0.mlp.fc1.weight"].shape
-        return Geometry(
+        window = (round(rows**0.5) + 1) // 2
+        geometry = Geometry(
             tuple(len(tensors[f"layers.{stage}.blocks.0.norm1.weight"]) for stage in stages),
             tuple(tensors[table.format(stage)].shape[1] for stage in stages),
             tuple(
-                tuple(
-                    f"layers.{stage}.blocks.{block}.attn_mask" in tensors
-                    for block in range(sum(s == stage for s, _ in places))
-                )
+                tuple(is_shifted(stage, block, window) for block in range(sum(s == stage for s, _ in places)))
                 for stage in stages
             ),
-            (round(rows**0.5) + 1) // 2,
+            window,
             hidden // width,
         )
     except (KeyError, ValueError) as error:
         problem = f"lacks the tensors of an HTS-AT trunk ({error})"
         raise CheckpointError(where, problem, "check that the file belongs to this encoder") from error
+    wrong = [
+        key
+        for key in tensors
+        if key.endswith("attn_mask")
+        and (match := BLOCK.match(key))
+        and not is_shifted(*map(int, match.groups()), window)
+    ]
+    if wrong:
+        problem = f"has a mask of shifted windows in blocks that HTS-AT does not shift: {', '.join(wrong[:SHOWN])}"
+        raise CheckpointError(where, problem, "check that the file belongs to this encoder")
+    return geometry
+
+
+def is_shifted(stage: int, block: int, window: int) -> bool:
+    """Whether a block works on an image shifted by half a window: every second one where windows do not fill it."""
+    return block % 2 == 1 and SIZE // PATCH >> stage > window
 
 
 def split_windows(x: Tensor, size: int) -> Tensor:

@@ -31,8 +31,12 @@ class Geometry(NamedTuple):
     bias: bool = True
 
 
-def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
-    """The geometry of the blocks in ``tensors``. Raises ``CheckpointError`` when there are none."""
+def read_geometry(tensors: Mapping[str, Tensor], where: object, bias: bool = True) -> Geometry:
+    """The geometry of the blocks in ``tensors``; whether qkv has a ``bias`` is the family's to say.
+
+    A file that lost its biases would otherwise pass for one that never had any. Raises ``CheckpointError`` when there
+    are no blocks.
+    """
     try:
         hidden, width = tensors["blocks.0.mlp.fc1.weight"].shape
         depth = 1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("blocks."))
@@ -41,7 +45,7 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
             where, f"lacks the tensors of a vision transformer ({error})", "check that the file belongs to this encoder"
         ) from error
     attention_heads(width, where)
-    return Geometry(width, depth, hidden, "blocks.0.attn.qkv.bias" in tensors)
+    return Geometry(width, depth, hidden, bias)
 
 
 class Attention(nn.Module):

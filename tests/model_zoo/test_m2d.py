@@ -109,10 +109,13 @@ def test_encoders_within_larger_files(checkpoint, tensors, tmp_path, prefix):
     assert all(torch.equal(tensor, state[key]) for key, tensor in plain.items())
 
 
-def test_statistics_are_the_usual_ones_where_the_file_has_none(tensors, tmp_path):
+def test_only_files_of_2022_may_lack_statistics(tensors, tmp_path):
     bare = {key: tensor for key, tensor in tensors.items() if key != "norm_stats"}
-    encoder = m2d.build(BASE, _saved(tmp_path, "weights", bare))
+    encoder = m2d.build(BASE, _saved(tmp_path, "m2d_vit_base-80x608p16x16-221006-mr7", bare))
     torch.testing.assert_close(encoder.net.norm_stats, torch.tensor([-7.1, 4.2]))
+    for folder in ("weights", "m2d_vit_base-80x608p16x16p16k-250826-AS+Resp400K", "m2d-80x608p16x16-2210061"):
+        with pytest.raises(CheckpointError, match="lacks norm_stats"):
+            m2d.build(BASE, _saved(tmp_path, folder, bare))
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def _trusted(card: EncoderCard, release: Weights, path: Path, source: object, re
     sha256 = find.digest(path)
     if release.sha256 or pin:
         return sha256, "card" if release.sha256 else "pinned"
-    read.load_tensors(path)  # what cannot be weights must not be trusted from now on
+    read.load_content(path)  # what cannot be weights must not be trusted from now on
     verified.set_pin(card, release, sha256, source)
     return sha256, "first use"
 

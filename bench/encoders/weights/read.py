@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.base.errors import CheckpointError
 from bench.encoders.weights.find import tensor_file
 
 
-def load_tensors(path: str | Path, slot: str = "") -> dict:
-    """Reads the tensors of a checkpoint without running pickled code.
+def load_tensors(path: str | Path, *anchors: str, entry: str = "", prefixes: Sequence[str] = ()) -> dict:
+    """Reads one network's tensors from a checkpoint without running pickled code, whatever wraps them.
+
+    Parameters
+    ----------
+    path
+        As that of ``load_content``.
+    anchors, entry, prefixes
+        What tells where in the file the network lies: see ``bench.encoders.weights.unwrap.unwrap``.
+
+    Returns
+    -------
+    dict
+        {name: tensor on the CPU}.
+
+    Raises
+    ------
+    CheckpointError
+        As ``load_content`` and ``unwrap``.
+    """
+    from bench.encoders.weights.unwrap import unwrap
+
+    return unwrap(load_content(path), anchors, path, entry, prefixes)
+
+
+def load_content(path: str | Path) -> dict:
+    """Reads all that a checkpoint holds without running pickled code.
 
     From a torch file nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built.
 
@@ -19,8 +45,6 @@ def load_tensors(path: str | Path, slot: str = "") -> dict:
     ----------
     path
         A ``.safetensors`` file, a torch file or a transformers folder that holds one of them.
-    slot
-        Key under which a training checkpoint keeps its tensors; the mapping there is returned if it is one.
 
     Returns
     -------
@@ -48,7 +72,7 @@ def load_tensors(path: str | Path, slot: str = "") -> dict:
         raise CheckpointError(
             path, f"holds a {type(content).__name__}, not named tensors", "check that it is the weights"
         )
-    return content[slot] if isinstance(content.get(slot), dict) else content
+    return content
 
 
 def _read(path: Path) -> object:

@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.read import load_tensors
+from bench.encoders.weights.read import load_content
 from model_zoo._adapters.checkpoint import load_strict
 from model_zoo._networks import swin
 from parity.golden import Golden
 
-SMALL = swin.Geometry((8, 16, 32, 64), (1, 1, 2, 2), ((False,), (False, True), (True,), (False,)))
+SMALL = swin.Geometry((8, 16, 32, 64), (1, 1, 2, 2), ((False,), (False, True), (False, True, False), (False, False)))
 PREFIX = "encoder.encoder.htsat."
 
 
@@ -34,6 +34,17 @@ def test_geometry_is_read_from_the_file(trunk):
         assert swin.read_geometry(_released(swin.HTSAT(swin.TINY)), "file") == swin.TINY
 
 
+def test_which_blocks_are_shifted_follows_from_their_place_not_from_masks(trunk):
+    tensors = _released(trunk)
+    masks = [key for key in tensors if key.endswith("attn_mask")]
+    assert masks == ["layers.1.blocks.1.attn_mask", "layers.2.blocks.1.attn_mask"]
+    for lost in ([masks[0]], [masks[1]], masks):
+        assert swin.read_geometry({k: t for k, t in tensors.items() if k not in lost}, "file") == SMALL
+    for key in ("layers.1.blocks.0.attn_mask", "layers.3.blocks.1.attn_mask"):  # even; its image is one window
+        with pytest.raises(CheckpointError, match=f"blocks that HTS-AT does not shift: {key}"):
+            swin.read_geometry(tensors | {key: torch.zeros(1)}, "file")
+
+
 def test_another_network_is_refused(trunk):
     with pytest.raises(CheckpointError, match=r"net\.pt.*lacks the tensors of an HTS-AT trunk"):
         swin.read_geometry({"conv.weight": torch.zeros(1)}, "net.pt")
@@ -44,7 +55,7 @@ def test_another_network_is_refused(trunk):
 
 
 def test_computed_constants_equal_the_files(golden, tmp_path):
-    content = load_tensors(Golden(golden, "opera_ct").checkpoint(tmp_path))["state_dict"]
+    content = load_content(Golden(golden, "opera_ct").checkpoint(tmp_path))["state_dict"]
     tensors = {key.removeprefix(PREFIX): tensor for key, tensor in content.items()}
     net = swin.HTSAT(swin.read_geometry(tensors, "file"))
     constants = {k: t for k, t in _released(net).items() if k.endswith(("attn_mask", "relative_position_index"))}

@@ -19,7 +19,8 @@ def net():
 def test_geometry_is_read_from_the_tensors(net):
     assert vit.read_geometry(net.state_dict(), "file") == SMALL
     bare = vit.PatchEncoder(SMALL._replace(bias=False), (4, 2), (3, 5))
-    assert vit.read_geometry(bare.state_dict(), "file") == SMALL._replace(bias=False)
+    assert vit.read_geometry(bare.state_dict(), "file", bias=False) == SMALL._replace(bias=False)
+    assert vit.read_geometry(bare.state_dict(), "file") == SMALL  # so that loading says what is missing
     with pytest.raises(CheckpointError, match="file: lacks the tensors of a vision transformer"):
         vit.read_geometry({"x": torch.zeros(1)}, "file")
     with pytest.raises(CheckpointError, match="100 channels, which heads of 64 do not divide"):

@@ -19,7 +19,7 @@ def test_reads_torch_safetensors_and_folders(tmp_path):
     torch.save(tensors, tmp_path / "net.pt")
     save_file(tensors, tmp_path / "model.safetensors")
     for path in (tmp_path / "net.pt", tmp_path / "model.safetensors", tmp_path):
-        assert torch.equal(read.load_tensors(path)["a"], tensors["a"])
+        assert torch.equal(read.load_content(path)["a"], tensors["a"])
 
 
 @pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
@@ -40,7 +40,7 @@ def test_reads_torch_safetensors_and_folders(tmp_path):
 def test_what_is_not_weights_is_named_for_what_it_is(tmp_path, name, content, told):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=f"{name}: {told}"):
-        read.load_tensors(tmp_path / name)
+        read.load_content(tmp_path / name)
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
@@ -51,7 +51,7 @@ def test_a_truncated_file_is_refused(tmp_path, form, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(CheckpointError, match="cut short"):
-        read.load_tensors(path)
+        read.load_content(path)
 
 
 def _write(content, path, form):
@@ -76,7 +76,7 @@ def test_a_file_that_would_run_code_is_refused_and_nothing_is_run(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     _write({"state_dict": {}, "callback": Evil()}, tmp_path / name, form)
     with pytest.raises(CheckpointError, match=r"asks to build or call posix\.system.*safetensors") as error:
-        read.load_tensors(tmp_path if name.endswith("bin") else tmp_path / name)
+        read.load_content(tmp_path if name.endswith("bin") else tmp_path / name)
     assert not (tmp_path / "executed").exists()
     assert "weights_only" not in str(error.value)  # torch advises to switch the check off
     torch.load(tmp_path / name, weights_only=False) if form in ("zip", "legacy") else pickle.loads(
@@ -97,7 +97,7 @@ def test_a_file_that_would_run_code_is_refused_and_nothing_is_run(tmp_path, monk
 def test_what_else_a_file_may_ask_for_is_refused_by_name(tmp_path, thing, named):
     torch.save({"a": thing}, tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match=f"build or call .*{named}"):
-        read.load_tensors(tmp_path / "net.pt")
+        read.load_content(tmp_path / "net.pt")
 
 
 def test_what_released_training_checkpoints_hold_beside_tensors_is_read(tmp_path):
@@ -110,7 +110,7 @@ def test_what_released_training_checkpoints_hold_beside_tensors_is_read(tmp_path
     }
     for form in ("zip", "legacy"):
         _write(content, tmp_path / "net.pt", form)
-        content_read = read.load_tensors(tmp_path / "net.pt")
+        content_read = read.load_content(tmp_path / "net.pt")
         assert content_read["args"].lr == 1e-3 and content_read["best"] == 0.5
         assert content_read["epoch"] == 3 and content_read["flag"]
         assert torch.equal(content_read["model"]["w"], content["model"]["w"])
@@ -122,12 +122,12 @@ def test_archives_and_programs_are_told_from_weights(tmp_path):
     with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
         archive.writestr("release/checkpoint.pth", b"weights")
     with pytest.raises(CheckpointError, match="archive that torch did not write; unpack it"):
-        read.load_tensors(tmp_path / "net.pt")
+        read.load_content(tmp_path / "net.pt")
     with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
         archive.writestr("net/constants.pkl", b"")
         archive.writestr("net/data.pkl", b"")
     with pytest.raises(CheckpointError, match="TorchScript"):
-        read.load_tensors(tmp_path / "net.pt")
+        read.load_content(tmp_path / "net.pt")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -141,14 +141,14 @@ def test_damage_never_shows_as_anything_else(tmp_path, seed):
             content[at] = rng.integers(256)
         path.write_bytes(content)
         try:
-            read.load_tensors(path)  # a changed value is for the digest to find
+            read.load_content(path)  # a changed value is for the digest to find
         except CheckpointError as error:
             assert "weights_only" not in str(error)
 
 
 def test_empty_folder_and_lists_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="holds neither"):
-        read.load_tensors(tmp_path)
+        read.load_content(tmp_path)
     torch.save([torch.zeros(1)], tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match="holds a list"):
-        read.load_tensors(tmp_path / "net.pt")
+        read.load_content(tmp_path / "net.pt")

@@ -1,0 +1,144 @@
+"""Finds a network's tensors in what people save around them: entries of a training checkpoint, prefixes of wrappers.
+
+Released and self-trained checkpoints hold the same tensors under many names: in an entry ``state_dict``, ``model`` or
+``model_state_dict``, behind ``module.`` (``DataParallel``), ``net.`` or ``model.`` (a Lightning module's attribute),
+with ``_orig_mod.`` (``torch.compile``) anywhere in between. None of these spellings is listed here but those of torch's
+own wrappers: a family names tensors of its network, and every place is found in which such a name ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.base.errors import CheckpointError
+from bench.encoders.weights.find import SHOWN
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEPTH = 4  # entries within entries that are searched
+MARKS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # torch's, between any two names
+BESIDE = "beside/"  # before the name of a tensor that lies outside the network, which can be ignored but never loaded
+
+
+class Place(NamedTuple):
+    """Where a network's tensors may lie: the keys of the entry that holds them, and the prefix of their names."""
+
+    entry: tuple[str, ...]
+    prefix: str
+
+    def __str__(self) -> str:
+        parts = [f"entry {'/'.join(self.entry)!r}"] * bool(self.entry) + [f"prefix {self.prefix!r}"] * bool(self.prefix)
+        return ", ".join(parts) or "the top level"
+
+
+def unwrap(
+    content: Mapping, anchors: Sequence[str], where: object, entry: str = "", prefixes: Sequence[str] = ()
+) -> dict[str, Tensor]:
+    """The tensors of one network out of a checkpoint's content, under the names that the network has for them.
+
+    Parameters
+    ----------
+    content
+        What the file holds.
+    anchors
+        Names of tensors that no file of the network lacks; any of them shows where the network lies.
+    where
+        The file, for errors.
+    entry
+        The entry in which released files have the tensors: taken where several entries hold some.
+    prefixes
+        The prefixes of released files: taken, the first first, where several hold the network.
+
+    Returns
+    -------
+    dict
+        {name: tensor}. Tensors of the same entry that lie outside the network come with ``BESIDE`` before their name,
+        from which what wraps the whole is taken off too. Where no anchor is found, the tensors of ``entry``, else of
+        the top level, else of the only entry that has any, as they are: for the family to say what they lack.
+
+    Raises
+    ------
+    CheckpointError
+        For several places of which none is the release's, and for none with tensors.
+    """
+    mappings = {keys: _unmarked(tensors, where) for keys, tensors in _mappings(content)}
+    found = dict.fromkeys(
+        Place(keys, name.removesuffix(anchor))
+        for keys, tensors in mappings.items()
+        for anchor in anchors
+        for name in tensors
+        if _ends(name, anchor)
+    )
+    places = [place for place in found if place.entry == (entry,)] or list(found)
+    if not places:
+        return _as_they_are(mappings, entry, where)
+    ranks = [_rank(place.prefix, prefixes) for place in places]
+    best = [place for place, rank in zip(places, ranks, strict=True) if rank == min(ranks)]
+    plain = [place for place in best if not place.prefix]  # what else has the name is then held to the family's list
+    best = plain or best
+    if len({place.entry for place in places}) > 1 or len(best) > 1:
+        told = "; ".join(map(str, places[:SHOWN])) + "; …" * (len(places) > SHOWN)
+        problem = f"holds the network in {len(places)} places ({told}), and which one is meant is open"
+        raise CheckpointError(where, problem, "save the tensors that are meant in a file of their own, and name that")
+    keys, prefix = best[0]
+    wrapper = prefix.removesuffix(next((released for released in prefixes if _ends(prefix, released)), ""))
+    named = {name: name.removeprefix(prefix) for name in mappings[keys] if name.startswith(prefix)}
+    beside = {name: BESIDE + name.removeprefix(wrapper) for name in mappings[keys] if name not in named}
+    return {(named | beside)[name]: tensor for name, tensor in mappings[keys].items()}
+
+
+def _mappings(
+    content: Mapping, keys: tuple[str, ...] = (), seen: frozenset[int] = frozenset()
+) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+    """(keys, its tensors) of the content itself and of every entry in it that holds tensors by name."""
+    import torch
+
+    if id(content) in seen:  # an entry of itself
+        return
+    own = {name: value for name, value in content.items() if isinstance(name, str) and torch.is_tensor(value)}
+    if own:
+        yield keys, own
+    if len(keys) < DEPTH:
+        for name, value in content.items():
+            if isinstance(value, Mapping):
+                yield from _mappings(value, (*keys, str(name)), seen | {id(content)})
+
+
+def _unmarked(tensors: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
+    """The tensors without the marks of torch's wrappers in their names."""
+    out: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        bare = name
+        for mark in MARKS:
+            bare = bare.replace(mark, "")
+        if bare in out:
+            problem = f"holds {bare} twice, with and without what torch.compile or FSDP adds to names"
+            raise CheckpointError(where, problem, "save the tensors that are meant in a file of their own")
+        out[bare] = tensor
+    return out
+
+
+def _ends(name: str, end: str) -> bool:
+    """Whether a dotted name ends in another."""
+    return name == end or name.endswith(f".{end}")
+
+
+def _rank(prefix: str, prefixes: Sequence[str]) -> int:
+    """The place of a prefix among the released ones, which wrappers may precede; behind them where it is none."""
+    return next((i for i, released in enumerate(prefixes) if _ends(prefix, released)), len(prefixes))
+
+
+def _as_they_are(mappings: Mapping[tuple[str, ...], dict[str, Tensor]], entry: str, where: object) -> dict[str, Tensor]:
+    for keys in ((entry,), ()):
+        if keys in mappings:
+            return mappings[keys]
+    if len(mappings) == 1:
+        return next(iter(mappings.values()))
+    if mappings:
+        entries = ", ".join(["/".join(keys) for keys in mappings][:SHOWN]) + ", …" * (len(mappings) > SHOWN)
+        problem = f"holds tensors in the entries {entries}, and none of them are this network's"
+    else:
+        problem = "holds no tensors by name"
+    raise CheckpointError(where, problem, "check that the file belongs to this encoder")

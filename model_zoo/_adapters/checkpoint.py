@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.find import SHOWN
+from bench.encoders.weights.folders import SHOWN
 from bench.encoders.weights.unwrap import BESIDE
 
 if TYPE_CHECKING:

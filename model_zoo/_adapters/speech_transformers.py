@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.find import FOLDER_FILES
+from bench.encoders.weights.folders import folder_of
 from bench.types import EncoderCard
 from model_zoo._adapters.cards import dims
 
@@ -108,7 +108,7 @@ def read_settings(weights: Path, name: str) -> dict:
 
     Raises ``CheckpointError`` for a broken one.
     """
-    path = (weights.parent if weights.name in FOLDER_FILES else weights) / name
+    path = folder_of(weights) / name
     if not path.is_file():
         return {}
     try:

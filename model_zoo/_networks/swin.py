@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.find import SHOWN
+from bench.encoders.weights.folders import SHOWN
 from model_zoo._networks.vit import Mlp
 
 BANDS, FRAMES = 64, 1024  # of the spectrogram

@@ -116,15 +116,17 @@ def _incoming(card: EncoderCard, release: Weights) -> Iterator[Path]:
 
 def _copied(path: Path, folder: Path) -> Path:
     """A copy: what is stored must not change with the original. Of a transformers folder, what an adapter reads."""
-    from bench.encoders.weights.find import tensor_file
+    from bench.encoders.weights.folders import tensor_files
 
     target = folder / path.name
     if not path.is_dir():
         return Path(shutil.copyfile(path, target))
     verified.discard(target)
     target.mkdir()
-    for file in (*path.glob("*.json"), tensor_file(path)):
-        shutil.copyfile(file, target / file.name)
+    for file in (*path.glob("*.json"), *tensor_files(path)):
+        copy = target / file.relative_to(path)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
     return target
 
 

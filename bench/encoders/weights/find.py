@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 from bench.base.errors import CheckpointError, MissingWeights
 from bench.base.paths import file_digest, weight_folders
 from bench.encoders.weights import verified
+from bench.encoders.weights.folders import FOLDER_FILES, INDEX, placed, tensor_files
 from bench.types import Encoder, EncoderCard, Weights
 
 if TYPE_CHECKING:
     from torch import nn
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")  # of a transformers folder, in order of preference
-
-
-SHOWN = 5  # tensor names in an error message
 
 
 def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
@@ -79,7 +76,7 @@ def verify(card: EncoderCard, release: Weights, path: Path, pin: verified.Pin | 
     known = release.sha256 or (pin.sha256 if pin else "")
     if known and (actual := digest(path)) == known:
         return
-    size = tensor_file(path).stat().st_size if release.size else None
+    size = sum(file.stat().st_size for file in tensor_files(path)) if release.size else None
     again = f"delete it and fetch it again (respbench fetch {card.id})"
     own = "name it explicitly as the weights to use it all the same"
     if size != release.size:
@@ -110,11 +107,15 @@ def from_hub(id: str, folder: Path | None = None) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        first, second = FOLDER_FILES
-        path = Path(snapshot_download(id, allow_patterns=["*.json", first], local_dir=folder))
-        if (path / first).is_file():
-            return path
-        return Path(snapshot_download(id, allow_patterns=["*.json", second], local_dir=folder))
+        path = Path()
+        for file in FOLDER_FILES:
+            path = Path(snapshot_download(id, allow_patterns=["*.json", file], local_dir=folder))
+            if (path / file).is_file():
+                break
+            if (index := path / f"{file}{INDEX}").is_file():
+                names = sorted(set(placed(index).values()))
+                return Path(snapshot_download(id, allow_patterns=["*.json", *names], local_dir=folder))
+        return path
     except RepositoryNotFoundError as error:  # also what a gated or private one answers
         remedy = f"accept its terms at https://huggingface.co/{id} and put your token into HF_TOKEN, or check the id"
         raise CheckpointError(id, "does not exist on the Hub, or is gated or private", remedy) from error
@@ -143,19 +144,14 @@ def _remedy(card: EncoderCard, folders: list[Path]) -> str:
 
 
 def digest(path: str | Path) -> str:
-    """SHA-256 of a weight file; of a transformers folder, that of the tensor file in it, whatever lies beside."""
-    return file_digest(tensor_file(path))
+    """SHA-256 of a weight file; of a transformers folder, that of the tensor file in it, whatever lies beside.
 
-
-def tensor_file(path: str | Path) -> Path:
-    """The file itself, or the one that a transformers folder holds. Raises ``CheckpointError``."""
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    inside = [path / name for name in FOLDER_FILES if (path / name).is_file()]
-    if not inside:
-        raise CheckpointError(path, f"holds neither {' nor '.join(FOLDER_FILES)}", "fetch the folder again")
-    return inside[0]
+    Where its tensors lie in several shards, that of the shards' names and digests.
+    """
+    files = tensor_files(path)
+    if len(files) == 1:
+        return file_digest(files[0])
+    return hashlib.sha256("".join(f"{file.name} {file_digest(file)}\n" for file in files).encode()).hexdigest()
 
 
 def parameter_digest(module: nn.Module | Encoder) -> str:

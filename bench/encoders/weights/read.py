@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.find import tensor_file
+from bench.encoders.weights.folders import AGAIN, index_of, placed, tensor_files
 
 
 def load_tensors(path: str | Path, *anchors: str, entry: str = "", prefixes: Sequence[str] = ()) -> dict:
@@ -44,7 +44,7 @@ def load_content(path: str | Path) -> dict:
     Parameters
     ----------
     path
-        A ``.safetensors`` file, a torch file or a transformers folder that holds one of them.
+        A ``.safetensors`` file, a torch file or a transformers folder that holds one of them, whole or in shards.
 
     Returns
     -------
@@ -56,9 +56,21 @@ def load_content(path: str | Path) -> dict:
     CheckpointError
         That says what the file is instead: damaged, cut short, of another kind, asking for code.
     """
+    content: dict = {}
+    for file in tensor_files(path):
+        own = _content(file)
+        if twice := [str(name) for name in own if name in content]:
+            raise CheckpointError(file, f"holds {twice[0]}, which another shard holds too", AGAIN)
+        content |= own
+    if (index := index_of(Path(path))) and (lost := [name for name in placed(index) if name not in content]):
+        raise CheckpointError(index, f"names {len(lost)} tensors that no shard holds: {lost[0]}", AGAIN)
+    return content
+
+
+def _content(path: Path) -> dict:
+    """What one file holds."""
     from bench.encoders.weights.unreadable import UNREADABLE, diagnosis, impostor
 
-    path = tensor_file(path)
     if not path.is_file():
         raise CheckpointError(path, "is not there", "check the path")
     try:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.find import SHOWN
+from bench.encoders.weights.folders import SHOWN
 
 if TYPE_CHECKING:
     from torch import Tensor

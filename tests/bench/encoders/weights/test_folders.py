@@ -1,0 +1,114 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bench.base.errors import CheckpointError
+from bench.encoders.weights import find, folders
+from bench.encoders.weights.read import load_content
+
+TENSORS = {name: torch.full((2,), float(i)) for i, name in enumerate("abc")}
+
+
+def sharded(folder, name="model.safetensors", **changes):
+    """A folder whose first shard holds a and b, the second c; ``changes`` replace places in the index."""
+    stem, _, suffix = name.rpartition(".")
+    files = [f"{stem}-0000{i}-of-00002.{suffix}" for i in (1, 2)]
+    write = save_file if suffix == "safetensors" else torch.save
+    for file, names in zip(files, ("ab", "c"), strict=True):
+        write({key: TENSORS[key] for key in names}, folder / file)
+    places = {"a": files[0], "b": files[0], "c": files[1]} | changes
+    index = folder / f"{name}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 24}, "weight_map": places}))
+    return index
+
+
+@pytest.mark.parametrize("name", folders.FOLDER_FILES)
+def test_shards_are_read_as_one_file(name, tmp_path):
+    index = sharded(tmp_path, name)
+    for path in (tmp_path, index, str(index)):
+        content = load_content(path)
+        assert content.keys() == TENSORS.keys()
+        assert all(torch.equal(tensor, TENSORS[key]) for key, tensor in content.items())
+    assert folders.folder_of(index) == folders.folder_of(tmp_path / name) == folders.folder_of(tmp_path) == tmp_path
+
+
+def test_the_digest_is_of_all_shards(tmp_path):
+    sharded(tmp_path)
+    before = find.digest(tmp_path)
+    (tmp_path / "README.json").write_text("{}")
+    assert find.digest(tmp_path) == before
+    save_file({"c": torch.ones(2)}, tmp_path / "model-00002-of-00002.safetensors")
+    assert find.digest(tmp_path) != before
+
+
+def test_one_file_comes_before_an_index_and_safetensors_before_pickles(tmp_path):
+    sharded(tmp_path, "pytorch_model.bin")
+    save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
+    assert [file.name for file in folders.tensor_files(tmp_path)] == ["model.safetensors"]
+    (tmp_path / "model.safetensors").unlink()
+    sharded(tmp_path)
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    assert {file.suffix for file in folders.tensor_files(tmp_path)} == {".safetensors"}
+
+
+def test_links_of_the_hubs_cache_are_followed(tmp_path):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    sharded(tmp_path / "blobs")
+    for file in (tmp_path / "blobs").iterdir():
+        (tmp_path / "snapshot" / file.name).symlink_to(f"../blobs/{file.name}")
+    assert load_content(tmp_path / "snapshot").keys() == TENSORS.keys()
+
+
+def test_missing_shards_are_named(tmp_path):
+    sharded(tmp_path, c="model-00007-of-00007.safetensors")
+    with pytest.raises(CheckpointError, match=r"index\.json: 1 of the 2 shards .* not there: model-00007-of"):
+        load_content(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place", ["../net.safetensors", "/etc/net.safetensors", "a/../../net.safetensors", "..\\net", "C:net", "", "."]
+)
+def test_an_index_that_leads_out_of_its_folder_is_refused(place, tmp_path):
+    (tmp_path / "folder").mkdir()
+    save_file({"c": torch.ones(2)}, tmp_path / "net.safetensors")
+    sharded(tmp_path / "folder", c=place)
+    with pytest.raises(CheckpointError, match="names a shard that leads out of its folder"):
+        load_content(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 3}}', "\x00"])
+def test_what_is_no_index_is_refused(content, tmp_path):
+    sharded(tmp_path).write_text(content)
+    with pytest.raises(CheckpointError, match="is no index of shards"):
+        load_content(tmp_path)
+
+
+def test_an_index_and_its_shards_must_agree(tmp_path):
+    sharded(tmp_path, d="model-00002-of-00002.safetensors")
+    with pytest.raises(CheckpointError, match="names 1 tensors that no shard holds: d"):
+        load_content(tmp_path)
+    sharded(tmp_path)
+    save_file({"c": torch.ones(2), "a": torch.ones(2)}, tmp_path / "model-00002-of-00002.safetensors")
+    with pytest.raises(CheckpointError, match=r"model-00002.*: holds a, which another shard holds too"):
+        load_content(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    with pytest.raises(CheckpointError, match="names no shards"):
+        load_content(tmp_path)
+
+
+def test_shards_are_fetched_from_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "hub").mkdir()
+    sharded(tmp_path / "hub")
+    asked = []
+
+    def snapshot_download(id, allow_patterns, local_dir):
+        asked.append(allow_patterns)
+        return str(tmp_path / "hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert find.from_hub("org/net") == tmp_path / "hub"
+    files = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    assert asked == [["*.json", "model.safetensors"], ["*.json", *files]]

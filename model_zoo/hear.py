@@ -8,7 +8,8 @@ data are the module's own. Naming a module runs its code; PyTorch modules alone 
 Tokens are the timestamp embeddings (one layer, no frequency axis), ``published`` is the scene embedding. Front ends are
 inside the module, which therefore computes in float32 whatever the precision asked for. Batches hold clips of equal
 length; whether the module keeps their rows apart is its own affair (``respbench check``). Sizes are known once the
-model is loaded. The API knows no shortest clip: 1 s, or the model's own ``min_s``. ``load_model`` gets the path of a
+model is loaded. A module that raises, or whose times are not rising milliseconds within the clip (seconds, say), is
+refused by name. The API knows no shortest clip: 1 s, or the model's own ``min_s``. ``load_model`` gets the path of a
 weight file ``<module>.<suffix>`` from the weight folders, else no path. There is no untrained form.
 
 Google's HeAR (Baur et al., HeAR: Health acoustic representations, arXiv 2403.02522; google/hear-pytorch and google/hear
@@ -42,6 +43,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,13 +140,59 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         @full_precision
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            tokens, times_ms = self.api.get_timestamp_embeddings(wave, self.model)
-            clip = self.api.get_scene_embeddings(wave, self.model)
+            tokens, times_ms = self.call("get_timestamp_embeddings", wave, parts=2)
+            (clip,) = self.call("get_scene_embeddings", wave, parts=1)
             self.check(tokens, times_ms, clip, len(wave))
+            self.check_times(times_ms, 1000 * wave.shape[1] / self.card.sample_rate)
             steps = times_ms.shape[1] - 1
             hop_s = float(times_ms[0, -1] - times_ms[0, 0]) / steps / 1000 if steps else 0.0
             count = torch.full_like(length, steps + 1)
             return Tokens((Grid(tokens[:, :, None], count, hop_s, "timestamps"),), clip)
+
+        def call(self, function: str, wave: Tensor, parts: int) -> tuple[Tensor, ...]:
+            """The ``parts`` tensors that a function of the module gives.
+
+            Raises ``BadInput`` for one that raises, and for anything else that is given.
+            """
+            try:
+                given = getattr(self.api, function)(wave, self.model)
+            except FAULTS as error:
+                seconds = wave.shape[1] / self.card.sample_rate
+                problem = f"{function} raised {type(error).__name__} on clips of {seconds:.3g} s: {error}"
+                raise BadInput(
+                    card.id, problem, "mend the module, or give its model the min_s that it needs"
+                ) from error
+            tensors = (given,) if parts == 1 else given
+            kinds = (
+                [type(x).__name__ for x in tensors] if isinstance(tensors, (tuple, list)) else [type(given).__name__]
+            )
+            if len(kinds) != parts or not all(isinstance(x, torch.Tensor) for x in tensors):
+                problem = f"{function} gives {', '.join(kinds)}, not {parts} torch tensor{'s' * (parts > 1)}"
+                raise BadInput(card.id, problem, "mend the module: see the HEAR API")
+            return tuple(tensors)
+
+        def check_times(self, times_ms: Tensor, duration_ms: float) -> None:
+            """Raises ``BadInput`` for times that are not those of tokens one after another in the clip, in ms.
+
+            The last token may begin in the clip and have its centre in the padding behind it.
+            """
+            times = times_ms[0].double().cpu()
+            steps, last = times.diff(), float(times[-1])
+            reach = duration_ms + float(steps[-1]) if len(steps) else math.inf  # how long a lone token is is not told
+            if not bool(times_ms.isfinite().all()):
+                problem = "gives times that are not finite"
+            elif not torch.equal(times_ms, times_ms[:1].expand_as(times_ms)):
+                problem = "gives clips of one length different times"
+            elif bool((steps <= 0).any()):
+                at = int((steps <= 0).nonzero()[0])
+                problem = f"gives times that do not rise: {float(times[at + 1]):g} behind {float(times[at]):g}"
+            elif 0 < last <= duration_ms / 1000:
+                problem = f"gives times up to {last:g} in a clip of {duration_ms:g} ms, which look like seconds"
+            elif float(times[0]) < 0 or last > reach:
+                problem = f"gives times from {float(times[0]):g} to {last:g} ms in a clip of {duration_ms:g} ms"
+            else:
+                return
+            raise BadInput(card.id, problem, "mend the module: the HEAR API wants the tokens' centres in milliseconds")
 
         def check(self, tokens: Tensor, times_ms: Tensor, clip: Tensor, clips: int) -> None:
             """Raises ``BadInput`` for shapes that the API does not allow."""

@@ -10,7 +10,9 @@ keeps paths out of results. ``@`` introduces a policy in every id, so in a path 
 ``%25``).
 
 The model's own feature extractor sees each clip alone, with its default settings (padding and cropping to a fixed
-length included); layers are the model's ``hidden_states``, the embedding first, the last one after the final norm;
+length included). How much of a long clip it takes is measured on noise when the model is loaded and is the card's
+``max_s``, so that a crop shows in every record; one that the extractor would make at random is made at the clip's
+start. Layers are the model's ``hidden_states``, the embedding first, the last one after the final norm;
 an encoder-decoder gives its encoder's. Tokens are all that the library returns, class tokens and padding included, and
 have no frequency axis. There is no published embedding. Missing and misshapen tensors are refused; tensors that the
 encoder has no place for (heads) are listed in the card's notes.
@@ -30,12 +32,14 @@ from bench.types import EncoderCard, Weights
 from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import Tensor, nn
 
 PREFIX = "hf."
 OPEN = "hf.<folder or Hub id>: any audio model of transformers on this machine"
+STEP_S, DOUBLINGS = 0.1, 11  # of the noise by which the longest clip is measured: up to 205 s
+GRAIN = 100  # parts of a second to which a limit is rounded down behind which the crop is random
 SHORTEST_S = 0.1  # enough for the convolutions and the frames of every family
 LISTED = 3  # spare tensors named in the notes
 
@@ -192,16 +196,71 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                 )
             spare = _spare(model, loading_info, place)
         encoder = Model(extractor, _encoder(model).eval()).eval()
+        longest = longest_clip(encoder.features, encoder.card.sample_rate)
     except (StrictDataclassError, *FAULTS) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         problem = f"transformers cannot run it as an audio encoder ({type(error).__name__}: {reason})"
         raise CheckpointError(place, problem, "check that it is an audio model in a whole folder") from error
     encoder.card = measure_card(encoder)
+    if longest is not None:
+        max_s = longest / encoder.card.sample_rate
+        notes = f"{card.notes}; its feature extractor takes the first {max_s:.4g} s of a clip"
+        encoder.card = dataclasses.replace(encoder.card, max_s=max_s, notes=notes)
     if spare:
         listed = ", ".join(spare[:LISTED]) + (", …" if len(spare) > LISTED else "")
-        notes = f"{card.notes}; {len(spare)} tensors not used: {listed}"
+        notes = f"{encoder.card.notes}; {len(spare)} tensors not used: {listed}"
         encoder.card = dataclasses.replace(encoder.card, notes=notes)
     return encoder
+
+
+def longest_clip(features: Callable[[Tensor], Mapping[str, Tensor]], rate: int) -> int | None:
+    """The samples that a feature extractor takes of a longer clip, found by trying; None where it takes all of it.
+
+    ``features`` maps wave (1, samples) to arrays. A clip is too long where it gives what it gives without its end, or
+    something else at every call. Clips of more than 200 s are not tried, nor those that the extractor refuses.
+    """
+    import numpy as np
+    import torch
+
+    from model_zoo._adapters.foreign import FAULTS
+
+    step = round(STEP_S * rate)
+    noise = 0.1 * torch.randn(1, step << DOUBLINGS, generator=torch.Generator().manual_seed(0))
+
+    def answer(n: int, seed: int = 0) -> Mapping[str, Tensor]:
+        state = np.random.get_state()  # extractors draw from numpy's global generator
+        np.random.seed(seed)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                return features(noise[:, :n])
+        finally:
+            np.random.set_state(state)
+
+    def alike(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+        return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+    def without_its_end(n: int) -> bool:
+        return alike(answer(n), answer(n - step))
+
+    def at_random(n: int) -> bool:
+        first = answer(n)  # with one seed, random crops of two lengths may start alike
+        return not all(alike(first, answer(n, seed)) for seed in (1, 2))
+
+    try:
+        fits = step
+        for over in (step << doubling for doubling in range(1, DOUBLINGS + 1)):
+            if too_long := next((why for why in (at_random, without_its_end) if why(over)), None):
+                break
+            fits = over
+        else:
+            return None
+        while over - fits > 1:
+            middle = (fits + over) // 2
+            fits, over = (fits, middle) if too_long(middle) else (middle, over)
+    except FAULTS:  # it refuses a clip, so that no crop goes unnoticed
+        return None
+    return over - step if too_long is without_its_end else fits * GRAIN // rate * rate // GRAIN
 
 
 @contextmanager

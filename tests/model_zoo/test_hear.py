@@ -7,7 +7,9 @@ import torch
 
 from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
+from bench.cli.main import main
 from bench.encoders.batches import collate, embed
+from bench.encoders.check import check_registered
 from bench.encoders.contract import check_encoder
 from bench.encoders.load import load_encoder
 from bench.encoders.pooling import pool
@@ -82,7 +84,8 @@ def test_timestamps_are_tokens_and_the_scene_is_published(path):
 
 
 def test_fits_the_contract(path):
-    write(path, "toy_two", rate=22050)
+    centres = "1000 / 22050 * (400 + 800 * torch.arange(steps.shape[1]))"
+    write(path, "toy_two", TOY.replace("25.0 + 50.0 * torch.arange(steps.shape[1])", centres), rate=22050)
     encoder = load_encoder("hear.toy_two")
     assert encoder.card.sample_rate == 22050
     assert check_encoder(encoder) == []
@@ -144,6 +147,89 @@ def test_modules_that_break_the_api_are_refused(path, name, change, match):
     write(path, f"bad_{name}", TOY.replace("{rate}", "16000").replace(*change))
     with pytest.raises(BadInput, match=match):
         load_encoder(f"hear.bad_{name}")
+
+
+CENTRES = "centres = 25.0 + 50.0 * torch.arange(steps.shape[1])"
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "told"),
+    [
+        (
+            "seconds",
+            "centres = (25.0 + 50.0 * torch.arange(steps.shape[1])) / 1000",
+            r"gives times up to 0\.975 in a clip of 1000 ms, which look like seconds",
+        ),
+        ("falling", "centres = (25.0 + 50.0 * torch.arange(steps.shape[1])).flip(0)", "do not rise: 925 behind 975"),
+        ("standing", "centres = torch.full((steps.shape[1],), 500.0)", "do not rise: 500 behind 500"),
+        ("samples", "centres = 400.0 + 800.0 * torch.arange(steps.shape[1])", "from 400 to 15600 ms in a clip of 1000"),
+        ("before", "centres = -75.0 + 50.0 * torch.arange(steps.shape[1])", "from -75 to 875 ms"),
+        ("nan", "centres = torch.full((steps.shape[1],), float('nan'))", "times that are not finite"),
+    ],
+)
+def test_times_that_are_no_rising_milliseconds_in_the_clip_are_told(path, name, times, told):
+    write(path, f"times_{name}", TOY.replace(CENTRES, times))
+    with pytest.raises(BadInput, match=f"hear.times_{name}: .*{told}"):
+        load_encoder(f"hear.times_{name}")
+    row = check_registered(f"hear.times_{name}")
+    assert row["verdict"] != "holds" and re.search(told, row["why"])
+
+
+def test_the_last_token_may_reach_into_padding(path):
+    padded = "torch.nn.functional.pad(audio, (0, -audio.shape[1] % 800)).unflatten(1, (-1, 800))"
+    write(path, "times_padded", TOY.replace("audio[:, : audio.shape[1] // 800 * 800].unflatten(1, (-1, 800))", padded))
+    encoder = load_encoder("hear.times_padded")
+    assert encoder(*collate(encoder, [clip(16001)])).layers[0].length.tolist() == [21]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        (
+            "a",
+            ("return model.step(steps), ", "raise KeyError('mel'); return 0, "),
+            "get_timestamp_embeddings raised KeyErr",
+        ),
+        ("b", ("return model.scene(", "return 1 / 0 + model.scene("), "get_scene_embeddings raised ZeroDivisionError"),
+        (
+            "c",
+            ("return model.step(steps), ", "return model.step(steps).detach().numpy(), "),
+            "gives ndarray, Tensor, not 2",
+        ),
+        ("d", (", centres.expand(len(audio), -1)", ""), "get_timestamp_embeddings gives Tensor, not 2 torch tensors"),
+        (
+            "e",
+            ("return model.scene(", "return None and model.scene("),
+            "get_scene_embeddings gives NoneType, not 1 torch",
+        ),
+    ],
+)
+def test_what_a_module_raises_or_gives_instead_is_told(path, name, change, told):
+    write(path, f"raising_{name}", TOY.replace(*change))
+    with pytest.raises(BadInput, match=f"hear.raising_{name}: .*{told}"):
+        load_encoder(f"hear.raising_{name}")
+
+
+def test_a_module_that_raises_in_the_middle_of_a_run_loses_nothing(path, simulated, tmp_path, capsys, monkeypatch):
+    short = (
+        "    if audio.shape[1] != 16000 and audio.shape[1] != 8000: raise RuntimeError('wants 1 s')\n    steps = audio"
+    )
+    write(path, "raising_late", TOY.replace("    steps = audio", short))
+    asked = [
+        "run",
+        "--task",
+        "icbhi.cycles4",
+        "--root",
+        str(simulated),
+        "--out",
+        str(tmp_path / "out"),
+        "--no-controls",
+    ]
+    status = main([*asked, "--encoder", "meta.duration", "hear.raising_late"])
+    said = capsys.readouterr()
+    assert status == 1 and "Traceback" not in said.err
+    assert "hear.raising_late: get_timestamp_embeddings raised RuntimeError" in said.err and "wants 1 s" in said.err
+    assert any("meta.duration" in file.read_text() for file in (tmp_path / "out").rglob("*.json"))
 
 
 def test_modules_that_are_not_there(path):

@@ -89,6 +89,54 @@ def test_agrees_with_the_familys_own_adapter(folders):
     np.testing.assert_allclose(embed(load_encoder(f"hf.{folders['speech']}"), waves), embed(own, waves), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("extractor", "options", "rate", "samples"),
+    [
+        ("Wav2Vec2FeatureExtractor", {}, 16000, None),
+        ("ASTFeatureExtractor", {}, 16000, 400 + 160 * 1023),  # 1,024 frames
+        ("ASTFeatureExtractor", {"max_length": 512}, 16000, 400 + 160 * 511),
+        ("WhisperFeatureExtractor", {"chunk_length": 5}, 16000, 5 * 16000),
+        ("ClapFeatureExtractor", {"truncation": "rand_trunc", "max_length_s": 3}, 48000, 3 * 48000),  # at random
+    ],
+)
+def test_how_much_of_a_clip_is_taken_is_measured(extractor, options, rate, samples):
+    extract = getattr(library(), extractor)(**options)
+
+    def features(wave):
+        return extract(wave[0].numpy(), sampling_rate=rate, return_tensors="pt")
+
+    state = np.random.get_state()[1].copy()
+    assert hf.longest_clip(features, rate) == samples
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_extractors_of_other_kinds_are_measured_too():
+    def windowed(seconds):
+        return lambda wave: {"x": wave[:, : round(16000 * seconds)], "n": torch.tensor(1)}
+
+    assert hf.longest_clip(windowed(2.5), 16000) == 40000
+    assert hf.longest_clip(windowed(200.0), 16000) == 3_200_000
+    assert hf.longest_clip(windowed(300.0), 16000) is None  # longer than what is tried
+    assert hf.longest_clip(lambda wave: {"mean": wave.mean(), "n": torch.tensor(wave.shape[1])}, 16000) is None
+
+    def refusing(wave):
+        if wave.shape[1] > 50000:
+            raise ValueError("too long")
+        return {"x": wave}
+
+    assert hf.longest_clip(refusing, 16000) is None  # what refuses does not crop
+
+
+def test_a_crop_is_on_the_card_and_changes_no_embedding(folders):
+    encoder, wave = load_encoder(f"hf.{folders['spectrogram']}"), clip(12 * 16000)
+    assert encoder.card.max_s == (400 + 160 * 1023) / 16000 and "first 10.26 s" in encoder.card.notes
+    whole = encoder.features(torch.from_numpy(wave)[None])
+    cut = encoder.features(torch.from_numpy(wave[: 400 + 160 * 1023])[None])
+    assert whole.keys() == cut.keys() and all(torch.equal(array, cut[name]) for name, array in whole.items())
+    assert load_encoder(f"hf.{folders['whisper']}").card.max_s == 30.0
+    assert load_encoder(f"hf.{folders['speech']}").card.max_s is None
+
+
 def test_heads_are_listed_not_loaded(folders):
     assert "2 tensors not used: lm_head.bias, lm_head.weight" in load_encoder(f"hf.{folders['speech']}").card.notes
 

@@ -154,6 +154,12 @@ def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
         lines.append(
             f"**Constant features**: {', '.join(same)}; a probe learns from them how common classes are, no more."
         )
+    if cropped := [
+        f"{record.spec['encoder']} on {task} ({count} clips)"
+        for task, record in {(t, r.spec["encoder"]): (t, r) for t, r in rows}.values()
+        if (count := record.data.get("clips_cropped_to_max_s"))
+    ]:
+        lines.append(f"**Cropped**: {', '.join(cropped)}; of these clips the encoder hears only the first seconds.")
     few = [
         f"{task}/{test} ({score['groups']})"
         for task, part in by_task.items()

@@ -58,6 +58,14 @@ def test_constant_features_are_said_above_the_numbers(record):
     assert "Constant features" not in render_leaderboard([record], BoardNotes())["leaderboard.md"]
 
 
+def test_cropped_clips_are_said_above_the_numbers(record):
+    page = render_leaderboard([changed(record, clips_cropped_to_max_s=3)], BoardNotes())["leaderboard.md"]
+    assert f"**Cropped**: {record.spec['encoder']} on icbhi.cycles4 (3 clips)" in page
+    assert (
+        "Cropped" not in render_leaderboard([changed(record, clips_cropped_to_max_s=0)], BoardNotes())["leaderboard.md"]
+    )
+
+
 def test_recordings_that_were_accepted_short_are_listed(record):
     page = render_leaderboard([changed(record, short=["a.wav: is truncated"])], BoardNotes())["tasks/icbhi.cycles4.md"]
     assert "## Recordings shorter than their headers promise\n\n- a.wav: is truncated" in page

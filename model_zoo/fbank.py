@@ -8,13 +8,12 @@ logarithm, no dither. ``published`` is mean, population standard deviation and t
 percentile (linear interpolation) of each band over time, statistic-major: 7 x 128. The tokens are the frames with the
 bands as channels (F' = 1), so that every pooling keeps the bands apart and ``freq`` equals ``mean``.
 
-Under the logarithm every band has the floor ``QUANTISATION``: the power expected in it of white noise whose variance
-is a twelfth of the square of one 16-bit step (1 in units of the scaled waveform), the noise that rounding to 16 bits
-adds (Bennett, Spectra of quantized signals, Bell Syst. Tech. J. 27, 1948). A 16-bit recording cannot hold less in a
-band that it covers; the bands above the Nyquist frequency of a recording at 8 kHz hold less, but this is what a
-resampler's arithmetic rounds to, and was different on every make of processor (version 1, whose floor was Kaldi's
-1.2e-7). A fixed step would not do as floor of all bands: pre-emphasis and the width of bands give them 0.008 to 3,300
-times the noise's variance.
+Under the logarithm every band has a floor: the power expected in it of white noise as strong as one 16-bit step
+(``STEP``, variance 1 in units of the scaled waveform). The bands above the Nyquist frequency of a recording at 8 kHz
+hold what a resampler's arithmetic rounds to, which was different on every make of processor (version 1, whose floor was
+Kaldi's 1.2e-7). Rounding to 16 bits adds a twelfth of the floor (Bennett, Spectra of quantized signals, Bell Syst.
+Tech. J. 27, 1948) and the clip policy ``dither16`` a sixth, so that neither lifts a band above it. One number would not
+do as floor of all bands: pre-emphasis and the width of bands give them 0.008 to 3,300 times the noise's variance.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 BANDS = 128
-QUANTISATION = 1 / 12  # variance of uniform noise over one step, in steps squared
+STEP = 1.0  # variance of the floor's noise, in squares of a 16-bit step
 STATISTICS = 7  # mean, deviation, five percentiles
 
 CARDS = (
@@ -39,7 +38,7 @@ CARDS = (
         sample_rate=16000,
         min_s=0.025,
         dims=dims(BANDS, published=STATISTICS * BANDS),
-        frontend="kaldi log-mel, 128 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of 16-bit noise",
+        frontend="kaldi log-mel, 128 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of one 16-bit step",
         citation="Povey et al., The Kaldi speech recognition toolkit, ASRU 2011",
         licence="MIT",
         year=2011,
@@ -56,4 +55,4 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters.frame_statistics import FrameStatistics
     from model_zoo._adapters.frontend import KaldiFbank
 
-    return FrameStatistics(card, KaldiFbank(card.sample_rate, BANDS, scale=2.0**15, noise=QUANTISATION)).eval()
+    return FrameStatistics(card, KaldiFbank(card.sample_rate, BANDS, scale=2.0**15, noise=STEP)).eval()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard
 from model_zoo._adapters.cards import dims
-from model_zoo.fbank import QUANTISATION
+from model_zoo.fbank import STEP
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,7 +40,7 @@ CARDS = (
         sample_rate=16000,
         min_s=0.025,
         dims=dims(COEFFICIENTS, published=STATISTICS * COEFFICIENTS),
-        frontend="kaldi MFCC, 13 of 23 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of 16-bit noise",
+        frontend="kaldi MFCC, 13 of 23 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of one 16-bit step",
         citation="Davis and Mermelstein, Comparison of parametric representations, IEEE TASSP 1980",
         licence="MIT",
         grid=(0.010, 1),
@@ -75,7 +75,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         """(B, T) to (B, frames, COEFFICIENTS)."""
 
         def __init__(self) -> None:
-            super().__init__(card.sample_rate, BANDS, scale=2.0**15, noise=QUANTISATION)
+            super().__init__(card.sample_rate, BANDS, scale=2.0**15, noise=STEP)
             self.register_buffer("cepstrum", cepstral_matrix(), persistent=False)
 
         def forward(self, wave: Tensor) -> Tensor:

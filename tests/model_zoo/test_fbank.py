@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.data import audio
+from bench.data.policies.dither import dithered
 from bench.encoders.batches import embed
 from bench.encoders.contract import check_encoder
 from bench.encoders.load import load_encoder
 from model_zoo._adapters.frontend import KALDI_FLOOR, KaldiFbank
-from model_zoo.fbank import QUANTISATION
+from model_zoo.fbank import STEP
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +56,18 @@ def test_what_a_recording_at_8_khz_lacks_is_told_by_no_rounding(encoder):
     assert torch.allclose(other, plain, atol=0.1)
 
 
-def test_the_floor_is_the_mean_power_of_16_bit_noise():
+def test_the_floor_is_the_mean_power_of_noise_as_strong_as_a_16_bit_step():
     """Over 12,000 half-overlapping frames, in bands as wide as several bins: standard error below 1.5 %."""
-    noise = (torch.rand(1, 120 * 16000, generator=torch.Generator().manual_seed(0)) - 0.5) * 2.0**-15
+    noise = torch.randn(1, 120 * 16000, generator=torch.Generator().manual_seed(0)) * 2.0**-15
     power = KaldiFbank(16000, 128, scale=2.0**15)(noise).double().exp().mean(1)[0]
-    floor = KaldiFbank(16000, 128, scale=2.0**15, noise=QUANTISATION).floor
+    floor = KaldiFbank(16000, 128, scale=2.0**15, noise=STEP).floor
     assert float(floor.min()) == KALDI_FLOOR  # of the one band so narrow that no bin lies in it
     torch.testing.assert_close(power[64:].float(), floor[64:], rtol=0.06, atol=0)
+
+
+def test_dither_of_one_step_leaves_empty_bands_at_the_floor(encoder):
+    """It has a sixth of the floor's power, and the same bits on every machine."""
+    wave = dithered(np.zeros(16000, np.float32), "silence")
+    with torch.inference_mode():
+        frames = encoder.frontend(torch.from_numpy(wave)[None])[0]
+    assert torch.equal(frames[:, -40:], encoder.frontend.floor[-40:].log().expand_as(frames[:, -40:]))

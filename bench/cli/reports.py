@@ -17,6 +17,13 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``audit`` takes beside the common options."""
     parser.add_argument("task", nargs="+")
     parser.add_argument("--encoder", metavar="ID", help="audit its embeddings too")
+    parser.add_argument(
+        "--some",
+        type=int,
+        default=200,
+        metavar="N",
+        help="with --encoder: clips tried for rounding where all take long",
+    )
     parser.add_argument("--out", type=Path, help="folder for <task>.md and <task>.json; default: print")
     options.root(parser)
     options.json_output(parser)
@@ -29,7 +36,7 @@ def audit(arguments: argparse.Namespace) -> int:
     from bench.runs.audit.audit import audit as run_audit
 
     for task in arguments.task:
-        result = run_audit(task, arguments.root, arguments.encoder, progress=terminal)
+        result = run_audit(task, arguments.root, arguments.encoder, some=arguments.some, progress=terminal)
         if arguments.out:
             print("\n".join(map(str, write_audit(arguments.out, result.facts, result.task.card))))
         else:

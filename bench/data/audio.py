@@ -16,7 +16,8 @@ from bench.base.errors import BadInput
 from bench.data.sound_files import contents, lengths
 from bench.data.sound_files.contents import REPLACE
 
-RESAMPLER = "soxr-HQ"
+QUALITY = "HQ"  # of soxr
+RESAMPLER = f"soxr-{QUALITY}"
 EXTENSIONS = (".wav", ".flac")
 
 _UNKNOWN = 1 << 62  # samples, from which on the decoder means that it does not know
@@ -159,11 +160,11 @@ def read(
     return clip, rate
 
 
-def resample(wave: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Resamples ``wave`` (T,) by soxr at quality HQ: band-limited, linear phase, no delay."""
+def resample(wave: np.ndarray, from_rate: int, to_rate: int, quality: str = QUALITY) -> np.ndarray:
+    """Resamples ``wave`` (T,) by soxr: band-limited, linear phase, no delay. Another ``quality`` is for studies."""
     if from_rate == to_rate:
         return wave
-    return soxr.resample(np.ascontiguousarray(wave), from_rate, to_rate, quality="HQ")
+    return soxr.resample(np.ascontiguousarray(wave), from_rate, to_rate, quality=quality)
 
 
 def resampled_length(n: int, from_rate: int, to_rate: int) -> int:

@@ -146,7 +146,7 @@ def digest(rows: pd.DataFrame, recordings: Mapping[str, Recording]) -> str:
     return hashlib.sha256("".join(sorted(unit.key for unit in units(rows, recordings))).encode()).hexdigest()
 
 
-def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.ndarray]:
+def waves(unit: Unit, root: Path, rate: int, policy: str = "native", quality: str = audio.QUALITY) -> list[np.ndarray]:
     """The unit's clips as an encoder takes them.
 
     Parameters
@@ -159,6 +159,8 @@ def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.
         Sampling rate of the encoder, in Hz.
     policy
         As ``clip_policy`` takes it.
+    quality
+        Of the resampler; another than the project's is for studies.
 
     Returns
     -------
@@ -176,7 +178,7 @@ def waves(unit: Unit, root: Path, rate: int, policy: str = "native") -> list[np.
     whole, native = audio.read(root / unit.path, known=unit.frames)
     return [
         shape(
-            audio.resample(audio.crop(whole, native, start_s, end_s), native, rate),
+            audio.resample(audio.crop(whole, native, start_s, end_s), native, rate, quality),
             rate,
             dither.clip_identity(unit.recording, start, stop),
         )

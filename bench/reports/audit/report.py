@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from bench.base.errors import UnknownId
 from bench.base.paths import file_name
 from bench.base.registry import CONTROL_PREFIX, task_card
+from bench.reports.audit.sensitivity import SENSITIVITY_FOLDER, sensitivity_section, stored_sensitivity
 from bench.reports.audit.summary import AUDIT_FOLDER
 from bench.reports.pages import SEALS, stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER, markdown
@@ -62,16 +63,27 @@ def render_audit(facts: Mapping, card: TaskCard) -> str:
         _annotations(facts["annotations"]),
         *_shortcuts(facts, card),
         *_nuisance(facts["nuisance"]),
+        *sensitivity_section(facts.get("sensitivity", {})),  # absent from audits of before
         *resolution_section(facts["resolution"], card.group),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def write_audit(folder: Path, facts: Mapping, card: TaskCard) -> list[Path]:
-    """Writes ``<task>.md`` and ``<task>.json``, the task named by ``file_name``, below ``folder`` and returns them."""
+    """Writes ``<task>.md`` and ``<task>.json``, the task named by ``file_name``, below ``folder`` and returns them.
+
+    What was found of an encoder's sensitivity is written to ``sensitivity/<task>/<encoder>.json`` too, where it stays
+    when the task is audited with another encoder.
+    """
     name = file_name(card.id)
-    text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
-    return write_pages(folder, {f"{name}.md": render_audit(facts, card), f"{name}.json": text})
+    pages = {f"{name}.md": render_audit(facts, card), f"{name}.json": _json(facts)}
+    if moved := facts.get("sensitivity"):
+        pages[f"{SENSITIVITY_FOLDER}/{name}/{file_name(moved['encoder'])}.json"] = _json(stored_sensitivity(facts))
+    return write_pages(folder, pages)
+
+
+def _json(facts: Mapping) -> str:
+    return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
 
 
 def stale_audits(folder: Path) -> list[str]:

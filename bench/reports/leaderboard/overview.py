@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from bench.base import registry
 from bench.base.paths import file_name
 from bench.probe.protocols import BEST_TEST
+from bench.reports.audit.sensitivity import marks
 from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.table import cells, leaderboard
-from bench.reports.names import link_target, rank_class, row_name
+from bench.reports.names import link_target, rank_class, row_name, row_names
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
 from bench.scores.intervals import FEW_GROUPS
@@ -109,8 +110,12 @@ def overview(
     by_task: Mapping[str, list[Record]],
     notes: BoardNotes,
     audits: Mapping[str, AuditSummary],
+    sensitivities: Mapping[str, Mapping],
 ) -> str:
-    """Markdown of the overview; ``by_task``: each task's records, best first; ``audits`` by task."""
+    """Markdown of the overview.
+
+    ``by_task``: each task's records, best first; ``audits`` by task; ``sensitivities`` by record key.
+    """
     wide = leaderboard(records)
     parts = [f"# {notes.title}", f"**{DISCLAIMER}**", "\n\n".join(remarks(by_task))]
     if notes.commands:
@@ -123,6 +128,7 @@ def overview(
         "different metrics have different floors, so read it as an order, not as a quantity. Control rows (chance, "
         "majority class, clip duration, untrained twins) are never ranked. " + PARITY,
         *overview_tables(records),
+        *_sensitive(records, sensitivities),
         "## Tasks and data",
         _task_list(by_task, audits),
         *([_without_data(notes)] if notes.absent_tasks else []),
@@ -131,7 +137,25 @@ def overview(
     ]
     if notes.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in notes.notes)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _sensitive(records: Sequence[Record], sensitivities: Mapping[str, Mapping]) -> list[str]:
+    """The rows that rounding or noise of one 16-bit step moves too far, with the reason; empty where none was tried."""
+    tried = [record for record in records if record.key in sensitivities]
+    names, lines = row_names(records), []
+    for record in tried:
+        for test in record.scores:
+            if said := marks(sensitivities[record.key], test):
+                name = row_name(names[record.key], record.spec["layer"])
+                lines.append(f"- {name} {record.spec['pooling']}, {record.spec['task']}/{test}: {'; '.join(said)}")
+    if not tried:
+        return []
+    caption = (
+        f"Tried for what rounding and dither of one 16-bit step do to them (`respbench audit`): {len(tried)} rows; "
+        "what it does to each score stands on the tasks' pages."
+    )
+    return [caption + ("" if lines else " None of them is moved far."), "\n".join(sorted(set(lines)))]
 
 
 def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.base.paths import file_name
+from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import AuditSummary, read_audit_summaries
 from bench.reports.leaderboard.overview import overview, overview_tables, remarks
 from bench.reports.leaderboard.table import cells, leaderboard, twin_differences
@@ -31,7 +32,10 @@ OVERVIEW, EVERY_NUMBER, PAGES = "leaderboard.md", "leaderboard.csv", "tasks"
 
 
 def render_leaderboard(
-    records: Sequence[Record], notes: BoardNotes, audits: Mapping[str, AuditSummary] = NOTHING
+    records: Sequence[Record],
+    notes: BoardNotes,
+    audits: Mapping[str, AuditSummary] = NOTHING,
+    sensitivities: Mapping[str, Mapping] = NOTHING,
 ) -> dict[str, str]:
     """Renders the overview, one page per task and the CSV.
 
@@ -43,6 +47,8 @@ def render_leaderboard(
         Its title, commands, remarks and what could not run.
     audits
         {task: the audit of its data}.
+    sensitivities
+        {record key: what rounding does to it} (``bench.reports.audit.sensitivity``).
 
     Returns
     -------
@@ -58,15 +64,16 @@ def render_leaderboard(
     require_one_data(records)
     names, differences = row_names(records), twin_differences(records)
     pages = {
-        f"{PAGES}/{file_name(task)}.md": task_page(task, part, names, differences, audits.get(task))
+        f"{PAGES}/{file_name(task)}.md": task_page(task, part, names, differences, audits.get(task), sensitivities)
         for task, part in sorted(by_task.items())
     }
-    return {OVERVIEW: overview(records, by_task, notes, audits), **pages, EVERY_NUMBER: _csv(records)}
+    return {OVERVIEW: overview(records, by_task, notes, audits, sensitivities), **pages, EVERY_NUMBER: _csv(records)}
 
 
 def _render_folder(records: Sequence[Record], folder: Path) -> dict[str, str]:
     """Renders with the notes and the audits of a results folder. Raises ``BadInput`` for an unreadable audit."""
-    return render_leaderboard(records, BoardNotes.read(folder), read_audit_summaries(folder, _by_task(records)))
+    beside = read_audit_summaries(folder, _by_task(records)), read_sensitivities(folder, records)
+    return render_leaderboard(records, BoardNotes.read(folder), *beside)
 
 
 def write_leaderboard(records: Sequence[Record], folder: Path) -> list[Path]:

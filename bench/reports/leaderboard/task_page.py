@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bench.reports.audit.sensitivity import marks as sensitivity_marks
+from bench.reports.audit.sensitivity import under_dither
 from bench.reports.audit.summary import AuditSummary
 from bench.reports.names import row_name
 from bench.reports.tables import DISCLAIMER, markdown
+from bench.runs.context import NOTHING
 from bench.scores import label_kinds, metrics
 from bench.scores.metrics import DURATION_MATCHED
 from bench.scores.printed import BLANK, amount, signed
@@ -21,6 +24,7 @@ def task_page(
     names: Mapping[str, str],
     differences: Mapping,
     audit: AuditSummary | None = None,
+    sensitivities: Mapping[str, Mapping] = NOTHING,
 ) -> str:
     """Renders a task's page.
 
@@ -36,6 +40,8 @@ def task_page(
         {(record key, test): paired difference to the untrained twin}.
     audit
         The audit of the task's data, where there is one.
+    sensitivities
+        {record key: what rounding does to it}, of those that were tried.
     """
     heads = {record.key: _row_head(record, names[record.key]) for record in records}
     data = records[0].data
@@ -47,7 +53,8 @@ def task_page(
         if not tested:
             parts.append(f"## Test {test}\n\nNo clip of this test is at hand.")
             continue
-        parts += [f"## Test {test}{_test_mark(records[0], test, audit)}", _test_table(test, tested, heads, differences)]
+        parts += [f"## Test {test}{_test_mark(records[0], test, audit)}"]
+        parts += [_test_table(test, tested, heads, differences, sensitivities)]
         if per_class := label_kinds.of(data["task"]).per_class:
             title = "Recall per class" if per_class == "recall" else "AUROC per label"
             parts += [f"### {title} (support in clips)", _class_table(per_class, test, tested, heads)]
@@ -106,26 +113,30 @@ def _test_mark(record: Record, test: str, audit: AuditSummary | None) -> str:
     return f" ({'; '.join(dict.fromkeys(marks))})" if marks else ""
 
 
-def _test_table(test: str, records: Sequence[Record], heads: Mapping, differences: Mapping) -> str:
+def _test_table(
+    test: str, records: Sequence[Record], heads: Mapping, differences: Mapping, sensitivities: Mapping[str, Mapping]
+) -> str:
     task = records[0].data["task"]
     main = task["main_metric"]
     shown = list(dict.fromkeys(name for record in records for name in _shown(record, test)))
     titles = [metrics.get(name).title for name in shown]
+    tried = any(record.key in sensitivities for record in records)
     rows = []
     for record in records:
-        table = record.scores[test]
+        table, moved = record.scores[test], sensitivities.get(record.key)
         change = differences.get((record.key, test))
         rows.append(
             [
                 *heads[record.key],
                 *(amount(table.get(name), metrics.get(name).unit) for name in shown),
                 signed(change.value, change.low, change.high, metrics.get(main).unit) if change else BLANK,
-                "; ".join(record.data["marks"]) or BLANK,
+                *([under_dither(moved, test, metrics.get(main).unit)] if tried else []),
+                "; ".join([*record.data["marks"], *sensitivity_marks(moved, test)]) or BLANK,
             ]
         )
     first = records[0].scores[test][main]
     caption = f"{first['n']} clips, {first['groups']} {task['group']}s. Interval: {first['method']}."
-    header = [*ROW_HEAD, *titles, "difference to untrained twin", "marks"]
+    header = [*ROW_HEAD, *titles, "difference to untrained twin", *["under dither of one 16-bit step"] * tried, "marks"]
     return caption + "\n\n" + markdown(header, rows, right=range(len(ROW_HEAD), len(header) - 1))
 
 

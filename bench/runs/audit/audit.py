@@ -19,7 +19,7 @@ from bench.data import manifest
 from bench.data.manifest import Prepared
 from bench.encoders.load import load_encoder
 from bench.runs.audit import resolution
-from bench.runs.audit.checks import annotations, duplicates, nuisance, shortcuts, splits
+from bench.runs.audit.checks import annotations, duplicates, nuisance, sensitivity, shortcuts, splits
 from bench.runs.audit.control_tables import FeatureTable, control_tables, name_parts
 from bench.runs.audit.marks import marks
 from bench.runs.audit.sounds import Sound, analyse_recordings
@@ -50,6 +50,7 @@ def audit(
     *,
     reference: str | None = registry.REFERENCE_ENCODER,
     resamples: int = 1000,
+    some: int = sensitivity.SOME,
     progress: Progress = silent,
 ) -> Audit:
     """Audits a task's data, and an encoder's embeddings of them where one is named.
@@ -63,11 +64,14 @@ def audit(
     root
         The folder of the data; by default where the recordings are looked for anyway.
     encoder
-        An encoder, or its id, whose embeddings are tested for what they reveal besides.
+        An encoder, or its id, whose embeddings are tested for what they reveal besides, and for what rounding and noise
+        of one 16-bit step do to them.
     reference
         The encoder that stands beside the control rows and that the resolution is measured with; None leaves both out.
     resamples
         Draws of groups behind each interval.
+    some
+        Clips on which an encoder's sensitivity to rounding is tried where all would take long.
     progress
         Told of recordings, encodings and probes.
 
@@ -104,9 +108,11 @@ def audit(
     }
     clips, rows = (HERE, here.rows) if HERE in probed else (ALL, everything)
     resolved = resolution.resolution(probed[clips], rows, card, beside, resamples)
-    revealed = {}
+    revealed, moved = {}, {}
     if encoder is not None and beside:
         revealed = {beside[0].name: nuisance.nuisance(beside[0].features, here.rows, card)}
+        of_encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        moved = sensitivity.sensitivity(of_encoder, here, card, some=some, resamples=resamples, progress=progress)
 
     own = [
         *splits.findings(everything, card),
@@ -114,6 +120,7 @@ def audit(
         *annotations.findings(odd, bool(everything["path"].duplicated().any())),
         *shortcuts.findings([row for rows in probed.values() for row in rows if row["source"] != "encoder"], card),
         *(finding for id, rows in revealed.items() for finding in nuisance.findings(rows, id)),
+        *sensitivity.findings(moved, card),
     ]
     order = {"error": 0, "warning": 1, "note": 2}
     findings = tuple(sorted([*loaded.findings, *problems, *own], key=lambda finding: order[finding.level]))
@@ -131,6 +138,7 @@ def audit(
         "file_name": name_parts(everything["path"].iloc[0]) if len(everything) else [],
         "shortcuts": {clips: [_json(row) for row in rows] for clips, rows in probed.items()},
         "nuisance": revealed,
+        "sensitivity": moved,
         "resolution": resolved,
         "findings": [dataclasses.asdict(f) | {"clips": len(f.clips)} for f in findings],
     }

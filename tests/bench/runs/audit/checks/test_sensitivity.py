@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import simulate
+from bench.data.manifest import load_task, prepare
+from bench.encoders.load import load_encoder
+from bench.runs.audit.checks import sensitivity
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    root = tmp_path_factory.mktemp("corpus")
+    simulate.sprsound(root / "SPRSound", seed=1, patients=18, recordings_per_patient=2)
+    return load_task("sprsound.events2", root)
+
+
+@pytest.fixture(scope="module")
+def found(task):
+    encoder = load_encoder("meta.level")
+    return sensitivity.sensitivity(encoder, prepare(task), task.card, some=20, resamples=50)
+
+
+def test_every_change_is_tried_and_dither_on_all_clips(found, task):
+    dither, resampler, path = found["changes"]
+    assert [each["name"] for each in found["changes"]] == ["dither16", "soxr-VHQ", "another code path"]
+    assert dither["clips"] == found["clips"] == len(task.manifest) and resampler["clips"] == path["clips"] == 20
+    assert dither["tested"] > resampler["tested"] == 20
+    assert set(dither["tests"]) == set(found["tests"]) == set(task.card.tests)
+    assert dither["chosen"] is not None and resampler["chosen"] is resampler["tests"] is None
+    for change in found["changes"]:
+        assert 0 <= change["median_shift"] <= change["shift"] and 0 <= change["decisions"] <= change["tested"]
+    for test, moved in dither["tests"].items():
+        assert moved["value"] - found["tests"][test]["value"] == pytest.approx(moved["change"], abs=2e-6)
+
+
+def test_level_hears_neither_rounding_nor_the_code_path(found):
+    """The level of a clip at 8 kHz, resampled nowhere, is the same on every path to float64's rounding of its sum."""
+    _, resampler, path = found["changes"]
+    assert resampler["shift"] == 0 and path["shift"] < 1e-3 and path["decisions"] == 0
+
+
+def test_few_clips_are_all_tried_and_the_probe_fitted_anew(task):
+    encoder = load_encoder("meta.bandwidth")
+    facts = sensitivity.sensitivity(encoder, prepare(task), task.card, some=10_000, resamples=50)
+    assert all(change["chosen"] is not None and change["tests"] for change in facts["changes"])
+    assert facts["changes"][0]["shift"] > facts["changes"][2]["shift"]  # dither fills what rounding left
+
+
+def facts(change=0.0, width=0.2, chosen="1"):
+    share = abs(change) / width if width else None
+    moved = {"value": 0.5 + change, "change": change, "of_interval": share}
+    tried = {"name": "dither16", "tests": {"test": moved}, "chosen": [{"C": chosen}]}
+    some = {"name": "another code path", "tests": None, "chosen": None}
+    return {"encoder": "a.b", "tests": {"test": {}}, "chosen": [{"C": "1"}], "changes": [tried, some]}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, []),
+        ({"change": 0.019}, []),
+        ({"change": -0.03}, ["dither16 moves the score by 15% of its interval"]),
+        ({"change": 0.01, "width": 0}, ["dither16 moves the score by no interval"]),
+        ({"chosen": "10"}, ["dither16 changes the probe's choice"]),
+    ],
+)
+def test_a_row_is_marked_where_its_score_or_its_probe_moves(given, said, task):
+    assert sensitivity.reasons(facts(**given), "test") == said
+    assert [finding.problem for finding in sensitivity.findings(facts(**given), task.card)] == said
+    assert sensitivity.findings({}, task.card) == []
+
+
+def test_a_task_without_two_classes_has_no_sensitivity(task):
+    prepared = prepare(task)
+    prepared.rows["label"] = 0
+    assert sensitivity.sensitivity(load_encoder("meta.level"), prepared, task.card) == {}
+
+
+class SignProbes:
+    """Probes whose decision is the first feature's sign."""
+
+    def __init__(self, features):
+        self.features, self.card, self.resamples, self.scores = features, None, 0, {}
+        self.rows = pd.DataFrame({"clip_id": list("abcd")})
+        self.predicted = self.answers(features)
+
+    def answers(self, features):
+        return self.rows.assign(y_pred=(features[:, 0] > 0.2).astype(int))
+
+
+def test_what_does_not_vary_is_counted_apart():
+    plain = SignProbes(np.zeros((4, 2), np.float32))
+    moved = np.array([[0.5, 0.1]] * 2, np.float32)
+    change = sensitivity.effect("dither16", plain, np.array([0.25, 0.0]), np.array([1, 2]), moved)
+    assert (change["shift"], change["constant"], change["clips"]) == (2.0, 1, 2)

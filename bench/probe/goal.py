@@ -114,14 +114,13 @@ class Goal:
 
         Raises
         ------
-        BadInput
-            For a single group.
+        BadArray
+            For rows that cannot be dealt into two folds (``too_few``).
         """
         if self.kind != "regression":
             return assign_folds(np.unique(y, return_inverse=True)[1], groups, folds, seed)
+        require_folds(y, groups, self.kind)
         used = min(folds, len(np.unique(groups)))
-        if used < 2:
-            raise BadInput("training rows", "all belong to one group", "choose a task with at least two in train")
         assigned = np.empty(len(y), int)
         for fold, (_, held_out) in enumerate(GroupKFold(used, shuffle=True, random_state=seed).split(y, y, groups)):
             assigned[held_out] = fold
@@ -175,13 +174,10 @@ def assign_folds(y: np.ndarray, groups: np.ndarray | None, folds: int, seed: int
     Raises
     ------
     BadArray
-        For a single group.
+        For rows that cannot be dealt into two folds (``too_few``).
     """
+    require_folds(y, groups)
     n_groups = len(y) if groups is None else len(np.unique(groups))
-    if n_groups < 2:
-        raise BadArray(
-            "training rows", f"all belong to {n_groups} group", "choose a task with at least two patients in train"
-        )
     used = min(folds, n_groups, int(np.bincount(y).max()))
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     assigned = np.empty(len(y), int)
@@ -191,6 +187,34 @@ def assign_folds(y: np.ndarray, groups: np.ndarray | None, folds: int, seed: int
         for fold, (_, held_out) in enumerate(splits):
             assigned[held_out] = fold
     return assigned, used
+
+
+def too_few(y: np.ndarray, groups: np.ndarray | None, kind: str = "multiclass") -> str:
+    """Why rows cannot be dealt into two folds, as every choice of a candidate needs; empty where they can.
+
+    Parameters
+    ----------
+    y : np.ndarray of shape (N,)
+        Labels as the task's kind has them.
+    groups : np.ndarray of shape (N,), optional
+        Group (patient) of each row; by default every row is its own.
+    kind : str
+        The task's kind (``bench.scores.label_kinds``).
+    """
+    if groups is not None and any(group is None or group != group for group in groups):  # NaN differs from itself
+        return "some have no group"
+    n_groups = len(y) if groups is None else len(np.unique(groups))
+    if n_groups < 2:
+        return "all belong to one group"
+    if kind != "regression" and np.unique(y, return_counts=True)[1].max() < 2:
+        return "no two of them have the same label"
+    return ""
+
+
+def require_folds(y: np.ndarray, groups: np.ndarray | None, kind: str = "multiclass") -> None:
+    """Raises ``BadArray`` where ``too_few`` says why."""
+    if problem := too_few(y, groups, kind):
+        raise BadArray("training rows", problem, "train on two patients or more, and on two clips of some class")
 
 
 def class_positions(y: np.ndarray, classes: Sequence | None) -> tuple[np.ndarray, np.ndarray]:

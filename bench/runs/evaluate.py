@@ -27,6 +27,7 @@ from bench.encoders.batches import device_of
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.probe_inputs import probe_input, required_features, resolve_layer_pooling
 from bench.probe import controls, protocols
+from bench.probe.goal import too_few
 from bench.runs.spec import control_spec, encoder_spec
 from bench.scores import label_kinds, records
 from bench.scores.per_test import score_predictions, task_facts
@@ -220,7 +221,8 @@ def control_record(name: str, card: TaskCard, prepared: Prepared, seed: int = 0)
 def check_trainable(card: TaskCard, prepared: Prepared) -> None:
     """Raises ``BadInput`` where the copy at hand cannot serve a probe.
 
-    That is: no training clips, one class only, no clips of the first test, or no group that can be left out.
+    That is: no training clips, one class only, no clips of the first test, no group that can be left out, or too few
+    groups, or clips of every class, for a choice by held-out groups.
     """
     tested, rows = _tested(prepared), prepared.rows
     train = rows if card.leave_one_out else rows[~tested]
@@ -237,6 +239,16 @@ def check_trainable(card: TaskCard, prepared: Prepared) -> None:
         raise BadInput(card.id, f"it leaves one {card.group} out in turn, and has training rows", remedy)
     if card.leave_one_out and rows["group"].nunique() < 3:
         raise BadInput(card.id, f"leaving one {card.group} out needs three", "complete the corpus")
+    parts = {"its training split": train}
+    if card.leave_one_out:
+        parts = {f"without {card.group} {name}": rows[rows["group"] != name] for name in sorted(set(rows["group"]))}
+    for where, part in parts.items():
+        problem = too_few(part["label"].to_numpy(), part["group"].to_numpy(), card.kind)
+        if part["label"].nunique() < 2:
+            problem = "all have one label"
+        if problem:
+            remedy = f"a probe needs two {card.group}s, two classes and two clips of one of them; add clips"
+            raise BadInput(card.id, f"{where}: {len(part)} clips, and {problem}", remedy)
 
 
 def _tested(prepared: Prepared) -> pd.Series:

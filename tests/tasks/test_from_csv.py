@@ -330,3 +330,15 @@ def test_a_file_of_nearly_that_name_is_suggested(data):
 def test_a_class_is_not_named_as_what_is_counted_beside_it(data):
     with pytest.raises(BadInput, match="has a class named patients"):
         load_task(_write(data, [line.replace("wheeze", "patients") for line in LINES]))
+
+
+@pytest.mark.parametrize(
+    "lines", [["c.wav,Normal,p1,train", "d.wav,wheeze,p2,train"], ["c.wav,Normal,p1,train", "d.wav,wheeze,p1,train"]]
+)
+def test_too_few_training_clips_end_a_run_in_one_line_and_leave_an_audit_blank(data, lines, capsys):
+    id = _write(data, [*lines, "day1/a.wav,wheeze,p3,test", "day1/b.flac,Normal,p4,test"], "path,label,group,split")
+    command = ["run", "--task", id, "--encoder", "meta.duration", "--no-controls", "--out", str(data / "out")]
+    assert main(command) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "its training split: 2 clips, and" in error and "add clips" in error and not (data / "out").exists()
+    assert main(["audit", id, "--out", str(data / "audit")]) == 0

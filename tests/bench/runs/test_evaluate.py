@@ -2,6 +2,7 @@ import dataclasses
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bench
@@ -102,6 +103,31 @@ def test_one_training_class_is_refused_before_anything_is_computed(task):
     normal_only = task.manifest[(task.manifest["split"] != "train") | (task.manifest["label"] == 0)]
     with pytest.raises(BadInput, match="two classes"):
         bench.evaluate(bench.load_encoder("meta.duration"), dataclasses.replace(task, manifest=normal_only))
+
+
+@pytest.mark.parametrize("spoilt", ["one clip of each class", "one patient"])
+def test_too_few_clips_or_patients_are_refused_before_anything_is_computed(task, spoilt):
+    frame = task.manifest
+    train = frame[frame["split"] == "train"]
+    spoil = {
+        "one patient": lambda: train.assign(group="p"),
+        "one clip of each class": lambda: train.drop_duplicates("label"),
+    }
+    train = spoil[spoilt]()
+    few = dataclasses.replace(task, manifest=pd.concat([train, frame[frame["split"] != "train"]], ignore_index=True))
+    with pytest.raises(
+        BadInput, match=r"its training split: .* clips, and .*; a probe needs two patients, two classes and"
+    ):
+        bench.evaluate(bench.load_encoder("meta.duration"), few)
+
+
+def test_leaving_one_out_refuses_a_patient_without_whom_a_class_is_gone(task):
+    card, frame = dataclasses.replace(task.card, leave_one_out=True), task.manifest
+    test = frame[frame["split"] == next(iter(task.card.tests.values()))[0]]
+    alone = test["group"].iloc[0]
+    test = test.assign(label=(test["group"] == alone).astype(int), split=next(iter(task.card.tests.values()))[0])
+    with pytest.raises(BadInput, match=f"without patient {alone}: .* all have one label"):
+        evaluate.check_trainable(card, prepare(dataclasses.replace(task, manifest=test, findings=())))
 
 
 def test_a_task_is_refused_whose_headline_test_has_no_audio(task):

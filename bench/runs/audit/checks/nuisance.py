@@ -13,7 +13,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
 from bench.probe import LogisticPathCV, RidgePathCV
-from bench.probe.goal import Goal, assign_folds
+from bench.probe.goal import Goal, assign_folds, too_few
 from bench.probe.linear.design import standardise
 from bench.probe.neighbours.knn import KnnProbe
 from bench.types import Finding, TaskCard
@@ -24,6 +24,8 @@ _ALPHAS = tuple(10.0**power for power in range(-1, 6))  # coarse: the fifth digi
 _STRENGTHS = (1e-4, 1e-2, 1.0)  # C of the device probe: coarse, because the answer is seldom close
 _LEAST = 10  # clips of a device below which it is left out
 _LEAST_GROUPS = 2
+_LEAST_DEALT = 3  # groups of which one is held out and the others still chosen by
+_FEW_GROUPS = f"fewer than {_LEAST_DEALT} groups"
 _RECALL, _LINEAR, _DURATION, _FIT = "balanced accuracy", "linear on recordings", "duration", "R²"
 _CONSTANT = "the features are constant"
 
@@ -90,10 +92,12 @@ def _domain(what: str, names: np.ndarray, features: np.ndarray, rows: pd.DataFra
     own = np.isin(names, common)
     labels = np.searchsorted(common.to_numpy(str), names[own])
     predicted = np.empty(own.sum(), int)
+    if len(set(groups[own])) < _LEAST_DEALT:
+        return _blank(what, measure, _FEW_GROUPS)
     x, folds = features[own], assign_folds(labels, groups[own], FOLDS, 0)[0]
     for fold in np.unique(folds):
         seen = folds != fold
-        if len(set(labels[seen])) < 2:
+        if len(set(labels[seen])) < 2 or too_few(labels[seen], groups[own][seen]):
             predicted[~seen] = labels[seen][0]
             continue
         probe = LogisticPathCV(_STRENGTHS, ("balanced",), folds=3, metric="uar", classes=range(len(common)))
@@ -141,8 +145,8 @@ def _duration(features: np.ndarray, rows: pd.DataFrame) -> dict:
     """R² of a ridge regression for the logarithm of the duration."""
     seconds = np.log((rows["end_s"] - rows["start_s"]).to_numpy(float))
     groups = rows["group"].to_numpy(str)
-    if np.ptp(seconds) == 0 or len(set(groups)) < 2:
-        return _blank(_DURATION, _FIT, "all clips are of one length" if np.ptp(seconds) == 0 else "one group only")
+    if np.ptp(seconds) == 0 or len(set(groups)) < _LEAST_DEALT:
+        return _blank(_DURATION, _FIT, "all clips are of one length" if np.ptp(seconds) == 0 else _FEW_GROUPS)
     predicted = np.empty(len(seconds))
     folds = assign_folds(np.zeros(len(seconds), int), groups, FOLDS, 0)[0]
     for fold in np.unique(folds):

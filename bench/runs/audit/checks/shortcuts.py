@@ -16,6 +16,7 @@ from bench.base.registry import CONTROL_PREFIX
 from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.features.store import FeatureStore
 from bench.probe import protocols
+from bench.probe.goal import too_few
 from bench.runs.audit.control_tables import FeatureTable
 from bench.scores import intervals, label_kinds, metrics, records
 from bench.scores.metrics import DURATION_MATCHED, Roles
@@ -62,14 +63,17 @@ def probed(
 
 
 def trainable(rows: pd.DataFrame, card: TaskCard) -> bool:
-    """Whether there is anything to test on, and what is left to train on holds two labels of two groups."""
+    """Whether there is anything to test on, and the training clips hold two labels and can be dealt into folds."""
     train = rows if card.leave_one_out else rows[rows["split"].isin(TRAIN)]
     tested = card.leave_one_out or len(train) < len(rows)
     varied = train["label"].nunique() > 1
     if card.kind == "multilabel":  # each label is fitted by itself
         present = label_kinds.bits(train["label"].to_numpy(), len(card.classes))
         varied = bool((present.any(axis=0) & ~present.all(axis=0)).all())
-    return tested and varied and train["group"].nunique() > (2 if card.leave_one_out else 1)
+    groups = train["group"].to_numpy(str)
+    parts = [groups != name for name in sorted(set(groups))] if card.leave_one_out else [np.ones(len(train), bool)]
+    few = any(too_few(train["label"].to_numpy()[part], groups[part], card.kind) for part in parts)
+    return tested and varied and not few
 
 
 def predictions(

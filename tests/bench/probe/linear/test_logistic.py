@@ -208,7 +208,7 @@ def test_few_factorisations_are_kept():
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda x, y, g: (x, y, np.zeros_like(g)), "all belong to 1 group"),
+        (lambda x, y, g: (x, y, np.zeros_like(g)), "all belong to one group"),
         (lambda x, y, g: (x, np.zeros_like(y), g), "every training row has class 0"),
         (lambda x, y, g: (np.where(y[:, None] == 1, np.inf, x), y, g), "NaN or infinity"),
         (lambda x, y, g: (x, y + 5, g), "5 is none of the 3 classes"),

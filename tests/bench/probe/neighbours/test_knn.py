@@ -72,7 +72,7 @@ def test_version_1_needs_no_groups_and_a_search_does():
     assert (probe.best_params_, probe.path_) == ({"k": 10, "temperature": 0.07}, [])
     with pytest.raises(BadInput, match="pass groups"):
         KnnProbe(THREE).fit(x, y)
-    with pytest.raises(BadInput, match="1 group"):
+    with pytest.raises(BadInput, match="one group"):
         KnnProbe(THREE).fit(x, y, np.zeros(120))
 
 

@@ -103,3 +103,6 @@ def test_nothing_to_fit_on():
     assert not shortcuts.trainable(one_class, CARD)
     assert not shortcuts.trainable(rows().assign(split="train"), CARD)
     assert not shortcuts.trainable(rows().assign(group="p"), CARD)
+    train = rows()[rows()["split"] == "train"]
+    few = train.drop_duplicates("label").assign(group=lambda own: own["clip_id"])  # as many patients as clips
+    assert len(few) > 1 and not shortcuts.trainable(pd.concat([few, rows()[rows()["split"] != "train"]]), CARD)

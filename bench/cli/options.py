@@ -66,8 +66,14 @@ def root(parser: argparse.ArgumentParser) -> None:
 
 
 def device(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--device``."""
+    """Adds ``--device``, of one device."""
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
+
+
+def devices(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--device`` for verbs that encode on several."""
+    several = "cpu (default), cuda, mps; cuda:0,cuda:1 or cuda:all encode side by side, a process each"
+    parser.add_argument("--device", default="cpu", metavar="NAME[,NAME…]", help=several)
 
 
 def precision(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +138,7 @@ def engine_of(arguments: argparse.Namespace, workers: int | None = None) -> Engi
 
 def computing(parser: argparse.ArgumentParser) -> None:
     """Adds what every verb that encodes clips takes."""
-    for option in (device, precision, clip, licence, bad_clips, engine):
+    for option in (devices, precision, clip, licence, bad_clips, engine):
         option(parser)
 
 

@@ -65,7 +65,7 @@ def ood_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-controls", action="store_true", help="without untrained twins")
     parser.add_argument("--title", help="title of the report")
     parser.add_argument("--note", action="append", default=[], help="a remark for the report (repeatable)")
-    for option in (options.root, options.device, options.precision, options.licence, options.bad_clips):
+    for option in (options.root, options.devices, options.precision, options.licence, options.bad_clips):
         option(parser)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ from bench.types import PRECISIONS, Encoder, EncoderCard
 
 if TYPE_CHECKING:
     import torch
+
+    from bench.base.parallel.engine import Engine
+
+ALL_CUDA = "cuda:all"  # every CUDA device of this machine
 
 
 def load_encoder(
@@ -89,14 +94,60 @@ def require_trained(card: EncoderCard) -> None:
 
 
 def require_device(device: str) -> None:
-    """Raises ``BadInput`` for a device that torch does not know or that is not there."""
+    """Raises ``BadInput`` for a device that torch does not know or that is not there, and for several devices."""
     import torch
 
+    if "," in device or device == ALL_CUDA:
+        remedy = "name one; `encode`, `run` and `sweep` encode on several. Start one command for each to share the rest"
+        raise BadInput(f"device {device}", "is several devices where one computes", remedy)
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"device {device}", reason, "take one that `respbench doctor` lists; cpu always is") from error
+
+
+def devices_of(text: str) -> tuple[str, ...]:
+    """The devices that ``cuda:0,cuda:1``, ``cuda:all`` or the name of one stand for.
+
+    Raises
+    ------
+    BadInput
+        For one that is not there or named twice (``cpu`` may be), and for devices of several kinds or models, whose
+        embeddings would differ in their last digits.
+    """
+    import torch
+
+    if text.strip() == ALL_CUDA:
+        names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        if not names:
+            raise BadInput(f"device {text}", "there is no CUDA device", "take one that `respbench doctor` lists")
+    else:
+        names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise BadInput(f"device {text!r}", "a name between commas is empty", "give names such as cuda:0,cuda:1")
+    for name in names:
+        require_device(name)
+    models = {_model(torch.device(name)) for name in names}
+    if len(models) > 1:
+        problem = f"are of several kinds ({', '.join(sorted(models))}), and an embedding would depend on which made it"
+        raise BadInput(f"devices {', '.join(names)}", problem, "name devices of one kind")
+    places = [(torch.device(name).type, torch.device(name).index or 0) for name in names]
+    if len(set(places)) < len(places) and places[0][0] != "cpu":
+        raise BadInput(f"devices {', '.join(names)}", "one of them is named twice", "name each once")
+    return tuple(names)
+
+
+def on_devices(text: str, engine: Engine) -> tuple[str, Engine]:
+    """The first of the devices that a text stands for, and the engine that encodes on all. Raises as ``devices_of``."""
+    names = devices_of(text)
+    return names[0], replace(engine, devices=names if len(names) > 1 else ())
+
+
+def _model(device: torch.device) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def precision_of(encoder: Encoder) -> str:

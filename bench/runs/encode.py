@@ -12,7 +12,7 @@ from bench.base.paths import file_name, replacing
 from bench.base.progress import Progress, silent
 from bench.data.manifest import load_task, prepare
 from bench.encoders.features.store import FeatureStore
-from bench.encoders.load import load_encoder
+from bench.encoders.load import load_encoder, on_devices
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice
 
@@ -77,6 +77,8 @@ def encode_task(
     out
         Writes ``<encoder>-<layer>-<pooling>.npy`` (N, P) float32 there, and ``clips.csv``, its rows in the same order,
         without the manifest's ``meta_*``.
+    device
+        One, or several between commas, each of which encodes in a process of its own; ``cuda:all``.
     clip
         The name of a clip policy.
     engine
@@ -88,6 +90,7 @@ def encode_task(
         As ``bench.load_encoder``, ``bench.load_task`` and ``bench.data.manifest.prepare``.
     """
     began = time.monotonic()
+    device, engine = on_devices(device, engine)
     prepared = prepare(load_task(task, root), on_bad_clip, progress)
     encoder = load_encoder(choice.id, choice.weights, device, precision)
     store = FeatureStore(encoder, prepared, protocols.get("linear", clip).clip)

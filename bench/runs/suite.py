@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.progress import Progress, silent
+from bench.encoders.load import on_devices
 from bench.runs.choices import EncoderChoice, Outcome
 from bench.runs.sweep.execute import RecordMaker, make_controls, result_line
 from bench.runs.sweep.grid import SweepGrid
@@ -55,6 +56,8 @@ def run_suite(
         Names of protocols.
     seeds
         By default each protocol's own.
+    device
+        One, or several between commas (``cuda:all``), which all encode; probes are solved by the first.
     skip_absent
         Lists encoders without weights instead of refusing them.
     controls
@@ -71,6 +74,7 @@ def run_suite(
     UnknownId, MissingWeights, BadInput
         As ``bench.runs.sweep.plan.plan``, before anything is computed.
     """
+    first, engine = on_devices(device, engine)
     grid = SweepGrid(
         tasks=tuple(tasks),
         encoders=tuple(encoders),
@@ -78,7 +82,7 @@ def run_suite(
         protocols=tuple(dict.fromkeys(protocol_names)),
         seeds=None if seeds is None else tuple(dict.fromkeys(seeds)),
         clip=clip,
-        device=device,
+        device=first,
         precision=precision,
         on_bad_clip=on_bad_clip,
         skip_absent=skip_absent,

@@ -51,6 +51,8 @@ class Engine:
         Memory of all workers together.
     hung_s : float, optional
         Seconds without a finished unit after which workers are stopped and the rest is tried again; None: never.
+    devices : tuple of str
+        Several devices of this machine, each of which encodes in a process of its own; empty: the encoder's alone.
     """
 
     workers: int | None = None
@@ -60,6 +62,7 @@ class Engine:
     slurm: int = 0
     max_mb: float | None = None
     hung_s: float | None = HUNG_S
+    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("threads", 1), ("slurm", 0), ("max_mb", 1)):
@@ -75,6 +78,9 @@ class Engine:
             raise BadInput("slurm", "starts a cluster, and a scheduler is one that runs", "give one of the two")
         if self.max_mb and (self.scheduler or self.slurm):
             raise BadInput("max-memory", "is no matter of a cluster's", "give each worker its memory as it is started")
+        if self.devices and self.backend != BACKENDS[0]:
+            problem = f"take a process each of this machine, not backend {self.backend}"
+            raise BadInput(f"devices {', '.join(self.devices)}", problem, "leave --backend out, or name one device")
         if self.slurm and self.backend != "dask":
             raise BadInput("slurm", f"is nothing that backend {self.backend} starts", "add --backend dask")
 

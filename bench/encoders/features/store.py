@@ -83,7 +83,8 @@ class FeatureStore:
     Attributes
     ----------
     took_s, waited_s
-        Seconds of the last ``encode``, and of these those in which an accelerator waited for recordings.
+        Seconds of the last ``encode``, and of these those in which an accelerator waited for recordings; of several
+        their mean.
 
     Raises
     ------
@@ -159,7 +160,12 @@ class FeatureStore:
         waited: list[float] = []
         shared = Shared(self.encoder)
         run: Callable[..., Iterator[tuple[blocks.Block, int]]]
-        if device_of(self.encoder).type == "cpu":
+        if len(engine.devices) > 1:
+            count = len(engine.devices)
+            each = max(1, engine.at_once // count)
+            run = partial(ahead.run_on_each, devices=engine.devices, workers=each, waited=waited, hung_s=engine.hung_s)
+            share = engine.max_mb and engine.max_mb / (count if device_of(self.encoder).type == "cpu" else 1)
+        elif device_of(self.encoder).type == "cpu":
             engine = engine.within(memory.worker_mb(self.encoder, threads)) if engine.max_mb else engine
             if together and engine.backend not in CLUSTERS and not engine.max_mb:  # fewer blocks than workers
                 threads = max(threads, engine.at_once // len(todo))
@@ -183,7 +189,7 @@ class FeatureStore:
                     time.sleep(WAIT_S)
         finally:
             shared.remove()
-            self.waited_s += sum(waited)
+            self.waited_s += sum(waited) / max(1, len(engine.devices))
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:

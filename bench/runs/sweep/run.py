@@ -13,7 +13,7 @@ from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.progress import Progress, silent
 from bench.base.provenance import peak_memory_mb
 from bench.encoders.features.store import FeatureStore
-from bench.encoders.load import load_encoder
+from bench.encoders.load import load_encoder, on_devices
 from bench.runs.context import SweepNotes
 from bench.runs.sweep import cost, oracle
 from bench.runs.sweep.execute import Finished, Unit, execute, make_controls, units
@@ -107,6 +107,9 @@ def sweep(
     UnknownId, MissingWeights, BadInput
         As ``bench.runs.sweep.plan.plan``; ``BadInput`` where workers die again and again.
     """
+    if not engine.devices:
+        device, engine = on_devices(grid.device, engine)
+        grid = replace(grid, device=device)
     planned = plan(grid, out, root, progress, say)
     work = workload(planned, say, all_features=with_oracle)
     result = SweepResult(kept=list(planned.outcome.kept), todo=len(work.jobs), workers=engine.at_once)
@@ -175,7 +178,8 @@ def _predicted(
     solve_s, result.predicted_mb, result.workers, todo = min(planned, key=lambda option: option[0])
     result.unknown = sum(not job.spec["protocol"].startswith(cost.MODELLED) for job in work.jobs)
     result.clips = sum(each.clips for each in work.encodings)
-    result.encode_s = sum(_encoding_s(each, grid) for each in work.encodings) / engine.at_once
+    at_once = len(engine.devices) or (engine.at_once if grid.device == "cpu" else 1)
+    result.encode_s = sum(_encoding_s(each, grid) for each in work.encodings) / at_once
     result.predicted_s = solve_s + result.encode_s
     return todo
 

@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from bench.base import registry
-from bench.base.errors import CheckpointError, UnknownId
+from bench.base.errors import BadInput, CheckpointError, UnknownId
+from bench.base.parallel.engine import Engine
+from bench.encoders import load
 from bench.encoders.batches import embed
-from bench.encoders.load import load_encoder
+from bench.encoders.load import devices_of, load_encoder, on_devices
 
 
 def test_weightless_encoder_is_ready_for_use():
@@ -50,3 +52,56 @@ def test_half_precision_moves_the_embedding_a_little_and_the_front_end_not_at_al
 def test_an_unknown_precision_is_refused():
     with pytest.raises(UnknownId, match="float12"):
         load_encoder("fbank.stats", precision="float12")
+
+
+@pytest.fixture
+def three_gpus(monkeypatch):
+    """Names of CUDA devices are taken for present; the third is of another model."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "B" if torch.device(device).index == 2 else "A")
+    monkeypatch.setattr(load, "require_device", lambda device: None)
+
+
+def test_lists_of_devices_are_read(three_gpus, monkeypatch):
+    assert devices_of("cpu") == ("cpu",) and devices_of("cpu, cpu") == ("cpu", "cpu")
+    assert devices_of("cuda:0,cuda:1") == ("cuda:0", "cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert devices_of("cuda:all") == ("cuda:0", "cuda:1")
+    assert on_devices("cuda:1", Engine()) == ("cuda:1", Engine())
+    first, engine = on_devices("cuda:all", Engine(workers=3))
+    assert (first, engine) == ("cuda:0", Engine(workers=3, devices=("cuda:0", "cuda:1")))
+
+
+def test_lists_of_devices_whose_embeddings_would_differ_or_that_repeat_one_are_refused(three_gpus):
+    for text, problem in (
+        ("cuda:all", r"are of several kinds \(A, B\)"),
+        ("cuda:0,cpu", "are of several kinds"),
+        ("cuda:1,cuda:1", "one of them is named twice"),
+        ("cuda,cuda:0", "one of them is named twice"),
+        ("cuda:0,", "a name between commas is empty"),
+    ):
+        with pytest.raises(BadInput, match=problem):
+            devices_of(text)
+
+
+@pytest.mark.parametrize("text", ["cpu,gpu", "cpu,cuda:99", "cpu,,cpu"])
+def test_a_device_of_a_list_that_is_not_there_is_named(text):
+    with pytest.raises(BadInput, match="device"):
+        devices_of(text)
+
+
+def test_no_cuda_device_for_all_of_them(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(BadInput, match="cuda:all: there is no CUDA device"):
+        devices_of("cuda:all")
+
+
+def test_one_encoder_is_on_one_device():
+    for text in ("cpu,cpu", "cuda:all"):
+        with pytest.raises(BadInput, match="is several devices where one computes"):
+            load_encoder("fbank.stats", device=text)
+
+
+def test_several_devices_take_processes_of_this_machine():
+    with pytest.raises(BadInput, match="devices cpu, cpu: take a process each of this machine, not backend dask"):
+        Engine(backend="dask", devices=("cpu", "cpu"))

@@ -135,3 +135,8 @@ def test_records_of_other_data_are_not_mixed_with(corpus, tmp_path):
     records.write(evaluate.control_record("control.chance", card, other), tmp_path)
     with pytest.raises(BadInput, match="made on different data"):
         suite.run_plan(plan, tmp_path)
+
+
+def test_training_is_on_one_device():
+    with pytest.raises(BadInput, match="device cpu,cpu: is several devices where one computes"):
+        suite.plan([quick()], [TINY], [TASK], device="cpu,cpu")

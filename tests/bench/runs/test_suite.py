@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from bench.base.errors import BadInput
 from bench.cli.main import main
+from bench.encoders.features import ahead, blocks
 from bench.runs.choices import EncoderChoice
 from bench.runs.context import BoardNotes
 from bench.runs.suite import run_suite
@@ -44,6 +46,32 @@ def test_a_suite_of_which_nothing_is_at_hand_is_refused(suite, tmp_path, capsys)
     command = [*RUN, "--suite", suite, "--root", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     assert main(command) == 1
     assert "holds no copy of the corpus" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.long
+def test_several_devices_give_the_records_of_one(simulated, tmp_path, monkeypatch):
+    """The CPU stands for two devices; each encodes in a process of its own."""
+    monkeypatch.setattr(ahead, "WORTH_S", 0.0)
+    monkeypatch.setattr(blocks.cut, "__defaults__", (10.0,))  # several blocks
+    seen, run = [], ahead.assigned.run
+    monkeypatch.setattr(ahead.assigned, "run", lambda *given: seen.append(given) or run(*given))
+    found = []
+    for device in ("cpu", "cpu,cpu"):
+        monkeypatch.setenv("RESPBENCH_CACHE", str(tmp_path / device))
+        out = tmp_path / f"out-{device}"
+        run_suite(["icbhi.cycles4"], [EncoderChoice("fbank.stats")], out, root=simulated, device=device, controls=False)
+        found.append({path.name: path.read_bytes() for path in out.rglob("*.csv.gz")})
+    ((_, todo, devices, *_),) = seen
+    assert devices == ("cpu", "cpu") and len(todo) > 4
+    assert found[0] and found[0] == found[1]
+
+
+def test_a_device_of_several_that_is_not_there_is_refused_before_anything_is_computed(simulated, tmp_path):
+    with pytest.raises(BadInput, match="device abacus"):
+        run_suite(
+            ["icbhi.cycles4"], [EncoderChoice("fbank.stats")], tmp_path / "out", root=simulated, device="cpu,abacus"
+        )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.long

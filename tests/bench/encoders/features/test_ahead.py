@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from bench.base.errors import BadInput
 from bench.base.parallel.shared import Shared
@@ -39,6 +40,44 @@ def test_blocks_are_decoded_ahead_and_stored_as_ever(unit_and_blocks, tmp_path):
         for store in (unit.store, plain.store)
     ]
     assert contents[0] == contents[1]
+
+
+def contents(store):
+    return [path.read_bytes() for path in sorted(shards.folder_of(store, MEAN).iterdir())]
+
+
+@pytest.mark.long
+def test_several_devices_store_the_bytes_of_one(unit_and_blocks, tmp_path, monkeypatch):
+    """Each block by one process; the CPU stands for two devices."""
+    unit, todo = unit_and_blocks
+    several = replace(unit, store=tmp_path / "several")
+    monkeypatch.setattr(ahead, "WORTH_S", 0.0)
+    waited = []
+    found = list(ahead.run_on_each(several, todo, ("cpu", "cpu"), 1, waited))
+    assert sorted(block.name for block, _ in found) == sorted(block.name for block in todo)
+    assert [clips for _, clips in found] == [block.clip_count for block, _ in found] and len(waited) == len(todo)
+    list(ahead.run(unit, todo, 1, []))
+    assert contents(several.store) == contents(unit.store)
+    assert {clips for _, clips in ahead.run_on_each(several, todo, ("cpu", "cpu"), 1, [])} == {0}  # all is found
+
+
+def test_a_process_moves_its_copy_of_the_encoder_to_its_own_device(unit_and_blocks, monkeypatch):
+    """Without such devices here: which device is asked for, in the process itself."""
+    moved = []
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: moved.append(("current", device)))
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, device: moved.append(("encoder", device)))
+    unit, todo = unit_and_blocks
+    monkeypatch.setattr(BlockEncoding, "__call__", lambda self, block, waves: len(waves))
+    process = ahead.OnDevice(unit, 1)
+    assert process("cuda:1", todo[0], tuple(todo[1:3]))[0] == todo[0].clip_count
+    assert moved == [("current", "cuda:1"), ("encoder", "cuda:1")]
+    assert process("cuda:1", todo[1], ())[0] == todo[1].clip_count
+
+
+def test_little_work_starts_no_process(unit_and_blocks, monkeypatch):
+    unit, todo = unit_and_blocks
+    monkeypatch.setattr(ahead.assigned, "run", None)
+    assert len(list(ahead.run_on_each(unit, todo[:3], ("cpu", "cpu"), 1, []))) == 3
 
 
 @pytest.mark.long

@@ -54,6 +54,8 @@ class EncoderCard:
     ``self-consistent`` or ``unverified``, and speaks of the default policy; ``policy_parity`` of the others, which are
     ``self-consistent`` where it says nothing. ``from_scratch`` encoders have no released weights by design: they are
     trained on a task's own clips (``respbench finetune``), never scored as they are, and have ``reset(seed)``.
+    ``floor_sensitive`` lists the input policies whose front end hears rounding: noise of 1e-7 of full scale moves a
+    band of 8 kHz audio by as much as clips differ (``results/encode/floor.md``).
     """
 
     id: str
@@ -79,6 +81,7 @@ class EncoderCard:
     policy: str = "upstream"
     notes: str = ""
     from_scratch: bool = False
+    floor_sensitive: tuple[str, ...] = ()
 
 
 ALL_LAYERS = 0  # of a result that every layer has a part in: one layer is counted from the last, -1, -2, …

@@ -77,6 +77,7 @@ def _card(name: str, weights: Weights, notes: str) -> EncoderCard:
         policy_parity={"upstream-mask": "golden"},
         default_pooling="published",
         policies=("upstream", "upstream-mask"),
+        floor_sensitive=("upstream", "upstream-mask"),
         notes=f"{notes}; upstream-mask: padded to 10 s and masked, as the original does in a batch",
     )
 

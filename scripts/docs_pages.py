@@ -8,6 +8,7 @@ The module is also a hook of the manual's build, which makes the pages under ``r
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -65,6 +66,20 @@ def encoder_poolings() -> str:
     ]
     header = ["id", "`published`", "`mean`", "`max`", "`cls`", "`freq`", "input policies, default first"]
     return _table(header, rows, right=range(1, 6))
+
+
+def encoder_floor() -> str:
+    """How far noise below one 16-bit step moves every front end, the furthest first, as it was measured."""
+    rows = json.loads((ROOT / "results" / "encode" / "floor.json").read_text(encoding="utf-8"))
+    lines = []
+    for row in sorted(
+        rows, key=lambda row: (-row["shifts"]["1e-7"]["largest"] if "shifts" in row else 1.0, row["ids"])
+    ):
+        found = row.get("shifts", {}).values()
+        moved = [cell for of in found for cell in (f"{of['largest']:.2g}", f"{100 * of['share']:.0f} %")] or [BLANK] * 4
+        lines.append([_listed(f"`{id}`" for id in row["ids"]), row.get("at", "not measured"), *moved])
+    header = ["encoder", "measured at", "1e-7: largest shift", "bands moved", "one step: largest shift", "bands moved"]
+    return _table(header, lines, right=range(2, 6))
 
 
 def tasks() -> str:
@@ -155,6 +170,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "encoders": encoders,
     "encoder-origins": encoder_origins,
     "encoder-poolings": encoder_poolings,
+    "encoder-floor": encoder_floor,
     "tasks": tasks,
     "task-tests": task_tests,
     "task-licences": task_licences,

@@ -40,6 +40,7 @@ def encoders() -> list[dict]:
             "weights_present": _present(card),
             "from_scratch": card.from_scratch,
             "parity": card.parity,
+            "floor_sensitive": list(card.floor_sensitive),
         }
         for card in registry.cards(registry.ENCODERS)
     ]
@@ -71,10 +72,11 @@ def encoder_table(rows: Sequence[Mapping], present: bool = True) -> str:
             row["weight_licence"] or BLANK,
             *([row["weights_present"]] if present else []),
             row["parity"],
+            _text(row["floor_sensitive"]),
         ]
         for row in rows
     ]
-    return markdown([*header, "parity"], cells, right=(1, 2, 3))
+    return markdown([*header, "parity", "hears rounding"], cells, right=(1, 2, 3))
 
 
 def pooling_sizes(dims: Mapping[str, int]) -> str:

@@ -1,0 +1,93 @@
+"""Solves the trials of the study of selection: python scripts/benchmarks/selection_cells.py FOLDER [--only TEXT ...]
+
+A cell is an encoder with a pooling on a task. Its features are disturbed, by dither of one 16-bit step that is drawn
+anew (``dither-0`` to ``dither-19``) or by another code path of the processor (``path-default``, ``path-avx2``), or not
+(``plain``, with twenty draws of the folds). One file a trial is put into FOLDER; those that are there are left alone, so
+that the command goes on where it was stopped. Two processes of one thread each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+from selection_trials import trial
+
+from bench.base import registry
+from bench.base.parallel.engine import Engine
+from bench.data.manifest import load_task, prepare
+from bench.encoders.features.store import FeatureStore
+from bench.encoders.load import load_encoder
+from bench.encoders.probe_inputs import resolve_layer_pooling
+
+ENCODERS = {
+    "fbank.stats": ("published",),
+    "efficientat.mn04": ("mean", "freq"),
+    "whisper.base@short": ("mean_valid",),
+}
+TASKS = ("icbhi.cycles4", "icbhi.cycles2", "sprsound.records3", "sprsound.records5", "sprsound.events2", "sprsound.events7")
+LARGE = ("sprsound.events2", "sprsound.events7")  # one draw of the folds under every disturbance
+DRAWS, FOLD_SEEDS, USUAL_SEEDS = 20, 20, 3
+PATHS = ("path-default", "path-avx2")
+DISTURBED = ("plain", *PATHS, *(f"dither-{draw}" for draw in range(DRAWS)))
+
+
+def file_of(folder: Path, task: str, encoder: str, pooling: str, disturbed: str) -> Path:
+    """Where a trial lies."""
+    return folder / f"{task} {encoder} {pooling} {disturbed}.npz"
+
+
+def solve(folder: Path, encoder_id: str, disturbed: str, tasks: tuple[str, ...] = TASKS) -> None:
+    """The trials of one encoder under one disturbance, on every task and pooling that has none."""
+    torch.set_num_threads(1)
+    encoder = load_encoder(encoder_id)
+    policy = f"dither16-{disturbed.partition('-')[2]}" if disturbed.startswith("dither") else "native"
+    for task in tasks:
+        missing = [p for p in ENCODERS[encoder_id] if not file_of(folder, task, encoder_id, p, disturbed).exists()]
+        if not missing:
+            continue
+        card, prepared = registry.task_card(task), prepare(load_task(task), "exclude")
+        store = FeatureStore(encoder, prepared, policy, folder / f"features {disturbed}")
+        pairs = [resolve_layer_pooling(encoder.card, pooling, None, "clip") for pooling in missing]
+        store.encode(pairs, engine=Engine(workers=1))
+        seeds = FOLD_SEEDS if disturbed == "plain" else 1 if task in LARGE else USUAL_SEEDS
+        for pooling, pair in zip(missing, pairs, strict=True):
+            made = trial(store.gather(pair), prepared, card, range(seeds))
+            path = file_of(folder, task, encoder_id, pooling, disturbed)
+            made.save(path.with_suffix(".part.npz"))
+            path.with_suffix(".part.npz").rename(path)
+            print(path.stem, flush=True)
+
+
+def in_process(folder: Path, encoder: str, disturbed: str) -> None:
+    """``solve`` in a process of its own, which takes a code path from its environment."""
+    environment = dict(os.environ, OMP_NUM_THREADS="1")
+    if disturbed in PATHS:
+        environment["ATEN_CPU_CAPABILITY"] = disturbed.partition("-")[2]
+    command = [sys.executable, __file__, str(folder), "--one", encoder, disturbed]
+    subprocess.run(command, check=True, env=environment)
+
+
+def main() -> int:
+    """Solves what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", default=[""], help="encoders or disturbances whose names hold one of these")
+    parser.add_argument("--one", nargs=2, metavar=("ENCODER", "DISTURBED"))
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.one:
+        solve(arguments.folder, *arguments.one)
+        return 0
+    jobs = [(e, d) for d in DISTURBED for e in ENCODERS if any(only in f"{e} {d}" for only in arguments.only)]
+    Parallel(n_jobs=2, prefer="threads")(delayed(in_process)(arguments.folder, *job) for job in jobs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Rules of selection that the study compares: from candidates' scores on held-out training rows to their shares.
+
+A rule gives every candidate (C, class weight) a share of 1; the probe's log probabilities are the mean of theirs under
+these shares. A rule that picks one candidate gives it the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from bench.probe.linear.logistic import HALF_DECADES
+
+Rule = Callable[[np.ndarray, float], np.ndarray]  # scores (C, W), NaN where not solved, standard error -> shares (C, W)
+
+
+def best(scores: np.ndarray, error: float) -> np.ndarray:
+    """The best candidate, the first of equals: the rule of ``linear`` version 2."""
+    return _whole(scores, int(np.nanargmax(scores)))
+
+
+def smoothed(decades: float, then: Rule = best) -> Rule:
+    """A rule on scores smoothed along log C by a Gaussian of so many decades."""
+    at = np.log10(HALF_DECADES)
+    kernel = np.exp(-0.5 * ((at[:, None] - at) / decades) ** 2)
+
+    def rule(scores: np.ndarray, error: float) -> np.ndarray:
+        known = ~np.isnan(scores)
+        smooth = (kernel @ np.where(known, scores, 0.0)) / np.maximum(kernel @ known.astype(float), 1e-300)
+        return then(np.where(known, smooth, np.nan), error)
+
+    return rule
+
+
+def penalised(errors: float) -> Rule:
+    """The most penalised candidate within so many standard errors of the best; of two class weights the better."""
+
+    def rule(scores: np.ndarray, error: float) -> np.ndarray:
+        near = scores >= np.nanmax(scores) - errors * error
+        i = int(np.flatnonzero(near.any(axis=1))[0])
+        j = int(np.argmax(np.where(near[i], scores[i], -np.inf)))
+        return _whole(scores, i * scores.shape[1] + j)
+
+    return rule
+
+
+def averaged(width: float = 0.0, errors: float = 0.0) -> Rule:
+    """Shares that fall by a factor e for every ``width`` (or so many standard errors) behind the best."""
+
+    def rule(scores: np.ndarray, error: float) -> np.ndarray:
+        behind = np.nanmax(scores) - scores
+        shares = np.where(np.isnan(scores), 0.0, np.exp(-behind / (width or max(errors * error, 1e-9))))
+        return shares / shares.sum()
+
+    return rule
+
+
+def _whole(scores: np.ndarray, position: int) -> np.ndarray:
+    shares = np.zeros(scores.shape)
+    shares.flat[position] = 1.0
+    return shares
+
+
+RULES: Mapping[str, tuple[Rule, int]] = {  # name: (rule, draws of the folds whose scores are averaged)
+    "best": (best, 1),
+    "best, 3 draws of folds": (best, 3),
+    "smoothed 0.5": (smoothed(0.5), 1),
+    "smoothed 1": (smoothed(1.0), 1),
+    "penalised 0.25 SE": (penalised(0.25), 1),
+    "penalised 1 SE": (penalised(1.0), 1),
+    "averaged 0.005": (averaged(0.005), 1),
+    "averaged 0.01": (averaged(0.01), 1),
+    "averaged 0.02": (averaged(0.02), 1),
+    "averaged 0.04": (averaged(0.04), 1),
+    "averaged 0.25 SE": (averaged(errors=0.25), 1),
+    "averaged 0.5 SE": (averaged(errors=0.5), 1),
+    "averaged 1 SE": (averaged(errors=1.0), 1),
+    "smoothed 0.5, averaged 0.01": (smoothed(0.5, averaged(0.01)), 1),
+    "smoothed 0.5, averaged 0.5 SE": (smoothed(0.5, averaged(errors=0.5)), 1),
+    "averaged 0.01, 3 draws of folds": (averaged(0.01), 3),
+    "averaged 0.5 SE, 3 draws of folds": (averaged(errors=0.5), 3),
+}

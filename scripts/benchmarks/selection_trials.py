@@ -1,0 +1,121 @@
+"""What every candidate of a linear probe is worth, on held-out training rows and on the test: input of a rule's study.
+
+A trial is one probe with its whole table of candidates: scores and decisions on pooled held-out rows for several draws
+of the folds, and the log probabilities of the test rows when all training rows are fitted. Rules of selection are then
+tried without solving anything again (``selection_rules``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.manifest import TRAIN, Prepared
+from bench.probe.goal import CLASS_WEIGHTS, assign_folds, class_positions
+from bench.probe.linear.candidates import CandidateGrid
+from bench.probe.linear.crossfit import coefficients, crossfit
+from bench.probe.linear.design import Designs
+from bench.probe.linear.fold import class_log_probabilities, sample_weights
+from bench.probe.linear.logistic import HALF_DECADES
+from bench.probe.linear.solver.path import one_hot
+from bench.scores import metrics
+from bench.scores.metrics import Roles
+from bench.types import TaskCard
+
+GAP = 1e-6  # optimality of the candidates on all training rows, as of those on the folds
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One probe's candidates, C × class weights.
+
+    Attributes
+    ----------
+    scores : np.ndarray of shape (S, C, W)
+        The main metric on pooled held-out rows, for S draws of the folds.
+    decisions : np.ndarray of shape (S, C, W, N), int8
+        Decisions on the training rows, held out; -1 beyond a path's end.
+    solved : np.ndarray of shape (S, W)
+        Number of values of C that were solved.
+    log_proba : np.ndarray of shape (C, W, N_test, K), float32
+        Of the test rows, fitted on all training rows; NaN beyond a path's end.
+    labels, groups : np.ndarray of shape (N,)
+        Class and patient of the training rows.
+    tested : np.ndarray of shape (N_test,)
+        Class of the test rows.
+    """
+
+    scores: np.ndarray
+    decisions: np.ndarray
+    solved: np.ndarray
+    log_proba: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    tested: np.ndarray
+
+    def save(self, path: Path) -> None:
+        np.savez(path, **self.__dict__)
+
+    @classmethod
+    def load(cls, path: Path) -> Trial:
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(**{name: stored[name] for name in stored.files})
+
+
+def trial(features: np.ndarray, prepared: Prepared, card: TaskCard, seeds: range, threads: int = 1) -> Trial:
+    """Solves the candidates of one probe on features (N, D) for several draws of the folds."""
+    rows = prepared.rows
+    train = rows["split"].isin(TRAIN).to_numpy()
+    _, splits = next(iter(card.tests.items()))
+    test = rows["split"].isin(splits).to_numpy()
+    labels, groups = rows["label"].to_numpy(), rows["group"].to_numpy()
+    _, y = class_positions(labels[train], range(len(card.classes)))
+    grid = CandidateGrid(HALF_DECADES, CLASS_WEIGHTS, len(card.classes))
+    roles, designs, x = Roles.of(card), Designs(threads=threads), features[train]
+    scores, decisions, solved = [], [], []
+    for seed in seeds:
+        decided: list[np.ndarray] = []
+
+        def score(_: int, pooled: np.ndarray, decided: list[np.ndarray] = decided) -> float:
+            decided.append(pooled.argmax(axis=1).astype(np.int8))
+            return metrics.evaluate(card.main_metric, y, decided[-1], pooled, roles)
+
+        folds, _ = assign_folds(y, groups[train], 5, seed)
+        found = crossfit(x, y[None], folds, grid, designs, score)
+        scores.append(found.scores[0])
+        solved.append(found.solved[0])
+        table = np.full((*grid.shape, len(y)), -1, np.int8)
+        for (i, j), row in zip(_order(found.solved[0], grid.shape), decided, strict=True):
+            table[i, j] = row
+        decisions.append(table)
+    log_proba = _on_test(features, train, test, y, grid, designs, np.max(solved, axis=0))
+    patients = np.unique(groups[train], return_inverse=True)[1]
+    return Trial(np.array(scores), np.array(decisions), np.array(solved), log_proba, y, patients, labels[test])
+
+
+def _order(solved: np.ndarray, shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """The candidates in the order in which ``crossfit`` scores them."""
+    return [(i, j) for i, j in np.ndindex(*shape) if i < solved[j]]
+
+
+def _on_test(
+    features: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    y: np.ndarray,
+    grid: CandidateGrid,
+    designs: Designs,
+    solved: np.ndarray,
+) -> np.ndarray:
+    design, scaler = designs.of(features[train], principal=False)
+    present, position = np.unique(y, return_inverse=True)
+    z = scaler(features[test])
+    out = np.full((*grid.shape, int(test.sum()), grid.n_classes), np.nan, np.float32)
+    for j, weight in enumerate(grid.class_weights):
+        path = grid.C[: solved[j]]
+        w, b = coefficients(design, one_hot(position)[None], sample_weights(position, weight)[None], path, GAP)
+        logits = np.einsum("nd,pmd->pnm", z, w.cpu().numpy(), optimize=True) + b.cpu().numpy()[:, None]
+        out[: len(path), j] = class_log_probabilities(logits, present, grid.n_classes)
+    return out

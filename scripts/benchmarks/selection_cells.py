@@ -46,7 +46,8 @@ def solve(folder: Path, encoder_id: str, disturbed: str, tasks: tuple[str, ...] 
     """The trials of one encoder under one disturbance, on every task and pooling that has none."""
     torch.set_num_threads(1)
     encoder = load_encoder(encoder_id)
-    policy = f"dither16.{int(disturbed.partition("-")[2]) + 1}" if disturbed.startswith("dither") else "native"
+    draw = disturbed.partition("-")[2]
+    policy = f"dither16.{int(draw) + 1}" if disturbed.startswith("dither") else "native"
     for task in tasks:
         missing = [p for p in ENCODERS[encoder_id] if not file_of(folder, task, encoder_id, p, disturbed).exists()]
         if not missing:

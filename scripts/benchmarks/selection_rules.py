@@ -56,6 +56,17 @@ def averaged(width: float = 0.0, errors: float = 0.0) -> Rule:
     return rule
 
 
+def triangular(width: float = 0.0, errors: float = 0.0) -> Rule:
+    """Shares that fall linearly from the best to nothing at ``width`` (or so many standard errors) behind it."""
+
+    def rule(scores: np.ndarray, error: float) -> np.ndarray:
+        behind = np.nanmax(scores) - scores
+        shares = np.nan_to_num(np.maximum(0.0, 1 - behind / (width or max(errors * error, 1e-9))))
+        return shares / shares.sum()
+
+    return rule
+
+
 def _whole(scores: np.ndarray, position: int) -> np.ndarray:
     shares = np.zeros(scores.shape)
     shares.flat[position] = 1.0
@@ -73,6 +84,12 @@ RULES: Mapping[str, tuple[Rule, int]] = {  # name: (rule, draws of the folds who
     "averaged 0.01": (averaged(0.01), 1),
     "averaged 0.02": (averaged(0.02), 1),
     "averaged 0.04": (averaged(0.04), 1),
+    "triangular 0.02": (triangular(0.02), 1),
+    "triangular 0.03": (triangular(0.03), 1),
+    "triangular 0.05": (triangular(0.05), 1),
+    "triangular 0.08": (triangular(0.08), 1),
+    "triangular 1 SE": (triangular(errors=1.0), 1),
+    "triangular 2 SE": (triangular(errors=2.0), 1),
     "averaged 0.25 SE": (averaged(errors=0.25), 1),
     "averaged 0.5 SE": (averaged(errors=0.5), 1),
     "averaged 1 SE": (averaged(errors=1.0), 1),

@@ -19,6 +19,7 @@ from bench.base.errors import BadInput
 _LOOK_BACK = 3  # values of C, 1.5 decades, over which a path must have been behind
 _LEAD = 0.02  # by which the best score so far is ahead of all of them
 _TIMES_RISE = 2.0  # a path goes on where this many times its mean rise would bring it to the best within its values
+WITHIN = 0.03  # behind the best, from where on a candidate has no share in the probe
 _EXPLAINED = 0.5  # least share of the training deviance explained, in every fold, where a path may end
 
 
@@ -51,6 +52,35 @@ def may_end(scores: np.ndarray, best: float, left: int, explained: float) -> boo
     return bool(scores[-_LOOK_BACK:].max() + _TIMES_RISE * rise * left + _LEAD <= best)
 
 
+def shares(scores: np.ndarray, within: float = WITHIN) -> np.ndarray:
+    """The candidates' shares in the probe: falling linearly from the best to none at ``within`` behind it.
+
+    The best of a flat and jagged curve is decided by noise, and with it a probe that takes the best alone; shares move
+    little where scores move little. What is averaged are log odds, so that the probe stays linear.
+
+    Parameters
+    ----------
+    scores : np.ndarray
+        Scores of all candidates, higher is better; NaN for what is not known.
+    within : float
+        How far behind the best a candidate has no share any more.
+
+    Returns
+    -------
+    np.ndarray
+        Shares of the same shape, which sum to 1; all NaN where no score is known.
+    """
+    if np.isnan(scores).all():
+        return np.full(scores.shape, np.nan)
+    near = np.nan_to_num(np.maximum(0.0, 1 - (np.nanmax(scores) - scores) / within))
+    return near / near.sum()
+
+
+def told(share: float) -> dict[str, float]:
+    """``{"share": share}`` of a candidate that has one, as records keep it."""
+    return {"share": round(float(share), 6)} if share > 0 else {}
+
+
 @dataclass(frozen=True)
 class CandidateGrid:
     """Candidates that a fit compares: strengths × class weights.
@@ -74,25 +104,30 @@ class CandidateGrid:
         """(number of strengths, number of class weights)."""
         return len(self.C), len(self.class_weights)
 
+    def shares(self, scores: np.ndarray, solved: np.ndarray) -> np.ndarray:
+        """``shares`` of the candidates that were solved, as ``crossfit`` counts them (class weights,); 0 for others."""
+        known = np.arange(len(self.C))[:, None] < solved
+        return shares(np.where(known, scores, np.nan))
+
     def at_edge(self, c: float) -> bool:
         """Whether a strength is the first or last of several."""
         return len(self.C) > 1 and c in (self.C[0], self.C[-1])
 
-    def compare(self, scores: np.ndarray, metric: object) -> tuple[list[dict], dict]:
+    def compare(self, scores: np.ndarray, shared: np.ndarray, metric: object) -> tuple[list[dict], dict]:
         """Finds the best candidate.
 
         Parameters
         ----------
-        scores : np.ndarray of shape (C, class weights)
-            Scores of every candidate, higher is better.
+        scores, shared : np.ndarray of shape (C, class weights)
+            Score, higher is better, and share of every candidate.
         metric : object
             What the error names where the score is undefined.
 
         Returns
         -------
         tuple of (list of dict, dict)
-            Every candidate (``C``, ``class_weight``, ``score``), and the best of them: the first of equals, so the
-            smallest C and first class weight.
+            Every candidate (``C``, ``class_weight``, ``score``, and ``share`` if it has one), and the best of them:
+            the first of equals, so the smallest C and first class weight.
 
         Raises
         ------
@@ -102,9 +137,9 @@ class CandidateGrid:
         if np.isnan(scores).all():
             raise BadInput("linear probe", f"{metric} is undefined on the training rows", "choose another metric")
         path = [
-            {"C": c, "class_weight": weight, "score": float(score)}
-            for c, of_c in zip(self.C, scores, strict=True)
-            for weight, score in zip(self.class_weights, of_c, strict=True)
+            {"C": c, "class_weight": weight, "score": float(scores[i, j])} | told(shared[i, j])
+            for i, c in enumerate(self.C)
+            for j, weight in enumerate(self.class_weights)
         ]
         return path, path[int(np.nanargmax(scores))]
 

@@ -68,12 +68,13 @@ class CrossFit:
     solved : np.ndarray of shape (L, class weights), int
         Number of values of C that were solved, from the smallest on.
     refit : callable
-        Fits all rows: takes a labelling's position, C and class weight, and returns a ``FittedLinear``.
+        Fits all rows: takes a labelling's position and the candidates' shares (C, class weights), and returns a
+        ``FittedLinear``, the mean of the candidates under these.
     """
 
     scores: np.ndarray
     solved: np.ndarray
-    refit: Callable[[int, float, str | None], FittedLinear]
+    refit: Callable[[int, np.ndarray], FittedLinear]
 
 
 def crossfit(
@@ -131,12 +132,16 @@ def crossfit(
         scores, solved = _scored(paths, labels, grid, score, pool, whole)
         design, scaler = all_rows.result()
 
-    def refit(position: int, c: float, class_weight: str | None) -> FittedLinear:
+    def refit(position: int, shares: np.ndarray) -> FittedLinear:
         present, y = np.unique(labels[position], return_inverse=True)
+        coef = intercept = 0.0
         with workers(1) as pool:  # one thread: its rounding, and with it the record, is the same on any machine
-            problem = one_hot(y)[None], sample_weights(y, class_weight)[None], [c], GAP_TO_PREDICT
-            coef, intercept = pool.submit(coefficients, design, *problem).result()
-        coef, intercept = coef[0].cpu().numpy(), intercept[0].cpu().numpy()
+            for weight, of_weight in zip(grid.class_weights, shares.T, strict=True):
+                if path := [c for c, share in zip(grid.C, of_weight, strict=True) if share > 0]:
+                    problem = one_hot(y)[None], sample_weights(y, weight)[None], path, GAP_TO_PREDICT
+                    fits = pool.submit(coefficients, design, *problem).result()
+                    w, b = (np.tensordot(of_weight[of_weight > 0], each.cpu().numpy(), 1) for each in fits)
+                    coef, intercept = coef + w, intercept + b
         return FittedLinear(scaler, coef, intercept, present, grid.n_classes)
 
     return CrossFit(scores, solved, refit)

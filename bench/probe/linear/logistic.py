@@ -162,11 +162,12 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
             self.progress,
             whole=callable(self.metric),
         )
-        self.path_, best = grid.compare(found.scores[0], self.metric)
+        shares = grid.shares(found.scores[0], found.solved[0])
+        self.path_, best = grid.compare(found.scores[0], shares, self.metric)
         self.path_ends_ = grid.ends(found.solved[0])
         self.best_params_ = {"C": best["C"], "class_weight": best["class_weight"]}
         self.at_edge_ = grid.at_edge(best["C"])
-        self._fitted = found.refit(0, best["C"], best["class_weight"])
+        self._fitted = found.refit(0, shares)
         self.coef_, self.intercept_ = self._fitted.coef, self._fitted.intercept
         return self
 

@@ -115,12 +115,13 @@ class MultilabelPathCV(BaseEstimator):
         found = crossfit(X, labels, self.folds_, grid, designs, score, self.progress)
         self.best_params_, self.path_, self.path_ends_, self._fitted, self.at_edge_ = {}, [], [], [], False
         for k, name in enumerate(self.classes):
-            path, best = grid.compare(found.scores[k], METRIC)
+            shares = grid.shares(found.scores[k], found.solved[k])
+            path, best = grid.compare(found.scores[k], shares, METRIC)
             self.path_ += [{"label": name, **candidate} for candidate in path]
             self.path_ends_ += [{"label": name, **end} for end in grid.ends(found.solved[k])]
             self.best_params_ |= {f"{name} C": best["C"], f"{name} class_weight": best["class_weight"]}
             self.at_edge_ |= grid.at_edge(best["C"])
-            self._fitted.append(found.refit(k, best["C"], best["class_weight"]))
+            self._fitted.append(found.refit(k, shares))
         return self
 
     def predict_scores(self, X: np.ndarray) -> np.ndarray:

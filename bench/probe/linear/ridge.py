@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bench.base.errors import BadArray
+from bench.probe.linear.candidates import shares, told
 from bench.probe.linear.design import Designs, check_features
 
 ALPHAS = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-6, 13))  # 1e-3 to 1e6
@@ -108,11 +109,15 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
         shrink = 1 / (squares + grid[:, None])  # (alphas, r)
         weights = shrink * (x.T @ (y - centre))
         errors = np.abs(_left_out_residuals(x, shrink, y - centre - weights @ x.T, self.folds_)).mean(axis=1)
-        self.path_ = [{"alpha": float(a), "score": -float(e)} for a, e in zip(grid, errors, strict=True)]
+        shared = shares(-errors / errors.min()) if errors.min() > 0 else (errors == 0) / (errors == 0).sum()
+        self.path_ = [
+            {"alpha": float(a), "score": -float(e)} | told(share)
+            for a, e, share in zip(grid, errors, shared, strict=True)
+        ]
         best = int(np.argmin(errors))
         self.best_params_ = {"alpha": float(grid[best])}
         self.at_edge_ = len(grid) > 1 and best in (0, len(grid) - 1)
-        self.coef_ = design.coefficients(design.x.new_tensor(weights[best])).cpu().numpy()
+        self.coef_ = design.coefficients(design.x.new_tensor(shared @ weights)).cpu().numpy()
         self.intercept_ = float(centre)
         if self.progress:
             self.progress(1, 1)

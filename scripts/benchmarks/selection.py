@@ -100,7 +100,9 @@ def main() -> int:
     found = spreads(table(arguments.folder))
     pd.set_option("display.width", 200, "display.max_rows", 1000)
     rms = lambda v: float(np.sqrt(np.nanmean(np.square(v)))) if v.notna().any() else np.nan  # noqa: E731
-    print(found.pivot_table(index=["task", "encoder", "pooling"], columns="rule", values="folds", sort=False).round(2).T)
+    print(
+        found.pivot_table(index=["task", "encoder", "pooling"], columns="rule", values="folds", sort=False).round(2).T
+    )
     print(
         found.groupby("rule", sort=False).agg(
             mean=("mean", "mean"), dither=("dither", rms), folds=("folds", rms), paths=("paths", rms)

@@ -1,8 +1,8 @@
 """Solves the trials of the study of selection: python scripts/benchmarks/selection_cells.py FOLDER [--only TEXT ...]
 
 A cell is an encoder with a pooling on a task. Its features are disturbed, by dither of one 16-bit step that is drawn
-anew (``dither-0`` to ``dither-19``) or by another code path of the processor (``path-default``, ``path-avx2``), or not
-(``plain``, with twenty draws of the folds). One file a trial is put into FOLDER; those that are there are left alone, so
+anew (``dither-0`` to ``dither-19``, ten of them on large tasks) or by another code path of the processor (``path-default``, ``path-avx2``), or not
+(``plain``, with twenty draws of the folds, eight on large tasks). One file a trial is put into FOLDER; those that are there are left alone, so
 that the command goes on where it was stopped. Two processes of one thread each.
 """
 
@@ -30,9 +30,17 @@ ENCODERS = {
     "efficientat.mn04": ("mean", "freq"),
     "whisper.base@short": ("mean_valid",),
 }
-TASKS = ("icbhi.cycles4", "icbhi.cycles2", "sprsound.records3", "sprsound.records5", "sprsound.events2", "sprsound.events7")
+TASKS = (
+    "icbhi.cycles4",
+    "icbhi.cycles2",
+    "sprsound.records3",
+    "sprsound.records5",
+    "sprsound.events2",
+    "sprsound.events7",
+)
 LARGE = ("sprsound.events2", "sprsound.events7")  # one draw of the folds under every disturbance
 DRAWS, FOLD_SEEDS, USUAL_SEEDS = 20, 20, 3
+DRAWS_LARGE, FOLD_SEEDS_LARGE = 10, 8  # on large tasks
 PATHS = ("path-default", "path-avx2")
 DISTURBED = ("plain", *PATHS, *(f"dither-{draw}" for draw in range(DRAWS)))
 
@@ -49,6 +57,8 @@ def solve(folder: Path, encoder_id: str, disturbed: str, tasks: tuple[str, ...] 
     draw = disturbed.partition("-")[2]
     policy = f"dither16.{int(draw) + 1}" if disturbed.startswith("dither") else "native"
     for task in tasks:
+        if task in LARGE and draw.isdigit() and int(draw) >= DRAWS_LARGE:
+            continue
         missing = [p for p in ENCODERS[encoder_id] if not file_of(folder, task, encoder_id, p, disturbed).exists()]
         if not missing:
             continue
@@ -56,7 +66,8 @@ def solve(folder: Path, encoder_id: str, disturbed: str, tasks: tuple[str, ...] 
         store = FeatureStore(encoder, prepared, policy, folder / f"features {disturbed}")
         pairs = [resolve_layer_pooling(encoder.card, pooling, None, "clip") for pooling in missing]
         store.encode(pairs, engine=Engine(workers=1))
-        seeds = FOLD_SEEDS if disturbed == "plain" else 1 if task in LARGE else USUAL_SEEDS
+        of_plain, of_others = (FOLD_SEEDS_LARGE, 1) if task in LARGE else (FOLD_SEEDS, USUAL_SEEDS)
+        seeds = of_plain if disturbed == "plain" else of_others
         for pooling, pair in zip(missing, pairs, strict=True):
             made = trial(store.gather(pair), prepared, card, range(seeds))
             path = file_of(folder, task, encoder_id, pooling, disturbed)
@@ -78,7 +89,9 @@ def main() -> int:
     """Solves what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", nargs="+", default=[""], help="encoders or disturbances whose names hold one of these")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="encoders or disturbances whose names hold one of these"
+    )
     parser.add_argument("--one", nargs=2, metavar=("ENCODER", "DISTURBED"))
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)

@@ -76,6 +76,12 @@ def shares(scores: np.ndarray, within: float = WITHIN) -> np.ndarray:
     return near / near.sum()
 
 
+def shares_of_errors(errors: np.ndarray) -> np.ndarray:
+    """``shares`` of candidates compared by an error, which counts relative to the least; lower is better."""
+    least = errors.min()
+    return shares(-errors / least) if least > 0 else shares(-np.sign(errors))
+
+
 def told(share: float) -> dict[str, float]:
     """``{"share": share}`` of a candidate that has one, as records keep it."""
     return {"share": round(float(share), 6)} if share > 0 else {}

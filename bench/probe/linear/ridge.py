@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bench.base.errors import BadArray
-from bench.probe.linear.candidates import shares, told
+from bench.probe.linear.candidates import shares_of_errors, told
 from bench.probe.linear.design import Designs, check_features
 
 ALPHAS = tuple(float(f"{10.0 ** (half / 2):.6g}") for half in range(-6, 13))  # 1e-3 to 1e6
@@ -109,7 +109,7 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
         shrink = 1 / (squares + grid[:, None])  # (alphas, r)
         weights = shrink * (x.T @ (y - centre))
         errors = np.abs(_left_out_residuals(x, shrink, y - centre - weights @ x.T, self.folds_)).mean(axis=1)
-        shared = shares(-errors / errors.min()) if errors.min() > 0 else (errors == 0) / (errors == 0).sum()
+        shared = shares_of_errors(errors)
         self.path_ = [
             {"alpha": float(a), "score": -float(e)} | told(share)
             for a, e, share in zip(grid, errors, shared, strict=True)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from bench.base import registry
 from bench.base.errors import BadInput, RespBenchError, UnknownId
 from bench.base.progress import Progress, silent
+from bench.probe.linear.candidates import shares, shares_of_errors
 from bench.reports.audit.report import stale_audits
 from bench.reports.finetune.report import stale_finetune_report
 from bench.reports.leaderboard.report import stale_leaderboard
@@ -19,6 +22,8 @@ from bench.scores import label_kinds, per_test, records
 from bench.scores.schema import Record
 
 FACTS = ("task", "state", "splits", "groups_in_train", "incomplete", "excluded")  # alike in all records of one data
+
+SHARES_MAY_DIFFER = 1e-3  # scores are stored to six digits, and 0.03 of them are worth a whole share
 
 
 def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
@@ -89,6 +94,8 @@ def verify_record(record: Record) -> list[str]:
         problems.append("the predictions are not one per test clip")
     if not chosen_is_best(record.selection):
         problems.append("the hyperparameters are not the best of the recorded candidates")
+    if not shares_follow(record.selection):
+        problems.append("the candidates' shares in the probe do not follow from their recorded scores")
     try:
         card = registry.task_card(record.spec["task"])
     except UnknownId:
@@ -104,8 +111,23 @@ def chosen_is_best(selection: Mapping) -> bool:
         path = [c for c in selection["path"] if c.get("label") == label and c["score"] is not None]
         best = [c for c in path if c["score"] == max(each["score"] for each in path)]
         prefix = "" if label is None else f"{label} "
-        best_settings = [{prefix + n: v for n, v in c.items() if n not in ("score", "label")} for c in best]
+        best_settings = [{prefix + n: v for n, v in c.items() if n not in ("score", "share", "label")} for c in best]
         if path and not any(candidate.items() <= selection["chosen"].items() for candidate in best_settings):
+            return False
+    return True
+
+
+def shares_follow(selection: Mapping) -> bool:
+    """Whether the shares of averaged candidates are those of their scores, of each label by itself."""
+    ends = {(end.get("label"), end["class_weight"]): end["C"] for end in selection.get("path_ends", ())}
+    for label in {candidate.get("label") for candidate in selection["path"]}:
+        path = [c for c in selection["path"] if c.get("label") == label and c["score"] is not None]
+        if not any("share" in candidate for candidate in path):
+            continue  # the best alone
+        solved = [c.get("C", 0.0) <= ends.get((label, c.get("class_weight")), np.inf) for c in path]
+        scores = np.where(solved, [c["score"] for c in path], np.nan)
+        expected = shares_of_errors(-scores) if "alpha" in path[0] else shares(scores)
+        if np.abs(expected - [c.get("share", 0.0) for c in path]).max() > SHARES_MAY_DIFFER:
             return False
     return True
 

@@ -1,12 +1,13 @@
 """What choosing on the test clips would have given: to show how much that flatters, and never a result.
 
 Every candidate of the linear probe is refitted on all training clips and scored on the headline test; the highest is
-the *oracle* score. It stands in ``sweep/oracle.csv`` and in the report's own section, and enters no record.
+the *oracle* score. The probe itself is the mean of several candidates and may, rarely, be better than each of them. It stands in ``sweep/oracle.csv`` and in the report's own section, and enters no record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from bench.runs.sweep.plan import Job
 from bench.scores import metrics, per_test, records
 from bench.scores.metrics import DURATION_MATCHED, Roles
 from bench.scores.schema import Record, Spec, TaskFacts
+from bench.types import TaskCard
 
 NAME = "oracle.csv"
 COLUMNS = (
@@ -115,16 +117,17 @@ def _rows(jobs: Sequence[Job], out: Path) -> Iterator[dict[str, object]]:
     source = jobs[0].source
     stored = [records.read(records.path(out, source.card.id, records.key(job.spec))) for job in jobs]
     test = per_test.headline(per_test.task_facts(source.card))
-    test_scores = candidates(jobs[0], test)
+    fitted = Candidates.fitted(jobs[0], test)
+    test_scores = {candidate: fitted.score({candidate: 1.0}) for candidate in fitted.solutions}
     best = max(test_scores, key=lambda candidate: _signed(source.card.main_metric, test_scores[candidate]))
     for job, record in zip(jobs, stored, strict=True):
-        chosen = record.selection["chosen"]
         honest = record.scores[test][source.card.main_metric]["value"]
         if honest is None:
             continue  # undefined on these clips, whatever is chosen
-        refitted = test_scores[chosen["C"], chosen["class_weight"]]
+        path = [each for each in record.selection["path"] if "share" in each]
+        refitted = fitted.score({(each["C"], each["class_weight"]): each["share"] for each in path})
         if abs(refitted - honest) > SAME:
-            problem = f"its candidate scores {refitted:.6f} when refitted, and {honest:.6f} in the record"
+            problem = f"its candidates score {refitted:.6f} when refitted, and {honest:.6f} in the record"
             raise BadInput(record.key, problem, "delete the record and run again")
         yield {
             "task": job.spec["task"],
@@ -143,24 +146,53 @@ def _rows(jobs: Sequence[Job], out: Path) -> Iterator[dict[str, object]]:
         }
 
 
-def candidates(job: Job, test: str) -> dict[tuple[float, str | None], float]:
-    """{(C, class weight): score on the test} of every candidate, fitted on all training clips."""
-    card, rows = job.source.card, job.source.prepared.rows
-    x, labels = job.source.store.gather(job.layer_pooling), rows["label"].to_numpy()
-    train, tested = rows["split"].isin(TRAIN).to_numpy(), rows["split"].isin(card.tests[test]).to_numpy()
-    present, y = np.unique(labels[train], return_inverse=True)
-    with workers(1) as pool:
-        design, scaler = pool.submit(Designs().of, x[train], principal=False).result()
-        targets = np.stack([one_hot(y)] * len(CLASS_WEIGHTS))
-        weights = np.stack([sample_weights(y, weight) for weight in CLASS_WEIGHTS])
-        fitted = pool.submit(coefficients, design, targets, weights, HALF_DECADES, GAP_TO_PREDICT).result()
-    coef, intercept = (each.cpu().numpy() for each in fitted)
-    z, test_scores = scaler(x[tested]), {}
-    for i, (w, b) in enumerate(zip(coef, intercept, strict=True)):
-        scores = records.as_stored(class_log_probabilities((z @ w.T + b)[None], present, len(card.classes))[0])
-        value = metrics.evaluate(card.main_metric, labels[tested], scores.argmax(axis=1), scores, Roles.of(card))
-        test_scores[HALF_DECADES[i % len(HALF_DECADES)], CLASS_WEIGHTS[i // len(HALF_DECADES)]] = value
-    return test_scores
+@dataclass(frozen=True)
+class Candidates:
+    """Every candidate of a probe fitted on all training clips, and the clips of a test.
+
+    Attributes
+    ----------
+    solutions : dict
+        {(C, class weight): coefficients (M, D) of the standardised features, intercepts (M,)}.
+    tested : np.ndarray of shape (N, D)
+        Standardised features of the test clips.
+    labels : np.ndarray of shape (N,)
+        Their classes.
+    present : np.ndarray
+        Positions of the classes that have training clips.
+    card : TaskCard
+        The task.
+    """
+
+    solutions: dict[tuple[float, str | None], tuple[np.ndarray, np.ndarray]]
+    tested: np.ndarray
+    labels: np.ndarray
+    present: np.ndarray
+    card: TaskCard
+
+    @classmethod
+    def fitted(cls, job: Job, test: str) -> Candidates:
+        """Fits them to a job's training clips."""
+        card, rows = job.source.card, job.source.prepared.rows
+        x, labels = job.source.store.gather(job.layer_pooling), rows["label"].to_numpy()
+        train, tested = rows["split"].isin(TRAIN).to_numpy(), rows["split"].isin(card.tests[test]).to_numpy()
+        present, y = np.unique(labels[train], return_inverse=True)
+        with workers(1) as pool:
+            design, scaler = pool.submit(Designs().of, x[train], principal=False).result()
+            targets = np.stack([one_hot(y)] * len(CLASS_WEIGHTS))
+            weights = np.stack([sample_weights(y, weight) for weight in CLASS_WEIGHTS])
+            fits = pool.submit(coefficients, design, targets, weights, HALF_DECADES, GAP_TO_PREDICT).result()
+        named = [(c, weight) for weight in CLASS_WEIGHTS for c in HALF_DECADES]
+        solved = zip(*(each.cpu().numpy() for each in fits), strict=True)
+        return cls(dict(zip(named, solved, strict=True)), scaler(x[tested]), labels[tested], present, card)
+
+    def score(self, shares: Mapping[tuple[float, str | None], float]) -> float:
+        """The main metric on the test of the mean of candidates under these shares."""
+        parts = [(share, *self.solutions[candidate]) for candidate, share in shares.items()]
+        w, b = sum(share * w for share, w, _ in parts), sum(share * b for share, _, b in parts)
+        logits, roles = (self.tested @ np.transpose(w) + b)[None], Roles.of(self.card)
+        scores = records.as_stored(class_log_probabilities(logits, self.present, len(self.card.classes))[0])
+        return metrics.evaluate(self.card.main_metric, self.labels, scores.argmax(axis=1), scores, roles)
 
 
 def _signed(metric: str, value: float) -> float:

@@ -17,9 +17,8 @@ import numpy as np
 from bench.base.errors import BadInput
 
 _LOOK_BACK = 3  # values of C, 1.5 decades, over which a path must have been behind
-_LEAD = 0.02  # by which the best score so far is ahead of all of them
 _TIMES_RISE = 2.0  # a path goes on where this many times its mean rise would bring it to the best within its values
-WITHIN = 0.03  # behind the best, from where on a candidate has no share in the probe
+WITHIN = 0.03  # behind the best: a candidate so far behind has no share in the probe, nor has the rest of such a path
 _EXPLAINED = 0.5  # least share of the training deviance explained, in every fold, where a path may end
 
 
@@ -27,7 +26,7 @@ def may_end(scores: np.ndarray, best: float, left: int, explained: float) -> boo
     """Whether the rest of a path of ascending C need not be solved: its score has fallen behind.
 
     All of these hold: the solutions explain at least half of the training deviance in every fold; the last three scores
-    on held-out rows are at least 0.02 below the best of all candidates so far; and they would still be so at the end of
+    on held-out rows are at least 0.03 below the best of all candidates so far; and they would still be so at the end of
     the path if they went on to rise twice as fast as over these three values on average.
 
     Parameters
@@ -49,7 +48,7 @@ def may_end(scores: np.ndarray, best: float, left: int, explained: float) -> boo
     if left < 1 or len(scores) <= _LOOK_BACK or not explained >= _EXPLAINED:
         return False
     rise = max(0.0, (scores[-1] - scores[-1 - _LOOK_BACK]) / _LOOK_BACK)
-    return bool(scores[-_LOOK_BACK:].max() + _TIMES_RISE * rise * left + _LEAD <= best)
+    return bool(scores[-_LOOK_BACK:].max() + _TIMES_RISE * rise * left + WITHIN <= best)
 
 
 def shares(scores: np.ndarray, within: float = WITHIN) -> np.ndarray:

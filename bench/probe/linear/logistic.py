@@ -29,7 +29,7 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
 
     Along ascending C the path of a class weight ends, for all folds at once, where its scores have fallen behind for
     good (``bench.probe.linear.candidates.may_end``): once half of the training deviance is explained, the last three
-    scores are 0.02 below the best so far, and twice their rise would not make up for it. The larger values of C are
+    scores are 0.03 below the best so far, and twice their rise would not make up for it. The larger values of C are
     not solved and take over the last score; ``path_ends_`` says where. A callable metric, whose scale is not known, has
     the whole path.
 

@@ -1,9 +1,10 @@
 """Solves the trials of the study of selection: python scripts/benchmarks/selection_cells.py FOLDER [--only TEXT ...]
 
 A cell is an encoder with a pooling on a task. Its features are disturbed, by dither of one 16-bit step that is drawn
-anew (``dither-0`` to ``dither-19``, ten of them on large tasks) or by another code path of the processor (``path-default``, ``path-avx2``), or not
-(``plain``, with twenty draws of the folds, eight on large tasks). One file a trial is put into FOLDER; those that are there are left alone, so
-that the command goes on where it was stopped. Two processes of one thread each.
+anew (``dither-0`` to ``dither-19``; six draws on large tasks) or by another code path of the processor
+(``path-default``, ``path-avx2``), or not (``plain``, with twenty draws of the folds, eight on large tasks). One file a
+trial is put into FOLDER; those that are there are left alone, so that the command goes on where it was stopped. Two
+processes of one thread each.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import torch
 from joblib import Parallel, delayed
-from selection_trials import trial
+from selection_trials import Rows, solved
 
 from bench.base import registry
 from bench.base.parallel.engine import Engine
@@ -24,6 +25,7 @@ from bench.data.manifest import load_task, prepare
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.encoders.probe_inputs import resolve_layer_pooling
+from bench.scores.metrics import Roles
 
 ENCODERS = {
     "fbank.stats": ("published",),
@@ -39,8 +41,8 @@ TASKS = (
     "sprsound.events7",
 )
 LARGE = ("sprsound.events2", "sprsound.events7")  # one draw of the folds under every disturbance
-DRAWS, FOLD_SEEDS, USUAL_SEEDS = 20, 20, 3
-DRAWS_LARGE, FOLD_SEEDS_LARGE = 10, 8  # on large tasks
+DRAWS, FOLD_SEEDS, USUAL_SEEDS = 20, 20, 1
+DRAWS_LARGE, FOLD_SEEDS_LARGE = 6, 8  # on large tasks
 PATHS = ("path-default", "path-avx2")
 DISTURBED = ("plain", *PATHS, *(f"dither-{draw}" for draw in range(DRAWS)))
 
@@ -69,7 +71,8 @@ def solve(folder: Path, encoder_id: str, disturbed: str, tasks: tuple[str, ...] 
         of_plain, of_others = (FOLD_SEEDS_LARGE, 1) if task in LARGE else (FOLD_SEEDS, USUAL_SEEDS)
         seeds = of_plain if disturbed == "plain" else of_others
         for pooling, pair in zip(missing, pairs, strict=True):
-            made = trial(store.gather(pair), prepared, card, range(seeds))
+            rows = Rows.of_task(store.gather(pair), prepared, card)
+            made = solved(rows, len(card.classes), card.main_metric, Roles.of(card), range(seeds))
             path = file_of(folder, task, encoder_id, pooling, disturbed)
             made.save(path.with_suffix(".part.npz"))
             path.with_suffix(".part.npz").rename(path)
@@ -90,7 +93,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--only", nargs="+", default=[""], help="encoders or disturbances whose names hold one of these"
+        "--only", nargs="+", default=[""], help="parts of the names to solve"
     )
     parser.add_argument("--one", nargs=2, metavar=("ENCODER", "DISTURBED"))
     arguments = parser.parse_args()

@@ -64,35 +64,60 @@ class Trial:
             return cls(**{name: stored[name] for name in stored.files})
 
 
-def trial(features: np.ndarray, prepared: Prepared, card: TaskCard, seeds: range, threads: int = 1) -> Trial:
-    """Solves the candidates of one probe on features (N, D) for several draws of the folds."""
-    rows = prepared.rows
-    train = rows["split"].isin(TRAIN).to_numpy()
-    _, splits = next(iter(card.tests.items()))
-    test = rows["split"].isin(splits).to_numpy()
-    labels, groups = rows["label"].to_numpy(), rows["group"].to_numpy()
-    _, y = class_positions(labels[train], range(len(card.classes)))
-    grid = CandidateGrid(HALF_DECADES, CLASS_WEIGHTS, len(card.classes))
-    roles, designs, x = Roles.of(card), Designs(threads=threads), features[train]
-    scores, decisions, solved = [], [], []
+@dataclass(frozen=True)
+class Rows:
+    """Features and labels of a probe's training and test rows.
+
+    Attributes
+    ----------
+    x, x_test : np.ndarray of shapes (N, D) and (N_test, D)
+        Features.
+    y, y_test : np.ndarray of shapes (N,) and (N_test,), int
+        Class indices.
+    groups : np.ndarray of shape (N,)
+        Patient of each training row.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    @classmethod
+    def of_task(cls, features: np.ndarray, prepared: Prepared, card: TaskCard) -> Rows:
+        """Those of a task and its headline test, of features (N, D) of all clips."""
+        rows = prepared.rows
+        train = rows["split"].isin(TRAIN).to_numpy()
+        test = rows["split"].isin(next(iter(card.tests.values()))).to_numpy()
+        y, groups = rows["label"].to_numpy(), rows["group"].to_numpy()
+        patients = np.unique(groups[train], return_inverse=True)[1]
+        return cls(features[train], y[train], patients, features[test], y[test])
+
+
+def solved(rows: Rows, classes: int, metric: str, roles: Roles, seeds: range) -> Trial:
+    """Solves the candidates of one probe for several draws of the folds."""
+    _, y = class_positions(rows.y, range(classes))
+    grid = CandidateGrid(HALF_DECADES, CLASS_WEIGHTS, classes)
+    designs = Designs(threads=1)
+    scores, decisions, n_solved = [], [], []
     for seed in seeds:
         decided: list[np.ndarray] = []
 
         def score(_: int, pooled: np.ndarray, decided: list[np.ndarray] = decided) -> float:
             decided.append(pooled.argmax(axis=1).astype(np.int8))
-            return metrics.evaluate(card.main_metric, y, decided[-1], pooled, roles)
+            return metrics.evaluate(metric, y, decided[-1], pooled, roles)
 
-        folds, _ = assign_folds(y, groups[train], 5, seed)
-        found = crossfit(x, y[None], folds, grid, designs, score)
+        folds, _ = assign_folds(y, rows.groups, 5, seed)
+        found = crossfit(rows.x, y[None], folds, grid, designs, score)
         scores.append(found.scores[0])
-        solved.append(found.solved[0])
+        n_solved.append(found.solved[0])
         table = np.full((*grid.shape, len(y)), -1, np.int8)
         for (i, j), row in zip(_order(found.solved[0], grid.shape), decided, strict=True):
             table[i, j] = row
         decisions.append(table)
-    log_proba = _on_test(features, train, test, y, grid, designs, np.max(solved, axis=0))
-    patients = np.unique(groups[train], return_inverse=True)[1]
-    return Trial(np.array(scores), np.array(decisions), np.array(solved), log_proba, y, patients, labels[test])
+    log_proba = _on_test(rows, grid, designs, np.max(n_solved, axis=0))
+    return Trial(np.array(scores), np.array(decisions), np.array(n_solved), log_proba, y, rows.groups, rows.y_test)
 
 
 def _order(solved: np.ndarray, shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -100,21 +125,13 @@ def _order(solved: np.ndarray, shape: tuple[int, int]) -> list[tuple[int, int]]:
     return [(i, j) for i, j in np.ndindex(*shape) if i < solved[j]]
 
 
-def _on_test(
-    features: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    y: np.ndarray,
-    grid: CandidateGrid,
-    designs: Designs,
-    solved: np.ndarray,
-) -> np.ndarray:
-    design, scaler = designs.of(features[train], principal=False)
-    present, position = np.unique(y, return_inverse=True)
-    z = scaler(features[test])
-    out = np.full((*grid.shape, int(test.sum()), grid.n_classes), np.nan, np.float32)
+def _on_test(rows: Rows, grid: CandidateGrid, designs: Designs, n_solved: np.ndarray) -> np.ndarray:
+    design, scaler = designs.of(rows.x, principal=False)
+    present, position = np.unique(rows.y, return_inverse=True)
+    z = scaler(rows.x_test)
+    out = np.full((*grid.shape, len(z), grid.n_classes), np.nan, np.float32)
     for j, weight in enumerate(grid.class_weights):
-        path = grid.C[: solved[j]]
+        path = grid.C[: n_solved[j]]
         w, b = coefficients(design, one_hot(position)[None], sample_weights(position, weight)[None], path, GAP)
         logits = np.einsum("nd,pmd->pnm", z, w.cpu().numpy(), optimize=True) + b.cpu().numpy()[:, None]
         out[: len(path), j] = class_log_probabilities(logits, present, grid.n_classes)

@@ -19,7 +19,7 @@ from selection_trials import Rows, solved
 from bench.scores.metrics import Roles
 
 METRIC, ROLES, CLASSES = "icbhi.Score", Roles(normal=0, adventitious=(1, 2)), 3
-SIGNALS, CORPORA, DRAWS = (0.0, 0.15, 0.4), 8, 8
+SIGNALS, CORPORA, DRAWS = (0.0, 0.4, 0.8), 8, 8
 PATIENTS, CLIPS, TEST_PATIENTS, WIDTH, ROUNDING = 60, 600, 400, 96, 32
 
 

@@ -34,13 +34,15 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             "linear",
-            2,
+            3,
             "frozen",
-            "pooled out-of-fold main metric, StratifiedGroupKFold(5) by group inside train",
+            "shares by pooled out-of-fold main metric, StratifiedGroupKFold(5) by group inside train",
             "standardise on train; L2 logistic regression, C in 10^-6..10^5 by half decades x class weight "
-            "{none, balanced}; ties to the smaller C; refit on all train; argmax. Multilabel: one such probe per "
-            "label, chosen by its AUROC, on folds stratified by the combination of labels. Regression: ridge, alpha in "
-            "10^-3..10^6 by half decades, chosen by the absolute error of groups left out one at a time",
+            "{none, balanced}; the mean of the candidates less than 0.05 behind the best, refitted on all train, under "
+            "shares that fall linearly to there and by a factor e for each decade of C; argmax. Multilabel: one such "
+            "probe per label, compared by its AUROC, on folds stratified by the combination of labels. Regression: "
+            "ridge, alpha in 10^-3..10^6 by half decades, compared by the absolute error of groups left out one at a "
+            "time, relative to the least",
         ),
         Protocol(
             "knn",
@@ -103,7 +105,7 @@ PROTOCOLS = {
         *(
             Protocol(
                 f"fewshot-{shots}",
-                2,
+                3,
                 "fewshot",
                 "as linear, inside the groups drawn, in as many folds (2 to 5) as of them hold the rarest class",
                 f"linear on all clips of {shots} training groups (patients, or recordings where nobody is known), "

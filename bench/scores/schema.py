@@ -135,10 +135,12 @@ class Selection(TypedDict):
     method
         The rule, in words; ``none`` for a control row.
     chosen
-        {hyperparameter: value}. With one probe per left-out group: {group: its hyperparameters as text}.
+        {hyperparameter: value}, of the best candidate. With one probe per left-out group: {group: its hyperparameters
+        as text}.
     path
-        Every candidate: its hyperparameters, its ``score`` on held-out training clips (None where undefined), and
-        the ``label`` that it is for where every label has candidates of its own. Of a fine-tuning run, its epochs.
+        Every candidate: its hyperparameters, its ``score`` on held-out training clips (None where undefined), its
+        ``share`` in a probe that is the mean of several, and the ``label`` that it is for where every label has
+        candidates of its own. Of a fine-tuning run, its epochs.
     path_ends
         Where a path of ascending C ended before its last value, since the rest had fallen behind: class weight,
         ``label`` if any, and the last ``C`` that was solved; in ``path`` the larger ones take over its score. Absent

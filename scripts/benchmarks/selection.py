@@ -1,4 +1,4 @@
-"""Compares rules of selection on the trials of selection_cells.py: python scripts/benchmarks/selection.py FOLDER [--write]
+"""Compares rules of selection on trials that are solved: python scripts/benchmarks/selection.py FOLDER [--write]
 
 For every cell (task, encoder, pooling) and rule: the mean test score, and how far it moves over draws of dither of one
 16-bit step, over draws of the folds and over code paths of the processor. ``--write`` puts the tables into
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np

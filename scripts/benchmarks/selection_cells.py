@@ -92,9 +92,7 @@ def main() -> int:
     """Solves what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--only", nargs="+", default=[""], help="parts of the names to solve"
-    )
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of the names to solve")
     parser.add_argument("--one", nargs=2, metavar=("ENCODER", "DISTURBED"))
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,8 @@ from bench.base.errors import BadInput
 
 _LOOK_BACK = 3  # values of C, 1.5 decades, over which a path must have been behind
 _TIMES_RISE = 2.0  # a path goes on where this many times its mean rise would bring it to the best within its values
-WITHIN = 0.03  # behind the best: a candidate so far behind has no share in the probe, nor has the rest of such a path
+_LEAD = 0.02  # by which the best score so far is ahead of all of them
+WITHIN, LEAST = 0.05, 0.005  # score behind the best from where on a candidate has no share; least share of the largest
 _EXPLAINED = 0.5  # least share of the training deviance explained, in every fold, where a path may end
 
 
@@ -26,7 +27,7 @@ def may_end(scores: np.ndarray, best: float, left: int, explained: float) -> boo
     """Whether the rest of a path of ascending C need not be solved: its score has fallen behind.
 
     All of these hold: the solutions explain at least half of the training deviance in every fold; the last three scores
-    on held-out rows are at least 0.03 below the best of all candidates so far; and they would still be so at the end of
+    on held-out rows are at least 0.02 below the best of all candidates so far; and they would still be so at the end of
     the path if they went on to rise twice as fast as over these three values on average.
 
     Parameters
@@ -48,37 +49,44 @@ def may_end(scores: np.ndarray, best: float, left: int, explained: float) -> boo
     if left < 1 or len(scores) <= _LOOK_BACK or not explained >= _EXPLAINED:
         return False
     rise = max(0.0, (scores[-1] - scores[-1 - _LOOK_BACK]) / _LOOK_BACK)
-    return bool(scores[-_LOOK_BACK:].max() + _TIMES_RISE * rise * left + WITHIN <= best)
+    return bool(scores[-_LOOK_BACK:].max() + _TIMES_RISE * rise * left + _LEAD <= best)
 
 
-def shares(scores: np.ndarray, within: float = WITHIN) -> np.ndarray:
-    """The candidates' shares in the probe: falling linearly from the best to none at ``within`` behind it.
+def shares(scores: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    """The candidates' shares in the probe, which is their mean: largest where scores and penalties are high.
 
     The best of a flat and jagged curve is decided by noise, and with it a probe that takes the best alone; shares move
-    little where scores move little. What is averaged are log odds, so that the probe stays linear.
+    little where scores move little. They fall linearly from 1 at the best score to 0 at ``WITHIN`` behind it, and by a
+    factor e for each decade of a weaker penalty; what is less than ``LEAST`` of the largest, and dear to solve, is
+    left out, which is subtracted from all, so that none enters with a jump. Of candidates that do equally well on
+    held-out patients the more penalised ones thus count most, as in the rule of one standard error (Breiman et al.,
+    Classification and regression trees, 1984). What is averaged are log odds: the probe stays linear.
 
     Parameters
     ----------
-    scores : np.ndarray
+    scores : np.ndarray of shape (C, class weights)
         Scores of all candidates, higher is better; NaN for what is not known.
-    within : float
-        How far behind the best a candidate has no share any more.
+    strengths : np.ndarray of shape (C,)
+        Inverse strengths of their penalties.
 
     Returns
     -------
-    np.ndarray
-        Shares of the same shape, which sum to 1; all NaN where no score is known.
+    np.ndarray of shape (C, class weights)
+        Shares, which sum to 1; all NaN where no score is known.
     """
     if np.isnan(scores).all():
         return np.full(scores.shape, np.nan)
-    near = np.nan_to_num(np.maximum(0.0, 1 - (np.nanmax(scores) - scores) / within))
-    return near / near.sum()
+    near = np.nan_to_num(np.maximum(0.0, 1 - (np.nanmax(scores) - scores) / WITHIN))
+    near *= np.exp(-np.log10(strengths / np.min(strengths)))[:, None]
+    kept = np.maximum(0.0, near - LEAST * near.max())
+    return kept / kept.sum()
 
 
-def shares_of_errors(errors: np.ndarray) -> np.ndarray:
-    """``shares`` of candidates compared by an error, which counts relative to the least; lower is better."""
+def shares_of_errors(errors: np.ndarray, penalties: np.ndarray) -> np.ndarray:
+    """``shares`` of candidates (penalties,) compared by an error, which counts relative to the least."""
     least = errors.min()
-    return shares(-errors / least) if least > 0 else shares(-np.sign(errors))
+    scores = -errors / least if least > 0 else -np.sign(errors)
+    return shares(scores[:, None], 1 / penalties)[:, 0]
 
 
 def told(share: float) -> dict[str, float]:
@@ -112,7 +120,7 @@ class CandidateGrid:
     def shares(self, scores: np.ndarray, solved: np.ndarray) -> np.ndarray:
         """``shares`` of the candidates that were solved, as ``crossfit`` counts them (class weights,); 0 for others."""
         known = np.arange(len(self.C))[:, None] < solved
-        return shares(np.where(known, scores, np.nan))
+        return shares(np.where(known, scores, np.nan), np.asarray(self.C, float))
 
     def at_edge(self, c: float) -> bool:
         """Whether a strength is the first or last of several."""

@@ -1,4 +1,4 @@
-"""The headline probe: standardised features, L2 logistic regression, chosen by patient-grouped folds."""
+"""The headline probe: standardised features, L2 logistic regression, compared by patient-grouped folds."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
 
     Candidates (``Cs`` × ``class_weights``) are compared by ``metric`` on the pooled out-of-fold predictions of
     ``StratifiedGroupKFold(folds, shuffle=True, random_state=seed)``, never by the mean over folds, because folds may
-    lack a class; each fold is standardised by its own training rows. Ties go to the smaller C, then to the class
-    weight named first. The winner is refitted on all rows.
+    lack a class; each fold is standardised by its own training rows. Those near the best are refitted on all rows, and
+    the estimator is their mean under shares (``bench.probe.linear.candidates.shares``): no single candidate decides.
+    A callable metric should be of the scale of one between 0 and 1.
 
     Along ascending C the path of a class weight ends, for all folds at once, where its scores have fallen behind for
     good (``bench.probe.linear.candidates.may_end``): once half of the training deviance is explained, the last three
-    scores are 0.03 below the best so far, and twice their rise would not make up for it. The larger values of C are
+    scores are 0.02 below the best so far, and twice their rise would not make up for it. The larger values of C are
     not solved and take over the last score; ``path_ends_`` says where. A callable metric, whose scale is not known, has
     the whole path.
 
@@ -66,13 +67,13 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     best_params_ : dict
-        ``C`` and ``class_weight`` of the winner.
+        ``C`` and ``class_weight`` of the best candidate; of equals the smallest C, then the class weight named first.
     path_ : list of dict
-        ``C``, ``class_weight`` and ``score`` of every candidate.
+        ``C``, ``class_weight`` and ``score`` of every candidate, and ``share`` of those that have one.
     path_ends_ : list of dict
         ``class_weight`` and ``C`` of the last candidate solved, where a path ended before the last C.
     at_edge_ : bool
-        Whether the chosen C is the first or last of several.
+        Whether the best C is the first or last of several.
     folds_ : np.ndarray of shape (N,)
         Fold of each training row.
     n_folds_ : int
@@ -121,7 +122,7 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
         self.progress = progress
 
     def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> LogisticPathCV:
-        """Chooses C and class weight on patient-grouped folds and fits all rows.
+        """Compares C and class weights on patient-grouped folds and fits all rows.
 
         Parameters
         ----------

@@ -26,8 +26,8 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
     Minimises |y − b − Zw|² + alpha |w|² on standardised features Z with a free intercept b.
 
     Candidates are compared by the mean absolute error of predictions for one group (patient) at a time, left out
-    exactly; only mean and scale of the features are those of all training rows. Ties go to the larger alpha; the
-    winner is refitted on all rows.
+    exactly; only mean and scale of the features are those of all training rows. Those near the best are fitted
+    on all rows, and the estimator is their mean (``bench.probe.linear.candidates.shares_of_errors``).
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     best_params_ : dict
-        ``alpha`` of the winner.
+        ``alpha`` of the best candidate, the larger of equals.
     path_ : list of dict
-        ``alpha`` and ``score`` (the negated mean absolute error) of every candidate.
+        ``alpha``, ``score`` (the negated mean absolute error) and ``share``, if any, of every candidate.
     at_edge_ : bool
         Whether the chosen alpha is the first or last of several.
     folds_ : np.ndarray of shape (N,)
@@ -109,7 +109,7 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
         shrink = 1 / (squares + grid[:, None])  # (alphas, r)
         weights = shrink * (x.T @ (y - centre))
         errors = np.abs(_left_out_residuals(x, shrink, y - centre - weights @ x.T, self.folds_)).mean(axis=1)
-        shared = shares_of_errors(errors)
+        shared = shares_of_errors(errors, grid)
         self.path_ = [
             {"alpha": float(a), "score": -float(e)} | told(share)
             for a, e, share in zip(grid, errors, shared, strict=True)

@@ -175,6 +175,8 @@ def _selection_table(records: Sequence[Record], heads: Mapping) -> str:
             continue
         chosen = record.selection["chosen"]
         text = ", ".join(f"{name} {value}" for name, value in chosen.items()) or BLANK
+        if sharing := sum("share" in candidate for candidate in record.selection["path"]):
+            text += f"; {sharing} candidates share"
         edge = "at the edge of the grid" if record.selection.get("at_edge") else BLANK
         shorter = str(record.data.get("clips_padded_to_min_s", BLANK))
         rows.append([*heads[record.key], text, edge, shorter, record.spec["weights"][:12], record.key])

@@ -1,7 +1,8 @@
 """What choosing on the test clips would have given: to show how much that flatters, and never a result.
 
 Every candidate of the linear probe is refitted on all training clips and scored on the headline test; the highest is
-the *oracle* score. The probe itself is the mean of several candidates and may, rarely, be better than each of them. It stands in ``sweep/oracle.csv`` and in the report's own section, and enters no record.
+the *oracle* score. The probe itself is the mean of several candidates and may, rarely, be better than each of them. It
+stands in ``sweep/oracle.csv`` and in the report's own section, and enters no record.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bench.base.errors import BadInput
-from bench.probe.linear.candidates import WITHIN, CandidateGrid, may_end, shares, shares_of_errors
+from bench.probe.linear.candidates import LEAST, WITHIN, CandidateGrid, may_end, shares, shares_of_errors
 
 FALLING = np.array([0.5, 0.6, 0.7, 0.66, 0.64, 0.63])
 
@@ -42,8 +42,9 @@ GRID = CandidateGrid((0.1, 1.0, 10.0), (None, "balanced"), 2)
 def test_ties_go_to_the_smaller_c_so_that_what_is_taken_over_is_never_chosen():
     scores = np.array([[0.5, 0.5], [0.7, 0.7], [0.7, 0.7]])
     path, best = GRID.compare(scores, GRID.shares(scores, np.array([2, 3])), "uar")
-    assert best == {"C": 1.0, "class_weight": None, "score": 0.7, "share": 0.333333}
-    assert [c.get("share", 0) for c in path] == [0, 0, 0.333333, 0.333333, 0, 0.333333]
+    share = round((1 - LEAST) / (2 * (1 - LEAST) + np.exp(-1) - LEAST), 6)
+    assert best == {"C": 1.0, "class_weight": None, "score": 0.7, "share": share}
+    assert [c.get("share", 0) for c in path] == [0, 0, share, share, 0, pytest.approx(1 - 2 * share, abs=2e-6)]
     assert [(c["C"], c["class_weight"]) for c in path[:3]] == [(0.1, None), (0.1, "balanced"), (1.0, None)]
 
 
@@ -60,23 +61,28 @@ def test_ends_name_the_last_c_solved():
     assert GRID.ends(np.array([3, 3])) == []
 
 
-def test_shares_fall_linearly_to_none():
-    found = shares(np.array([[0.7, 0.7 - WITHIN / 2], [0.7 - WITHIN, np.nan]]))
-    np.testing.assert_allclose(found, [[2 / 3, 1 / 3], [0, 0]], atol=1e-12)
+def test_shares_fall_linearly_with_the_score_and_by_e_for_each_decade():
+    found = shares(np.array([[0.7, 0.7 - WITHIN / 2], [0.7 - WITHIN, np.nan], [0.7, 0.7]]), np.array([0.1, 1, 10]))
+    near = np.array([[1, 0.5], [0, 0], [np.exp(-2), np.exp(-2)]])
+    expected = np.maximum(0, near - LEAST)
+    np.testing.assert_allclose(found, expected / expected.sum(), atol=1e-12)
 
 
 def test_shares_move_no_more_than_scores_do():
-    """Whatever scores change by, among them which is the best, no share moves by more than a few times that."""
+    """Whatever scores change by, among them which is the best: 2e-6 of 0.05, times at most the 46 that share in it."""
     rng = np.random.default_rng(0)
+    strengths = 10.0 ** np.arange(-6, 5.5, 0.5)
     for _ in range(200):
         scores = 0.7 + 0.01 * rng.normal(size=(23, 2))
         moved = scores + 1e-6 * rng.uniform(-1, 1, scores.shape)
-        # near / near.sum() with near in [0, 1] and a sum of at least 1: each near moves by at most 2e-6 / WITHIN
-        assert np.abs(shares(moved) - shares(scores)).sum() < 2 * scores.size * 2e-6 / WITHIN
+        assert np.abs(shares(moved, strengths) - shares(scores, strengths)).max() < 46 * 2e-6 / WITHIN
 
 
 def test_shares_of_errors_are_relative_to_the_least():
-    errors = np.array([2.0, 2.0 * (1 + WITHIN / 2), 2.0 * (1 + WITHIN)])
-    np.testing.assert_allclose(shares_of_errors(errors), [2 / 3, 1 / 3, 0], atol=1e-12)
-    np.testing.assert_array_equal(shares_of_errors(10 * errors), shares_of_errors(errors))
-    np.testing.assert_array_equal(shares_of_errors(np.array([0.0, 0.0, 1.0])), [0.5, 0.5, 0])
+    errors, penalties = np.array([2.0, 2.0 * (1 + WITHIN / 2), 2.0 * (1 + WITHIN)]), np.array([1.0, 1.0, 1.0])
+    expected = np.array([1 - LEAST, 0.5 - LEAST, 0])
+    np.testing.assert_allclose(shares_of_errors(errors, penalties), expected / expected.sum(), atol=1e-12)
+    np.testing.assert_allclose(shares_of_errors(10 * errors, penalties), expected / expected.sum(), atol=1e-12)
+    np.testing.assert_array_equal(shares_of_errors(np.array([0.0, 0.0, 1.0]), penalties), [0.5, 0.5, 0])
+    ten = shares_of_errors(np.array([1.0, 1.0]), np.array([10.0, 1.0]))
+    assert ten[0] / ten[1] == pytest.approx((1 - LEAST) / (np.exp(-1) - LEAST))

@@ -41,8 +41,11 @@ def both(x, y, groups):
     ended, whole = (LogisticPathCV(metric=metric).fit(x, y, groups) for metric in ("uar", uar))
     assert whole.path_ends_ == []
     assert ended.best_params_ == whole.best_params_
-    assert (ended.coef_ == whole.coef_).all() and (ended.predict(x) == whole.predict(x)).all()
     last = {end["class_weight"]: end["C"] for end in ended.path_ends_}
+    left_out = [c["share"] for c in whole.path_ if c["C"] > last.get(c["class_weight"], np.inf) and "share" in c]
+    assert sum(left_out) < 0.1  # 0.02 behind and weakly penalised
+    if not left_out:
+        assert (ended.coef_ == whole.coef_).all() and (ended.predict(x) == whole.predict(x)).all()
     for weight in (None, "balanced"):
         pairs = [each for each in zip(ended.path_, whole.path_, strict=True) if each[0]["class_weight"] == weight]
         solved = [each for each in pairs if each[0]["C"] <= last.get(weight, np.inf)]

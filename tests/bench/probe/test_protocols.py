@@ -6,14 +6,15 @@ import pytest
 from bench.base.errors import BadInput, UnknownId
 from bench.base.registry import task_card
 from bench.probe import protocols
+from bench.probe.linear import candidates
 
 
-def test_linear_version_2_is_the_documented_grid_and_folds():
+def test_linear_version_3_is_the_documented_grid_and_folds():
     card = task_card("icbhi.cycles4")
     probe = protocols.probe(protocols.get("linear"), card, seed=3)
     assert np.allclose(np.log10(probe.Cs), np.arange(-6, 5.1, 0.5)) and list(probe.class_weights) == [None, "balanced"]
     assert (probe.folds, probe.seed, probe.metric, list(probe.classes)) == (5, 3, card.main_metric, [0, 1, 2, 3])
-    assert protocols.get("linear").version == 2
+    assert protocols.get("linear").version == 3
 
 
 def test_every_protocol_says_how_it_selects():
@@ -69,3 +70,7 @@ def test_a_protocol_under_another_clip_policy_says_so():
     assert dataclasses.replace(named, clip="native") == protocols.get("linear")
     with pytest.raises(UnknownId, match="tile8"):
         protocols.get("linear", clip="tile")
+
+
+def test_the_description_states_how_shares_fall():
+    assert f"less than {candidates.WITHIN} behind the best" in protocols.get("linear").description

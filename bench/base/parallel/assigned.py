@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -112,6 +113,9 @@ def _pool(place: int, device: str) -> ProcessPoolExecutor:
     from joblib.externals.loky import ProcessPoolExecutor
 
     if (place, device) not in _pools:
+        if not _pools:
+            atexit.unregister(_stop_all)
+            atexit.register(_stop_all)
         _pools[place, device] = ProcessPoolExecutor(1, timeout=IDLE_S)
     return _pools[place, device]
 
@@ -119,3 +123,8 @@ def _pool(place: int, device: str) -> ProcessPoolExecutor:
 def _stop(place: int, device: str) -> None:
     if (pool := _pools.pop((place, device), None)) is not None:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+def _stop_all() -> None:
+    for place, device in list(_pools):
+        _stop(place, device)

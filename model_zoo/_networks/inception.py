@@ -20,9 +20,11 @@ of the following is our definition and no reproduction:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import avg_pool2d, max_pool2d, scaled_dot_product_attention
 
 from bench.encoders.blocks import ParameterGroup, split_around_stack
@@ -48,7 +50,8 @@ PLAN = (
 STRIDES = (2, 4, 4, 8, 8, 8)  # of the blocks' outputs, in frames and bands
 WIDTH, HEADS = 128, 4
 Act = Callable[[nn.Module, Tensor, Rows | None], tuple[Tensor, Rows | None]]
-KEPT = 600_000  # numbers of a spectrogram; each leaves about 1.1 kB for the backward pass in either branch
+CLIPS = 4  # whose maxima are taken at a time
+KEPT = 600_000  # numbers of a spectrogram; each leaves about 1 kB for the backward pass in either branch
 
 
 class Conv(nn.Sequential):
@@ -76,8 +79,8 @@ class Block(Ragged):
     def within(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
         paths = ((self.one, x), (self.three, x), (self.five, x), (self.mean, averaged(x, rows)))
         y = self.join(torch.cat([row_ends.through(path, given, rows)[0] for path, given in paths], dim=1))
-        y = (y + self.shortcut(x)).relu_()
-        return halved(y, rows) if self.halving else (y, rows)
+        y = y.add_(self.shortcut(x))  # in place: neither batch norm needs what it gave
+        return halved(y, rows) if self.halving else (y.relu_(), rows)
 
 
 def averaged(x: Tensor, rows: Rows | None) -> Tensor:
@@ -90,9 +93,54 @@ def averaged(x: Tensor, rows: Rows | None) -> Tensor:
 
 
 def halved(x: Tensor, rows: Rows | None) -> tuple[Tensor, Rows | None]:
-    """Maxima over 2 x 2 of x (B, C, T', F') >= 0, the last one of an odd length over what is there."""
+    """Maxima over 2 x 2 of the positive parts of x (B, C, T', F'), the last one of an odd length over what is there."""
     x = row_ends.zero_behind(x, rows)
-    return max_pool2d(x, 2, ceil_mode=True), rows and rows.then(lambda n: -(-n // 2))
+    maxima = _PositiveMaxima.apply(x) if torch.is_grad_enabled() else max_pool2d(x, 2, ceil_mode=True).relu_()
+    return maxima, rows and rows.then(lambda n: -(-n // 2))
+
+
+class _PositiveMaxima(torch.autograd.Function):
+    """Positive parts of maxima over 2 x 2, with the values and gradients of ``max_pool2d(x.relu(), 2)``.
+
+    For the backward pass ``max_pool2d`` keeps its input and 8 bytes for each maximum; here one byte says where in
+    its window it was found, counted along maps of at most 254 bands.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        form = _form(x)
+        shape = (*x.shape[:2], *(-(-size // 2) for size in x.shape[2:]))
+        out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=form)
+        which = torch.empty(shape, dtype=torch.uint8, device=x.device, memory_format=form)
+        first = 2 * torch.arange(shape[2], device=x.device)[:, None] * x.shape[3]
+        first = first + 2 * torch.arange(shape[3], device=x.device)  # where each window begins
+        for part, maxima, own in zip(x.split(CLIPS), out.split(CLIPS), which.split(CLIPS), strict=True):
+            values, index = max_pool2d(part, 2, ceil_mode=True, return_indices=True)
+            maxima.copy_(values.relu_())
+            own.copy_(index.sub_(first))
+        ctx.save_for_backward(out, which)
+        ctx.size = x.shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        out, which = ctx.saved_tensors
+        found = torch.empty(ctx.size, dtype=grad.dtype, device=grad.device, memory_format=_form(out))
+        nothing = grad.new_zeros(())
+        for rows in range(0, len(out), CLIPS):
+            at = slice(rows, rows + CLIPS)
+            given = torch.where(out[at] <= 0, nothing, grad[at])
+            for step, band in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                corner = found[at, :, step::2, band::2]
+                size = (..., slice(corner.shape[2]), slice(corner.shape[3]))
+                here = which[at][size] == step * ctx.size[3] + band
+                torch.where(here, given[size], nothing, out=corner)
+        return found
+
+
+def _form(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
 
 
 class AttentionPool(nn.Module):
@@ -119,7 +167,7 @@ class Branch(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stem = Conv(1, STEM, 3)
+        self.stem = Conv(1, STEM, 3, act=False)
         inside = (STEM, *(out for out, _ in PLAN[:-1]))
         self.blocks = nn.ModuleList(Block(before, *size) for before, size in zip(inside, PLAN, strict=True))
         self.pool = AttentionPool(WIDTH, BANDS // STRIDES[-1], HEADS)

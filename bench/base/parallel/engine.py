@@ -25,7 +25,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 TRIES = 3  # rounds in a row that may lose a worker without finishing a unit
-MOST_TRIED, WORTH_S = 8, 20.0  # units that are tried on threads, and seconds of the rest that are worth processes
+MOST_TRIED, WORTH_S = 8, 8.0  # units that are tried on threads, and seconds of the rest that are worth processes
 HUNG_S = 3600.0  # without any unit finished: workers are taken for hung
 
 

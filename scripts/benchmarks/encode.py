@@ -214,8 +214,8 @@ def measured(prepared: Prepared) -> tuple[list[tuple[str, float, float, float, f
     row(f"{SMALL}, idle, against clip by clip", new, loop, SMALL)
     network, size = bare(encoder, former["idle"], many=NETWORK_BATCHES)
     remarks.append(
-        f"The network of `{SMALL}` alone, on spectrograms that are ready in batches of {size}, does {network:.0f} clips/s, "
-        f"{network / loop:.1f} times what the loop does with everything."
+        f"The network of `{SMALL}` alone, on spectrograms that are ready in batches of {size}, does {network:.0f} "
+        f"clips/s, {network / loop:.1f} times what the loop does with everything."
     )
     print(remarks[-1])
     with Busy():

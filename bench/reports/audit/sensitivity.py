@@ -41,7 +41,7 @@ def sensitivity_section(facts: Mapping[str, Any]) -> list[str]:
     plain = ["none", facts["clips"], BLANK, BLANK, BLANK, "; ".join(map(_words, facts["chosen"][:1]))]
     rows = [[*plain, *(amount(score, unit) for score in facts["tests"].values())]]
     for change in facts["changes"]:
-        same = BLANK if change["chosen"] is None else "another" if change["chosen"] != facts["chosen"] else "the same"
+        same = BLANK if change["other_candidates"] is None else f"{change['other_candidates']:.0%}"
         scores = [_moved((change["tests"] or {}).get(test), unit) for test in facts["tests"]]
         shifts = [f"{change[name]:.2g}" for name in ("shift", "median_shift")]
         decisions = f"{change['decisions']} of {change['tested']}"

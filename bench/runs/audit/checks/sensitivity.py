@@ -11,7 +11,7 @@ was fitted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from bench.types import Encoder, Finding, Score, TaskCard
 DITHER, RESAMPLER, PATH = "dither16", f"soxr-{variants.OTHER_QUALITY}", "another code path"
 SOME = 200  # clips of a change that is not tried on all
 TENTH = 0.1  # of an interval's width: a score that moves by more is marked
+HALF = 0.5  # of the probe that goes to other candidates: a choice that changes is marked
 PROTOCOL = "linear"
 
 
@@ -122,6 +123,7 @@ class _Probes:
         for probe, held in zip(self.fitted, self.held, strict=True):
             probe.fit(features[~held], labels[~held], groups[~held])
         self.chosen = [{name: str(value) for name, value in probe.best_params_.items()} for probe in self.fitted]
+        self.shares = [_shares(probe.path_) for probe in self.fitted]
         self.predicted = self.answers(features)
         scored = shortcuts.score_tests(self.predicted, card, resamples)
         self.scores: dict[str, Score] = {test: scores[card.main_metric] for test, scores in scored.items()}
@@ -160,7 +162,8 @@ def effect(name: str, plain: _Probes, deviation: np.ndarray, clips: np.ndarray, 
         ``name``; number of ``clips``; ``shift``, the largest of a feature in units of its deviation, and
         ``median_shift``, that of the middle feature; ``constant``: features without deviation that it moves;
         ``tested`` clips and how many of them have another ``decision``. Where all clips were tried also ``tests``
-        {test: {value, change, of_interval}} and ``chosen`` of the probe fitted anew, else None.
+        {test: {value, change, of_interval}}, ``chosen`` of the probe fitted anew, and ``other_candidates``, the part of
+        it that consists of other candidates than before (0 to 1, the largest of several probes), else None.
     """
     varies = deviation > 0
     by_feature = np.abs(moved).max(axis=0) if len(moved) else np.zeros(moved.shape[1])
@@ -182,7 +185,23 @@ def effect(name: str, plain: _Probes, deviation: np.ndarray, clips: np.ndarray, 
         "decisions": int((decisions & tried).sum()),
         "tests": {test: _moved(score, again.scores[test]) for test, score in plain.scores.items()} if again else None,
         "chosen": again.chosen if again else None,
+        "other_candidates": _apart(plain.shares, again.shares) if again else None,
     }
+
+
+def _shares(path: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """{candidate: its share in the probe} of those that have one."""
+    shared = [candidate for candidate in path if "share" in candidate]
+    return {str({n: v for n, v in c.items() if n not in ("score", "share")}): c["share"] for c in shared}
+
+
+def _apart(before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]]) -> float:
+    """The largest total variation distance between the candidates' shares of probes."""
+    distances = [
+        sum(abs(a.get(name, 0.0) - b.get(name, 0.0)) for name in a.keys() | b.keys()) / (sum(a.values()) + sum(b.values()))
+        for a, b in zip(before, after, strict=True)
+    ]
+    return max(distances, default=0.0)
 
 
 def _moved(before: Score, after: Score) -> dict[str, float | None]:
@@ -209,7 +228,7 @@ def reasons(facts: Mapping[str, Any], test: str) -> list[str]:
         if by and (share is None or share > TENTH):
             width = "no interval" if share is None else f"{share:.0%} of its interval"
             out.append(f"{change['name']} moves the score by {width}")
-        if change["chosen"] is not None and change["chosen"] != facts["chosen"]:
+        if (change["other_candidates"] or 0.0) > HALF:
             out.append(f"{change['name']} changes the probe's choice")
     return out
 

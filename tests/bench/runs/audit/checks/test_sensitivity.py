@@ -47,11 +47,11 @@ def test_few_clips_are_all_tried_and_the_probe_fitted_anew(task):
     assert facts["changes"][0]["shift"] > facts["changes"][2]["shift"]  # dither fills what rounding left
 
 
-def facts(change=0.0, width=0.2, chosen="1"):
+def facts(change=0.0, width=0.2, other=0.3):
     share = abs(change) / width if width else None
     moved = {"value": 0.5 + change, "change": change, "of_interval": share}
-    tried = {"name": "dither16", "tests": {"test": moved}, "chosen": [{"C": chosen}]}
-    some = {"name": "another code path", "tests": None, "chosen": None}
+    tried = {"name": "dither16", "tests": {"test": moved}, "other_candidates": other}
+    some = {"name": "another code path", "tests": None, "other_candidates": None}
     return {"encoder": "a.b", "tests": {"test": {}}, "chosen": [{"C": "1"}], "changes": [tried, some]}
 
 
@@ -62,7 +62,7 @@ def facts(change=0.0, width=0.2, chosen="1"):
         ({"change": 0.019}, []),
         ({"change": -0.03}, ["dither16 moves the score by 15% of its interval"]),
         ({"change": 0.01, "width": 0}, ["dither16 moves the score by no interval"]),
-        ({"chosen": "10"}, ["dither16 changes the probe's choice"]),
+        ({"other": 0.6}, ["dither16 changes the probe's choice"]),
     ],
 )
 def test_a_row_is_marked_where_its_score_or_its_probe_moves(given, said, task):

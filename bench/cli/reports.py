@@ -16,7 +16,13 @@ SHOTS, DRAWS = (10, 50, 200), 5
 def audit_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``audit`` takes beside the common options."""
     parser.add_argument("task", nargs="+")
-    parser.add_argument("--encoder", metavar="ID", help="audit its embeddings too")
+    parser.add_argument(
+        "--encoder",
+        nargs="+",
+        default=[],
+        metavar="ID[:POOLING,…][=CHECKPOINT]",
+        help="audit the first one's embedding too, and try the rows of all for rounding",
+    )
     parser.add_argument(
         "--some",
         type=int,
@@ -25,8 +31,8 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --encoder: clips tried for rounding where all take long",
     )
     parser.add_argument("--out", type=Path, help="folder for <task>.md and <task>.json; default: print")
-    options.root(parser)
-    options.json_output(parser)
+    for option in (options.root, options.licence, options.json_output):
+        option(parser)
 
 
 def audit(arguments: argparse.Namespace) -> int:
@@ -34,9 +40,12 @@ def audit(arguments: argparse.Namespace) -> int:
     from bench.base.progress import terminal
     from bench.reports.audit.report import render_audit, write_audit
     from bench.runs.audit.audit import audit as run_audit
+    from bench.runs.choices import EncoderChoice
 
+    choices = [EncoderChoice.parse(text) for text in arguments.encoder]
+    agree(choices, arguments)
     for task in arguments.task:
-        result = run_audit(task, arguments.root, arguments.encoder, some=arguments.some, progress=terminal)
+        result = run_audit(task, arguments.root, choices, some=arguments.some, progress=terminal)
         if arguments.out:
             print("\n".join(map(str, write_audit(arguments.out, result.facts, result.task.card))))
         else:
@@ -191,7 +200,12 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
         help="points that a metric may move, and the share of its interval's width if that is larger "
         "(default 0.3 0.1; without a second number: points alone)",
     )
-    parser.add_argument("--marked", type=Path, metavar="FILE.json", help="rows that the board marks as sensitive")
+    parser.add_argument(
+        "--marked",
+        type=Path,
+        metavar="FOLDER|FILE.json",
+        help="rows that the board marks as sensitive: a folder of audits (results/audit), or a list of rows",
+    )
     parser.add_argument(
         "--out", type=Path, action="append", default=[], metavar="FILE", help="write .md or .json (repeatable)"
     )

@@ -61,17 +61,21 @@ def embed(
         For a pooling that does not exist.
     """
     pooling = encoder.card.default_pooling if pooling is None else pooling
-    requested = ((layer, pooling),)
+    return embed_each(encoder, waves, ((layer, pooling),), batch_s)[layer, pooling]
+
+
+def embed_each(
+    encoder: Encoder, waves: Sequence[np.ndarray], requested: Sequence[LayerPooling], batch_s: float = BATCH_S
+) -> dict[LayerPooling, np.ndarray]:
+    """``embed`` in every (layer, pooling) requested: one forward pass serves them all."""
     _require_offered(encoder.card, requested)
     for index, wave in enumerate(waves):
         _require_mono_audio(wave, index)
-    out: np.ndarray | None = None
+    out: dict[LayerPooling, np.ndarray] = {}
     for rows in plan_batches([len(w) for w in waves], encoder, int(batch_s * encoder.card.sample_rate)):
-        vectors = encode_batch(encoder, [waves[i] for i in rows], requested)[layer, pooling]
-        if out is None:
-            out = np.empty((len(waves), vectors.shape[1]), np.float32)
-        out[rows] = vectors
-    return np.empty((0, encoder.card.dims[pooling]), np.float32) if out is None else out
+        for each, vectors in encode_batch(encoder, [waves[i] for i in rows], requested).items():
+            out.setdefault(each, np.empty((len(waves), vectors.shape[1]), np.float32))[rows] = vectors
+    return out or {each: np.empty((0, encoder.card.dims[each[1]]), np.float32) for each in requested}
 
 
 def encode_batch(

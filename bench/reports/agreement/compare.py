@@ -11,6 +11,7 @@ from typing import Any
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.reports.agreement.differences import DIFFERS, USUAL, RecordDifference, Tolerance, difference
+from bench.reports.audit.sensitivity import sensitive_rows
 from bench.reports.names import ROW, recipe_name
 from bench.scores import records
 from bench.scores.schema import Record, Spec
@@ -107,13 +108,21 @@ def compare(
 
 
 def marked_rows(path: Path) -> list[MarkedRow]:
-    """Reads marked rows: a JSON list of objects, such as ``[{"task": "icbhi.cycles4", "encoder": "fbank.stats"}]``.
+    """Reads marked rows.
+
+    Parameters
+    ----------
+    path
+        A folder of audits, whose boards mark what they found to be sensitive; or a JSON list of objects, such as
+        ``[{"task": "icbhi.cycles4", "encoder": "fbank.stats"}]``.
 
     Raises
     ------
     BadInput
-        For a file that is none, and for a field that no record has.
+        For what is neither, and for a field that no record has.
     """
+    if path.is_dir():
+        return list(sensitive_rows(path))
     remedy = "give a list of objects with fields of a record's spec, such as task and encoder"
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))

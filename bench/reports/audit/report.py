@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from bench.base.errors import UnknownId
 from bench.base.paths import file_name
 from bench.base.registry import CONTROL_PREFIX, task_card
-from bench.reports.audit.sensitivity import SENSITIVITY_FOLDER, sensitivity_section, stored_sensitivity
+from bench.reports.audit.sensitivity import audited_rows, sensitivity_sections, stored_sensitivities
 from bench.reports.audit.summary import AUDIT_FOLDER
 from bench.reports.pages import SEALS, stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER, markdown
@@ -63,7 +63,7 @@ def render_audit(facts: Mapping, card: TaskCard) -> str:
         _annotations(facts["annotations"]),
         *_shortcuts(facts, card),
         *_nuisance(facts["nuisance"]),
-        *sensitivity_section(facts.get("sensitivity", {})),  # absent from audits of before
+        *sensitivity_sections(audited_rows(facts)),
         *resolution_section(facts["resolution"], card.group),
     ]
     return "\n\n".join(parts) + "\n"
@@ -72,14 +72,16 @@ def render_audit(facts: Mapping, card: TaskCard) -> str:
 def write_audit(folder: Path, facts: Mapping, card: TaskCard) -> list[Path]:
     """Writes ``<task>.md`` and ``<task>.json``, the task named by ``file_name``, below ``folder`` and returns them.
 
-    What was found of an encoder's sensitivity is written to ``sensitivity/<task>/<encoder>.json`` too, where it stays
-    when the task is audited with another encoder.
+    What was found of each encoder's and pooling's sensitivity is written to
+    ``sensitivity/<task>/<encoder>.<pooling>.json`` too, where it stays when the task is audited with others.
     """
     name = file_name(card.id)
     pages = {f"{name}.md": render_audit(facts, card), f"{name}.json": _json(facts)}
-    if moved := facts.get("sensitivity"):
-        pages[f"{SENSITIVITY_FOLDER}/{name}/{file_name(moved['encoder'])}.json"] = _json(stored_sensitivity(facts))
-    return write_pages(folder, pages)
+    return write_pages(folder, pages | _sensitivities(facts))
+
+
+def _sensitivities(facts: Mapping) -> dict[str, str]:
+    return {name: _json(found) for name, found in stored_sensitivities(facts).items()}
 
 
 def _json(facts: Mapping) -> str:
@@ -95,6 +97,7 @@ def stale_audits(folder: Path) -> list[str]:
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
             texts[f"{AUDIT_FOLDER}/{path.stem}.md"] = render_audit(facts, task_card(facts["task"]))
+            texts |= {f"{AUDIT_FOLDER}/{name}": text for name, text in _sensitivities(facts).items()}
         except UnknownId as error:
             problems.append(f"{path}: its page cannot be checked: {error}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,13 +1,13 @@
-"""An encoder's sensitivity to rounding: the audit's section, its stored form, and what a leaderboard shows of it.
+"""Encoders' sensitivity to rounding: the audit's sections, its stored form, and what a leaderboard shows of it.
 
-The stored form is what the audit found, with the identity of the data. A leaderboard shows it beside the records of the
-same encoder, weights, data and probe, and of no others.
+The stored form, one file for each encoder and pooling, is what the audit found, with the identity of the data. A
+leaderboard shows it beside the records of the same encoder, pooling, weights, data and probe, and of no others.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,61 +15,90 @@ from bench.base.errors import BadInput
 from bench.base.paths import file_name
 from bench.reports.audit.summary import AUDIT_FOLDER
 from bench.reports.tables import markdown
-from bench.runs.audit.checks.sensitivity import DITHER, TENTH, reasons
+from bench.runs.audit.checks.sensitivity import DITHER, HALF, TENTH, reasons
 from bench.scores import metrics
 from bench.scores.printed import BLANK, amount, missing
 from bench.scores.schema import Record
 
 SENSITIVITY_FOLDER = "sensitivity"  # in an audit's folder
-_SHARED = ("encoder", "encoder_version", "weights", "parameters", "resampler", "layer", "pooling", "protocol")
+_SHARED = ("encoder", "encoder_version", "weights", "parameters", "resampler", "layer", "pooling")
+_SHARED += ("protocol", "protocol_version")
 _ABOUT = (
     "What changes where the sound does not. *Shift*: the most that a feature of a clip moves, in units of its standard "
     "deviation over training clips, of the feature that moves most and of the middle one. *Decisions*: tested clips "
     "that get another class. *Score*: with the probe chosen and fitted anew, where all clips were tried, and what it "
-    f"moves by; by more than {TENTH:.0%} of its interval's width, or with another choice of the probe, the encoder's "
-    "row is marked on a leaderboard."
+    "moves by. *Other candidates*: the part of the probe, a mean of candidates, that goes to others than before; of "
+    "several probes the largest. A row is marked on a leaderboard where its score moves by more than "
+    f"{TENTH:.0%} of its interval's width, or more than {HALF:.0%} of its probe goes to other candidates."
 )
 
 
-def sensitivity_section(facts: Mapping[str, Any]) -> list[str]:
-    """Heading, explanation and table; empty where no encoder was tried."""
-    if not facts:
-        return []
+def sensitivity_sections(every: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Explanation, then heading and table of each encoder and pooling; empty where none was tried."""
+    parts = ["## What rounding and noise of one 16-bit step do", _ABOUT] if every else []
+    return parts + [part for facts in every for part in _section(facts)]
+
+
+def _section(facts: Mapping[str, Any]) -> list[str]:
     unit = metrics.get(facts["metric"]).unit
-    header = ["change", "clips", "shift", "of the middle feature", "decisions", "probe's choice"]
-    header += [f"{facts['metric']} on {test}" for test in facts["tests"]]
-    plain = ["none", facts["clips"], BLANK, BLANK, BLANK, "; ".join(map(_words, facts["chosen"][:1]))]
+    header = ["change", "clips", "shift", "of the middle feature", "decisions", "other candidates"]
+    header += ["best candidate", *(f"{facts['metric']} on {test}" for test in facts["tests"])]
+    plain = ["none", facts["clips"], BLANK, BLANK, BLANK, BLANK, _chosen(facts)]
     rows = [[*plain, *(amount(score, unit) for score in facts["tests"].values())]]
     for change in facts["changes"]:
-        same = BLANK if change["other_candidates"] is None else f"{change['other_candidates']:.0%}"
+        others = BLANK if change["other_candidates"] is None else f"{change['other_candidates']:.0%}"
         scores = [_moved((change["tests"] or {}).get(test), unit) for test in facts["tests"]]
         shifts = [f"{change[name]:.2g}" for name in ("shift", "median_shift")]
         decisions = f"{change['decisions']} of {change['tested']}"
-        rows.append([change["name"], change["clips"], *shifts, decisions, same, *scores])
-    parts = [f"## What rounding and noise of one 16-bit step do to {facts['encoder']}", _ABOUT]
-    parts.append(markdown(header, rows, right=(1, 2, 3, 4)))
+        rows.append([change["name"], change["clips"], *shifts, decisions, others, _chosen(change), *scores])
+    parts = [f"### {facts['encoder']}, {facts['pooling']}", markdown(header, rows, right=(1, 2, 3, 4, 5))]
     if still := [f"{change['name']} {change['constant']}" for change in facts["changes"] if change["constant"]]:
         parts.append(f"Features that are the same for all training clips, and move: {', '.join(still)}.")
     return parts
 
 
-def stored_sensitivity(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """An audit's sensitivity with the identity of its data."""
-    return {name: facts[name] for name in ("task", "version", "digest")} | dict(facts["sensitivity"])
+def stored_sensitivities(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{file in the audits' folder: what an audit found of an encoder and pooling, with the identity of the data}."""
+    data = {name: facts[name] for name in ("task", "version", "digest")}
+    folder = f"{SENSITIVITY_FOLDER}/{file_name(facts['task'])}"
+    return {
+        f"{folder}/{file_name(found['encoder'])}.{file_name(found['pooling'])}.json": data | found
+        for found in audited_rows(facts)
+    }
+
+
+def audited_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an audit found of each encoder and pooling; none in audits that were made before there was any.
+
+    Raises ``ValueError`` for an audit that has it in the form of before.
+    """
+    found = facts.get("sensitivity") or []
+    if isinstance(found, Mapping):
+        raise ValueError("its sensitivity is of one pooling alone, as it was before: make it again")
+    return found
 
 
 def read_sensitivities(folder: Path, records: Sequence[Record]) -> dict[str, dict[str, Any]]:
-    """{record key: the stored sensitivity of its encoder and data}, of the records that have one.
+    """{record key: the stored sensitivity of its encoder, pooling and data}, of the records that have one.
 
-    Raises ``BadInput`` for a file that is not readable.
+    Raises ``BadInput`` for a file of their tasks that is not readable.
     """
-    stored = {path: _read(path) for path in _files(folder, records)}
-    out = {}
-    for record in records:
-        found = stored.get(_file(folder, record))
-        if found and _identity(record) == _stored_identity(found):
-            out[record.key] = found
-    return out
+    tasks = sorted({record.spec["task"] for record in records})
+    stored = {spec: found for task in tasks for spec, found in _stored(folder / AUDIT_FOLDER, file_name(task))}
+    by_spec = {record.key: stored.get(_values(record.spec)) for record in records}
+    return {key: found for key, found in by_spec.items() if found}
+
+
+def sensitive_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows that boards mark by what a folder of audits found: of each the fields of a record's spec.
+
+    Raises ``BadInput`` for a folder without stored sensitivities, and for one that is not readable.
+    """
+    stored = list(_stored(folder))
+    if not stored:
+        problem = f"holds no {SENSITIVITY_FOLDER}/<task>/<encoder>.<pooling>.json"
+        raise BadInput(folder, problem, "give a folder that `respbench audit TASK --encoder ID --out FOLDER` wrote")
+    return [dict(spec) for spec, found in stored if any(reasons(found, test) for test in found["tests"])]
 
 
 def marks(facts: Mapping[str, Any] | None, test: str) -> list[str]:
@@ -85,20 +114,18 @@ def under_dither(facts: Mapping[str, Any] | None, test: str, unit: str) -> str:
     return BLANK
 
 
-def _files(folder: Path, records: Iterable[Record]) -> list[Path]:
-    return [path for path in dict.fromkeys(_file(folder, record) for record in records) if path.exists()]
-
-
-def _file(folder: Path, record: Record) -> Path:
-    task, encoder = file_name(record.spec["task"]), file_name(record.spec["encoder"])
-    return folder / AUDIT_FOLDER / SENSITIVITY_FOLDER / task / f"{encoder}.json"
+def _stored(audits: Path, task: str = "*") -> Iterator[tuple[tuple[tuple[str, Any], ...], dict[str, Any]]]:
+    """(the fields of a spec that a record of it has, what was found) of every file of a task, as on disk, or of all."""
+    for path in sorted((audits / SENSITIVITY_FOLDER).glob(f"{task}/*.json")):
+        facts = _read(path)
+        yield _values(_spec(facts)), facts
 
 
 def _read(path: Path) -> dict[str, Any]:
-    remedy = "make it again with `respbench audit TASK --encoder ID --out FOLDER`"
+    remedy = "delete it and make it again with `respbench audit TASK --encoder ID:POOLING --out FOLDER`"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        _stored_identity(facts)
+        hash(_values(_spec(facts)))
         for test in facts["tests"]:
             reasons(facts, test)
             under_dither(facts, test, "%")
@@ -107,15 +134,19 @@ def _read(path: Path) -> dict[str, Any]:
     return facts
 
 
-def _identity(record: Record) -> tuple:
-    spec = dict(record.spec)
-    names = ("task", "task_version", "manifest", "protocol_version", "clip", *_SHARED)
-    return tuple(spec[name] for name in names)
+def _spec(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored as fields of a record's spec."""
+    data = {"task": facts["task"], "task_version": facts["version"], "manifest": facts["digest"], "clip": "native"}
+    return data | {name: facts[name] for name in _SHARED}
 
 
-def _stored_identity(facts: Mapping[str, Any]) -> tuple:
-    data = (facts["task"], facts["version"], facts["digest"], facts["protocol_version"], "native")
-    return *data, *(facts[name] for name in _SHARED)
+def _values(spec: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, spec[name]) for name in ("task", "task_version", "manifest", "clip", *_SHARED))
+
+
+def _chosen(tried: Mapping[str, Any]) -> str:
+    """The best candidate of a probe; of several probes that of the first."""
+    return _words(tried["chosen"][0]) if tried["chosen"] else BLANK
 
 
 def _words(chosen: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ Nothing here knows a corpus by name: leaks, duplicates and shortcuts are found i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from bench.base.progress import Progress, silent
 from bench.data import manifest
 from bench.data.manifest import Prepared
 from bench.encoders.load import load_encoder
+from bench.encoders.pooling import LayerPooling
 from bench.runs.audit import resolution
 from bench.runs.audit.checks import annotations, duplicates, nuisance, sensitivity, shortcuts, splits
 from bench.runs.audit.control_tables import FeatureTable, control_tables, name_parts
 from bench.runs.audit.marks import marks
 from bench.runs.audit.sounds import Sound, analyse_recordings
+from bench.runs.choices import EncoderChoice
 from bench.scores import records
 from bench.types import Encoder, Finding, Task
 
@@ -43,10 +45,18 @@ class Audit:
     predictions: Mapping[tuple[str, str], pd.DataFrame] = field(repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An encoder that stands beside the control rows or is asked about, with the embeddings that are ``requested``."""
+
+    encoder: Encoder
+    requested: tuple[LayerPooling, ...] = ()
+
+
 def audit(
     task: str,
     root: Path | str | None = None,
-    encoder: str | Encoder | None = None,
+    encoder: str | Encoder | Iterable[EncoderChoice] | None = None,
     *,
     reference: str | None = registry.REFERENCE_ENCODER,
     resamples: int = 1000,
@@ -64,8 +74,9 @@ def audit(
     root
         The folder of the data; by default where the recordings are looked for anyway.
     encoder
-        An encoder, or its id, whose embeddings are tested for what they reveal besides, and for what rounding and noise
-        of one 16-bit step do to them.
+        An encoder, or its id, or several with their poolings. The first one's own embedding is tested for what it
+        reveals besides and stands beside the control rows; all are tried for what rounding and noise of one 16-bit step
+        do to them.
     reference
         The encoder that stands beside the control rows and that the resolution is measured with; None leaves both out.
     resamples
@@ -88,7 +99,7 @@ def audit(
     missing = [name for name in manifest.COLUMNS if name not in loaded.manifest]
     if missing:
         raise BadInput(task, f"its manifest lacks the columns {', '.join(missing)}", f"see `respbench check {task}`")
-    card = loaded.card
+    card, asked = loaded.card, _asked(encoder)
     here, problems = _here(loaded, progress)
     sounds = analyse_recordings(loaded.root, here.recordings, progress)
     everything = manifest.usable(_with_ends(loaded.manifest, here.rows), [*loaded.findings, *problems])
@@ -96,7 +107,8 @@ def audit(
         first = next(finding for finding in [*loaded.findings, *problems] if finding.level == "error")
         problem = f"none of its clips is usable; the first fault: {first.where}: {first.problem}"
         raise BadInput(task, problem, f"{first.remedy} (respbench check {task} lists all)")
-    beside = [shortcuts.encoder_table(one, here, "encoder", progress) for one in _encoders(here, encoder, reference)]
+    shown = _shown(here, asked, reference)
+    beside = [shortcuts.encoder_table(one.encoder, here, "encoder", progress, one.requested) for one in shown]
 
     odd = annotations.irregularities(everything, here.recordings, sounds, [*loaded.findings, *problems])
     twice = duplicates.duplicates(here.rows, card, here.recordings, sounds)
@@ -108,11 +120,23 @@ def audit(
     }
     clips, rows = (HERE, here.rows) if HERE in probed else (ALL, everything)
     resolved = resolution.resolution(probed[clips], rows, card, beside, resamples)
-    revealed, moved = {}, {}
-    if encoder is not None and beside:
+    revealed, moved = {}, []
+    if asked and beside:
         revealed = {beside[0].name: nuisance.nuisance(beside[0].features, here.rows, card)}
-        of_encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
-        moved = sensitivity.sensitivity(of_encoder, here, card, some=some, resamples=resamples, progress=progress)
+        known = {row["name"]: row["probes"] for row in probed.get(HERE, ()) if row["source"] == "encoder"}
+        for one in asked:
+            probes = known.get(one.encoder.card.id)
+            fitted = {shortcuts.default_embedding(one.encoder): probes} if probes else {}
+            moved += sensitivity.sensitivity(
+                one.encoder,
+                here,
+                card,
+                one.requested,
+                fitted=fitted,
+                some=some,
+                resamples=resamples,
+                progress=progress,
+            )
 
     own = [
         *splits.findings(everything, card),
@@ -172,13 +196,32 @@ def _with_ends(rows: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(end_s=ends.where(ends.notna(), pd.to_numeric(rows["end_s"])).astype(float))
 
 
-def _encoders(here: Prepared, encoder: str | Encoder | None, reference: str | None) -> list[Encoder]:
-    """The encoders that stand beside the control rows, the one asked about first; none without audio."""
+def _asked(encoder: str | Encoder | Iterable[EncoderChoice] | None) -> list[Asked]:
+    """The encoders to audit, loaded. Raises ``BadInput`` for one that is named twice."""
+    if encoder is None:
+        return []
+    if isinstance(encoder, str):
+        encoder = [EncoderChoice.parse(encoder)]
+    elif not isinstance(encoder, Iterable):
+        return [Asked(encoder, (shortcuts.default_embedding(encoder),))]
+    out: dict[str, Asked] = {}
+    for choice in encoder:
+        if choice.id in out:
+            problem = "is named twice"
+            raise BadInput(f"encoder {choice.id}", problem, f"name its poolings together: {choice.id}:POOLING,POOLING")
+        loaded = load_encoder(choice.id, choice.weights)
+        out[choice.id] = Asked(loaded, tuple(choice.requested(loaded.card)))
+    return list(out.values())
+
+
+def _shown(here: Prepared, asked: list[Asked], reference: str | None) -> list[Asked]:
+    """The encoders that stand beside the control rows: the first one asked about, and the reference."""
     if here.rows.empty:
         return []
-    asked = [one for one in (encoder, reference) if one is not None]
-    loaded = [load_encoder(one) if isinstance(one, str) else one for one in asked]
-    return list({one.card.id: one for one in loaded}.values())
+    of_reference = [one for one in asked if one.encoder.card.id == reference]
+    if reference is not None and not of_reference:
+        of_reference = [Asked(load_encoder(reference))]
+    return list({one.encoder.card.id: one for one in (*asked[:1], *of_reference)}.values())
 
 
 def _controls(

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from bench.runs.audit.checks.shortcuts import predictions, scored_by
+from bench.runs.audit.checks.fitted import FittedProbes
+from bench.runs.audit.checks.shortcuts import scored_by
 from bench.runs.audit.control_tables import FeatureTable
 from bench.scores import intervals, metrics
 from bench.scores.metrics import Roles
@@ -62,7 +63,7 @@ def resolution(
     compared = [table.name for table in tables] or [_best(probed, card)]
     systems = {f"{name} linear": fitted[name] for name in compared}
     if tables and card.kind == "multiclass":
-        systems[f"{tables[0].name} knn"] = predictions(tables[0].features, rows, card, "knn")
+        systems[f"{tables[0].name} knn"] = FittedProbes(tables[0].features, rows, card, "knn").predicted
     out = []
     for test, splits in card.tests.items():
         parts = {name: frame[frame["split"].isin(splits)] for name, frame in systems.items()}

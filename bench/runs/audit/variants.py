@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ import pandas as pd
 from bench.base.parallel.shared import Shared
 from bench.data import audio, clips
 from bench.data.manifest import Prepared
-from bench.encoders.batches import embed
+from bench.encoders.batches import embed_each
 from bench.encoders.pooling import LayerPooling
 from bench.types import Encoder
 
@@ -31,19 +31,21 @@ class Encoding:
     encoder: Shared[Encoder]
     rows: pd.DataFrame
     prepared: Prepared
-    want: LayerPooling
+    requested: Sequence[LayerPooling]
     quality: str = audio.QUALITY
 
-    def __call__(self) -> np.ndarray:
-        """(N, P) float32 in the order of ``rows``."""
-        encoder, (layer, pooling) = self.encoder.value, self.want
-        out = np.empty((len(self.rows), encoder.card.dims[pooling]), np.float32)
+    def __call__(self) -> dict[LayerPooling, np.ndarray]:
+        """{(layer, pooling): (N, P) float32 in the order of ``rows``}."""
+        encoder = self.encoder.value
+        dims = {each: encoder.card.dims[each[1]] for each in self.requested}
+        out = {each: np.empty((len(self.rows), size), np.float32) for each, size in dims.items()}
         for unit in clips.units(self.rows, self.prepared.recordings):
             waves = clips.waves(unit, Path(self.prepared.root), encoder.card.sample_rate, quality=self.quality)
-            out[list(unit.rows)] = embed(encoder, waves, pooling, layer)
+            for each, vectors in embed_each(encoder, waves, self.requested).items():
+                out[each][list(unit.rows)] = vectors
         return out
 
-    def elsewhere(self) -> np.ndarray:
+    def elsewhere(self) -> dict[LayerPooling, np.ndarray]:
         """The same in a process of its own, on the code path ``OTHER_PATH`` of the processor."""
         from joblib.externals.loky.process_executor import ProcessPoolExecutor
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.base.errors import BadInput, UnknownId
-from bench.encoders.batches import embed, encode_batch, fit_length, plan_batches
+from bench.encoders.batches import embed, embed_each, encode_batch, fit_length, plan_batches
 from bench.types import EncoderCard, Grid, Tokens
 from model_zoo._adapters.adapter import Adapter
 
@@ -79,6 +79,9 @@ def test_one_pass_serves_every_pooling():
     found = encode_batch(toy, _waves(20, 20), [(-1, "mean"), (0, "published")])
     assert {k: v.shape for k, v in found.items()} == {(-1, "mean"): (2, 1), (0, "published"): (2, 1)}
     assert toy.calls == [(2, 20)]
+    each = embed_each(toy, _waves(20, 20), list(found))
+    assert len(toy.calls) == 2 and all(np.array_equal(each[k], found[k]) for k in found)
+    assert {k: v.shape for k, v in embed_each(toy, [], list(found)).items()} == dict.fromkeys(found, (0, 1))
 
 
 def test_clips_are_fitted_to_the_cards_bounds():

@@ -11,40 +11,45 @@ was fitted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bench.base.parallel.shared import Shared
 from bench.base.progress import Progress, silent
 from bench.data.manifest import TRAIN, Prepared
+from bench.encoders.features import statistics
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import require_trained
+from bench.encoders.pooling import LayerPooling
 from bench.probe import protocols
 from bench.runs.audit import variants
 from bench.runs.audit.checks import shortcuts
-from bench.scores import label_kinds, records
+from bench.runs.audit.checks.fitted import PROTOCOL, FittedProbes
+from bench.runs.context import NOTHING
+from bench.scores import records
 from bench.types import Encoder, Finding, Score, TaskCard
 
 DITHER, RESAMPLER, PATH = "dither16", f"soxr-{variants.OTHER_QUALITY}", "another code path"
 SOME = 200  # clips of a change that is not tried on all
 TENTH = 0.1  # of an interval's width: a score that moves by more is marked
 HALF = 0.5  # of the probe that goes to other candidates: a choice that changes is marked
-PROTOCOL = "linear"
 
 
 def sensitivity(
     encoder: Encoder,
     here: Prepared,
     card: TaskCard,
+    requested: Sequence[LayerPooling] = (),
     *,
+    fitted: Mapping[LayerPooling, FittedProbes] = NOTHING,
     some: int = SOME,
     resamples: int = 1000,
     progress: Progress = silent,
-) -> dict[str, Any]:
-    """What each change does to an encoder's default embedding and to the linear probe of it.
+) -> list[dict[str, Any]]:
+    """What each change does to an encoder's embeddings and to the linear probes of them.
 
     Parameters
     ----------
@@ -54,6 +59,10 @@ def sensitivity(
         The clips with audio.
     card
         The task's card.
+    requested
+        The (layer, pooling) pairs, the card's own by default. Every change is encoded once for all of them.
+    fitted
+        Probes of features as they are, where they are known already.
     some
         The resampler and the code path are tried on this many clips, spread evenly over those tested.
     resamples
@@ -61,86 +70,99 @@ def sensitivity(
 
     Returns
     -------
-    dict
-        JSON-ready: identity of the encoder and its features, ``tests`` {test: plain score}, ``chosen``, and
-        ``changes``, one entry each as ``effect`` makes them. Empty where no probe can be fitted.
+    list[dict]
+        JSON-ready, one for each (layer, pooling): identity of the encoder and its features, ``tests`` {test: plain
+        score}, ``chosen``, and ``changes``, one entry each as ``effect`` makes them. Empty where no probe can be
+        fitted.
     """
     require_trained(encoder.card)
     if here.rows.empty or not shortcuts.trainable(here.rows, card):
-        return {}
-    want = (encoder.card.pool_layer, encoder.card.default_pooling)
+        return []
+    requested = tuple(requested) or (shortcuts.default_embedding(encoder),)
     stores = {clip: FeatureStore(encoder, here, clip) for clip in ("native", DITHER)}
     for store in stores.values():
-        store.encode([want], progress)
-    plain = stores["native"].gather(want)
-    probes = _Probes(plain, here.rows, card, resamples)
+        store.encode(requested, progress)
     train = np.ones(len(here.rows), bool) if card.leave_one_out else here.rows["split"].isin(TRAIN).to_numpy()
-    deviation = plain[train].std(axis=0, dtype=np.float64)
-
     everything = np.arange(len(here.rows))
-    changes = [effect(DITHER, probes, deviation, everything, stores[DITHER].gather(want) - plain)]
     picked = _some(everything if card.leave_one_out else everything[~train], everything, some)
-    encoding = {"encoder": Shared(encoder), "rows": here.rows.iloc[picked], "prepared": here, "want": want}
-    usual = variants.Encoding(**encoding)
-    with progress(f"sensitivity of {encoder.card.id}", 3) as tick:
-        try:
-            before = usual()
-            tick(1)
-            other = variants.Encoding(**encoding, quality=variants.OTHER_QUALITY)()
-            changes.append(effect(RESAMPLER, probes, deviation, picked, other - before))
-            tick(1)
-            changes.append(effect(PATH, probes, deviation, picked, usual.elsewhere() - before))
-            tick(1)
-        finally:
-            usual.encoder.remove()
     spec = stores["native"].spec
-    return {
-        **{name: spec[name] for name in ("encoder", "encoder_version", "weights", "parameters", "resampler")},
-        "layer": want[0],
-        "pooling": want[1],
-        "protocol": PROTOCOL,
-        "protocol_version": protocols.get(PROTOCOL).version,
-        "metric": card.main_metric,
-        "clips": len(plain),
-        "chosen": probes.chosen,
-        "tests": {test: records.score_json(score) for test, score in probes.scores.items()},
-        "changes": changes,
-    }
+    out = []
+    with progress(f"sensitivity of {encoder.card.id}", 3 + len(requested)) as tick:
+        tried = _tried(encoder, here, picked, requested, tick)
+        for each in requested:
+            features = stores["native"].gather(each)
+            probes = fitted.get(each) or FittedProbes(features, here.rows, card)
+            plain = Plain.of(probes, features[train].std(axis=0, dtype=np.float64), resamples)
+            changes = [effect(DITHER, plain, everything, stores[DITHER].gather(each) - features)]
+            changes += [effect(name, plain, picked, moved[each]) for name, moved in tried.items()]
+            tick(1)
+            out.append(
+                {name: spec[name] for name in ("encoder", "encoder_version", "weights", "parameters", "resampler")}
+                | {
+                    "layer": each[0],
+                    "pooling": each[1],
+                    "protocol": PROTOCOL,
+                    "protocol_version": protocols.get(PROTOCOL).version,
+                    "metric": card.main_metric,
+                    "clips": len(features),
+                    "chosen": probes.chosen,
+                    "tests": {test: records.score_json(score) for test, score in plain.scores.items()},
+                    "changes": changes,
+                }
+            )
+    return out
 
 
-class _Probes:
-    """The linear probe of a task, chosen and fitted on given features; several where one group is left out in turn."""
-
-    def __init__(self, features: np.ndarray, rows: pd.DataFrame, card: TaskCard, resamples: int):
-        self.features, self.rows, self.card, self.resamples = features, rows, card, resamples
-        groups = rows["group"].to_numpy(str)
-        if card.leave_one_out:
-            self.held = [groups == group for group in sorted(set(groups))]
-        else:
-            self.held = [~rows["split"].isin(TRAIN).to_numpy()]
-        labels = rows["label"].to_numpy()
-        self.fitted = [protocols.probe(protocols.get(PROTOCOL), card, 0) for _ in self.held]
-        for probe, held in zip(self.fitted, self.held, strict=True):
-            probe.fit(features[~held], labels[~held], groups[~held])
-        self.chosen = [{name: str(value) for name, value in probe.best_params_.items()} for probe in self.fitted]
-        self.shares = [_shares(probe.path_) for probe in self.fitted]
-        self.predicted = self.answers(features)
-        scored = shortcuts.score_tests(self.predicted, card, resamples)
-        self.scores: dict[str, Score] = {test: scores[card.main_metric] for test, scores in scored.items()}
-
-    def answers(self, features: np.ndarray) -> pd.DataFrame:
-        """Predictions of the tested clips from other features of the same clips."""
-        parts = []
-        for probe, held in zip(self.fitted, self.held, strict=True):
-            scores = records.as_stored(probe.predict_scores(features[held]))
-            part = self.rows.loc[held, ["clip_id", "group", "split"]]
-            columns = {f"s_{k}": scores[:, k] for k in range(scores.shape[1])}
-            decided = label_kinds.of(self.card).decided(scores)
-            parts.append(part.assign(y_true=self.rows.loc[held, "label"], y_pred=decided, **columns))
-        return pd.concat(parts).sort_values("clip_id", kind="stable", ignore_index=True)
+def _tried(
+    encoder: Encoder,
+    here: Prepared,
+    picked: np.ndarray,
+    requested: Sequence[LayerPooling],
+    tick: Callable[[int], None],
+) -> dict[str, dict[LayerPooling, np.ndarray]]:
+    """{change: {(layer, pooling): what it moves the features of the clips ``picked`` by}}, of changes tried on some."""
+    encoding = {"encoder": Shared(encoder), "rows": here.rows.iloc[picked], "prepared": here, "requested": requested}
+    usual = variants.Encoding(**encoding)
+    statistics.fit(encoder, here, "native")  # the stores left those of clips under dither, or none where all is stored
+    try:
+        before = usual()
+        tick(1)
+        other = variants.Encoding(**encoding, quality=variants.OTHER_QUALITY)()
+        tick(1)
+        elsewhere = usual.elsewhere()
+        tick(1)
+    finally:
+        usual.encoder.remove()
+    after = {RESAMPLER: other, PATH: elsewhere}
+    return {name: {each: changed[each] - before[each] for each in requested} for name, changed in after.items()}
 
 
-def effect(name: str, plain: _Probes, deviation: np.ndarray, clips: np.ndarray, moved: np.ndarray) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Plain:
+    """Probes on features as they are.
+
+    ``scores``: {test: the task's main metric}; ``deviation`` (P,) of the features over training clips; ``resamples``:
+    draws of groups behind intervals.
+    """
+
+    probes: FittedProbes
+    scores: Mapping[str, Score]
+    deviation: np.ndarray
+    resamples: int
+
+    @classmethod
+    def of(cls, probes: FittedProbes, deviation: np.ndarray, resamples: int) -> Plain:
+        """Scores the probes."""
+        return cls(probes, _scores(probes, resamples), deviation, resamples)
+
+
+def _scores(probes: FittedProbes, resamples: int) -> dict[str, Score]:
+    metric = probes.card.main_metric
+    scored = shortcuts.score_by((metric,), probes.predicted, probes.card, resamples)
+    return {test: scores[metric] for test, scores in scored.items()}
+
+
+def effect(name: str, plain: Plain, clips: np.ndarray, moved: np.ndarray) -> dict[str, Any]:
     """What a change does.
 
     Parameters
@@ -148,9 +170,7 @@ def effect(name: str, plain: _Probes, deviation: np.ndarray, clips: np.ndarray, 
     name
         The change.
     plain
-        Probes on the features as they are.
-    deviation
-        (P,) of the features over training clips.
+        The probes on the features as they are.
     clips
         Rows that it was tried on.
     moved
@@ -165,16 +185,18 @@ def effect(name: str, plain: _Probes, deviation: np.ndarray, clips: np.ndarray, 
         {test: {value, change, of_interval}}, ``chosen`` of the probe fitted anew, and ``other_candidates``, the part of
         it that consists of other candidates than before (0 to 1, the largest of several probes), else None.
     """
+    probes, deviation = plain.probes, plain.deviation
     varies = deviation > 0
     by_feature = np.abs(moved).max(axis=0) if len(moved) else np.zeros(moved.shape[1])
     shifts = by_feature[varies] / deviation[varies]
-    features = plain.features.copy()
+    features = probes.features.copy()
     features[clips] += moved
     whole = len(clips) == len(features)
-    again = _Probes(features, plain.rows, plain.card, plain.resamples) if whole else None
-    predicted = again.predicted if again else plain.answers(features)
-    tried = predicted["clip_id"].isin(plain.rows["clip_id"].iloc[clips]).to_numpy()
-    decisions = predicted["y_pred"].to_numpy() != plain.predicted["y_pred"].to_numpy()
+    again = FittedProbes(features, probes.rows, probes.card) if whole else None
+    predicted = again.predicted if again else probes.answers(features)
+    tried = predicted["clip_id"].isin(probes.rows["clip_id"].iloc[clips]).to_numpy()
+    decisions = predicted["y_pred"].to_numpy() != probes.predicted["y_pred"].to_numpy()
+    scores = _scores(again, plain.resamples) if again else {}
     return {
         "name": name,
         "clips": len(clips),
@@ -183,22 +205,17 @@ def effect(name: str, plain: _Probes, deviation: np.ndarray, clips: np.ndarray, 
         "constant": int((by_feature[~varies] > 0).sum()),
         "tested": int(tried.sum()),
         "decisions": int((decisions & tried).sum()),
-        "tests": {test: _moved(score, again.scores[test]) for test, score in plain.scores.items()} if again else None,
+        "tests": {test: _moved(score, scores[test]) for test, score in plain.scores.items()} if again else None,
         "chosen": again.chosen if again else None,
-        "other_candidates": _apart(plain.shares, again.shares) if again else None,
+        "other_candidates": _apart(probes.shares, again.shares) if again else None,
     }
-
-
-def _shares(path: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """{candidate: its share in the probe} of those that have one."""
-    shared = [candidate for candidate in path if "share" in candidate]
-    return {str({n: v for n, v in c.items() if n not in ("score", "share")}): c["share"] for c in shared}
 
 
 def _apart(before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]]) -> float:
     """The largest total variation distance between the candidates' shares of probes."""
     distances = [
-        sum(abs(a.get(name, 0.0) - b.get(name, 0.0)) for name in a.keys() | b.keys()) / (sum(a.values()) + sum(b.values()))
+        sum(abs(a.get(name, 0.0) - b.get(name, 0.0)) for name in a.keys() | b.keys())
+        / (sum(a.values()) + sum(b.values()))
         for a, b in zip(before, after, strict=True)
     ]
     return max(distances, default=0.0)
@@ -233,17 +250,17 @@ def reasons(facts: Mapping[str, Any], test: str) -> list[str]:
     return out
 
 
-def findings(facts: Mapping[str, Any], card: TaskCard) -> list[Finding]:
-    """A warning for every test whose row is marked."""
-    told = {test: reasons(facts, test) for test in facts["tests"]} if facts else {}
+def findings(every: Sequence[Mapping[str, Any]], card: TaskCard) -> list[Finding]:
+    """A warning for every test on which the row of an encoder and pooling is marked."""
     return [
         Finding(
             "warning",
             "sensitivity",
-            f"{facts['encoder']} on {card.id}/{test}",
+            f"{facts['encoder']} {facts['pooling']} on {card.id}/{test}",
             "; ".join(why),
             "take its score as no more exact than that, or run it with --clip dither16",
         )
-        for test, why in told.items()
-        if why
+        for facts in every
+        for test in facts["tests"]
+        if (why := reasons(facts, test))
     ]

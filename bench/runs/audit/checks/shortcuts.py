@@ -15,22 +15,33 @@ from bench.base.progress import Progress, silent
 from bench.base.registry import CONTROL_PREFIX
 from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.features.store import FeatureStore
-from bench.probe import protocols
+from bench.encoders.pooling import LayerPooling
 from bench.probe.goal import too_few
+from bench.runs.audit.checks.fitted import FittedProbes
 from bench.runs.audit.control_tables import FeatureTable
-from bench.scores import intervals, label_kinds, metrics, records
+from bench.scores import intervals, label_kinds, metrics
 from bench.scores.metrics import DURATION_MATCHED, Roles
 from bench.types import Encoder, Finding, Score, TaskCard
 
 STRONG = 0.65  # AUROC that a finding names, or 1 less that, where its interval leaves out 0.5
 
 
-def encoder_table(encoder: Encoder, prepared: Prepared, source: str, progress: Progress = silent) -> FeatureTable:
-    """An encoder's default embedding as a table, through the feature store; a control's goes by its own name."""
-    want = (encoder.card.pool_layer, encoder.card.default_pooling)
+def encoder_table(
+    encoder: Encoder, prepared: Prepared, source: str, progress: Progress = silent, others: Sequence[LayerPooling] = ()
+) -> FeatureTable:
+    """An encoder's default embedding as a table, through the feature store; a control's goes by its own name.
+
+    ``others`` are encoded in the same pass, for whoever needs them later.
+    """
+    want = default_embedding(encoder)
     store = FeatureStore(encoder, prepared)
-    store.encode([want], progress)
+    store.encode([want, *others], progress)
     return FeatureTable(encoder.card.id.removeprefix(CONTROL_PREFIX), source, store.gather(want))
+
+
+def default_embedding(encoder: Encoder) -> LayerPooling:
+    """The (layer, pooling) that a card names as its own."""
+    return encoder.card.pool_layer, encoder.card.default_pooling
 
 
 def probed(
@@ -46,15 +57,16 @@ def probed(
     -------
     list[dict]
         One per table: name, source, number of ``columns``, ``tests`` {test: {metric: Score}}, ``direction``,
-        ``predictions``; the last three empty or None where nothing could be fitted.
+        ``probes`` and their ``predictions``; the last four empty or None where nothing could be fitted.
     """
     out = []
     with progress(f"probe shortcuts of {card.id}", len(tables)) as tick:
         for table in tables:
             row = {"name": table.name, "source": table.source, "columns": table.features.shape[1]}
-            row |= {"tests": {}, "direction": {}, "predictions": None}
+            row |= {"tests": {}, "direction": {}, "probes": None, "predictions": None}
             if table.features.shape[1] and trainable(rows, card):
-                row["predictions"] = predictions(table.features, rows, card)
+                row["probes"] = FittedProbes(table.features, rows, card)
+                row["predictions"] = row["probes"].predicted
                 row["tests"] = score_tests(row["predictions"], card, resamples)
                 row["direction"] = direction(table, rows, card)
             out.append(row)
@@ -76,57 +88,22 @@ def trainable(rows: pd.DataFrame, card: TaskCard) -> bool:
     return tested and varied and not few
 
 
-def predictions(
-    features: np.ndarray, rows: pd.DataFrame, card: TaskCard, protocol: str = "linear", seed: int = 0
-) -> pd.DataFrame:
-    """Predicts the tested clips by a probe that was fitted on the others.
-
-    Parameters
-    ----------
-    features
-        (N, D) of the rows.
-    rows
-        The manifest of the N clips.
-    card
-        The task's card.
-    protocol
-        The probe.
-    seed
-        Of the folds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        clip_id, group, split, duration_s (where all are known), y_true, y_pred, s_0 … s_{K−1}.
-    """
-    chosen_protocol, labels, groups = protocols.get(protocol), rows["label"].to_numpy(), rows["group"].to_numpy(str)
-    if card.leave_one_out:
-        sides = [(groups != group, groups == group) for group in sorted(set(groups))]
-    else:
-        train = rows["split"].isin(TRAIN).to_numpy()
-        sides = [(train, ~train)]
-    parts = []
-    for fitted, held in sides:
-        probe = protocols.probe(chosen_protocol, card, seed)
-        probe.fit(features[fitted], labels[fitted], groups[fitted])
-        scores = records.as_stored(probe.predict_scores(features[held]))  # classes that tie do so to the last digit
-        test = rows.loc[held, ["clip_id", "group", "split"]]
-        columns = {f"s_{k}": scores[:, k] for k in range(scores.shape[1])}
-        if rows["end_s"].notna().all():
-            # as records hold them: a clip may lie on the edge of a decile
-            test["duration_s"] = records.as_stored(rows.loc[held, "end_s"] - rows.loc[held, "start_s"])
-        parts.append(test.assign(y_true=labels[held], y_pred=label_kinds.of(card).decided(scores), **columns))
-    return pd.concat(parts).sort_values("clip_id", kind="stable", ignore_index=True)
-
-
 def score_tests(predicted: pd.DataFrame, card: TaskCard, resamples: int) -> dict[str, dict[str, Score]]:
     """{test: {metric: Score}} of the main metric, AUROC and, where durations are known, AUROC within their deciles.
 
     Of a regression task it is the main metric alone.
     """
-    names, out = scored_by(card), {}
+    names = scored_by(card)
     if "duration_s" in predicted and label_kinds.of(card).auroc:
         names = (*names, DURATION_MATCHED)
+    return score_by(names, predicted, card, resamples)
+
+
+def score_by(
+    names: Sequence[str], predicted: pd.DataFrame, card: TaskCard, resamples: int
+) -> dict[str, dict[str, Score]]:
+    """{test: {metric: Score}} of the named metrics, of the tests that have clips."""
+    out = {}
     for test, splits in card.tests.items():
         part = predicted[predicted["split"].isin(splits)]
         if part.empty:

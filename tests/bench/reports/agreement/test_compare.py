@@ -116,6 +116,19 @@ def test_a_wide_tolerance_lets_them_agree_and_a_marked_row_is_told_as_such(two, 
     assert outcome_of(compare(*two, marked=marked_rows(file))).outcome == DIFFERS
 
 
+@pytest.mark.parametrize(("change", "outcome"), [(0.05, MARKED), (0.01, DIFFERS)])
+def test_rows_that_an_audit_found_to_be_sensitive_are_marked(two, tmp_path, change, outcome):
+    made_again(two[1], all_crackle)
+    spec = probe_record(two[0]).spec
+    moved = {"value": 0.5, "change": change, "of_interval": change / 0.2}
+    tried = {"name": "dither16", "tests": {"official": moved}, "other_candidates": 0.0}
+    found = {"version": spec["task_version"], "digest": spec["manifest"], "tests": {"official": {}}, "changes": [tried]}
+    file = tmp_path / "audit" / "sensitivity" / "icbhi.cycles4" / "meta.duration.published.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(spec | found))
+    assert outcome_of(compare(*two, marked=marked_rows(tmp_path / "audit"))).outcome == outcome
+
+
 def test_another_version_is_shown_beside_and_never_matched(two, capsys):
     version = probe_record(two[1]).spec["encoder_version"]
     again = made_again(two[1], spec={"encoder_version": version + 1})
@@ -193,6 +206,7 @@ def test_bad_input_exits_with_2_and_says_where(two, tmp_path, capsys):
         ([a, b, "--tolerance", "nan"], "tolerance"),
         ([a, b, "--marked", str(bad)], "taks"),
         ([a, b, "--marked", str(tmp_path / "none.json")], "none.json"),
+        ([a, b, "--marked", str(tmp_path)], "holds no sensitivity"),
     ):
         assert main(["compare", *words]) == 2, words
         lines = capsys.readouterr().err.strip().splitlines()

@@ -5,7 +5,14 @@ import pytest
 
 import bench
 from bench.base.errors import BadInput
-from bench.reports.audit.sensitivity import marks, read_sensitivities, sensitivity_section, under_dither
+from bench.reports.audit.sensitivity import (
+    marks,
+    read_sensitivities,
+    sensitive_rows,
+    sensitivity_sections,
+    stored_sensitivities,
+    under_dither,
+)
 from bench.reports.leaderboard.report import stale_leaderboard, write_leaderboard
 
 TASK = "icbhi.cycles4"
@@ -34,26 +41,63 @@ def stored(record, change=0.05, **other):
         "chosen": [{"C": "1.0"}],
         "tests": dict.fromkeys(record.scores, score),
         "changes": [
-            {**change, "decisions": 3, "tests": dict.fromkeys(record.scores, moved), "chosen": [{"C": "1.0"}]},
-            {**some, "tests": None, "chosen": None},
+            {
+                **change,
+                "decisions": 3,
+                "tests": dict.fromkeys(record.scores, moved),
+                "chosen": [{"C": "10.0"}],
+                "other_candidates": 0.25,
+            },
+            {**some, "tests": None, "chosen": None, "other_candidates": None},
         ],
         **other,
     }
 
 
-def keep(folder, facts):
-    path = folder / "audit" / "sensitivity" / TASK / "meta.duration.json"
+def keep(folder, facts, name="meta.duration.published.json"):
+    path = folder / "audit" / "sensitivity" / TASK / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(facts if isinstance(facts, str) else json.dumps(facts))
 
 
 def test_the_section_says_what_each_change_does(record):
-    _, about, table, still = sensitivity_section(stored(record))
-    assert "10% of its interval's width" in about and still.endswith("and move: dither16 2.")
+    heading, about, of, table, still = sensitivity_sections([stored(record)])
+    assert (heading[:3], of) == ("## ", "### meta.duration, published")
+    assert "10% of its interval's width, or more than 50% of its probe" in about and still.endswith(
+        "and move: dither16 2."
+    )
     dither = next(line for line in table.splitlines() if line.startswith("| dither16"))
-    expected = ["20", "13", "0.5", "3 of 9", "the same", "55.0 (+5.0, 25% of its interval)"]
-    assert [cell.strip() for cell in dither.split("|")[2:8]] == expected
-    assert sensitivity_section({}) == []
+    expected = ["20", "13", "0.5", "3 of 9", "25%", "C 10.0", "55.0 (+5.0, 25% of its interval)"]
+    assert [cell.strip() for cell in dither.split("|")[2:9]] == expected
+    assert table.count("another code path") == 1 and sensitivity_sections([]) == []
+    two = [stored(record), stored(record, pooling="mean")]
+    assert [part for part in sensitivity_sections(two) if part[0] == "#"] == [heading, of, "### meta.duration, mean"]
+
+
+def test_each_encoder_and_pooling_has_a_file(record):
+    whole = {"task": TASK, "version": 1, "digest": "d"}
+    found = [stored(record), stored(record, encoder="a.b@c", pooling="[mean,max]")]
+    files = stored_sensitivities(whole | {"sensitivity": found})
+    names = ["meta.duration.published.json", "a.b@c.%5Bmean,max%5D.json"]
+    assert list(files) == [f"sensitivity/{TASK}/{name}" for name in names]
+    assert stored_sensitivities(whole) == {}
+    with pytest.raises(ValueError, match="make it again"):
+        stored_sensitivities(whole | {"sensitivity": stored(record)})
+
+
+def test_rows_are_found_by_what_they_are_not_by_the_name_of_their_file(record, tmp_path):
+    keep(tmp_path, stored(record))
+    keep(tmp_path, stored(record, pooling="mean", change=0.01), "other.json")
+    assert read_sensitivities(tmp_path, [record])[record.key]["pooling"] == "published"
+    mean = dataclasses.replace(record, spec=record.spec | {"pooling": "mean"}, key="another")
+    assert [found["pooling"] for found in read_sensitivities(tmp_path, [record, mean]).values()] == [
+        "published",
+        "mean",
+    ]
+    (row,) = sensitive_rows(tmp_path / "audit")  # the other one moves little
+    assert row.items() <= record.spec.items() and not row.items() <= mean.spec.items()
+    with pytest.raises(BadInput, match="holds no sensitivity"):
+        sensitive_rows(tmp_path)
 
 
 def test_a_board_shows_the_column_and_marks_the_row(record, tmp_path):
@@ -88,7 +132,7 @@ def test_what_was_found_of_other_data_or_weights_is_not_shown(record, tmp_path, 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"task": 1}'])
 def test_an_unreadable_file_is_named(record, tmp_path, text):
     keep(tmp_path, text)
-    with pytest.raises(BadInput, match=r"meta\.duration\.json"):
+    with pytest.raises(BadInput, match=r"meta\.duration\.published\.json.*make it again"):
         read_sensitivities(tmp_path, [record])
 
 

@@ -9,8 +9,9 @@ import tiny_corpora
 from bench import simulate
 from bench.base.errors import BadInput, UnknownId
 from bench.cli.main import main
-from bench.reports.audit.report import render_audit, resolution_section, split_table
+from bench.reports.audit.report import render_audit, resolution_section, split_table, stale_audits, write_audit
 from bench.runs.audit.audit import ALL, HERE, audit
+from bench.runs.choices import EncoderChoice
 from bench.scores.printed import BLANK
 
 
@@ -121,8 +122,32 @@ def test_the_command_writes_reports(tmp_path, capsys):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"sprsound.records3.md", "sprsound.records3.json"}
     capsys.readouterr()
     assert main(words) == 0 and capsys.readouterr().out.startswith("# Audit of sprsound.records3")
+    assert main([*words, "--encoder", "meta.level", "fbank.stats:mean,meen"]) == 2
+    assert "meen" in capsys.readouterr().err
     assert main(["audit", "sprsound.recordz", "--root", str(tmp_path)]) == 2
     assert "sprsound.records5" in capsys.readouterr().err
+
+
+def test_several_encoders_and_poolings_are_tried_for_rounding_and_held_to_their_files(simulated, tmp_path):
+    choices = [EncoderChoice.parse(text) for text in ("meta.duration:mean,published", "meta.level")]
+    made = audit("icbhi.cycles4", simulated, choices, reference=None, resamples=10, some=5)
+    rows = [(row["encoder"], row["pooling"]) for row in made.facts["sensitivity"]]
+    assert rows == [("meta.duration", "mean"), ("meta.duration", "published"), ("meta.level", "published")]
+    assert list(made.facts["nuisance"]) == ["duration"]  # the first encoder's own embedding
+    folder = tmp_path / "audit"
+    _, data, *files = write_audit(folder, made.facts, made.task.card)
+    named = ["meta.duration.mean.json", "meta.duration.published.json", "meta.level.published.json"]
+    assert [file.name for file in files] == named and stale_audits(tmp_path) == []
+    files[1].write_text(files[1].read_text().replace("1", "2", 1))
+    assert [line.partition(":")[0] for line in stale_audits(tmp_path)] == [str(files[1])]
+    data.write_text(json.dumps(made.facts | {"sensitivity": made.facts["sensitivity"][0]}))
+    assert "its sensitivity is of one pooling alone, as it was before: make it again" in stale_audits(tmp_path)[0]
+
+
+def test_an_encoder_that_is_named_twice_is_refused(simulated):
+    choices = [EncoderChoice.parse(f"meta.duration:{pooling}") for pooling in ("mean", "published")]
+    with pytest.raises(BadInput, match=r"named twice; name its poolings together: meta\.duration:POOLING,POOLING"):
+        audit("icbhi.cycles4", simulated, choices, reference=None)
 
 
 def test_unknown_tasks_and_absent_data_are_refused(tmp_path):

@@ -164,7 +164,7 @@ def find_table(name: str) -> Path | None:
     """The table's absolute path; None where there is no such file."""
     anywhere = name.startswith(("/", "./", "../", "~"))
     tried = [Path(name).expanduser()] if anywhere else [place / name for place in _places()]
-    return next((path.resolve() for path in tried if path.is_file()), None)
+    return next((path.resolve() for path in tried if paths.is_file(path)), None)
 
 
 def _path(card: TaskCard) -> Path:

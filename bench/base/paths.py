@@ -37,6 +37,14 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "respbench"
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; not where its name is too long for the disk, or its folder is closed to us."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def weight_folders() -> list[Path]:
     """Folders searched for weights under their released names, in this order.
 

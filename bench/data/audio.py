@@ -39,7 +39,7 @@ class Decoded:
         """What is missing where the header promises more samples than are there."""
         if len(self.wave) >= self.promised:
             return None
-        return f"is truncated: its header promises {self.promised} samples, {len(self.wave)} are there"
+        return lengths.shortage(self.promised, len(self.wave))
 
 
 def decoded(path: Path | str) -> Decoded:
@@ -53,9 +53,9 @@ def decoded(path: Path | str) -> Decoded:
         Where the file is missing, unreadable, empty, or holds NaN or infinity.
     """
     path = Path(path)
-    if not path.is_file():
-        raise BadInput(path, "no such sound file", "check that the copy of the corpus is complete")
     try:
+        if not path.is_file():
+            raise BadInput(path, "no such sound file", "check that the copy of the corpus is complete")
         said = lengths.length(path)
         with _open(path, said) as file:
             wave, rate, stated = _read(file, path.stat().st_size), file.samplerate, file.frames
@@ -190,6 +190,8 @@ def _open(path: Path, said: lengths.Length | None) -> soundfile.SoundFile:
         if not head:
             raise BadInput(path, "is empty", REPLACE) from error
         content = contents.describe(head, path.name)
+        if said and said.shortage and (content is None or content.decodes):
+            raise BadInput(path, said.shortage, REPLACE) from error
         if content is None:
             reason = error.error_string.rstrip(".")
             raise BadInput(path, f"is not a readable sound file ({reason})", REPLACE) from error

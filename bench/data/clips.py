@@ -48,6 +48,7 @@ CLIP_POLICIES: Mapping[str, Policy] = {
 }
 LOW_PASSES = ("lowpass2k", "lowpass4k")  # which put corpora of any bandwidth on the same footing
 _RESHAPING = ("tile8", "opera8", "respirenet")  # which change lengths
+_DITHERING = ("dither16", *LOW_PASSES)  # which draw the same dither
 _OTHER_DRAW = re.compile(r"dither16\.([1-9]\d*)")  # for studies of how far scores depend on the draw
 
 
@@ -70,12 +71,17 @@ def clip_policy(name: str) -> Policy:
     UnknownId
         For a policy that does not exist.
     BadInput
-        For ``native`` joined to another policy: two names of one policy would make two records of one result.
+        For ``native`` joined to another policy: two names of one policy would make two records of one result; and for
+        two policies that draw the same dither: added twice, it is twice as loud.
     """
     parts = name.split("+")
     if "native" in parts[1:] or parts[0] == "native" != name:
         raise BadInput(f"clip policy {name!r}", "joins native, which changes nothing, to others", "leave native out")
     shapes = [_single(part) for part in parts]
+    draws = [draw for part in parts if (draw := _draw(part)) is not None]
+    if len(set(draws)) < len(draws):
+        remedy = f"leave one out: {', '.join(_DITHERING)} each add it"
+        raise BadInput(f"clip policy {name!r}", "adds the same dither twice", remedy)
 
     def shape(wave: np.ndarray, rate: int, identity: str) -> np.ndarray:
         for each in shapes:
@@ -88,6 +94,12 @@ def clip_policy(name: str) -> Policy:
 def keeps_lengths(name: str) -> bool:
     """Whether clips are as long under a policy as they are annotated."""
     return not set(_RESHAPING) & set(name.split("+"))
+
+
+def _draw(name: str) -> str | None:
+    """Which dither a single policy adds, by the salt of its draw; None where it adds none."""
+    other = _OTHER_DRAW.fullmatch(name)
+    return "" if name in _DITHERING else other and other[1]
 
 
 def _single(name: str) -> Policy:

@@ -268,7 +268,7 @@ def inspect_clips(
         {path: recording}.
     findings : list of Finding
         One error per recording, or per kind of error within one, that makes clips unusable; one warning per kind of
-        oddity in recordings that are usable all the same, and per short recording that is accepted.
+        oddity in recordings of which clips are usable all the same, and per short recording that is accepted.
     """
     rows = task.manifest[task.manifest["available"].astype(bool)].reset_index(drop=True)
     recordings = inspect(task.root, sorted(rows["path"].unique()), progress)
@@ -294,8 +294,9 @@ def inspect_clips(
         if empty.any():
             problem = f"{ids[empty][0]} encloses no sample: it starts at {starts[empty][0]:.3f} s"
             findings.append(_error("empty-clip", path, _more(problem, empty.sum()), remedy, ids[empty]))
-    clips = {str(path): tuple(ids) for path, ids in rows.groupby("path", sort=True)["clip_id"]}
-    return rows.assign(end_s=ends), recordings, [*findings, *oddities(recordings, clips)]
+    rows = rows.assign(end_s=ends)
+    used = usable(rows, [*task.findings, *findings]).groupby("path", sort=True)["clip_id"]
+    return rows, recordings, [*findings, *oddities(recordings, {str(path): tuple(ids) for path, ids in used})]
 
 
 def usable(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from bench.types import Finding
 
 KEEP_SHORT = "keep-short"  # the choice of --on-bad-clip that takes short recordings as they are
 SHORT = "short"  # code of the finding about a recording that holds less than its header promises
-_VERSION = 2  # of the cache; raised when the digest or the checks change
+_VERSION = 3  # of the cache; raised when the digest or the checks change
 _LEAST_THREADS = 2  # one reads while another decodes
 
 
@@ -66,11 +66,12 @@ def inspect(root: Path, paths: Iterable[str], progress: Progress = silent) -> di
     todo: list[tuple[Path, str, list[int]]] = []  # (folder, path, stamp) of what is to be decoded
     with progress("check recordings", sum(map(len, by_folder.values()))) as tick:
         for folder, members in by_folder.items():
-            cached = _load(_cache_file(folder.resolve()))
+            place = Path(os.path.realpath(folder))  # which takes a loop of links as it is, unlike Path.resolve
+            cached = _load(_cache_file(place))
             for path in members:
                 stamp = _stamp(root / path)
                 if (recording := _recall(cached.get(Path(path).name), stamp)) is None:
-                    todo.append((folder.resolve(), path, stamp))
+                    todo.append((place, path, stamp))
                 else:
                     recordings[path] = recording
         tick(len(recordings))
@@ -112,11 +113,19 @@ def _keep(fresh: dict[Path, dict[str, dict]]) -> None:
 
 
 def examine(path: Path) -> Recording:
-    """What decoding one file shows."""
+    """What decoding one file shows. Never raises: what fails is that recording's problem."""
     try:
-        found = audio.decoded(path)
+        return _examined(path)
     except BadInput as error:
         return Recording("", 0, 0, 0, error.problem, error.remedy)
+    except Exception as error:  # of thousands of files, one that no check foresaw
+        problem = f"cannot be checked ({type(error).__name__}: {error})"
+        return Recording("", 0, 0, 0, problem, "report this, if you can with the file")
+
+
+def _examined(path: Path) -> Recording:
+    """Raises ``BadInput`` for a file that does not decode."""
+    found = audio.decoded(path)
     wave, rate = found.wave, found.rate
     remarks = plausible.remarks(wave, rate, path.name)
     if remarks and remarks[0].wrong:

@@ -7,8 +7,10 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from bench.base.paths import is_file
 from bench.base.tables import spellings
 
 
@@ -20,7 +22,8 @@ class ListedPaths:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._names: dict[Path, list[str]] = {}
+        self._names: dict[Path, dict[str, list[str]]] = {}  # of a folder, by spellings.key
+        self._near: dict[str, str | None] = {}
         self._real: dict[Path, Path] = {}
 
     def below(self, text: str) -> str | None:
@@ -43,11 +46,11 @@ class ListedPaths:
         """The longest end of a path from elsewhere that is a file below the folder."""
         parts = text.replace("\\", "/").split("/")[1:]
         tails = ("/".join(parts[k:]) for k in range(len(parts)))
-        return next((tail for tail in tails if tail.strip("./") and (self.folder / tail).is_file()), None)
+        return next((tail for tail in tails if tail.strip("./") and is_file(self.folder / tail)), None)
 
     def file(self, path: str) -> str | None:
         """The file's own path where it is there, be it in another Unicode form."""
-        if (self.folder / path).is_file():
+        if is_file(self.folder / path):
             return path
         near = self.near(path)
         return near if near is not None and _composed(near) == _composed(posixpath.normpath(path)) else None
@@ -56,7 +59,7 @@ class ListedPaths:
         """{path: the first of its spellings that is the same file}, where letters' case, say, makes no other file."""
         files = {}
         for group in spellings.alike(paths):
-            there = [path for path in group if (self.folder / path).is_file()]
+            there = [path for path in group if is_file(self.folder / path)]
             for path in there[1:]:
                 if (self.folder / path).samefile(self.folder / there[0]):
                     files[path] = there[0]
@@ -64,27 +67,45 @@ class ListedPaths:
 
     def near(self, path: str) -> str | None:
         """The one file whose path is another spelling of this one; None for none and for several."""
+        if path not in self._near:
+            self._near[path] = self._found_near(path)
+        return self._near[path]
+
+    def _found_near(self, path: str) -> str | None:
         here = self.folder
         for part in posixpath.normpath(path).split("/"):
-            if not (here / part).exists():
-                alike = [name for name in self._listed(here) if spellings.key(name) == spellings.key(part)]
+            if not _is_there(here / part):
+                alike = self._listed(here).get(spellings.key(part), [])
                 alike = [name for name in alike if _composed(name) == _composed(part)] or alike
                 if len(alike) != 1:
                     return None
                 part = alike[0]
             here = here / part
-        return here.relative_to(self.folder).as_posix() if here.is_file() else None
+        return here.relative_to(self.folder).as_posix() if is_file(here) else None
 
-    def _listed(self, folder: Path) -> list[str]:
+    def _listed(self, folder: Path) -> dict[str, list[str]]:
+        """The names in a folder by what all their spellings share; none where it cannot be read."""
         if folder not in self._names:
-            self._names[folder] = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+            names: dict[str, list[str]] = {}
+            with suppress(OSError):
+                for name in sorted(path.name for path in folder.iterdir()):
+                    names.setdefault(spellings.key(name), []).append(name)
+            self._names[folder] = names
         return self._names[folder]
 
     def _is_folder(self, place: Path) -> bool:
         """Whether a folder is this one, by whatever links it is reached."""
         if place not in self._real:
-            self._real[place] = place.resolve()
+            self._real[place] = Path(os.path.realpath(place))  # which no loop of links stops
         return self.folder in (place, self._real[place])
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder, as ``is_file``."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _composed(name: str) -> str:

@@ -19,11 +19,17 @@ class CacheTable:
         self.path = cache_root() / name
 
     def read(self) -> dict:
-        """The whole table; empty where there is none. Raises ``BadInput`` for a file that is not such a table."""
+        """The whole table; empty where there is none.
+
+        Raises ``BadInput`` for a file that cannot be read or is not such a table.
+        """
         try:
             table = json.loads(self.path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return {}
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror or error})"
+            raise BadInput(self.path, problem, "see to its permissions, or set RESPBENCH_CACHE") from error
         except ValueError as error:
             raise BadInput(self.path, f"is damaged ({error})", "delete it; what it held is asked for anew") from error
         if not isinstance(table, dict):
@@ -33,7 +39,8 @@ class CacheTable:
     def put(self, key: str, value: object) -> None:
         """Sets one entry.
 
-        A cache that cannot be written gives a warning: the work at hand can go on without it.
+        A cache that cannot be written, or a table in it that cannot be read, gives a warning: the work at hand can go
+        on without it.
         """
         from filelock import FileLock, Timeout
 
@@ -44,6 +51,8 @@ class CacheTable:
                 write_text(self.path, json.dumps(table, indent=1, sort_keys=True, ensure_ascii=False))
         except (OSError, Timeout) as error:
             warnings.warn(f"{self.path} cannot be written ({error}), so {key!r} is not remembered", stacklevel=2)
+        except BadInput as error:
+            warnings.warn(f"{key!r} is not remembered: {error}", stacklevel=2)
 
 
 def folder(*parts: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 HEAD = 4096  # bytes that are looked at
@@ -28,10 +29,7 @@ _SOUND = (  # pattern at the start, what it is
     (rb"#!AMR-WB\n", "AMR-WB"),
     (rb"#!AMR", "AMR"),
     (rb".?#!SILK", "SILK"),
-    (rb"caff", "CAF (Core Audio) in a codec that is not read here"),
     (rb"OggS.{0,80}Speex", "Ogg Speex"),
-    (rb"OggS", "Ogg in a codec that is not read here"),
-    (rb"FORM....AIF", "AIFF in a codec that is not read here"),
     (rb"RIFF....AVI ", "AVI"),
     (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media (WMA)"),
     (rb"....(?:moov|mdat|wide|free|skip)", "QuickTime"),
@@ -47,8 +45,13 @@ _SOUND = (  # pattern at the start, what it is
     (rb"\xff[\xf0\xf1\xf8\xf9]", "AAC (ADTS)"),
     (rb"\x00\x00\x01\xba", "MPEG video"),
     (rb"G.{187}G.{187}G", "MPEG transport stream"),
-    (rb"BW64", "BW64 that does not decode"),
-    (rb"ID3|\xff[\xe2-\xef\xf2-\xf7\xfa-\xff]", "MPEG audio (MP3) that does not decode"),
+)
+_DECODED = (  # the same of containers that the decoder knows
+    (rb"caff", "CAF (Core Audio)"),
+    (rb"OggS", "Ogg"),
+    (rb"FORM....AIF", "AIFF"),
+    (rb"BW64", "BW64"),
+    (rb"ID3|\xff[\xe2-\xef\xf2-\xf7\xfa-\xff]", "MPEG audio (MP3)"),
 )
 _OTHER = (  # pattern at the start, what it is, what to do
     (rb"version https://git-lfs", "a Git LFS pointer", "fetch the recording that it stands for: git lfs pull"),
@@ -78,10 +81,14 @@ _OTHER = (  # pattern at the start, what it is, what to do
 
 @dataclass(frozen=True)
 class Content:
-    """What a file is (``what``: "is …") and what to do about it."""
+    """What a file is (``what``: "is …") and what to do about it.
+
+    ``decodes`` where the decoder knows the container, so that the file may only be damaged.
+    """
 
     what: str
     remedy: str
+    decodes: bool = False
 
 
 def ffmpeg(name: str, options: str = "", mark: str = "converted") -> str:
@@ -107,9 +114,13 @@ def describe(head: bytes, name: str) -> Content | None:
             return Content(what, remedy)
     if head and not head.strip(b"\0"):
         return Content("nothing but zero bytes, at least at its beginning", REPLACE)
-    for finder in (_iso_media, _matroska, _wav_codec, _of_list):
+    convert = f"convert it and put the result in its place: {ffmpeg(name)}"
+    for finder in (_iso_media, _matroska, _wav_codec, _sound):
         if (sound := finder(head)) is not None:
-            return Content(sound, f"convert it and put the result in its place: {ffmpeg(name)}")
+            return Content(sound, convert)
+    if (sound := _of_list(head, _DECODED)) is not None:
+        what = f"{sound} that is damaged, or in a codec that is not read here"
+        return Content(what, f"{REPLACE}; if it plays elsewhere, {convert}", decodes=True)
     if _is_text(head):
         return Content(f"text: {head.decode('utf-8', 'replace').splitlines()[0][:40].strip()!r}", REPLACE)
     return None
@@ -136,8 +147,12 @@ def _wav_codec(head: bytes) -> str | None:
     return None if tag in _DECODED_TAGS else f"WAV in a codec that is not read here (format tag 0x{tag:04X})"
 
 
-def _of_list(head: bytes) -> str | None:
-    return next((what for pattern, what in _SOUND if re.match(pattern, head, re.DOTALL)), None)
+def _sound(head: bytes) -> str | None:
+    return _of_list(head, _SOUND)
+
+
+def _of_list(head: bytes, known: Iterable[tuple[bytes, str]]) -> str | None:
+    return next((what for pattern, what in known if re.match(pattern, head, re.DOTALL)), None)
 
 
 def _is_text(head: bytes) -> bool:

@@ -46,6 +46,15 @@ class Length:
     framed: bool
     patches: dict[int, bytes] = field(default_factory=dict)
 
+    @property
+    def shortage(self) -> str | None:
+        """What is missing where the header claims more than is there, told without decoding."""
+        if self.claimed is None or self.claimed <= self.there:
+            return None
+        if self.framed:
+            return shortage(self.claimed // self.block, self.there // self.block)
+        return shortage(self.claimed, self.there, "bytes of samples")
+
     def promised(self, decoded: int) -> int | None:
         """Samples per channel that the header promises; None where it does not say.
 
@@ -57,6 +66,11 @@ class Length:
             return self.claimed // self.block
         missing = self.claimed // self.block - self.there // self.block
         return decoded if missing <= 0 else -(-decoded * self.claimed // max(1, self.there))
+
+
+def shortage(promised: int, there: int, unit: str = "samples") -> str:
+    """What is said of a file that holds less than its header promises."""
+    return f"is truncated: its header promises {promised} {unit}, {there} are there"
 
 
 class _Chunk(NamedTuple):

@@ -19,6 +19,7 @@ TOLD_PEAK, WRONG_PEAK = 2.0, 100.0  # of samples whose full scale is 1: 6 dB abo
 # Power of the mix over that of channels that do not depend on each other, below which they cancel: by 10 and 20 dB
 TOLD_MIX, WRONG_MIX = 0.1, 0.01
 DEAD = 1e-6  # power of a channel over that of the loudest, below which nothing was recorded by it: 60 dB
+STILL = 2.0**-23  # one step of 24-bit audio: a channel that never leaves it stands still
 _BLOCK = 1 << 16  # samples that are added up at a time, in double precision
 
 
@@ -61,17 +62,19 @@ def _level(wave: np.ndarray) -> list[Remark]:
 
 def _channels(wave: np.ndarray, name: str) -> list[Remark]:
     count = wave.shape[1]
-    still = [c for c in range(count) if wave[:, c].min() == wave[:, c].max()]
+    moves = [float(wave[:, c].max()) - float(wave[:, c].min()) for c in range(count)]
+    still = [c for c in range(count) if moves[c] <= STILL]
     if len(still) == count:
-        if not wave[0].any():
+        if not wave.any():
             return [Remark("silent", "is digital silence from beginning to end", "see that it was recorded")]
         values = ", ".join(f"{value:.3g}" for value in wave[0])
-        problem = f"stands at {values} from beginning to end: no sound was recorded"
+        within = ", to within one step of 24-bit audio" if any(moves) else ""
+        problem = f"stands at {values} from beginning to end{within}: no sound was recorded"
         return [Remark("silent", problem, "see that the sensor was connected")]
     if count == 1:
         return []
     means, power, mixed = _powers(wave)
-    loudest = power.max()
+    loudest = max(power[c] for c in range(count) if c not in still)  # which is above 0, so one channel lives at least
     dead = [c for c in range(count) if c in still or power[c] <= DEAD * loudest]
     live = [c for c in range(count) if c not in dead]
     first = f'-af "pan=mono|c0=c{live[0]}" '
@@ -110,11 +113,13 @@ def _listed(channels: Sequence[int]) -> str:
 def _powers(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """(mean of each channel, its power about that, the power of the channels' mean about its own)."""
     size, count = wave.shape
-    total, products = np.zeros(count), np.zeros((count, count))
+    # Twice over the samples: the mean square less the square of the mean is rounding where channels hardly move
+    first, total, products = wave[0].astype(float), np.zeros(count), np.zeros((count, count))
     for start in range(0, size, _BLOCK):
-        part = wave[start : start + _BLOCK].astype(float)
-        total += part.sum(axis=0)
+        total += (wave[start : start + _BLOCK] - first).sum(axis=0)
+    means = first + total / size
+    for start in range(0, size, _BLOCK):
+        part = wave[start : start + _BLOCK] - means
         products += part.T @ part
-    means = total / size
-    covariance = products / size - np.outer(means, means)
-    return means, np.clip(np.diag(covariance), 0, None), float(covariance.sum()) / count**2
+    covariance = products / size
+    return means, np.diag(covariance), float(covariance.sum()) / count**2

@@ -69,6 +69,12 @@ def test_a_name_near_the_limit_of_the_file_system_can_be_written(tmp_path):
     assert target.exists()
 
 
+def test_a_name_beyond_that_limit_is_no_file(tmp_path):
+    (tmp_path / "x").write_text("")
+    assert paths.is_file(tmp_path / "x")
+    assert not any(paths.is_file(path) for path in (tmp_path, tmp_path / "y", tmp_path / ("x" * 256)))
+
+
 def test_the_file_name_of_an_id_neither_nests_nor_collides():
     ids = [
         "icbhi.cycles4",

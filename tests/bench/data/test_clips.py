@@ -92,6 +92,26 @@ def test_policies_joined_by_plus_are_applied_in_order():
             clips.clip_policy(name)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dither16+dither16",
+        "lowpass4k+dither16",
+        "dither16+tile8+lowpass2k",
+        "lowpass2k+lowpass4k",
+        "dither16.2+tile8+dither16.2",
+    ],
+)
+def test_the_same_dither_is_not_added_twice(name):
+    with pytest.raises(BadInput, match="adds the same dither twice"):
+        clips.clip_policy(name)
+
+
+def test_other_draws_of_the_dither_may_be_joined():
+    for name in ("dither16+dither16.1", "dither16.1+dither16.2", "lowpass2k+dither16.1"):
+        assert len(clips.clip_policy(name)(np.zeros(100, np.float32), 8000, "a clip")) == 100
+
+
 def test_dither_of_a_clip_is_the_same_whatever_else_is_asked_of_its_recording(tmp_path):
     rows, recordings = corpus(tmp_path)
     alone = clips.units(rows[rows["clip_id"] == "a2"], recordings)[0]

@@ -215,6 +215,15 @@ def test_oddities_are_warnings_and_their_clips_are_used(task):
     assert len(prepared.rows) == 8 and not prepared.incomplete and prepared.short == ()
 
 
+def test_warnings_tell_of_recordings_that_are_used_alone(task):
+    for name in ("r0", "r1"):
+        soundfile.write(task.root / "audio" / f"{name}.wav", np.zeros(RATE), RATE)
+    late = changed(changed(task, 0, "end_s", 1.5), 1, "end_s", 1.5)  # both clips of r0
+    (warning,) = manifest.prepare(late, "exclude").warnings
+    assert (warning.where, warning.clips) == ("audio/r1.wav", ("r1#0", "r1#1"))
+    assert "more recordings" not in warning.problem
+
+
 def test_cancelling_channels_are_no_usable_clips(task):
     wave = np.random.default_rng(0).uniform(-0.5, 0.5, RATE)
     soundfile.write(task.root / "audio" / "r0.wav", np.stack([wave, -wave], axis=1), RATE)

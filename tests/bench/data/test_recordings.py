@@ -72,6 +72,20 @@ def test_what_cannot_be_learned_from_is_a_problem_and_what_is_odd_a_remark(corpu
     assert sound.remarks == ()
 
 
+def test_nothing_that_fails_on_one_file_stops_the_others(corpus, monkeypatch):
+    def remarks(wave, rate, name):
+        return [1 / 0] if name == "1.wav" else []
+
+    monkeypatch.setattr(recordings.plausible, "remarks", remarks)
+    (corpus / "loop").symlink_to("loop")
+    found = recordings.inspect(corpus, ["0.wav", "1.wav", "2.wav", f"{'a' * 300}.wav", "loop/a.wav"])
+    problems = [recording.problem for recording in found.values()]
+    assert problems[0] is None and problems[2] is None
+    assert problems[1] == "cannot be checked (ZeroDivisionError: division by zero)"
+    assert problems[3] == "cannot be read (File name too long)" and "no such sound file" in problems[4]
+    assert all(found[path].remedy for path in found if found[path].problem)
+
+
 def test_remarks_are_one_warning_for_each_kind(corpus):
     odd = recordings.Remark("level", "is loud", "turn it down")
     found = {name: recordings.Recording(name, RATE, 1, 9, remarks=(odd,)) for name in "ab"}

@@ -2,6 +2,7 @@ import unicodedata
 
 import pytest
 
+from bench.base.tables import spellings
 from tasks._shared.listed_paths import ListedPaths
 
 
@@ -38,6 +39,25 @@ def test_another_unicode_form_is_the_same_file_and_another_spelling_is_suggested
     assert listed.file("DAY1/p1.WAV") is None and listed.near("DAY1/p1.WAV") == "day1/P01.wav"
     assert listed.near("twin/a .wav") is None  # either of two
     assert listed.near("none/x.wav") is None and listed.near("c.wav/x.wav") is None
+
+
+def test_a_path_that_no_disk_takes_is_no_file(folder):
+    listed, long = ListedPaths(folder), "a" * 300
+    for path in (f"{long}.wav", f"day1/{long}.wav", f"{long}/P01.wav"):
+        assert listed.file(path) is None and listed.near(path) is None
+    assert listed.tail(f"/{long}/{long}.wav") is None and listed.below(f"/{long}/c.wav") is None
+    assert listed.one_file([f"{long}.wav", f"{long.upper()}.wav"]) == {}
+
+
+def test_a_folder_is_read_once_however_many_files_are_absent(folder, monkeypatch):
+    for k in range(50):
+        (folder / f"there{k}.wav").write_bytes(b"")
+    asked, key = [], spellings.key
+    monkeypatch.setattr(spellings, "key", lambda name: asked.append(name) or key(name))
+    listed = ListedPaths(folder)
+    for path in [f"gone{k}.wav" for k in range(40)] * 3:
+        assert listed.file(path) is None and listed.near(path) is None
+    assert len(asked) == 53 + 40  # each name of the folder once, each absent path once
 
 
 def test_two_spellings_of_one_file_are_told_from_two_files(folder):

@@ -77,6 +77,20 @@ def test_what_is_no_sound_is_named_with_what_to_do(tmp_path, content):
     assert what in error.problem and remedy in error.remedy and "ffmpeg" not in error.remedy
 
 
+@pytest.mark.parametrize(
+    ("format", "subtype"), [("OGG", "OPUS"), ("OGG", "VORBIS"), ("CAF", "PCM_16"), ("AIFF", "ULAW")]
+)
+def test_of_a_known_container_damage_is_thought_of_first(tmp_path, format, subtype):
+    content = io.BytesIO()
+    soundfile.write(content, np.zeros(48000), 48000, format=format, subtype=subtype)
+    error = refusal(tmp_path, content.getvalue()[:60])
+    assert (
+        f"it is {format}".lower() in error.problem.lower()
+        and "is damaged, or in a codec that is not read here" in error.problem
+    )
+    assert error.remedy.startswith("replace it by a fresh copy") and "if it plays elsewhere, convert it" in error.remedy
+
+
 def test_unknown_bytes_are_not_given_a_name(tmp_path):
     assert "is not a readable sound file (Format not recognised)" in refusal(tmp_path, b"\x81\x92" + NOISE).problem
 

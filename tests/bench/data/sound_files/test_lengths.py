@@ -116,6 +116,21 @@ def test_a_cut_file_is_refused_in_every_container(tmp_path, format):
         read(tmp_path, content[: len(content) // 2])
 
 
+@pytest.mark.parametrize(
+    ("subtype", "said"),
+    [
+        ("PCM_16", r"8000 samples, \d+ are there"),
+        ("ULAW", r"8000 samples, \d+ are there"),
+        ("ALAC_16", r"\d+ bytes of samples, \d+ are there"),
+    ],
+)
+def test_what_the_decoder_does_not_open_because_it_is_cut_is_called_truncated(tmp_path, subtype, said):
+    content = encoded("CAF", subtype)
+    assert abs(len(read(tmp_path, content)) - len(WAVE)) < 4096  # packets are filled up
+    with pytest.raises(BadInput, match=f"is truncated: its header promises {said}; replace it"):
+        read(tmp_path, content[: len(content) * 2 // 3])
+
+
 def test_chunks_behind_the_samples_are_no_samples(tmp_path):
     content = wav(2 * len(WAVE), after=b"LIST\x04\x00\x00\x00INFO")
     assert is_whole(read(tmp_path, content))

@@ -92,3 +92,23 @@ def test_what_is_wrong_comes_first():
 def test_long_recordings_are_added_up_in_blocks():
     long = np.tile(SOUND, 20)
     assert found(long, -long)["cancelling"].wrong and found(long, long) == {}
+
+
+@pytest.mark.parametrize(("value", "size"), [(0.1, 400_000), (0.5, 80_000), (0.9, 100_000), (0.0, 8000)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_channels_that_leave_one_value_by_a_single_step_stand_still(value, size, count):
+    """Their mean square less the square of their mean is nothing but rounding: it may be 0 or less."""
+    wave = np.full((size, count), round(value * 2**23) / 2**23, np.float32)
+    wave[5] += 2**-23
+    (remark,) = plausible.remarks(wave, RATE, "a.wav")
+    assert remark.code == "silent" and f"stands at {wave[0, 0]:.3g}" in remark.problem
+    assert "one step of 24-bit audio" in remark.problem
+
+
+@pytest.mark.parametrize(("value", "size"), [(0.1, 400_000), (0.5, 80_000), (0.9, 100_000)])
+def test_the_power_of_what_hardly_moves_is_not_lost_in_its_mean(value, size):
+    """One sample is two steps up in one channel and two steps down in the other: they cancel."""
+    wave = np.full((size, 2), round(value * 2**23) / 2**23, np.float32)
+    wave[5] += np.float32([2**-22, -(2**-22)])
+    (remark,) = plausible.remarks(wave, RATE, "a.wav")
+    assert remark.code == "cancelling" and remark.wrong

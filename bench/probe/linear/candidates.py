@@ -1,4 +1,4 @@
-"""The candidates of a linear probe, and where a path of ascending C ends because the rest of it cannot be chosen.
+"""The candidates of a linear probe, and where a path of ascending C ends because the rest has fallen behind.
 
 Weak penalties cost most and are chosen least: far beyond the best C a solution only overfits further. So a path ends
 early, as glmnet's does (Friedman, Hastie and Tibshirani, Journal of Statistical Software 33, 2010,
@@ -52,7 +52,7 @@ def may_end(scores: np.ndarray, best: float, left: int, explained: float) -> boo
     return bool(scores[-_LOOK_BACK:].max() + _TIMES_RISE * rise * left + _LEAD <= best)
 
 
-def shares(scores: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+def shares(scores: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     """The candidates' shares in the probe, which is their mean: largest where scores and penalties are high.
 
     The best of a flat and jagged curve is decided by noise, and with it a probe that takes the best alone; shares move
@@ -66,8 +66,8 @@ def shares(scores: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     ----------
     scores : np.ndarray of shape (C, class weights)
         Scores of all candidates, higher is better; NaN for what is not known.
-    strengths : np.ndarray of shape (C,)
-        Inverse strengths of their penalties.
+    penalties : np.ndarray of shape (C,)
+        How strongly they are penalised: 1 / C, or the alpha of ridge regression, 0 for not at all.
 
     Returns
     -------
@@ -77,7 +77,8 @@ def shares(scores: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     if np.isnan(scores).all():
         return np.full(scores.shape, np.nan)
     near = np.nan_to_num(np.maximum(0.0, 1 - (np.nanmax(scores) - scores) / WITHIN))
-    near *= np.exp(-np.log10(strengths / np.min(strengths)))[:, None]
+    strongest = np.max(penalties)
+    near *= ((penalties / strongest) ** (1 / np.log(10)))[:, None] if strongest > 0 else 1.0  # e a decade
     kept = np.maximum(0.0, near - LEAST * near.max())
     return kept / kept.sum()
 
@@ -86,7 +87,7 @@ def shares_of_errors(errors: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     """``shares`` of candidates (penalties,) compared by an error, which counts relative to the least."""
     least = errors.min()
     scores = -errors / least if least > 0 else -np.sign(errors)
-    return shares(scores[:, None], 1 / penalties)[:, 0]
+    return shares(scores[:, None], penalties)[:, 0]
 
 
 def told(share: float) -> dict[str, float]:
@@ -120,7 +121,7 @@ class CandidateGrid:
     def shares(self, scores: np.ndarray, solved: np.ndarray) -> np.ndarray:
         """``shares`` of the candidates that were solved, as ``crossfit`` counts them (class weights,); 0 for others."""
         known = np.arange(len(self.C))[:, None] < solved
-        return shares(np.where(known, scores, np.nan), np.asarray(self.C, float))
+        return shares(np.where(known, scores, np.nan), 1 / np.asarray(self.C, float))
 
     def at_edge(self, c: float) -> bool:
         """Whether a strength is the first or last of several."""

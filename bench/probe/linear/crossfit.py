@@ -185,13 +185,13 @@ def _scored(
                 for each in paths:
                     pooled[each.out] = each.predictions(position, done + i, j)
                 scores[position, done + i, j] = score(position, comparable(pooled))
+        for now in range(done + 1, end + 1) if not whole else ():  # one C after another, whatever was solved together
+            explained = np.min([each.explained(now) for each in paths], axis=0)
+            for position, j in np.argwhere(going_on & (solved == n)):
+                best = np.nanmax(scores[position, :now], initial=-np.inf)
+                if may_end(scores[position, :now, j], best, n - now, explained[position, j]):
+                    solved[position, j], scores[position, now:, j] = now, scores[position, now - 1, j]
         done = end
-        if not whole:
-            explained = np.min([each.explained() for each in paths], axis=0)
-            for position, j in np.argwhere(going_on):
-                best = np.nanmax(scores[position], initial=-np.inf)
-                if may_end(scores[position, :end, j], best, n - end, explained[position, j]):
-                    solved[position, j], scores[position, end:, j] = end, scores[position, end - 1, j]
         if end == n or not (solved == n).any():
             return scores, solved
         going_on = solved == n

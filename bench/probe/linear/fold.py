@@ -162,11 +162,11 @@ class FoldPaths:
                         raise
                     self._solved[k] = self._in_principal_axes(alike, self._solved[k].solutions.solved)
 
-    def explained(self) -> np.ndarray:
-        """At least which share of the null deviance (L, class weights) each path's last solution explains."""
+    def explained(self, count: int) -> np.ndarray:
+        """At least which share of the null deviance (L, class weights) each path's solution ``count`` explains."""
         shares = np.ones((self._n_labellings, len(self.grid.class_weights)))
         for alike, solved in zip(self._alike, self._solved, strict=True):
-            shares[alike.positions] = solved.solutions.explained().cpu().numpy().reshape(len(alike.positions), -1)
+            shares[alike.positions] = solved.solutions.explained(count).cpu().numpy().reshape(len(alike.positions), -1)
         return shares
 
     def predictions(self, labelling: int, i: int, j: int) -> np.ndarray:

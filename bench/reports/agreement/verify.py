@@ -11,7 +11,7 @@ import numpy as np
 from bench.base import registry
 from bench.base.errors import BadInput, RespBenchError, UnknownId
 from bench.base.progress import Progress, silent
-from bench.probe.linear.candidates import shares, shares_of_errors
+from bench.probe.linear.candidates import WITHIN, shares, shares_of_errors
 from bench.reports.audit.report import stale_audits
 from bench.reports.finetune.report import stale_finetune_report
 from bench.reports.leaderboard.report import stale_leaderboard
@@ -23,7 +23,8 @@ from bench.scores.schema import Record
 
 FACTS = ("task", "state", "splits", "groups_in_train", "incomplete", "excluded")  # alike in all records of one data
 
-SHARES_MAY_DIFFER = 1e-3  # scores are stored to six digits, and 0.05 of them are worth a whole share
+AVERAGED, AVERAGED_SINCE = ("linear", "fewshot-"), 3  # protocols whose probe is a mean, and from which version on
+STORED_TO = 0.5 * 10.0**-records.DECIMALS  # how far a stored score may lie from the score
 
 
 def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
@@ -94,7 +95,8 @@ def verify_record(record: Record) -> list[str]:
         problems.append("the predictions are not one per test clip")
     if not chosen_is_best(record.selection):
         problems.append("the hyperparameters are not the best of the recorded candidates")
-    if not shares_follow(record.selection):
+    averaged = record.spec["protocol"].startswith(AVERAGED) and record.spec["protocol_version"] >= AVERAGED_SINCE
+    if not shares_follow(record.selection, averaged):
         problems.append("the candidates' shares in the probe do not follow from their recorded scores")
     try:
         card = registry.task_card(record.spec["task"])
@@ -117,22 +119,29 @@ def chosen_is_best(selection: Mapping) -> bool:
     return True
 
 
-def shares_follow(selection: Mapping) -> bool:
-    """Whether the shares of averaged candidates are those of their scores, of each label by itself."""
+def shares_follow(selection: Mapping, averaged: bool = False) -> bool:
+    """Whether the shares of averaged candidates are those of their scores, of each label by itself.
+
+    A path without shares is one whose best is taken alone, which a probe that is ``averaged`` never is.
+    """
     ends = {(end.get("label"), end["class_weight"]): end["C"] for end in selection.get("path_ends", ())}
     for label in {candidate.get("label") for candidate in selection["path"]}:
         path = [c for c in selection["path"] if c.get("label") == label and c["score"] is not None]
         if not any("share" in candidate for candidate in path):
-            continue  # the best alone
+            if path and averaged:
+                return False
+            continue
         told = np.array([c.get("share", 0.0) for c in path])
         scores = np.array([c["score"] for c in path])
+        unsure = 4 * STORED_TO / WITHIN  # each height may be off by twice the error of a score, and their sum too
         if "alpha" in path[0]:
+            unsure /= -scores.max()
             expected = shares_of_errors(-scores, np.array([c["alpha"] for c in path]))
         else:
             solved = [c["C"] <= ends.get((label, c["class_weight"]), np.inf) for c in path]
             known = np.where(solved, scores, np.nan)[:, None]
-            expected = shares(known, np.array([c["C"] for c in path]))[:, 0]
-        if np.abs(expected - told).max() > SHARES_MAY_DIFFER:
+            expected = shares(known, 1 / np.array([c["C"] for c in path]))[:, 0]
+        if np.abs(expected - told).sum() > unsure * len(path) + STORED_TO * len(path):
             return False
     return True
 

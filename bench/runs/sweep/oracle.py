@@ -126,6 +126,8 @@ def _rows(jobs: Sequence[Job], out: Path) -> Iterator[dict[str, object]]:
         if honest is None:
             continue  # undefined on these clips, whatever is chosen
         path = [each for each in record.selection["path"] if "share" in each]
+        if not path:
+            raise BadInput(record.key, "its candidates have no shares in it", "delete the record and run again")
         refitted = fitted.score({(each["C"], each["class_weight"]): each["share"] for each in path})
         if abs(refitted - honest) > SAME:
             problem = f"its candidates score {refitted:.6f} when refitted, and {honest:.6f} in the record"

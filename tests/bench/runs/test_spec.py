@@ -38,7 +38,7 @@ FEATURES = {
 @pytest.mark.parametrize(
     ("protocol", "more", "key"),
     [
-        ("linear", {}, "2d23aca205464849e1af"),
+        ("linear", {}, "baa29c134bf1d198febb"),
         ("finetune", {"device": "cpu", "recipe": {"epochs": 2, "method": {"name": "ce"}}}, "82310c574b993caa0c6e"),
     ],
 )

@@ -171,15 +171,15 @@ class PathSolutions:
         b = self.b[labelling, i]
         return self.w[labelling, i], b - b.mean() if len(b) > 1 else b
 
-    def explained(self) -> torch.Tensor:
-        """At least which share (Q,) of the null deviance the last solution explains, on the rows fitted.
+    def explained(self, count: int) -> torch.Tensor:
+        """At least which share (Q,) of the null deviance solution number ``count`` explains, on the rows fitted.
 
         The null deviance is that of the class shares alone; the objective is no less than C times the deviance.
         """
         shares = _intercepts_of_shares(self.target, self.sample)[..., None].expand_as(self.target)
         nothing = self.target.new_zeros(1, 1, 1)
         null, _ = self.kind(self.design, self.target, self.sample).objective(shares, nothing, nothing)
-        return 1 - self.objective[:, self.solved - 1] / (10 ** self.log_c[self.solved - 1] * null)
+        return 1 - self.objective[:, count - 1] / (10 ** self.log_c[count - 1] * null)
 
     def flat(self) -> Fits:
         """All of them, Q · path."""

@@ -62,7 +62,7 @@ def test_ends_name_the_last_c_solved():
 
 
 def test_shares_fall_linearly_with_the_score_and_by_e_for_each_decade():
-    found = shares(np.array([[0.7, 0.7 - WITHIN / 2], [0.7 - WITHIN, np.nan], [0.7, 0.7]]), np.array([0.1, 1, 10]))
+    found = shares(np.array([[0.7, 0.7 - WITHIN / 2], [0.7 - WITHIN, np.nan], [0.7, 0.7]]), 1 / np.array([0.1, 1, 10]))
     near = np.array([[1, 0.5], [0, 0], [np.exp(-2), np.exp(-2)]])
     expected = np.maximum(0, near - LEAST)
     np.testing.assert_allclose(found, expected / expected.sum(), atol=1e-12)
@@ -71,11 +71,11 @@ def test_shares_fall_linearly_with_the_score_and_by_e_for_each_decade():
 def test_shares_move_no_more_than_scores_do():
     """Whatever scores change by, among them which is the best: 2e-6 of 0.05, times at most the 46 that share in it."""
     rng = np.random.default_rng(0)
-    strengths = 10.0 ** np.arange(-6, 5.5, 0.5)
+    penalties = 10.0 ** -np.arange(-6, 5.5, 0.5)
     for _ in range(200):
         scores = 0.7 + 0.01 * rng.normal(size=(23, 2))
         moved = scores + 1e-6 * rng.uniform(-1, 1, scores.shape)
-        assert np.abs(shares(moved, strengths) - shares(scores, strengths)).max() < 46 * 2e-6 / WITHIN
+        assert np.abs(shares(moved, penalties) - shares(scores, penalties)).max() < 46 * 2e-6 / WITHIN
 
 
 def test_shares_of_errors_are_relative_to_the_least():
@@ -86,3 +86,5 @@ def test_shares_of_errors_are_relative_to_the_least():
     np.testing.assert_array_equal(shares_of_errors(np.array([0.0, 0.0, 1.0]), penalties), [0.5, 0.5, 0])
     ten = shares_of_errors(np.array([1.0, 1.0]), np.array([10.0, 1.0]))
     assert ten[0] / ten[1] == pytest.approx((1 - LEAST) / (np.exp(-1) - LEAST))
+    np.testing.assert_array_equal(shares_of_errors(np.array([1.0, 1.0]), np.array([1.0, 0.0])), [1, 0])
+    np.testing.assert_array_equal(shares_of_errors(np.array([1.0]), np.array([0.0])), [1])

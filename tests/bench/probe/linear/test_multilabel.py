@@ -34,7 +34,7 @@ def test_every_label_is_a_probe_of_its_own_on_shared_folds():
     np.testing.assert_allclose([c["score"] for c in probe.path_ if c["label"] == "wheeze"], scores, atol=1e-9)
     chosen = (probe.best_params_["wheeze C"], probe.best_params_["wheeze class_weight"])
     assert chosen == [(c, w) for c in HALF_DECADES for w in (None, "balanced")][int(np.argmax(scores))]
-    log = refit(0, shares(np.reshape(scores, (len(HALF_DECADES), 2)), np.array(HALF_DECADES))).log_proba(X)
+    log = refit(0, shares(np.reshape(scores, (len(HALF_DECADES), 2)), 1 / np.array(HALF_DECADES))).log_proba(X)
     np.testing.assert_allclose(probe.predict_scores(X)[:, 1], log[:, 1] - log[:, 0], rtol=1e-9)
 
 

@@ -205,8 +205,8 @@ def test_a_changed_mark_fails_as_does_an_audit_that_cannot_be_read(results, audi
 def test_shares_that_do_not_follow_from_the_scores_are_told():
     path = [{"C": c, "class_weight": None, "score": s} for c, s in ((0.1, 0.70), (1.0, 0.72), (10.0, 0.5))]
     selection = {"chosen": {"C": 1.0, "class_weight": None}, "path": path}
-    assert shares_follow(selection)  # the best alone
-    honest = shares(np.array([[0.70], [0.72], [0.5]]), np.array([0.1, 1.0, 10.0]))[:, 0]
+    assert shares_follow(selection) and not shares_follow(selection, averaged=True)  # the best alone
+    honest = shares(np.array([[0.70], [0.72], [0.5]]), 1 / np.array([0.1, 1.0, 10.0]))[:, 0]
     for candidate, share in zip(path, honest, strict=True):
         candidate |= told(share)
     assert shares_follow(selection)
@@ -215,9 +215,12 @@ def test_shares_that_do_not_follow_from_the_scores_are_told():
 
 
 def test_shares_of_alphas_and_of_labels_are_held_to_their_scores():
-    errors, alphas = np.array([2.0, 2.02, 3.0]), np.array([10.0, 1.0, 0.1])
+    errors, alphas = np.array([0.002, 0.00202, 0.0021]), np.array([10.0, 1.0, 0.1])
     shared = shares_of_errors(errors, alphas)
-    path = [{"alpha": a, "score": -e} | told(s) for a, e, s in zip(alphas, errors, shared, strict=True)]
+    rounded = np.round(-errors, records.DECIMALS)
+    path = [{"alpha": a, "score": e} | told(s) for a, e, s in zip(alphas, rounded, shared, strict=True)]
     assert shares_follow({"path": path})
+    path[0]["share"], path[1]["share"] = path[1]["share"], path[0]["share"]
+    assert not shares_follow({"path": path})
     labelled = [{"label": "wheeze", "C": 1.0, "class_weight": None, "score": 0.7, "share": 1.0}]
     assert shares_follow({"path": labelled}) and not shares_follow({"path": [labelled[0] | {"share": 0.5}]})

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bench.probe.linear.candidates import shares
 from bench.probe.linear.logistic import HALF_DECADES
 
 Rule = Callable[[np.ndarray, float], np.ndarray]  # scores (C, W), NaN where not solved, standard error -> shares (C, W)
@@ -73,28 +74,24 @@ def _whole(scores: np.ndarray, position: int) -> np.ndarray:
     return shares
 
 
+def version_3(scores: np.ndarray, error: float) -> np.ndarray:
+    """The rule of ``linear`` version 3."""
+    return shares(scores, 1 / np.array(HALF_DECADES))
+
+
 RULES: Mapping[str, tuple[Rule, int]] = {  # name: (rule, draws of the folds whose scores are averaged)
-    "best": (best, 1),
-    "best, 3 draws of folds": (best, 3),
-    "smoothed 0.5": (smoothed(0.5), 1),
-    "smoothed 1": (smoothed(1.0), 1),
-    "penalised 0.25 SE": (penalised(0.25), 1),
-    "penalised 1 SE": (penalised(1.0), 1),
-    "averaged 0.005": (averaged(0.005), 1),
-    "averaged 0.01": (averaged(0.01), 1),
-    "averaged 0.02": (averaged(0.02), 1),
-    "averaged 0.04": (averaged(0.04), 1),
-    "triangular 0.02": (triangular(0.02), 1),
-    "triangular 0.03": (triangular(0.03), 1),
-    "triangular 0.05": (triangular(0.05), 1),
-    "triangular 0.08": (triangular(0.08), 1),
-    "triangular 1 SE": (triangular(errors=1.0), 1),
-    "triangular 2 SE": (triangular(errors=2.0), 1),
-    "averaged 0.25 SE": (averaged(errors=0.25), 1),
-    "averaged 0.5 SE": (averaged(errors=0.5), 1),
-    "averaged 1 SE": (averaged(errors=1.0), 1),
-    "smoothed 0.5, averaged 0.01": (smoothed(0.5, averaged(0.01)), 1),
-    "smoothed 0.5, averaged 0.5 SE": (smoothed(0.5, averaged(errors=0.5)), 1),
-    "averaged 0.01, 3 draws of folds": (averaged(0.01), 3),
-    "averaged 0.5 SE, 3 draws of folds": (averaged(errors=0.5), 3),
+    "best (version 2)": (best, 1),
+    "best of 3 draws of the folds": (best, 3),
+    "best, smoothed over 0.5 decades": (smoothed(0.5), 1),
+    "most penalised within 0.25 SE": (penalised(0.25), 1),
+    "most penalised within 1 SE": (penalised(1.0), 1),
+    "mean, exp(-behind / 0.01)": (averaged(0.01), 1),
+    "mean, exp(-behind / 0.02)": (averaged(0.02), 1),
+    "mean, exp(-behind / 0.5 SE)": (averaged(errors=0.5), 1),
+    "mean, linear to 0.02": (triangular(0.02), 1),
+    "mean, linear to 0.05": (triangular(0.05), 1),
+    "mean, linear to 1 SE": (triangular(errors=1.0), 1),
+    "smoothed, then mean, exp(-behind / 0.01)": (smoothed(0.5, averaged(0.01)), 1),
+    "version 3: mean, linear to 0.05, e a decade": (version_3, 1),
+    "version 3 on 3 draws of the folds": (version_3, 3),
 }

@@ -21,6 +21,7 @@ encoder has no place for (heads) are listed in the card's notes.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -85,7 +86,7 @@ def card(id: str) -> EncoderCard:
     depth = next((config[key] for key in ("encoder_layers", "num_hidden_layers") if key in config), -1)
     return EncoderCard(
         id=id,
-        version=1,
+        version=2,
         sample_rate=front["sampling_rate"],
         min_s=SHORTEST_S,
         dims=dims(width),
@@ -216,8 +217,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 def longest_clip(features: Callable[[Tensor], Mapping[str, Tensor]], rate: int) -> int | None:
     """The samples that a feature extractor takes of a longer clip, found by trying; None where it takes all of it.
 
-    ``features`` maps wave (1, samples) to arrays. A clip is too long where it gives what it gives without its end, or
-    something else at every call. Clips of more than 200 s are not tried, nor those that the extractor refuses.
+    ``features`` maps wave (1, samples) to arrays. A clip is too long where it gives what it gives without its end
+    (and so do clips of twice and four times the limit), or something else at every call. What differs at every call of
+    the shortest clip too is noise that the extractor adds, not a crop; whether it also crops at random is then not
+    seen. Limits of more than 200 s are not found, nor those of an extractor that refuses clips of twice the limit.
     """
     import numpy as np
     import torch
@@ -227,40 +230,62 @@ def longest_clip(features: Callable[[Tensor], Mapping[str, Tensor]], rate: int) 
     step = round(STEP_S * rate)
     noise = 0.1 * torch.randn(1, step << DOUBLINGS, generator=torch.Generator().manual_seed(0))
 
-    def answer(n: int, seed: int = 0) -> Mapping[str, Tensor]:
+    def answer(n: int, seed: int = 0, start: int = 0) -> Mapping[str, Tensor]:
+        copies = -(-(start + n) // noise.shape[1])
+        wave = (noise.repeat(1, copies) if copies > 1 else noise)[:, start : start + n]
         state = np.random.get_state()  # extractors draw from numpy's global generator
         np.random.seed(seed)
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                return features(noise[:, :n])
+                return features(wave)
         finally:
             np.random.set_state(state)
 
     def alike(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-        return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-    def without_its_end(n: int) -> bool:
-        return alike(answer(n), answer(n - step))
+        return a.keys() == b.keys() and all(torch.equal(array, b[name]) for name, array in a.items())
 
     def at_random(n: int) -> bool:
         first = answer(n)  # with one seed, random crops of two lengths may start alike
         return not all(alike(first, answer(n, seed)) for seed in (1, 2))
 
-    try:
-        fits = step
-        for over in (step << doubling for doubling in range(1, DOUBLINGS + 1)):
-            if too_long := next((why for why in (at_random, without_its_end) if why(over)), None):
-                break
-            fits = over
-        else:
-            return None
+    def without_its_end(n: int) -> bool:
+        """Whether the end changes nothing, though the rest does, as it would not before a first window is complete."""
+        return alike(answer(n), answer(n - step)) and not alike(answer(n), answer(n, start=step))
+
+    def gives(cropped: Mapping[str, Tensor], n: int) -> bool:
+        return alike(answer(n), cropped)
+
+    def crops(limit: int) -> bool:
+        """Whether the limit holds far beyond it, as it does not where incomplete windows are dropped."""
+        cropped = answer(limit)
+        if not gives(cropped, 2 * limit):
+            return False
+        try:
+            return gives(cropped, 4 * limit)
+        except FAULTS:  # it may refuse what is longer still
+            return True
+
+    def first_too_long(fits: int, over: int, too_long: Callable[[int], bool]) -> int:
         while over - fits > 1:
             middle = (fits + over) // 2
             fits, over = (fits, middle) if too_long(middle) else (middle, over)
+        return over
+
+    try:
+        noisy = at_random(step)
+        for over in (step << doubling for doubling in range(1, DOUBLINGS + 1)):
+            if not noisy and at_random(over):
+                fits = first_too_long(over // 2, over, at_random) - 1
+                return fits * GRAIN // rate * rate // GRAIN
+            if without_its_end(over):
+                fits = max(over // 2 - step, step - 1)  # what is cropped by less than a step has not been noticed
+                limit = first_too_long(fits, over, partial(gives, answer(over)))
+                if crops(limit):
+                    return limit
     except FAULTS:  # it refuses a clip, so that no crop goes unnoticed
         return None
-    return over - step if too_long is without_its_end else fits * GRAIN // rate * rate // GRAIN
+    return None
 
 
 @contextmanager

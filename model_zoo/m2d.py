@@ -30,6 +30,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.encoders.weights.unwrap import BESIDE
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.cards import dims
 
@@ -184,19 +185,27 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Layout:
     return Layout(blocks, bands, (high, wide), grid, in_folder.rate if in_folder else None)
 
 
-def statistics_of_2022(tensors: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
-    """The mean and standard deviation of the files of 2022, which were released without them; none for any other.
+def with_statistics(tensors: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
+    """The tensors with the mean and standard deviation of the input among them, as ``norm_stats``.
 
-    Raises ``CheckpointError`` for a file of another name that has none: what it was trained with cannot be known.
+    A file may hold these outside the network's prefix; those of 2022 were released without. Raises ``CheckpointError``
+    for a file of another name that has none: what it was trained with cannot be known; and for one that has several.
     """
     import torch
 
     from bench.base.errors import CheckpointError
 
     if "norm_stats" in tensors:
-        return {}
+        return dict(tensors)
+    outside = [name for name in tensors if re.fullmatch(rf"{BESIDE}(.*\.)?norm_stats", name)]
+    if len(outside) == 1:
+        return {"norm_stats" if name in outside else name: tensor for name, tensor in tensors.items()}
+    if outside:
+        listed = ", ".join(name.removeprefix(BESIDE) for name in outside)
+        problem = f"holds several norm_stats ({listed}), and which are the encoder's is open"
+        raise CheckpointError(where, problem, "save the tensors that are meant in a file of their own")
     if FROM_2022.search(Path(str(where)).parent.name):
-        return {"norm_stats": torch.tensor(NORM_STATS)}
+        return {**tensors, "norm_stats": torch.tensor(NORM_STATS)}
     problem = "lacks norm_stats, the mean and standard deviation of its input, which only files of 2022 may leave out"
     raise CheckpointError(where, problem, "take the released file, in the folder that it came in")
 
@@ -297,5 +306,5 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         problem = "has patches of {} x {} (bands x frames)".format(*layout.patch)
         raise CheckpointError(weights, problem + f", {card.id} others", "take the id that fits the file")
     encoder = M2d(layout)
-    load_strict(encoder.net, tensors | statistics_of_2022(tensors, weights), IGNORED, weights)
+    load_strict(encoder.net, with_statistics(tensors, weights), IGNORED, weights)
     return encoder.eval()

@@ -96,6 +96,7 @@ def test_agrees_with_the_familys_own_adapter(folders):
         ("ASTFeatureExtractor", {}, 16000, 400 + 160 * 1023),  # 1,024 frames
         ("ASTFeatureExtractor", {"max_length": 512}, 16000, 400 + 160 * 511),
         ("WhisperFeatureExtractor", {"chunk_length": 5}, 16000, 5 * 16000),
+        ("WhisperFeatureExtractor", {"chunk_length": 5, "dither": 1e-5}, 16000, 5 * 16000),  # noise is no crop
         ("ClapFeatureExtractor", {"truncation": "rand_trunc", "max_length_s": 3}, 48000, 3 * 48000),  # at random
     ],
 )
@@ -119,12 +120,31 @@ def test_extractors_of_other_kinds_are_measured_too():
     assert hf.longest_clip(windowed(300.0), 16000) is None  # longer than what is tried
     assert hf.longest_clip(lambda wave: {"mean": wave.mean(), "n": torch.tensor(wave.shape[1])}, 16000) is None
 
+    def noisy(wave):
+        return {"x": wave + 1e-3 * torch.randn(wave.shape)}
+
+    assert hf.longest_clip(noisy, 16000) is None
+
+    def whole_windows(seconds, most=None):  # an incomplete last one is dropped
+        n = round(16000 * seconds)
+        return lambda wave: {"x": wave[:, : wave.shape[1] // n * n].reshape(-1, n)[:most]}
+
+    assert hf.longest_clip(whole_windows(0.96), 16000) is None
+    assert hf.longest_clip(whole_windows(10), 16000) is None
+    assert hf.longest_clip(whole_windows(0.96, most=10), 16000) == 153600
+    assert hf.longest_clip(windowed(0.1), 16000) == 1600
+    assert hf.longest_clip(windowed(3.15), 16000) == 50400  # just below a length that is tried
+
+    def cropping_and_refusing(wave):
+        return {"x": refusing(wave)["x"][:, :16000]}
+
     def refusing(wave):
         if wave.shape[1] > 50000:
             raise ValueError("too long")
         return {"x": wave}
 
     assert hf.longest_clip(refusing, 16000) is None  # what refuses does not crop
+    assert hf.longest_clip(cropping_and_refusing, 16000) == 16000  # four times as much is refused
 
 
 def test_a_crop_is_on_the_card_and_changes_no_embedding(folders):

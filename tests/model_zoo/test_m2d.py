@@ -119,6 +119,28 @@ def test_only_files_of_2022_may_lack_statistics(tensors, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("prefix", "name"),
+    [
+        ("backbone.", "norm_stats"),
+        ("model.backbone.", "model.norm_stats"),
+        ("module.ar.runtime.backbone.", "module.ar.runtime.norm_stats"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["weights", "m2d_vit_base-80x608p16x16-221006-mr7"])
+def test_statistics_may_lie_outside_the_prefix(tensors, tmp_path, prefix, name, folder):
+    inside = {prefix + key: tensor for key, tensor in tensors.items() if key != "norm_stats"}
+    own = torch.tensor([-5.5, 3.25])
+    encoder = m2d.build(BASE, _saved(tmp_path, folder, inside | {name: own}))
+    torch.testing.assert_close(encoder.net.norm_stats, own, rtol=0, atol=0)
+    several = inside | {name: own, "module.student.norm_stats": own, "module.teacher.norm_stats": own}
+    with pytest.raises(CheckpointError, match=r"holds several norm_stats \(.*, module\.student\.norm_stats"):
+        m2d.build(BASE, _saved(tmp_path, folder, several))
+    own_first = several | {f"{prefix}norm_stats": own + 1}
+    if prefix.startswith("module."):  # what else is there is then held to the list of what may be ignored
+        assert torch.equal(m2d.build(BASE, _saved(tmp_path, folder, own_first)).net.norm_stats, own + 1)
+
+
+@pytest.mark.parametrize(
     ("change", "problem"),
     [
         ({"blocks.0.attn.proj.bias": None}, r"missing: blocks\.0\.attn\.proj\.bias"),

@@ -19,6 +19,7 @@ from bench.base.errors import CheckpointError, NothingAsked
 from bench.base.progress import Progress, silent
 from bench.data.corpora.download import Resumable
 from bench.encoders.weights import verified
+from bench.encoders.weights.folders import folder_of, index_of, tensor_files
 from bench.types import EncoderCard, Weights
 
 DRIVE_PAGE = re.compile(r"https://drive\.google\.com/(?:file/d/|(?:uc|open)\?(?:export=download&)?id=)([\w-]+).*")
@@ -38,6 +39,9 @@ def fetch(
 ) -> Fetched:
     """The card's weights, downloaded unless they are at hand, or taken from the file or folder ``source``.
 
+    An index of shards stands for its folder, and so does any tensor file of a transformers folder where the card's
+    weights are one.
+
     ``repin`` accepts a digest other than the one pinned on first use. The licence is the caller's matter
     (``bench.encoders.weights.licences``). Raises ``NothingAsked`` for an encoder without weights, ``CheckpointError``
     where every address fails or what comes is not the weights.
@@ -49,8 +53,9 @@ def fetch(
         if not path.exists():
             raise CheckpointError(path, f"no such weight file or folder for {card.id}", "check the path")
         release = _meant(card, path)
+        whole = folder_of(path) if index_of(path) or _is_folder(release) else path
         with _incoming(card, release) as folder:
-            return _settle(card, release, _copied(path, folder), path, repin)
+            return _settle(card, release, _copied(whole, folder), path, repin)
     if not repin and (there := _at_hand(card)):
         return there
     failures = []
@@ -98,8 +103,14 @@ def _at_hand(card: EncoderCard) -> Fetched | None:
 def _meant(card: EncoderCard, path: Path) -> Weights:
     """Which of the card's alternatives a file stands for: the one of its name, else the first of its kind."""
     named = [w for w in card.weights if Path(w.file).name == path.name]
-    kind = [w for w in card.weights if (Path(w.file).suffix == "") == path.is_dir()]
+    given_folder = path.is_dir() or folder_of(path) != path
+    kind = [w for w in card.weights if _is_folder(w) == given_folder]
     return (named + kind + list(card.weights))[0]
+
+
+def _is_folder(release: Weights) -> bool:
+    """Whether a release is a transformers folder, not a file."""
+    return Path(release.file).suffix == ""
 
 
 @contextmanager
@@ -116,11 +127,9 @@ def _incoming(card: EncoderCard, release: Weights) -> Iterator[Path]:
 
 def _copied(path: Path, folder: Path) -> Path:
     """A copy: what is stored must not change with the original. Of a transformers folder, what an adapter reads."""
-    from bench.encoders.weights.folders import tensor_files
-
-    target = folder / path.name
     if not path.is_dir():
-        return Path(shutil.copyfile(path, target))
+        return Path(shutil.copyfile(path, folder / path.name))
+    target = folder / "copy"  # ``.`` and ``..`` are no names
     verified.discard(target)
     target.mkdir()
     for file in (*path.glob("*.json"), *tensor_files(path)):

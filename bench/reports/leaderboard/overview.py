@@ -178,11 +178,12 @@ def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
         lines.append(
             f"**Constant features**: {', '.join(same)}; a probe learns from them how common classes are, no more."
         )
-    if cropped := [
-        f"{record.spec['encoder']} on {task} ({count} clips)"
-        for task, record in {(t, r.spec["encoder"]): (t, r) for t, r in rows}.values()
-        if (count := record.data.get("clips_cropped_to_max_s"))
-    ]:
+    counts: dict[str, int] = {}
+    for task, record in rows:  # those under policies that change lengths, and fine-tuned ones, have no count
+        if count := record.data.get("clips_cropped_to_max_s"):
+            name = f"{record.spec['encoder']} on {task}"
+            counts[name] = max(count, counts.get(name, 0))
+    if cropped := [f"{name} ({count} clips)" for name, count in counts.items()]:
         lines.append(f"**Cropped**: {', '.join(cropped)}; of these clips the encoder hears only the first seconds.")
     few = [
         f"{task}/{test} ({score['groups']})"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.reports.names import row_names
+from bench.reports.names import VARIANT, row_names
 from bench.reports.out_of_domain import bandwidth
 from bench.runs.out_of_domain import Transfer
 from bench.scores import intervals, label_kinds, metrics, per_test, records
@@ -83,29 +83,31 @@ def transfer_table(all_records: Sequence[Record], plans: Mapping[str, Transfer |
         value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
         A number that has no record has no row.
     """
-    below, rows = bandwidth.controlled(all_records), []
-    all_records = bandwidth.plain(all_records)
+    below, rows = bandwidth.controlled(all_records, [task for task, plan in plans.items() if plan]), []
+    all_records = bandwidth.with_own_rows(all_records, below)
     names = row_names(all_records)
     for task, plan in plans.items():
-        probes = {_row(r, names): r for r in _of(all_records, plan.reverse)} if plan else {}
-        few = _few(all_records, plan, names) if plan else {}
+        probes = {_kind(r): r for r in _of(all_records, plan.reverse)} if plan else {}
+        few = _few(all_records, plan) if plan else {}
         for record in _of(all_records, task):
-            row = _row(record, names)
-            head = {"task": task, "encoder": row[0], "pooling": row[1], "layer": row[2], "marks": _marks(record)}
+            head = {"task": task, "encoder": names[record.key], "marks": _marks(record)}
+            head |= {name: record.spec[name] for name in ("pooling", "layer")}
             for each in shown(record.data["task"]):
                 if plan is None:
                     numbers = [_number(OUT, test, scores[each.key], record) for test, scores in record.scores.items()]
                 else:
-                    numbers = [*_own(plan, record, each), *_target(plan, record, probes.get(row), each)]
-                    numbers += _shots(plan, few.get(row, {}), each)
-                    for clip, other in below.get(bandwidth.shared(record), {}).items():
+                    numbers = [*_own(plan, record, each), *_target(plan, record, probes.get(_kind(record)), each)]
+                    numbers += _shots(plan, few.get(_kind(record), {}), each)
+                    for clip, other in below.get(record.key, {}).items():
                         numbers += _controlled(plan, record, other, clip, each)
                 rows += [{**head, "metric": each.key, **number} for number in numbers]
     return pd.DataFrame(rows)
 
 
-def _row(record: Record, names: Mapping[str, str]) -> tuple[str, str, int]:
-    return names[record.key], record.spec["pooling"], record.spec["layer"]
+def _kind(record: Record) -> tuple:
+    """What the records of one encoder share on a transfer and on its reverse, of which tables may mark only one."""
+    spec = dict(record.spec)
+    return tuple(spec[name] for name in ("encoder", "pooling", "layer", *VARIANT))
 
 
 def _of(all_records: Sequence[Record], task: str) -> list[Record]:
@@ -114,14 +116,12 @@ def _of(all_records: Sequence[Record], task: str) -> list[Record]:
     return [r for r in printed if r.spec["protocol"] in ("linear", "control") and r.spec["seed"] == 0]
 
 
-def _few(
-    all_records: Sequence[Record], plan: Transfer, names: Mapping[str, str]
-) -> dict[tuple, dict[str, list[Record]]]:
-    """{row: {protocol: its draws}}."""
+def _few(all_records: Sequence[Record], plan: Transfer) -> dict[tuple, dict[str, list[Record]]]:
+    """{``_kind``: {protocol: its draws}}."""
     out: dict[tuple, dict[str, list[Record]]] = {}
     for record in all_records:
         if record.spec["task"] == plan.reverse and record.spec["kind"] == "fewshot":
-            out.setdefault(_row(record, names), {}).setdefault(record.spec["protocol"], []).append(record)
+            out.setdefault(_kind(record), {}).setdefault(record.spec["protocol"], []).append(record)
     return out
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import shutil
 
@@ -12,7 +13,7 @@ from bench.cli.main import main
 from bench.reports.agreement import verify
 from bench.reports.out_of_domain.bandwidth import CHANGE, under
 from bench.reports.out_of_domain.report import stale_transfer_report, write_transfer_report
-from bench.reports.out_of_domain.transfer_table import DROP, GAP, IN, OUT, PROBE, WITHIN_DECILES, WORST
+from bench.reports.out_of_domain.transfer_table import DROP, GAP, IN, OUT, PROBE, WITHIN_DECILES, WORST, transfer_table
 from bench.runs.choices import EncoderChoice
 from bench.runs.context import TransferNotes
 from bench.runs.out_of_domain import expanded, run_transfers, transfer
@@ -137,6 +138,36 @@ def test_controlled_bandwidth_stands_beside_the_plain_numbers(made, numbers):
     assert f"meta.bandwidth published {100 * change['value']:+.1f} [" in told.partition(f"{verdict}: ")[2].split(";")[0]
     assert "meta.duration published +0.0 [+0.0, +0.0]" in told.partition("not told apart: ")[2]
     assert "What `lowpass" not in (made[0.0] / "ood.md").read_text()
+
+
+def test_other_policies_and_what_has_no_plain_partner_have_rows_of_their_own(made, numbers):
+    """No record of a folder is left out of its report, and none takes another's numbers."""
+    found = records.load_all(made[1.0])
+    (plain,) = (r for r in found if _is(r, TRANSFER, "native"))
+    (below,) = (r for r in found if _is(r, TRANSFER, "lowpass2k"))
+    others = ("tile8", "dither16", "tile8+lowpass2k")
+    more = [dataclasses.replace(plain, spec=plain.spec | {"clip": clip}, key=f"key of {clip}") for clip in others]
+    table = transfer_table([*found, *more], {TRANSFER: transfer(TRANSFER)}).query("metric == 'auroc'")
+    for clip, record in zip(others, more, strict=True):
+        (name,) = table.loc[table["record"] == record.key, "encoder"].unique()
+        assert name.endswith(f"clip {clip}]") and f"{OUT}, lowpass2k" not in set(
+            table.query("encoder == @name")["what"]
+        )
+    (name,) = table.loc[table["record"] == plain.key, "encoder"].unique()
+    before = numbers[1.0].query("task == @TRANSFER and metric == 'auroc' and encoder == 'meta.bandwidth'")
+    own = table.query("encoder == @name")
+    assert name.endswith("clip native]") and sorted(own["what"]) == sorted(before["what"])  # few-shot and probe, too
+    assert number(own, under(OUT, "lowpass2k"), encoder=name)["record"] == below.key
+
+    alone = transfer_table([r for r in found if r is not plain], {TRANSFER: transfer(TRANSFER)})
+    assert number(alone, OUT)["record"] == below.key  # nothing to stand beside
+    one_side = transfer_table([plain, below], {TRANSFER: None})
+    assert {plain.key, below.key} == set(one_side["record"])
+
+
+def _is(record, task, clip):
+    spec = record.spec
+    return (spec["encoder"], spec["task"], spec["clip"]) == ("meta.bandwidth", task, clip)
 
 
 def test_only_policies_of_bandwidth_control_it(tmp_path):

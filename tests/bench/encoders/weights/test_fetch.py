@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import threading
 import zipfile
@@ -176,6 +177,29 @@ def test_a_folder_is_registered_with_what_is_read_of_it(tmp_path):
     done = fetch(card, _folder(tmp_path / "export"))
     assert sorted(path.name for path in done.path.iterdir()) == ["config.json", "model.safetensors"]
     assert find.find(card) == done.path and done.path.name == "net"
+
+
+@pytest.mark.parametrize("named", ["model.safetensors.index.json", ".", "../export"])
+def test_an_index_of_shards_stands_for_its_folder(tmp_path, monkeypatch, named):
+    card = dataclasses.replace(_card(), weights=(Weights(file="net.pt"), Weights(file="net", hub="org/net")))
+    folder, shard = _folder(tmp_path / "export"), "model-00001-of-00001.safetensors"
+    (folder / "model.safetensors").rename(folder / shard)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
+    monkeypatch.chdir(folder)
+    done = fetch(card, named)
+    assert sorted(path.name for path in done.path.iterdir()) == ["config.json", shard, "model.safetensors.index.json"]
+    assert find.find(card) == done.path and done.path.name == "net"
+    assert fetch(card, folder / named) == dataclasses.replace(done, trust="pinned")
+    (folder / shard).unlink()
+    with pytest.raises(CheckpointError, match="1 of the 1 shards it names are not there"):
+        fetch(card, folder / named)
+    assert find.find(card) == done.path
+
+
+def test_a_tensor_file_of_a_transformers_folder_stands_for_it(tmp_path):
+    folder = _folder(tmp_path / "export")
+    done = fetch(dataclasses.replace(_card(), weights=(Weights(file="net"),)), folder / "model.safetensors")
+    assert sorted(path.name for path in done.path.iterdir()) == ["config.json", "model.safetensors"]
 
 
 def test_a_hub_model_is_fetched_into_the_store(monkeypatch):

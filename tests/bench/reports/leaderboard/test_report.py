@@ -4,6 +4,7 @@ import pytest
 
 import bench
 from bench.reports.audit.summary import AuditSummary
+from bench.reports.leaderboard.overview import remarks
 from bench.reports.leaderboard.report import render_leaderboard
 from bench.runs import evaluate
 from bench.runs.context import BoardNotes
@@ -64,6 +65,17 @@ def test_cropped_clips_are_said_above_the_numbers(record):
     assert (
         "Cropped" not in render_leaderboard([changed(record, clips_cropped_to_max_s=0)], BoardNotes())["leaderboard.md"]
     )
+
+
+def test_what_is_cropped_is_said_whatever_the_order_of_rows(record):
+    """Records under policies that change lengths, and fine-tuned ones, count no cropped clips."""
+    counted = changed(record, clips_cropped_to_max_s=3)
+    fewer = changed(record, clips_cropped_to_max_s=1)
+    data = {name: value for name, value in record.data.items() if name != "clips_cropped_to_max_s"}
+    uncounted = dataclasses.replace(record, data=data, spec=record.spec | {"clip": "tile8"}, key="f" * 16)
+    for rows in ([counted, fewer, uncounted], [uncounted, fewer, counted]):
+        (line,) = (line for line in remarks({"icbhi.cycles4": rows}) if "Cropped" in line)
+        assert line.startswith(f"**Cropped**: {record.spec['encoder']} on icbhi.cycles4 (3 clips);")
 
 
 def test_recordings_that_were_accepted_short_are_listed(record):

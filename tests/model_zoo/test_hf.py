@@ -150,6 +150,7 @@ def test_extractors_of_other_kinds_are_measured_too():
 def test_a_crop_is_on_the_card_and_changes_no_embedding(folders):
     encoder, wave = load_encoder(f"hf.{folders['spectrogram']}"), clip(12 * 16000)
     assert encoder.card.max_s == (400 + 160 * 1023) / 16000 and "first 10.26 s" in encoder.card.notes
+    assert encoder.card.version == 2  # in 1, no limit was measured, and none is in a key
     whole = encoder.features(torch.from_numpy(wave)[None])
     cut = encoder.features(torch.from_numpy(wave[: 400 + 160 * 1023])[None])
     assert whole.keys() == cut.keys() and all(torch.equal(array, cut[name]) for name, array in whole.items())

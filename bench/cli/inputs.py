@@ -16,7 +16,7 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``check`` takes."""
     parser.add_argument("id", nargs="?", metavar="TASK | ENCODER[=CHECKPOINT]")
     parser.add_argument("--all", action="store_true", help="every encoder, untrained where its weights are not at hand")
-    for option in (options.device, options.licence, options.root, options.json_output):
+    for option in (options.device, options.licence, options.root, options.short_clips, options.json_output):
         option(parser)
 
 
@@ -47,7 +47,8 @@ def _check_task(arguments: argparse.Namespace) -> int:
     from bench.data.check import check_task
     from bench.data.manifest import load_task
 
-    report = check_task(load_task(arguments.id, arguments.root), progress=terminal)
+    task = load_task(arguments.id, arguments.root)
+    report = check_task(task, progress=terminal, on_bad_clip=arguments.on_bad_clip)
     if arguments.json:
         print_json(report)
     else:

@@ -98,14 +98,28 @@ def licence(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accept-licence", action="store_true", help="agree to the restrictive licences of weights")
 
 
+BAD_CLIPS = ("error", "exclude", "keep-short")
+
+
 def bad_clips(parser: argparse.ArgumentParser) -> None:
     """Adds ``--on-bad-clip``."""
     parser.add_argument(
         "--on-bad-clip",
-        choices=("error", "exclude", "keep-short"),
+        choices=BAD_CLIPS,
         default="error",
         help="exclude: go on without unusable clips, list them, mark the records incomplete; keep-short: take "
         "recordings that hold less than their headers promise as long as they are, and list them",
+    )
+
+
+def short_clips(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--on-bad-clip`` for verbs that look at data and go on without unusable clips anyway."""
+    parser.add_argument(
+        "--on-bad-clip",
+        choices=BAD_CLIPS,
+        default="error",
+        help="as of run, to look at the data that it takes: keep-short takes recordings that hold less than their "
+        "headers promise as long as they are; otherwise they are listed and left out, as all unusable clips",
     )
 
 

@@ -31,7 +31,7 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --encoder: clips tried for rounding where all take long",
     )
     parser.add_argument("--out", type=Path, help="folder for <task>.md and <task>.json; default: print")
-    for option in (options.root, options.licence, options.json_output):
+    for option in (options.root, options.licence, options.short_clips, options.json_output):
         option(parser)
 
 
@@ -45,7 +45,14 @@ def audit(arguments: argparse.Namespace) -> int:
     choices = [EncoderChoice.parse(text) for text in arguments.encoder]
     agree(choices, arguments)
     for task in arguments.task:
-        result = run_audit(task, arguments.root, choices, some=arguments.some, progress=terminal)
+        result = run_audit(
+            task,
+            arguments.root,
+            choices,
+            some=arguments.some,
+            on_bad_clip=arguments.on_bad_clip,
+            progress=terminal,
+        )
         if arguments.out:
             print("\n".join(map(str, write_audit(arguments.out, result.facts, result.task.card))))
         else:

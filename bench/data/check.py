@@ -8,23 +8,28 @@ import pandas as pd
 
 from bench.base.progress import Progress, silent
 from bench.data.manifest import COLUMNS, counts, digest, inspect_clips, usable
+from bench.data.recordings import keeps_short
 from bench.types import Task, TaskCard
 
 
-def check_task(task: Task, audio: bool = True, progress: Progress = silent) -> dict:
+def check_task(task: Task, audio: bool = True, progress: Progress = silent, *, on_bad_clip: str = "error") -> dict:
     """``ok`` (no error), ``complete``, state, digest, counts per split and per test, and every finding.
 
     With ``audio`` every recording is decoded, and ``digest`` is the one that results on this copy carry; without it,
-    or where no audio is at hand, it covers the annotations alone. Nothing in the report depends on where the copy
-    lies.
+    or where no audio is at hand, it covers the annotations alone. Of ``on_bad_clip`` (as of ``bench.evaluate``) only
+    ``keep-short`` makes a difference: short recordings are then usable. Nothing in the report depends on where the
+    copy lies.
+
+    Raises ``UnknownId`` for another value of ``on_bad_clip``.
     """
+    keep_short = keeps_short(on_bad_clip)
     card, frame, findings = task.card, task.manifest, list(task.findings)
     report = {"id": card.id, "version": card.version, "state": task.state, "complete": task.state == "complete"}
     report["classes"] = list(card.classes)
     if set(COLUMNS) <= set(frame):
         report["digest"] = digest(frame)
         if audio and frame["available"].any():
-            rows, recordings, audio_findings = inspect_clips(task, progress)
+            rows, recordings, audio_findings = inspect_clips(task, progress, keep_short)
             findings += audio_findings
             rows = usable(rows, findings)
             report["digest"] = digest(rows, recordings)

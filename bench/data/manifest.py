@@ -28,11 +28,11 @@ import numpy as np
 import pandas as pd
 
 from bench.base import paths, registry
-from bench.base.errors import BadInput, UnknownId
+from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.base.tables import spellings
 from bench.data import audio
-from bench.data.recordings import KEEP_SHORT, SHORT, Recording, inspect, oddities, unusable
+from bench.data.recordings import SHORT, Recording, inspect, keeps_short, oddities, unusable
 from bench.scores import label_kinds
 from bench.types import Finding, Task, TaskCard
 
@@ -40,7 +40,6 @@ OPTIONAL = ("meta_sex", "meta_age_group")  # told by files that a copy may lack:
 COLUMNS = ("clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available")
 TRAIN = ("train", "val")
 END_TOLERANCE_S = 0.010  # annotations are rounded: an end this far past the audio is moved to the audio's end
-ON_BAD_CLIP = ("error", "exclude", KEEP_SHORT)
 
 _SPLIT = re.compile(r"train|val|test(_\w+)?")
 # What no exclusion of clips can mend.
@@ -219,13 +218,12 @@ def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent)
     UnknownId
         For another value of ``on_bad_clip``.
     """
-    if on_bad_clip not in ON_BAD_CLIP:
-        raise UnknownId("choice for --on-bad-clip", on_bad_clip, ON_BAD_CLIP)
+    keep_short = keeps_short(on_bad_clip)
     errors = [finding for finding in task.findings if finding.level == "error"]
     structural = [finding for finding in errors if finding.code in _STRUCTURAL]
     if structural:
         raise _refusal(task, structural, "")
-    rows, recordings, audio_findings = inspect_clips(task, progress, on_bad_clip == KEEP_SHORT)
+    rows, recordings, audio_findings = inspect_clips(task, progress, keep_short)
     errors += [finding for finding in audio_findings if finding.level == "error"]
     if errors and on_bad_clip != "exclude":
         raise _refusal(task, errors, "; or pass --on-bad-clip=exclude")

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.base import paths
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, UnknownId
 from bench.base.parallel.threads import cores
 from bench.base.progress import Progress, Tick, silent
 from bench.data import audio
@@ -27,6 +27,7 @@ from bench.data.sound_files.plausible import Remark
 from bench.types import Finding
 
 KEEP_SHORT = "keep-short"  # the choice of --on-bad-clip that takes short recordings as they are
+ON_BAD_CLIP = ("error", "exclude", KEEP_SHORT)
 SHORT = "short"  # code of the finding about a recording that holds less than its header promises
 _VERSION = 3  # of the cache; raised when the digest or the checks change
 _LEAST_THREADS = 2  # one reads while another decodes
@@ -55,6 +56,13 @@ class Recording:
     def duration_s(self) -> float:
         """Length; 0 where it could not be decoded."""
         return self.frames / self.rate if self.rate else 0.0
+
+
+def keeps_short(on_bad_clip: str) -> bool:
+    """Whether a choice of ``ON_BAD_CLIP`` takes short recordings as they are. Raises ``UnknownId`` for another one."""
+    if on_bad_clip not in ON_BAD_CLIP:
+        raise UnknownId("choice for --on-bad-clip", on_bad_clip, ON_BAD_CLIP)
+    return on_bad_clip == KEEP_SHORT
 
 
 def inspect(root: Path, paths: Iterable[str], progress: Progress = silent) -> dict[str, Recording]:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from bench.base.errors import UnknownId
 from bench.base.paths import file_name
 from bench.base.registry import CONTROL_PREFIX, task_card
+from bench.data.recordings import KEEP_SHORT
 from bench.reports.audit.sensitivity import audited_rows, sensitivity_sections, stored_sensitivities
 from bench.reports.audit.summary import AUDIT_FOLDER
 from bench.reports.pages import SEALS, stale_pages, write_pages
@@ -28,6 +29,9 @@ _STATES = {
     "simulated": "**Simulated data.**",
     "simulated subset": "**A part of a simulated corpus.**",
 }
+_SHORT_KEPT = (
+    f"Under `--on-bad-clip={KEEP_SHORT}`: recordings that hold less than their headers promise are as they are."
+)
 _LISTED = 40  # sets of recordings
 _ABOUT_SHORTCUTS = (
     "The encoders' own linear probe, fitted on training clips, on features that hold nothing of what the clips are "
@@ -109,7 +113,8 @@ def stale_audits(folder: Path) -> list[str]:
 def _state(facts: Mapping) -> str:
     if not any(split["available"] for split in facts["splits"].values()):
         return "**Annotations alone**: no audio of this task is here."
-    return _STATES[facts["state"]]
+    short = f" {_SHORT_KEPT}" if facts.get("on_bad_clip") == KEEP_SHORT else ""  # absent from audits of before
+    return _STATES[facts["state"]] + short
 
 
 def _tests(facts: Mapping) -> str:

@@ -17,6 +17,7 @@ from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data import manifest
 from bench.data.manifest import Prepared
+from bench.data.recordings import keeps_short
 from bench.encoders.load import load_encoder
 from bench.encoders.pooling import LayerPooling
 from bench.runs.audit import resolution
@@ -61,6 +62,7 @@ def audit(
     reference: str | None = registry.REFERENCE_ENCODER,
     resamples: int = 1000,
     some: int = sensitivity.SOME,
+    on_bad_clip: str = "error",
     progress: Progress = silent,
 ) -> Audit:
     """Audits a task's data, and an encoder's embeddings of them where one is named.
@@ -83,24 +85,28 @@ def audit(
         Draws of groups behind each interval.
     some
         Clips on which an encoder's sensitivity to rounding is tried where all would take long.
+    on_bad_clip
+        As of ``bench.evaluate``, so that the audit speaks of the same data. Unusable clips are listed and left out
+        under each choice; under ``keep-short``, short recordings are usable.
     progress
         Told of recordings, encodings and probes.
 
     Raises
     ------
     UnknownId
-        For a task or encoder that is not registered.
+        For a task or encoder that is not registered, and for another value of ``on_bad_clip``.
     BadInput
         Where there is no copy of the data, or no usable clip in it.
     CheckpointError
         Where the encoder's weights cannot be used.
     """
+    keep_short = keeps_short(on_bad_clip)
     loaded = manifest.load_task(task, root)
     missing = [name for name in manifest.COLUMNS if name not in loaded.manifest]
     if missing:
         raise BadInput(task, f"its manifest lacks the columns {', '.join(missing)}", f"see `respbench check {task}`")
     card, asked = loaded.card, _asked(encoder)
-    here, problems = _here(loaded, progress)
+    here, problems = _here(loaded, keep_short, progress)
     sounds = analyse_recordings(loaded.root, here.recordings, progress)
     everything = manifest.usable(_with_ends(loaded.manifest, here.rows), [*loaded.findings, *problems])
     if everything.empty:
@@ -153,6 +159,7 @@ def audit(
         "version": card.version,
         "state": loaded.state,
         "digest": here.digest if len(here.rows) else manifest.digest(everything),
+        "on_bad_clip": on_bad_clip,
         "tests": {name: list(members) for name, members in card.tests.items()},
         "splits": splits.balance(everything, card),
         "shared": splits.shared_groups(everything, card),
@@ -176,9 +183,9 @@ def audit(
     return Audit(loaded, facts, findings, kept)
 
 
-def _here(task: Task, progress: Progress) -> tuple[Prepared, list[Finding]]:
+def _here(task: Task, keep_short: bool, progress: Progress) -> tuple[Prepared, list[Finding]]:
     """The clips with sound audio, and what is wrong with the others. Unlike ``manifest.prepare`` it refuses nothing."""
-    rows, recordings, problems = manifest.inspect_clips(task, progress)
+    rows, recordings, problems = manifest.inspect_clips(task, progress, keep_short)
     rows = manifest.usable(rows, [*task.findings, *problems])
     held = {path: recordings[path] for path in rows["path"].unique()}
     incomplete = len(rows) < len(task.manifest)

@@ -48,13 +48,14 @@ class Sound:
 def analyse_recordings(
     root: Path, recordings: Mapping[str, Recording], progress: Progress = silent
 ) -> dict[str, Sound]:
-    """{path: Sound} of the recordings that decode."""
-    sound = {path: recording for path, recording in recordings.items() if not recording.problem}
+    """{path: Sound} of the recordings that decode; of short ones, of what is there."""
+    sound = {path: recording for path, recording in recordings.items() if recording.digest}
     out = {}
     with progress("listen to recordings", len(sound)) as tick:
         for path, recording in sound.items():
             cached = _load_cached(recording.digest)
-            out[path] = cached or _stored(recording.digest, analyse(*audio.samples(root / path)))
+            heard = cached or analyse(*audio.samples(root / path, known=recording.frames))
+            out[path] = cached or _stored(recording.digest, heard)
             tick(1)
     return out
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from bench.base.errors import UnknownId
 from bench.data.check import check_task
 from bench.data.manifest import load_task, prepare, validate
 from bench.types import Task, TaskCard
@@ -71,6 +72,18 @@ def test_errors_are_listed(task):
     (finding,) = report["findings"]
     assert not report["ok"] and finding["where"] == "r1.wav" and finding["remedy"] and finding["clips"] == ["r1"]
     assert report["digest"] == prepare(task, "exclude").digest
+
+
+def test_short_recordings_are_taken_where_a_run_takes_them(task):
+    path = task.root / "r1.wav"
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 500])
+    assert not check_task(task)["ok"]
+    report = check_task(task, on_bad_clip="keep-short")
+    (finding,) = report["findings"]
+    assert report["ok"] and (finding["level"], finding["code"], finding["where"]) == ("warning", "short", "r1.wav")
+    assert report["digest"] == prepare(task, "keep-short").digest != check_task(task)["digest"]
+    with pytest.raises(UnknownId, match="keep-short"):
+        check_task(task, on_bad_clip="keep-shrt")
 
 
 def test_a_manifest_without_the_columns_is_reported(task):

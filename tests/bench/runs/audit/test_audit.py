@@ -9,6 +9,7 @@ import tiny_corpora
 from bench import simulate
 from bench.base.errors import BadInput, UnknownId
 from bench.cli.main import main
+from bench.data.manifest import load_task, prepare
 from bench.reports.audit.report import render_audit, resolution_section, split_table, stale_audits, write_audit
 from bench.runs.audit.audit import ALL, HERE, audit
 from bench.runs.choices import EncoderChoice
@@ -107,6 +108,20 @@ def test_silence_and_a_single_class_are_survived(tmp_path):
     assert "Nothing could be fitted" in render_audit(made.facts, made.task.card)
 
 
+def test_short_recordings_are_audited_where_a_run_takes_them(tmp_path):
+    path = min(tiny_corpora.sprsound(tmp_path).rglob("*.wav"))
+    path.write_bytes(path.read_bytes()[:-8000])
+    results = prepare(load_task("sprsound.records3", tmp_path), "keep-short")
+    made = audit("sprsound.records3", tmp_path, reference=None, resamples=20, on_bad_clip="keep-short")
+    (warning,) = (finding for finding in made.findings if finding.code == "short")
+    assert warning.level == "warning" and path.name in warning.where
+    assert (made.facts["on_bad_clip"], made.facts["digest"]) == ("keep-short", results.digest)
+    assert "hold less than their headers promise" in render_audit(made.facts, made.task.card)
+    without = audit("sprsound.records3", tmp_path, reference=None, resamples=20)
+    assert without.facts["digest"] != results.digest
+    assert "hold less than their headers promise" not in render_audit(without.facts, without.task.card)
+
+
 def test_data_without_a_usable_clip_are_refused_with_the_first_fault(tmp_path):
     simulate.icbhi(tmp_path / "ICBHI", patients=10, cycles=2, cycle_s=0.5, seed=4)
     for path in tmp_path.rglob("*.wav"):
@@ -120,6 +135,12 @@ def test_the_command_writes_reports(tmp_path, capsys):
     words = ["audit", "sprsound.records3", "--root", str(tmp_path)]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"sprsound.records3.md", "sprsound.records3.json"}
+    capsys.readouterr()
+    path = min(tmp_path.rglob("*.wav"))
+    path.write_bytes(path.read_bytes()[:-8000])
+    assert main([*words, "--json", "--on-bad-clip=keep-short"]) == 0
+    assert json.loads(capsys.readouterr().out)["on_bad_clip"] == "keep-short"
+    assert main(["check", *words[1:]]) == 1 and main(["check", *words[1:], "--on-bad-clip=keep-short"]) == 0
     capsys.readouterr()
     assert main(words) == 0 and capsys.readouterr().out.startswith("# Audit of sprsound.records3")
     assert main([*words, "--encoder", "meta.level", "fbank.stats:mean,meen"]) == 2

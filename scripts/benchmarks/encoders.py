@@ -72,7 +72,7 @@ def main() -> int:
             print(f"{id}: left out: {error}", flush=True)
             continue
         front = "spectrograms" if hasattr(inner(encoder), "fbank") else "waveforms"
-        cells = [f"{speed:.1f} | {100 * share:.0f} %" for speed, share in found]
+        cells = [f"{speed:.3g} | {100 * share:.0f} %" for speed, share in found]
         rows.append(f"| `{id}` | {weights_mb(encoder) / 4:.1f} M | {' | '.join(cells)} | {front} |")
         print(rows[-1], flush=True)
     if asked.write:

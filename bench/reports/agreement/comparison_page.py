@@ -71,6 +71,8 @@ def comparison_text(comparison: Comparison, most: int | None = None) -> str:
 def _verdict(comparison: Comparison) -> str:
     if not comparison.pairs:
         return "No key is in both folders: nothing was compared."
+    if comparison.controls_alone:
+        return "No encoder's record has its key in both folders: only control rows were compared."
     differing = sum(pair.outcome == DIFFERS for pair in comparison.pairs)
     if differing:
         return f"They differ beyond the tolerance in {differing} of {len(comparison.pairs)} records."

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
+import numpy as np
 import torch
 from encode import bare, inner, part, through_the_store
 
@@ -29,8 +31,10 @@ from bench.reports.pages import seal_pages
 from bench.types import Encoder
 
 TASKS = {"SPRSound": "sprsound.events2", "ICBHI": "icbhi.cycles4"}
-SECONDS = 5.0  # that one measurement may take, about
-MOST, LEAST = 400, 2  # recordings
+SECONDS = 2.5  # that one measurement may take, about
+MOST, LEAST = 1500, 2  # clips
+SPREAD = 40  # clips up to which each is of another recording
+BATCHES = (1, 4)
 ALONE = Engine(workers=1)
 PAGE = Path(__file__).parents[2] / "results" / "encode" / "encoders.md"
 
@@ -47,12 +51,19 @@ def encoders() -> list[str]:
 
 def measured(encoder: Encoder, prepared: Prepared) -> tuple[float, float]:
     """(clips per second through the store, share of the bare forward pass), on as many clips as time allows."""
-    few = part(prepared, LEAST)
-    speed = through_the_store(encoder, few, ALONE, process_time)  # warms up
-    recordings = int(min(MOST, max(LEAST, LEAST * SECONDS * speed / len(few.rows))))
-    chosen = part(prepared, recordings)
+    speed = through_the_store(encoder, some(prepared, LEAST), ALONE, process_time)  # warms up
+    chosen = some(prepared, int(min(MOST, max(LEAST, SECONDS * speed))))
     speed = through_the_store(encoder, chosen, ALONE, process_time)
-    return speed, speed / bare(encoder, chosen, 1, process_time)[0]
+    sizes = [size for size in BATCHES if size <= len(chosen.rows)]
+    return speed, speed / bare(encoder, chosen, 1, process_time, sizes)[0]
+
+
+def some(prepared: Prepared, clips: int) -> Prepared:
+    """About so many clips, evenly spaced: of few, each by itself; of many, those of whole recordings."""
+    if clips > SPREAD:
+        return part(prepared, max(1, round(clips * prepared.rows["path"].nunique() / len(prepared.rows))))
+    rows = prepared.rows.iloc[np.linspace(0, len(prepared.rows) - 1, clips).round().astype(int)]
+    return replace(prepared, rows=rows.reset_index(drop=True))
 
 
 def main() -> int:

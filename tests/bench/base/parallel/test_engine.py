@@ -11,6 +11,7 @@ import pytest
 from bench.base.errors import BadInput
 from bench.base.parallel import engine as engines
 from bench.base.parallel.engine import Engine
+from bench.base.parallel.threads import cores
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_what_threads_may_not_share_is_called_by_one_at_a_time(engine, monkeypat
     apart, together = Alone(), Alone()
     assert dict(engine.run(apart, range(9), together=False)) == {x: x for x in range(9)}
     list(engine.run(together, range(9)))
-    assert not apart.met and together.met
+    assert not apart.met and together.met == (cores() > 1)  # a machine of one core has one thread
 
 
 @pytest.mark.parametrize("engine", [Engine(workers=1), Engine(workers=2)])

@@ -21,22 +21,29 @@ def load_strict(
 ) -> None:
     """Copies ``tensors`` into the module's parameters and buffers, cast to their dtype.
 
-    Every tensor of the module must be there with its shape and finite; every other tensor of the file, those that lie
-    beside the network included, must match one of the ``ignore`` patterns (``re.fullmatch``). Raises
-    ``CheckpointError`` that names up to five of each kind.
+    Every tensor of the module must be there with its shape, dense, finite, and of floating point where the module's is:
+    whole numbers in the place of weights are quantised ones, which mean nothing without their scale. Every other tensor
+    of the file, those that lie beside the network included, must match one of the ``ignore`` patterns
+    (``re.fullmatch``). Raises ``CheckpointError`` that names up to five of each kind.
     """
     own = module.state_dict()
+    held = {k: tensors[k] for k in own if k in tensors}
+    unusual = [k for k, tensor in held.items() if tensor.is_meta or tensor.layout != own[k].layout]
     patterns = [re.compile(p) for p in ignore]
     spare = [k.removeprefix(BESIDE) for k in tensors if k not in own]
     problems = {
         "missing": [k for k in own if k not in tensors],
         "misshapen": [
-            f"{k} is {tuple(tensors[k].shape)} and should be {tuple(own[k].shape)}"
-            for k in own
-            if k in tensors and tensors[k].shape != own[k].shape
+            f"{k} is {tuple(tensor.shape)} and should be {tuple(own[k].shape)}"
+            for k, tensor in held.items()
+            if tensor.shape != own[k].shape
+        ],
+        "without values, or sparse": unusual,
+        "of whole numbers in the place of weights": [
+            k for k, tensor in held.items() if own[k].is_floating_point() and not tensor.is_floating_point()
         ],
         "neither used nor declared ignored": [k for k in spare if not any(p.fullmatch(k) for p in patterns)],
-        "not finite": [k for k in own if k in tensors and not bool(tensors[k].isfinite().all())],
+        "not finite": [k for k, tensor in held.items() if k not in unusual and not bool(tensor.isfinite().all())],
     }
     reasons = [f"{len(names)} {kind}: {_few(names)}" for kind, names in problems.items() if names]
     if reasons:

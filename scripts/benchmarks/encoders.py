@@ -74,24 +74,25 @@ def main() -> int:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     data = {name: prepare(load_task(task)) for name, task in TASKS.items()}
-    rows = []
+    rows, left_out = [], []
     for id in asked.encoder or encoders():
         try:
             encoder = load_encoder(id)
             found = [measured(encoder, prepared) for prepared in data.values()]
         except RespBenchError as error:
             print(f"{id}: left out: {error}", flush=True)
+            left_out.append(id)
             continue
         front = "spectrograms" if hasattr(inner(encoder), "fbank") else "waveforms"
         cells = [f"{speed:.3g} | {100 * share:.0f} %" for speed, share in found]
         rows.append(f"| `{id}` | {weights_mb(encoder) / 4:.1f} M | {' | '.join(cells)} | {front} |")
         print(rows[-1], flush=True)
     if asked.write:
-        write(rows)
+        write(rows, left_out)
     return 0
 
 
-def write(rows: Sequence[str]) -> None:
+def write(rows: Sequence[str], left_out: Sequence[str]) -> None:
     """Writes results/encode/encoders.md."""
     lines = ["# Speed of every encoder", "", "    python scripts/benchmarks/encoders.py --write", ""]
     lines += [
@@ -103,6 +104,8 @@ def write(rows: Sequence[str]) -> None:
         "|---|---:|" + "---:|" * (2 * len(TASKS)) + "---|",
     ]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
+    if left_out:
+        rows = [*rows, "", f"Not measured, for want of a package or of an agreed licence: {', '.join(left_out)}."]
     PAGE.write_text("\n".join([*lines, *rows, ""]), encoding="utf-8")
     seal_pages(PAGE.parent, [PAGE.name], "python scripts/benchmarks/encoders.py --write")
 

@@ -15,14 +15,6 @@ from bench.reports.agreement.differences import DIFFERS, IDENTICAL, MARKED, USUA
 from bench.scores import per_test, records
 
 
-@pytest.fixture(scope="module")
-def made(simulated, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    command = ["run", "--task", "icbhi.cycles4", "--encoder", "meta.duration", "--root", str(simulated), "--out"]
-    assert main([*command, str(folder)]) == 0
-    return folder
-
-
 @pytest.fixture
 def two(made, tmp_path):
     return shutil.copytree(made, tmp_path / "a"), shutil.copytree(made, tmp_path / "b")

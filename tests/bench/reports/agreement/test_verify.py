@@ -17,14 +17,6 @@ from bench.runs.audit.audit import audit
 from bench.scores import records
 
 
-@pytest.fixture(scope="module")
-def made(simulated, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    command = ["run", "--task", "icbhi.cycles4", "--encoder", "meta.duration", "--root", str(simulated), "--out"]
-    assert main([*command, str(folder)]) == 0
-    return folder
-
-
 @pytest.fixture
 def results(made, tmp_path):
     return shutil.copytree(made, tmp_path / "results")

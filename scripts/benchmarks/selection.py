@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import selection_simulated as simulated
 from selection_cells import DISTURBED, ENCODERS, TASKS, file_of
-from selection_rules import RULES
+from selection_rules import OF_DRAWN, RULES, best
 from selection_trials import Trial
 
 from bench.base import registry
@@ -27,6 +27,7 @@ from bench.scores.metrics import Roles
 
 REPLICATES = 100
 CELL, KINDS = ["task", "encoder", "pooling"], ("dither", "folds", "paths")
+FIXED = "the undisturbed choice of version 2, whatever the disturbance"
 FIRST, CHOSEN = "best (version 2)", "version 3: mean, linear to 0.05, e a decade"
 FOLDER = Path(__file__).parents[2] / "results" / "selection"
 COMMANDS = """    python scripts/benchmarks/selection_cells.py runs/selection
@@ -39,28 +40,46 @@ processors, and how patients are dealt into folds. Each rule below turns the sam
 metric on the headline test, in percent, the mean over cells, and over draws in each. *Dither*: how far it moves over
 draws of dither of one 16-bit step. *Folds*: over draws of the folds. Both are standard deviations, the root of their
 mean square over cells. *Paths*: the range over code paths of the processor (ATen's default, AVX2, the machine's own).
+The last row is no rule: one candidate for every disturbance, chosen on features as they are; what it moves by dither
+is what the disturbed features do to the same probe, which no rule of selection can take away. *Decisions drawn*:
+held-out scores not of the most probable class but expected when classes are drawn from sharpened probabilities.
 SE is the bootstrap standard error, over patients, of the best candidate's score; *behind* is the distance from the best
 score.
 """
 
 
-def scores_of(trial: Trial, metric: str, roles: Roles) -> pd.DataFrame:
+def scores_of(trial: Trial, metric: str, roles: Roles, undisturbed: Trial) -> pd.DataFrame:
     """Test score in percent of every rule and group of fold draws: columns ``rule``, ``fold`` and ``score``."""
     rows = []
-    beyond = np.arange(trial.scores.shape[1])[None, :, None] >= trial.solved[:, None, :]
-    held_out = np.where(beyond, np.nan, trial.scores)
+    held_out = _held_out(trial)
     errors = [standard_error(trial, draw, metric, roles) for draw in range(len(held_out))]
-    unsolved = np.isnan(trial.log_proba).any(axis=(2, 3))
     for name, (rule, draws) in RULES.items():
         for fold in range(0, len(held_out) - draws + 1, draws):
             several = slice(fold, fold + draws)
             shares = rule(held_out[several].mean(axis=0), float(np.mean(errors[several])))
-            if (unsolved & (shares > 0)).any():
-                raise RuntimeError(f"{name} takes a candidate that was not solved")
-            log_proba = np.einsum("cw,cwnk->nk", shares, np.nan_to_num(trial.log_proba).astype(float))
-            value = metrics.evaluate(metric, trial.tested, log_proba.argmax(axis=1), log_proba, roles)
-            rows.append({"rule": name, "fold": fold, "score": 100 * value})
+            rows.append({"rule": name, "fold": fold, "score": _tested(trial, shares, metric, roles)})
+    for name, (rule, _, position) in OF_DRAWN.items():
+        for fold in range(len(held_out)):
+            shares = rule(trial.softened[fold, position], errors[fold])
+            rows.append({"rule": name, "fold": fold, "score": _tested(trial, shares, metric, roles)})
+    fixed = best(_held_out(undisturbed)[0], 0.0)
+    if np.isfinite(trial.log_proba[fixed > 0]).all():  # else its path ended before
+        rows.append({"rule": FIXED, "fold": 0, "score": _tested(trial, fixed, metric, roles)})
     return pd.DataFrame(rows)
+
+
+def _held_out(trial: Trial) -> np.ndarray:
+    """Scores (S, C, W) on held-out rows; NaN beyond a path's end."""
+    beyond = np.arange(trial.scores.shape[1])[None, :, None] >= trial.solved[:, None, :]
+    return np.where(beyond, np.nan, trial.scores)
+
+
+def _tested(trial: Trial, shares: np.ndarray, metric: str, roles: Roles) -> float:
+    """Test score in percent of a probe that is the candidates' mean under shares (C, W)."""
+    if (np.isnan(trial.log_proba).any(axis=(2, 3)) & (shares > 0)).any():
+        raise RuntimeError("a rule takes a candidate that was not solved")
+    log_proba = np.einsum("cw,cwnk->nk", shares, np.nan_to_num(trial.log_proba).astype(float))
+    return 100 * metrics.evaluate(metric, trial.tested, log_proba.argmax(axis=1), log_proba, roles)
 
 
 def standard_error(trial: Trial, draw: int, metric: str, roles: Roles) -> float:
@@ -84,10 +103,13 @@ def real(folder: Path) -> pd.DataFrame:
         card = registry.task_card(task)
         for encoder, poolings in ENCODERS.items():
             for pooling in poolings:
-                for disturbed in DISTURBED:
-                    path = file_of(folder, task, encoder, pooling, disturbed)
+                files = {each: file_of(folder, task, encoder, pooling, each) for each in DISTURBED}
+                if not files["plain"].exists():
+                    continue
+                undisturbed = Trial.load(files["plain"])
+                for disturbed, path in files.items():
                     if path.exists():
-                        scores = scores_of(Trial.load(path), card.main_metric, Roles.of(card))
+                        scores = scores_of(Trial.load(path), card.main_metric, Roles.of(card), undisturbed)
                         parts.append(scores.assign(task=task, encoder=encoder, pooling=pooling, disturbed=disturbed))
     return pd.concat(parts, ignore_index=True)
 
@@ -97,11 +119,12 @@ def on_simulated(folder: Path) -> pd.DataFrame:
     parts = []
     for signal in simulated.SIGNALS:
         for seed in range(simulated.CORPORA):
+            undisturbed = Trial.load(folder / simulated.name(signal, seed, 0))
             for draw in range(simulated.DRAWS):
                 path = folder / simulated.name(signal, seed, draw)
                 if path.exists():
                     disturbed = f"dither-{draw - 1}" if draw else "plain"
-                    scores = scores_of(Trial.load(path), simulated.METRIC, simulated.ROLES)
+                    scores = scores_of(Trial.load(path), simulated.METRIC, simulated.ROLES, undisturbed)
                     parts.append(
                         scores.assign(task=f"signal {signal:g}", encoder=seed, pooling="", disturbed=disturbed)
                     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from selection_trials import SHARPNESS
 
 from bench.probe.linear.candidates import shares
 from bench.probe.linear.logistic import HALF_DECADES
@@ -94,4 +95,11 @@ RULES: Mapping[str, tuple[Rule, int]] = {  # name: (rule, draws of the folds who
     "smoothed, then mean, exp(-behind / 0.01)": (smoothed(0.5, averaged(0.01)), 1),
     "version 3: mean, linear to 0.05, e a decade": (version_3, 1),
     "version 3 on 3 draws of the folds": (version_3, 3),
+}
+# the same on the score of decisions that are drawn from the probabilities, which is smooth in these: (rule, draws,
+# position in ``selection_trials.SHARPNESS``)
+OF_DRAWN: Mapping[str, tuple[Rule, int, int]] = {
+    f"{name}, decisions drawn at sharpness {sharpness:g}": (rule, 1, position)
+    for name, rule in (("best", best), ("version 3", version_3))
+    for position, sharpness in enumerate(SHARPNESS)
 }

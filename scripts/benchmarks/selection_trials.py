@@ -15,7 +15,7 @@ import numpy as np
 from bench.data.manifest import TRAIN, Prepared
 from bench.probe.goal import CLASS_WEIGHTS, assign_folds, class_positions
 from bench.probe.linear.candidates import CandidateGrid
-from bench.probe.linear.crossfit import coefficients, crossfit
+from bench.probe.linear.crossfit import Candidate, coefficients, crossfit
 from bench.probe.linear.design import Designs
 from bench.probe.linear.fold import class_log_probabilities, sample_weights
 from bench.probe.linear.logistic import HALF_DECADES
@@ -24,6 +24,7 @@ from bench.scores import metrics
 from bench.scores.metrics import Roles
 from bench.types import TaskCard
 
+SHARPNESS = (2.0, 4.0, 8.0)  # of ``softened``, in standard deviations of the log probabilities of a candidate
 GAP = 1e-6  # optimality of the candidates on all training rows, as of those on the folds
 
 
@@ -37,6 +38,8 @@ class Trial:
         The main metric on pooled held-out rows, for S draws of the folds.
     decisions : np.ndarray of shape (S, C, W, N), int8
         Decisions on the training rows, held out; -1 beyond a path's end.
+    softened : np.ndarray of shape (S, T, C, W)
+        The main metric of decisions that are drawn rather than made, for ``SHARPNESS`` of the draw.
     solved : np.ndarray of shape (S, W)
         Number of values of C that were solved.
     log_proba : np.ndarray of shape (C, W, N_test, K), float32
@@ -49,6 +52,7 @@ class Trial:
 
     scores: np.ndarray
     decisions: np.ndarray
+    softened: np.ndarray
     solved: np.ndarray
     log_proba: np.ndarray
     labels: np.ndarray
@@ -100,29 +104,46 @@ def solved(rows: Rows, classes: int, metric: str, roles: Roles, seeds: range) ->
     _, y = class_positions(rows.y, range(classes))
     grid = CandidateGrid(HALF_DECADES, CLASS_WEIGHTS, classes)
     designs = Designs(threads=1)
-    scores, decisions, n_solved = [], [], []
+    scores, decisions, softened, n_solved = [], [], [], []
     for seed in seeds:
-        decided: list[np.ndarray] = []
+        table = np.full((*grid.shape, len(y)), -1, np.int8)
+        soft_table = np.full((len(SHARPNESS), *grid.shape), np.nan)
 
-        def score(_: int, pooled: np.ndarray, decided: list[np.ndarray] = decided) -> float:
-            decided.append(pooled.argmax(axis=1).astype(np.int8))
-            return metrics.evaluate(metric, y, decided[-1], pooled, roles)
+        def score(at: Candidate, pooled: np.ndarray, table: np.ndarray = table, soft: np.ndarray = soft_table) -> float:
+            _, i, j = at
+            table[i, j] = pooled.argmax(axis=1)
+            soft[:, i, j] = _softened(y, pooled, metric, roles)
+            return metrics.evaluate(metric, y, table[i, j], pooled, roles)
 
         folds, _ = assign_folds(y, rows.groups, 5, seed)
         found = crossfit(rows.x, y[None], folds, grid, designs, score)
         scores.append(found.scores[0])
         n_solved.append(found.solved[0])
-        table = np.full((*grid.shape, len(y)), -1, np.int8)
-        for (i, j), row in zip(_order(found.solved[0], grid.shape), decided, strict=True):
-            table[i, j] = row
+        beyond = np.arange(grid.shape[0])[:, None] >= found.solved[0]
+        table[beyond], soft_table[:, beyond] = -1, np.nan
         decisions.append(table)
+        softened.append(soft_table)
     log_proba = _on_test(rows, grid, designs, np.max(n_solved, axis=0))
-    return Trial(np.array(scores), np.array(decisions), np.array(n_solved), log_proba, y, rows.groups, rows.y_test)
+    held_out = np.array(scores), np.array(decisions), np.array(softened), np.array(n_solved)
+    return Trial(*held_out, log_proba, y, rows.groups, rows.y_test)
 
 
-def _order(solved: np.ndarray, shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """The candidates in the order in which ``crossfit`` scores them."""
-    return [(i, j) for i, j in np.ndindex(*shape) if i < solved[j]]
+def _softened(y: np.ndarray, log_proba: np.ndarray, metric: str, roles: Roles) -> np.ndarray:
+    known = metrics.get(metric)
+    if known.kind != "confusion":
+        return np.full(len(SHARPNESS), metrics.evaluate(metric, y, log_proba.argmax(axis=1), log_proba, roles))
+    finite = np.maximum(log_proba, -50.0)
+    centred = finite - finite.mean(axis=1, keepdims=True)
+    spread = np.sqrt(np.mean((centred - centred.mean(axis=0)) ** 2))
+    out = []
+    for sharpness in SHARPNESS:
+        logits = centred * (sharpness / max(float(spread), 1e-12))
+        drawn = np.exp(logits - logits.max(axis=1, keepdims=True))
+        drawn /= drawn.sum(axis=1, keepdims=True)
+        counts = np.zeros((drawn.shape[1], drawn.shape[1]))
+        np.add.at(counts, y, drawn)
+        out.append(float(known.fn(counts, roles)))
+    return np.array(out)
 
 
 def _on_test(rows: Rows, grid: CandidateGrid, designs: Designs, n_solved: np.ndarray) -> np.ndarray:

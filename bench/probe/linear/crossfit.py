@@ -24,6 +24,7 @@ from bench.probe.linear.solver.path import fit_path, one_hot
 from bench.probe.log_probabilities import comparable
 
 GAP_TO_PREDICT = 1e-8  # optimality gap of the refit
+Candidate = tuple[int, int, int]  # positions of a labelling, of a C and of a class weight
 _WORTH_THREADS = 100_000  # features below which threads would only wait for each other
 
 
@@ -83,7 +84,7 @@ def crossfit(
     folds: np.ndarray,
     grid: CandidateGrid,
     designs: Designs,
-    score: Callable[[int, np.ndarray], float],
+    score: Callable[[Candidate, np.ndarray], float],
     progress: Callable[[int, int], None] | None = None,
     whole: bool = False,
 ) -> CrossFit:
@@ -105,7 +106,7 @@ def crossfit(
     designs : Designs
         Makes the designs, and keeps what other fits on the same rows need.
     score : callable
-        Takes a labelling's position and log probabilities (N, K) of all rows, rounded as
+        Takes a candidate and log probabilities (N, K) of all rows, rounded as
         ``bench.probe.log_probabilities.comparable``; higher is better. Between 0 and 1 unless ``whole``.
     progress : callable, optional
         Called with (folds done, folds) after each fold's first block.
@@ -168,7 +169,7 @@ def _scored(
     paths: Sequence[FoldPaths],
     labels: np.ndarray,
     grid: CandidateGrid,
-    score: Callable[[int, np.ndarray], float],
+    score: Callable[[Candidate, np.ndarray], float],
     pool: Executor,
     whole: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +185,7 @@ def _scored(
                 pooled = np.empty((labels.shape[1], grid.n_classes))
                 for each in paths:
                     pooled[each.out] = each.predictions(position, done + i, j)
-                scores[position, done + i, j] = score(position, comparable(pooled))
+                scores[position, done + i, j] = score((position, done + i, j), comparable(pooled))
         for now in range(done + 1, end + 1) if not whole else ():  # one C after another, whatever was solved together
             explained = np.min([each.explained(now) for each in paths], axis=0)
             for position, j in np.argwhere(going_on & (solved == n)):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 from bench.probe.goal import CLASS_WEIGHTS, Goal
 from bench.probe.linear.candidates import CandidateGrid
-from bench.probe.linear.crossfit import crossfit
+from bench.probe.linear.crossfit import Candidate, crossfit
 from bench.probe.linear.design import Designs, check_features
 from bench.probe.linear.logistic import HALF_DECADES
 from bench.scores import metrics
@@ -109,8 +109,8 @@ class MultilabelPathCV(BaseEstimator):
         designs = self.designs or Designs(self.device)
         labels = bits(y, len(self.classes)).T.astype(int)
 
-        def score(k: int, scores: np.ndarray) -> float:
-            return metrics.evaluate(METRIC, labels[k], scores.argmax(axis=1), scores, Roles())
+        def score(at: Candidate, scores: np.ndarray) -> float:
+            return metrics.evaluate(METRIC, labels[at[0]], scores.argmax(axis=1), scores, Roles())
 
         found = crossfit(X, labels, self.folds_, grid, designs, score, self.progress)
         self.best_params_, self.path_, self.path_ends_, self._fitted, self.at_edge_ = {}, [], [], [], False

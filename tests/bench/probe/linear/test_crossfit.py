@@ -100,8 +100,8 @@ def test_labels_that_occur_together_end_one_by_one():
     probe = MultilabelPathCV(("crackle", "wheeze")).fit(x, y, groups)
     grid = CandidateGrid(HALF_DECADES, (None, "balanced"), 2)
 
-    def auroc(k, scores):
-        return metrics.evaluate("auroc", labels[k], scores.argmax(axis=1), scores, Roles())
+    def auroc(at, scores):
+        return metrics.evaluate("auroc", labels[at[0]], scores.argmax(axis=1), scores, Roles())
 
     labels = np.stack([y & 1, y >> 1])
     whole = crossfit(x, labels, probe.folds_, grid, Designs(), auroc, whole=True)

@@ -26,8 +26,8 @@ def test_every_label_is_a_probe_of_its_own_on_shared_folds():
     grid = CandidateGrid(HALF_DECADES, (None, "balanced"), 2)
     scores = []
 
-    def auroc(k, log_proba):
-        scores.append(roc_auc_score(wheeze[k], log_proba[:, 1] - log_proba[:, 0]))
+    def auroc(at, log_proba):
+        scores.append(roc_auc_score(wheeze[at[0]], log_proba[:, 1] - log_proba[:, 0]))
         return scores[-1]
 
     refit = crossfit(X, wheeze, probe.folds_, grid, Designs(), auroc, whole=True).refit

@@ -8,9 +8,10 @@ data are the module's own. Naming a module runs its code; PyTorch modules alone 
 Tokens are the timestamp embeddings (one layer, no frequency axis), ``published`` is the scene embedding. Front ends are
 inside the module, which therefore computes in float32 whatever the precision asked for. Batches hold clips of equal
 length; whether the module keeps their rows apart is its own affair (``respbench check``). Sizes are known once the
-model is loaded. A module that raises, or whose times are not rising milliseconds within the clip (seconds, say), is
-refused by name. The API knows no shortest clip: 1 s, or the model's own ``min_s``. ``load_model`` gets the path of a
-weight file ``<module>.<suffix>`` from the weight folders, else no path. There is no untrained form.
+model is loaded. A module that raises, when it is imported too, or whose times are not rising milliseconds within the
+clip (seconds, say), is refused by name. The API knows no shortest clip: 1 s, or the model's own ``min_s``.
+``load_model`` gets the path of a weight file ``<module>.<suffix>`` from the weight folders, else no path. There is no
+untrained form.
 
 Google's HeAR (Baur et al., HeAR: Health acoustic representations, arXiv 2403.02522; google/hear-pytorch and google/hear
 on the Hub, gated, Health AI Developer Foundations terms; trained on 313 million two-second clips from the web) takes
@@ -47,7 +48,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, RespBenchError
 from bench.base.paths import file_digest, weight_folders
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.foreign import UNKNOWN
@@ -63,6 +64,7 @@ RATES = (16000, 22050, 32000, 44100, 48000)  # of the API
 SHORTEST_S = 1.0
 FUNCTIONS = ("load_model", "get_timestamp_embeddings", "get_scene_embeddings")
 SIZES = ("sample_rate", "timestamp_embedding_size", "scene_embedding_size")
+ANYTHING = (Exception, SystemExit)  # what a stranger's code may raise; a script that is no module may exit
 
 
 def module_file(name: str) -> Path | None:
@@ -72,8 +74,10 @@ def module_file(name: str) -> Path | None:
     """
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError) as error:
-        raise BadInput(PREFIX + name, f"cannot be imported ({error})", "install it with what it needs") from error
+    except ANYTHING as error:
+        raise BadInput(
+            PREFIX + name, f"cannot be imported ({_told(error)})", "install it with what it needs"
+        ) from error
     if spec is None:
         raise BadInput(PREFIX + name, f"there is no module {name!r}", "install it, or put its folder on PYTHONPATH")
     return Path(spec.origin) if spec.has_location and spec.origin else None
@@ -113,6 +117,10 @@ def has_untrained(card: EncoderCard) -> bool:
     return False
 
 
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The module's model, loaded with ``weights`` or without a path.
 
@@ -124,7 +132,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
-    from model_zoo._adapters.foreign import FAULTS, measure_card
+    from model_zoo._adapters.foreign import measure_card
 
     name = card.id.removeprefix(PREFIX)
     if weights is None and card.weights:
@@ -134,7 +142,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         threads_may_share = False  # nothing is known of the module
 
         def __init__(self, api: ModuleType, model: nn.Module):
-            shortest_s = getattr(model, "min_s", SHORTEST_S)
             super().__init__(dataclasses.replace(card, sample_rate=model.sample_rate, min_s=shortest_s))
             self.api, self.model = api, model
 
@@ -156,7 +163,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """
             try:
                 given = getattr(self.api, function)(wave, self.model)
-            except FAULTS as error:
+            except ANYTHING as error:
                 seconds = wave.shape[1] / self.card.sample_rate
                 problem = f"{function} raised {type(error).__name__} on clips of {seconds:.3g} s: {error}"
                 raise BadInput(
@@ -195,21 +202,26 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             raise BadInput(card.id, problem, "mend the module: the HEAR API wants the tokens' centres in milliseconds")
 
         def check(self, tokens: Tensor, times_ms: Tensor, clip: Tensor, clips: int) -> None:
-            """Raises ``BadInput`` for shapes that the API does not allow."""
-            steps = times_ms.shape[-1]
+            """Raises ``BadInput`` for shapes that the API does not allow, and for embeddings of whole numbers."""
+            steps = times_ms.shape[-1] if times_ms.ndim else 0
             expected = (clips, steps, self.model.timestamp_embedding_size), (clips, self.model.scene_embedding_size)
             shapes = tuple(tokens.shape), tuple(clip.shape)
             if shapes != expected or tuple(times_ms.shape) != (clips, steps) or not steps:
                 problem = f"gives tokens and scene of shape {shapes} at times {tuple(times_ms.shape)}, not {expected}"
                 raise BadInput(card.id, problem, "mend the module: see the HEAR API")
+            if not (tokens.is_floating_point() and clip.is_floating_point()):
+                problem = f"gives embeddings of {tokens.dtype} and {clip.dtype}"
+                raise BadInput(card.id, problem, "mend the module: the HEAR API wants float32")
 
     try:
         api = importlib.import_module(name)
         if lacking := [function for function in FUNCTIONS if not hasattr(api, function)]:
             raise BadInput(card.id, f"has no {', '.join(lacking)}", "name a module of the HEAR API")
         model = api.load_model(str(weights)) if weights else api.load_model()
-    except (ImportError, *FAULTS) as error:
-        problem = f"cannot be loaded ({type(error).__name__}: {error})"
+    except BadInput:
+        raise
+    except ANYTHING as error:
+        problem = f"cannot be loaded ({_told(error)})"
         raise BadInput(card.id, problem, "see what the module needs; weights can be named") from error
     if not isinstance(model, torch.nn.Module):
         raise BadInput(card.id, f"load_model gives a {type(model).__name__}", "only PyTorch modules are taken")
@@ -217,8 +229,16 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         raise BadInput(card.id, f"the model has no whole number {', '.join(lacking)}", "mend the module")
     if model.sample_rate not in RATES:
         raise BadInput(card.id, f"the rate {model.sample_rate} is not one of {RATES}", "mend the module")
-    encoder = Hear(api, model).eval()
-    encoder.card = measure_card(encoder)
+    shortest_s = getattr(model, "min_s", SHORTEST_S)
+    if isinstance(shortest_s, bool) or not isinstance(shortest_s, (int, float)) or not 0 < shortest_s < math.inf:
+        raise BadInput(card.id, f"the model's min_s is {shortest_s!r}", "give it the seconds of its shortest clip")
+    try:
+        encoder = Hear(api, model).eval()
+        encoder.card = measure_card(encoder)
+    except RespBenchError:
+        raise
+    except ANYTHING as error:  # its own modes and gradients
+        raise BadInput(card.id, f"cannot be used ({_told(error)})", "mend the module: see the HEAR API") from error
     if (file := module_file(name)) and file.is_file():
         encoder.weights_digest = file_digest(file)  # of the code, where there is no file
     return encoder

@@ -53,20 +53,24 @@ CARDS = (
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
-    """The feature extractor; ``weights`` is not used. Raises ``BadInput`` where openSMILE is not installed."""
+    """The feature extractor; ``weights`` is not used.
+
+    Raises ``NotInstalled`` where openSMILE is not there, ``BadInput`` where it cannot be imported.
+    """
     import numpy as np
     import torch
     from torch import Tensor
 
-    from bench.base.errors import BadInput
+    from bench.base.errors import BadInput, NotInstalled
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter
 
     try:
         import opensmile
     except ImportError as error:
+        kind = NotInstalled if isinstance(error, ModuleNotFoundError) else BadInput
         problem = f"needs openSMILE, which cannot be imported ({error})"
-        raise BadInput(card.id, problem, "run `pip install 'respbench[opensmile]'`") from error
+        raise kind(card.id, problem, "run `pip install 'respbench[opensmile]'`") from error
 
     class OpenSmile(Adapter):
         threads_may_share = False  # the library's state belongs to one call at a time

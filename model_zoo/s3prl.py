@@ -27,7 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.base.errors import BadInput, CheckpointError
+from bench.base.errors import BadInput, CheckpointError, NotInstalled
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.cards import dims
 
@@ -200,8 +200,8 @@ def has_untrained(card: EncoderCard) -> bool:
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The upstream with the checkpoint, or untrained where an untrained checkpoint can be made.
 
-    Raises ``CheckpointError`` for a checkpoint that s3prl cannot read or that would run code, ``BadInput`` where s3prl
-    cannot build the entry here.
+    Raises ``CheckpointError`` for a checkpoint that s3prl cannot read or that would run code, ``NotInstalled`` where
+    s3prl or what the entry needs is not there, ``BadInput`` where s3prl cannot build the entry here.
     """
     import torch
 
@@ -213,7 +213,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     name = card.id.removeprefix(PREFIX)
     entry = ALIASES.get(name, name)
     if entry not in entries():
-        raise BadInput(card.id, "s3prl is not installed, or lacks this entry", "install s3prl 0.4.18")
+        raise NotInstalled(card.id, "s3prl is not installed, or lacks this entry", "install s3prl 0.4.18")
     family = entries()[entry]
 
     class Upstream(Adapter):
@@ -252,7 +252,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                 encoder = Upstream(getattr(hub, entry)()).eval()
         encoder.card = measure_card(encoder)
     except ImportError as error:
-        raise BadInput(card.id, f"s3prl cannot import it ({error})", "this upstream does not run here") from error
+        kind = NotInstalled if isinstance(error, ModuleNotFoundError) else BadInput
+        raise kind(card.id, f"s3prl cannot import it ({error})", "this upstream does not run here") from error
     except FAULTS as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         problem = f"s3prl cannot build or run {entry} ({type(error).__name__}: {reason})"

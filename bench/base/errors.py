@@ -55,6 +55,10 @@ class BadInput(RespBenchError):
         super().__init__(f"{where}: {problem}; {remedy}")
 
 
+class NotInstalled(BadInput):
+    """A package that something optional needs and that is not installed."""
+
+
 class BadArray(BadInput, ValueError):
     """Arrays that an estimator cannot be fitted on; a ``ValueError`` too, as scikit-learn's own estimators raise."""
 

@@ -12,18 +12,18 @@ import importlib
 import sys
 from types import ModuleType
 
-from bench.base.errors import BadInput
+from bench.base.errors import NotInstalled
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """The module ``module``, which the extra ``extra`` installs. Raises ``BadInput`` where it is not installed."""
+    """The module ``module``, which the extra ``extra`` installs. Raises ``NotInstalled`` where it is not."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise
         package = module.partition(".")[0]
-        raise BadInput(package, "is not installed", f"pip install 'respbench[{extra}]'") from error
+        raise NotInstalled(package, "is not installed", f"pip install 'respbench[{extra}]'") from error
 
 
 def import_torchaudio() -> tuple[ModuleType, str]:

@@ -64,7 +64,7 @@ def _check_encoder(arguments: argparse.Namespace) -> int:
     if arguments.accept_licence and not weights:
         agree_to_licences([id], True)
     row = check_registered(id, weights or None, arguments.device)
-    ok = row["verdict"] != BROKEN
+    ok = row["verdict"] != BROKEN  # what is not there can be got, and is no violation
     if arguments.json:
         print_json(row | {"ok": ok})
     else:
@@ -155,24 +155,19 @@ def from_csv(arguments: argparse.Namespace) -> int:
     from bench.cli.texts import check_text
 
     described = registry.family(registry.TASKS, "csv.").describe(arguments.file, arguments.root)
+    usable = described["report"]["ok"]
     if arguments.json:
         print_json(described)
     else:
         print(check_text(described["report"]))
         root = ["--root", str(arguments.root)] if arguments.root else []
-        command = [
-            "respbench",
-            "run",
-            "--task",
-            described["id"],
-            *root,
-            "--encoder",
-            "fbank.stats",
-            "--out",
-            "runs/own",
-        ]
-        print(f"\nrun it: {shlex.join(command)}")
-    return 0 if described["report"]["ok"] else 1
+        run = ["respbench", "run", "--task", described["id"], *root, "--encoder", "fbank.stats", "--out", "runs/own"]
+        if usable:
+            print(f"\nrun it: {shlex.join(run)}")
+        else:
+            again = ["respbench", "task", "from-csv", str(arguments.file), *root]
+            print(f"\nit cannot be run as it is: mend the errors above, then ask again: {shlex.join(again)}")
+    return 0 if usable else 1
 
 
 def simulate_arguments(parser: argparse.ArgumentParser) -> None:

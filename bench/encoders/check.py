@@ -1,22 +1,24 @@
 """The encoder contract run on registered encoders: with the released weights where they are at hand, else untrained.
 
-Nothing is left out silently: an encoder that cannot be built here is listed with the reason.
+Nothing is left out silently: an encoder that cannot be built here is listed with the reason. Weights and packages that
+are not there are no fault of the encoder, which is then ``not checked``; whatever else keeps it from being built is.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.base import registry
-from bench.base.errors import BadInput, CheckpointError, RespBenchError, UnknownId
+from bench.base.errors import BadInput, CheckpointError, MissingWeights, NotInstalled, RespBenchError, UnknownId
 from bench.base.paths import weight_folders
 from bench.base.progress import Progress, silent
 from bench.encoders.batches import collate
 from bench.encoders.contract import examine
-from bench.encoders.load import load_encoder, needs_statistics
+from bench.encoders.load import load_encoder, needs_statistics, require_device
 from bench.encoders.weights.licences import LicenceNotAccepted
 from bench.types import Encoder
 
@@ -63,7 +65,8 @@ def check_registered(id: str, weights: str | Path | None = None, device: str = "
     Returns
     -------
     dict
-        JSON-ready: ``id``; ``verdict`` (``holds``, ``violated``, ``not checked``); ``weights`` (``released``,
+        JSON-ready: ``id``; ``verdict`` (``holds``; ``violated``, also where it cannot be built; ``not checked`` where
+        weights, without which it has no form, or a package are not there); ``weights`` (``released``,
         ``given``, ``untrained``, ``none needed``); ``why`` not the released ones, or not at all; ``invariance``
         (largest difference between a clip alone and in a batch, relative to the largest value); ``problems``;
         ``wall_s`` in seconds.
@@ -73,10 +76,11 @@ def check_registered(id: str, weights: str | Path | None = None, device: str = "
     UnknownId
         For an id that does not exist.
     BadInput
-        For a checkpoint that was given and cannot be used.
+        For a checkpoint that was given and cannot be used, and for a device that is not there.
     """
     began = time.monotonic()
-    weight_folders()  # a wrong setting is no encoder's fault
+    weight_folders()  # a wrong setting is no encoder's fault, nor is a device that is not there
+    require_device(device)
     try:
         encoder, used, why = _load(id, weights, device)
         if needs_statistics(encoder):
@@ -85,16 +89,21 @@ def check_registered(id: str, weights: str | Path | None = None, device: str = "
         if weights is not None or isinstance(error, UnknownId):
             raise
         reason = str(error).removeprefix(f"{id}: ")
-        if isinstance(error, CheckpointError):
-            return _row(id, BROKEN, "released", problems=[reason])
-        return _row(id, UNCHECKED, why=reason)
-    except (ImportError, OSError) as error:  # a shared library that does not load is an OSError
-        return _row(id, UNCHECKED, why=str(error))
-    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        if isinstance(error, (MissingWeights, NotInstalled)):
+            return _row(id, UNCHECKED, why=reason)
+        return _row(id, BROKEN, "released" if isinstance(error, CheckpointError) else "", problems=[reason])
+    except Exception as error:  # whatever an adapter of somebody's raises, it is this encoder that cannot be built
+        if isinstance(error, ModuleNotFoundError) and _absent(error.name):
+            return _row(id, UNCHECKED, why=str(error))
         return _row(id, BROKEN, problems=[f"building it raised {type(error).__name__}: {error}"])
     result = examine(encoder)
     verdict = BROKEN if result.problems else HOLDS
     return _row(id, verdict, used, why, result.invariance, list(result.problems), round(time.monotonic() - began, 1))
+
+
+def _absent(module: str | None) -> bool:
+    """Whether the package of a module that cannot be imported is not installed, rather than lacking that module."""
+    return bool(module) and importlib.util.find_spec(module.partition(".")[0]) is None
 
 
 def _row(
@@ -120,7 +129,8 @@ def _row(
 def _load(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, str, str]:
     """The encoder, which weights it has, and why not the released ones.
 
-    An encoder whose weights are not at hand is replaced by its untrained twin. Raises ``BadInput`` where there is none.
+    An encoder whose weights are not at hand is replaced by its untrained twin. Raises ``MissingWeights`` where there is
+    none.
     """
     from bench.encoders.weights.find import at_hand
 
@@ -137,8 +147,10 @@ def _load(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, st
             why = "licence not agreed to (--accept-licence)"
     try:
         return load_encoder(registry.twin_id(id), device=device), "untrained", why
-    except (CheckpointError, UnknownId) as error:  # what is wrong is no file
-        raise BadInput(id, f"{why}, and it has no untrained form here ({error})", "get its weights") from error
+    except NotInstalled:
+        raise
+    except (BadInput, UnknownId) as error:
+        raise MissingWeights(id, f"{why}, and it has no untrained form here ({error})", "get its weights") from error
 
 
 def _noise(encoder: Encoder) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

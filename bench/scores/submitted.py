@@ -221,20 +221,21 @@ def _labels(
     own = table.names == (*OWN, *(f"s_{k}" for k in range(len(table.names) - len(OWN))))
     reader, unread = LabelReader(card), {}  # unread: {reading: (row, column) of the first cell that is no label}
     fitting: dict[str, dict[str, list]] = {}
-    for reading in [stated] if stated else READINGS:
+    for reading in READINGS:
         read = {name: [reader.label(cell, reading, table) for cell in cells[name]] for name in LABELS}
         bad = next(((row, k) for row in range(len(table.rows)) for k in (0, 1) if read[LABELS[k]][row] is None), None)
         if bad is None:
             fitting[reading] = read
         else:
             unread[reading] = bad
-    if not fitting:
-        row, k = max(unread.values())  # of the reading that got furthest
+    if not fitting or (stated and stated not in fitting):
+        row, k = unread[stated] if stated else max(unread.values())  # of the reading that got furthest
         name = LABELS[k]
-        known = f"0…{len(card.classes) - 1} or {', '.join(card.classes)}"
-        remedy = {"multilabel": f"use names of {', '.join(card.classes)} joined by +", "regression": "use a number"}
         problem = f"{name} in line {table.rows[row][0]} is {cells[name][row].strip()!r}"
-        raise BadInput(file, problem, remedy.get(card.kind, f"use {known}"))
+        instead = f", or say --labels={next(iter(fitting))}, which all of the file fits" if fitting else ""
+        raise BadInput(file, problem, f"use {_accepted(card, stated)}{instead}")
+    if stated:
+        return fitting[stated], ""
     first = next(iter(fitting.values()))
     if own and "indices" in fitting:
         return fitting["indices"], ""
@@ -256,6 +257,19 @@ def _labels(
         f"{k} {name}" for k, name in enumerate(card.classes)
     )
     raise BadInput(file, problem, "say which they are: --labels=names or --labels=indices")
+
+
+def _accepted(card: TaskCard, stated: str | None) -> str:
+    """What may stand for a label, under the reading that was asked for."""
+    listed = ", ".join(card.classes)
+    several = card.kind == "multilabel"
+    accepted = {
+        "names": f"names of {listed} joined by +" if several else listed,
+        "indices": f"sums of 2^k over the classes {listed}" if several else f"0…{len(card.classes) - 1}",
+    }
+    if card.kind == "regression":
+        return "a number"
+    return accepted[stated] if stated else f"{accepted['indices']} or {accepted['names']}"
 
 
 class LabelReader:

@@ -141,12 +141,56 @@ def test_what_learns_nothing_is_frozen(path):
         ("g", ("16000, 6, 4", "16000, 6, 5"), r"not .*\(1, 5\)"),
         ("h", ("25.0 + 50.0 * torch.arange(steps.shape[1])", "torch.zeros(3)"), r"at times \(1, 3\)"),
         ("i", ("return Toy(model_file_path)", "raise OSError('no such weights')"), "OSError: no such weights"),
+        ("j", ("import torch", "import torch, sys; sys.exit('usage: toy FILE')"), "SystemExit: usage: toy FILE"),
+        ("k", ("import torch", "import torch)"), "cannot be loaded .*SyntaxError"),
+        ("l", ("import torch", "from torch import no_such_name"), "cannot be loaded .*ImportError"),
+        (
+            "m",
+            ("import torch", "class Own(Exception): ...\nraise Own('no licence')"),
+            "cannot be loaded .Own: no licence",
+        ),
+        ("n", ("        super().__init__()", "        super().__init__(); self.min_s = -1"), "min_s is -1"),
+        ("o", ("        super().__init__()", "        super().__init__(); self.min_s = '1 s'"), "min_s is '1 s'"),
+        ("p", ("[0].mean(dim=1))", "[0].mean(dim=1)).long()"), r"embeddings of .*torch\.int64"),
+        ("q", ("centres.expand(len(audio), -1)", "torch.tensor(5.0)"), r"at times \(\)"),
+        ("s", ("return model.scene(", "raise SystemExit(3); return model.scene("), "raised SystemExit on clips of 1 s"),
+        (
+            "t",
+            (
+                "    def __init__(self, path):",
+                "    def train(self, mode): raise Exception('no modes')\n\n    def __init__(self, path):",
+            ),
+            "cannot be used .Exception: no modes",
+        ),
     ],
 )
-def test_modules_that_break_the_api_are_refused(path, name, change, match):
+def test_modules_that_break_the_api_are_refused(path, name, change, match, capsys):
     write(path, f"bad_{name}", TOY.replace("{rate}", "16000").replace(*change))
     with pytest.raises(BadInput, match=match):
         load_encoder(f"hear.bad_{name}")
+    assert main(["check", f"hear.bad_{name}"]) == 1
+    told = capsys.readouterr().out
+    assert "violated" in told and re.search(match, told)
+
+
+@pytest.mark.parametrize(
+    ("name", "parent"),
+    [("half", "raise ValueError('half installed')"), ("leaving", "import sys; sys.exit(2)"), ("cut", "import torch)")],
+)
+def test_a_package_that_raises_is_told(path, name, parent, capsys):
+    name = f"package_{name}"
+    (path / name).mkdir()
+    (path / name / "__init__.py").write_text(parent)
+    write(path / name, "toy")
+    assert main(["check", f"hear.{name}.toy"]) == 1
+    assert "cannot be imported" in capsys.readouterr().out
+
+
+def test_a_module_that_is_not_there_is_a_failure_and_one_that_is_whole_is_none(path, capsys):
+    assert main(["check", "hear.nowhere"]) == 1
+    assert "there is no module 'nowhere'" in capsys.readouterr().out
+    write(path, "whole")
+    assert main(["check", "hear.whole"]) == 0
 
 
 CENTRES = "centres = 25.0 + 50.0 * torch.arange(steps.shape[1])"
@@ -172,7 +216,7 @@ def test_times_that_are_no_rising_milliseconds_in_the_clip_are_told(path, name, 
     with pytest.raises(BadInput, match=f"hear.times_{name}: .*{told}"):
         load_encoder(f"hear.times_{name}")
     row = check_registered(f"hear.times_{name}")
-    assert row["verdict"] != "holds" and re.search(told, row["why"])
+    assert row["verdict"] == "violated" and re.search(told, row["problems"][0])
 
 
 def test_the_last_token_may_reach_into_padding(path):

@@ -26,6 +26,12 @@ def _card(name, weights=()):
 
 
 CARDS = (_card("right"), _card("leaky"), _card("absent"), _card("broken"), _card("net", WEIGHTS), _card("bound", BOUND))
+OTHERS = tuple(map(_card, ("library", "older", "inner", "odd", "refused"))) + (_card("bare", WEIGHTS),)
+CARDS_BY_ID = {each.id: each for each in CARDS + OTHERS}
+
+
+def card(id):
+    return CARDS_BY_ID[id]
 
 
 def build(card, weights=None):
@@ -37,7 +43,23 @@ def build(card, weights=None):
     from model_zoo._adapters.checkpoint import load_strict
 
     if card.id == "toy.absent":
-        raise ImportError("No module named 'somebodys_package'")
+        import somebodys_package
+    if card.id == "toy.library":
+        raise OSError("libsomebody.so: cannot open shared object file")
+    if card.id == "toy.older":
+        from torch import no_such_name
+    if card.id == "toy.inner":
+        import torch.no_such_module
+    if card.id == "toy.odd":
+        raise Exception("odd")
+    if card.id == "toy.refused":
+        from bench.base.errors import BadInput
+
+        raise BadInput(card.id, "has a setting that cannot be", "mend it")
+    if card.id == "toy.bare" and weights is None:
+        from bench.base.errors import BadInput
+
+        raise BadInput(card.id, "has no untrained form", "leave it out")
     if card.id == "toy.broken":
         raise RuntimeError("shapes do not match")
 
@@ -106,6 +128,29 @@ def test_every_encoder_gets_a_verdict_and_none_is_left_out(toys):
     assert "RuntimeError: shapes do not match" in rows["toy.broken"]["problems"][0]
     assert rows["toy.net"]["why"] == "no toy.pt at hand"
     assert "--accept-licence" in rows["toy.bound"]["why"]
+
+
+@pytest.mark.parametrize(
+    ("id", "verdict", "told"),
+    [
+        ("toy.library", "violated", "OSError: libsomebody.so"),
+        ("toy.older", "violated", "ImportError: cannot import name 'no_such_name'"),
+        ("toy.inner", "violated", "ModuleNotFoundError: No module named 'torch.no_such_module'"),
+        ("toy.odd", "violated", "Exception: odd"),
+        ("toy.refused", "violated", "has a setting that cannot be; mend it"),
+        ("toy.absent", "not checked", "No module named 'somebodys_package'"),
+        ("toy.bare", "not checked", "no toy.pt at hand, and it has no untrained form"),
+    ],
+)
+def test_what_keeps_an_encoder_from_being_built_is_a_failure_unless_something_is_not_there(toys, id, verdict, told):
+    row = check_registered(id)
+    assert row["verdict"] == verdict
+    assert told in "".join([row["why"], *row["problems"]])
+
+
+def test_a_device_that_is_not_there_is_no_encoders_fault(toys):
+    with pytest.raises(BadInput, match="device nowhere"):
+        check_registered("toy.right", device="nowhere")
 
 
 def test_weights_at_hand_are_what_is_checked(toys):

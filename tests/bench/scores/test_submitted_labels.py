@@ -217,3 +217,30 @@ def test_the_command_takes_what_numbers_are(tmp_path, capsys):
     assert main([*command, "--labels", "indices"]) == 0
     assert main([*command, "--labels", "names"]) == 1
     assert "y_true in line 3 is '1'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "cells", "remedy"),
+    [
+        ("names", "multiclass", ["Normal", "1"], "use Normal, Crackle, or say --labels=indices, which all of the file"),
+        ("names", "multiclass", ["Normal", "Rale"], "use Normal, Crackle$"),
+        ("names", "multiclass", ["1", "2"], "use Normal, Crackle$"),
+        ("indices", "multiclass", ["0", "7"], r"use 0…1$"),
+        (None, "multiclass", ["0", "7"], r"use 0…1 or Normal, Crackle$"),
+        ("names", "multilabel", ["Normal+Crackle", "3"], "joined by \\+, or say --labels=indices, which all"),
+        ("indices", "multilabel", ["0", "4"], "use sums of 2\\^k over the classes Normal, Crackle$"),
+        (None, "multilabel", ["0", "Rale"], "classes Normal, Crackle or names of Normal, Crackle joined by \\+$"),
+        ("names", "regression", ["1", "high"], "use a number$"),
+    ],
+)
+def test_the_remedy_offers_what_the_reading_that_was_asked_for_takes(tmp_path, labels, kind, cells, remedy):
+    card = card_of(("Normal", "Crackle"), kind)
+    path = saved(tmp_path, pd.DataFrame({"clip_id": ["a", "b"], "y_true": cells, "y_pred": cells}))
+    with pytest.raises(BadInput, match=remedy) as error:
+        score_file(card, path, None, "gone", labels)
+    assert "line 3" in str(error.value) or cells[0] == "1"
+
+
+def test_names_that_are_asked_for_are_named_where_numbers_are_only_names(tmp_path):
+    with pytest.raises(BadInput, match="y_true in line 3 is '2'; use 0…1, or say --labels=names"):
+        uar(tmp_path, ONE_TWO, [1, 2], [1, 2], labels="indices")

@@ -150,24 +150,38 @@ def from_csv_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_csv(arguments: argparse.Namespace) -> int:
-    """``task from-csv FILE``: checks the table and says how to run it."""
+    """``task from-csv FILE``: checks the table and says how to run it, or why it cannot be run."""
     from bench.base import registry
     from bench.cli.texts import check_text
 
     described = registry.family(registry.TASKS, "csv.").describe(arguments.file, arguments.root)
-    usable = described["report"]["ok"]
+    why_not = "" if described["report"]["ok"] else "mend the errors above"
+    why_not = why_not or _not_trainable(described["id"], arguments.root)
     if arguments.json:
-        print_json(described)
+        print_json(described | {"why_not": why_not})
     else:
         print(check_text(described["report"]))
         root = ["--root", str(arguments.root)] if arguments.root else []
         run = ["respbench", "run", "--task", described["id"], *root, "--encoder", "fbank.stats", "--out", "runs/own"]
-        if usable:
-            print(f"\nrun it: {shlex.join(run)}")
-        else:
-            again = ["respbench", "task", "from-csv", str(arguments.file), *root]
-            print(f"\nit cannot be run as it is: mend the errors above, then ask again: {shlex.join(again)}")
-    return 0 if usable else 1
+        print(f"\nit cannot be run as it is: {why_not}" if why_not else f"\nrun it: {shlex.join(run)}")
+    return 1 if why_not else 0
+
+
+def _not_trainable(id: str, root: Path | None) -> str:
+    """Why no probe can be fitted on the clips whose recordings are there; empty where one can."""
+    from bench.base.errors import BadInput
+    from bench.data.manifest import load_task
+    from bench.runs.evaluate import check_trainable
+
+    task = load_task(id, root)
+    rows = task.manifest[task.manifest["available"]]
+    if rows.empty:
+        return "none of its recordings are there; put them where the table's paths lead"
+    try:
+        check_trainable(task.card, rows)
+    except BadInput as error:
+        return f"{error.problem}; {error.remedy}"
+    return ""
 
 
 def simulate_arguments(parser: argparse.ArgumentParser) -> None:

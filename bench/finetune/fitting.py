@@ -112,7 +112,7 @@ def fit_prepared(
 
     A run that is finished is found without decoding a clip.
     """
-    evaluate.check_trainable(card, prepared)
+    evaluate.check_trainable(card, prepared.rows)
     specs = run_specs(encoder, card, prepared, recipe, seed)
     stored = [_read_stored(out, spec) for spec in specs]
     folder = Path(out) / TRAINING_FOLDER / records.key(specs[0]) if out else None

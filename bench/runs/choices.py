@@ -179,7 +179,7 @@ def tasks_at_hand(
         try:
             loaded = load_task(task, root)
             prepared = prepare(loaded, on_bad_clip, progress)
-            evaluate.check_trainable(loaded.card, prepared)
+            evaluate.check_trainable(loaded.card, prepared.rows)
         except BadInput as error:
             if task not in optional:
                 raise

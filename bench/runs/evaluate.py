@@ -85,7 +85,7 @@ def evaluate(
     prepared = prepare(task, on_bad_clip, progress)
     under_clip = protocols.get(protocol, clip)
     layer_pooling = resolve_layer_pooling(encoder.card, pooling, layer, under_clip.reads)
-    check_trainable(task.card, prepared)
+    check_trainable(task.card, prepared.rows)
     store = FeatureStore(encoder, prepared, under_clip.clip)
     store.encode(required_features(encoder.card, layer_pooling, under_clip.reads), progress, engine)
     features = probe_input(store, encoder.card, layer_pooling, under_clip)
@@ -204,8 +204,8 @@ def _fitted(protocol: Protocol, probe: Any, features: np.ndarray, rows: pd.DataF
 def control_record(name: str, card: TaskCard, prepared: Prepared, seed: int = 0) -> Record:
     """A label-only control row: it knows the training labels alone (``bench.probe.controls``)."""
     began = time.monotonic()
-    check_trainable(card, prepared)
-    tested = _tested(prepared).to_numpy()
+    check_trainable(card, prepared.rows)
+    tested = _tested(prepared.rows).to_numpy()
     labels, groups = prepared.rows["label"].to_numpy(), prepared.rows["group"].to_numpy()
     if card.leave_one_out:
         scores = controls.left_out(name, card, labels, groups, seed)
@@ -218,13 +218,13 @@ def control_record(name: str, card: TaskCard, prepared: Prepared, seed: int = 0)
     return assemble_record(card, prepared, spec, scores, selection, facts, run)
 
 
-def check_trainable(card: TaskCard, prepared: Prepared) -> None:
-    """Raises ``BadInput`` where the copy at hand cannot serve a probe.
+def check_trainable(card: TaskCard, rows: pd.DataFrame) -> None:
+    """Raises ``BadInput`` where the clips at hand, rows of the manifest, cannot serve a probe.
 
     That is: no training clips, one class only, no clips of the first test, no group that can be left out, or too few
     groups, or clips of every class, for a choice by held-out groups.
     """
-    tested, rows = _tested(prepared), prepared.rows
+    tested = _tested(rows)
     train = rows if card.leave_one_out else rows[~tested]
     if train["label"].nunique() < 2:
         kind = label_kinds.of(card)
@@ -251,9 +251,9 @@ def check_trainable(card: TaskCard, prepared: Prepared) -> None:
             raise BadInput(card.id, f"{where}: {len(part)} clips, and {problem}", remedy)
 
 
-def _tested(prepared: Prepared) -> pd.Series:
+def _tested(rows: pd.DataFrame) -> pd.Series:
     """Which rows are predicted."""
-    return ~prepared.rows["split"].isin(TRAIN)
+    return ~rows["split"].isin(TRAIN)
 
 
 def assemble_record(
@@ -276,7 +276,7 @@ def assemble_record(
     encoder
         What is known of the encoder (``encoder_facts``).
     """
-    test = prepared.rows[_tested(prepared)]
+    test = prepared.rows[_tested(prepared.rows)]
     order = test["clip_id"].argsort().to_numpy()
     test = test.sort_values("clip_id")
     rounded = records.as_stored(np.asarray(scores)[order])

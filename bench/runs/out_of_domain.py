@@ -185,7 +185,7 @@ def _data(id: str, root: Path | None, on_bad_clip: str, progress: Progress) -> t
     """Card and clips of a task. Raises ``BadInput`` where they are not at hand."""
     task = load_task(id, root)
     prepared = prepare(task, on_bad_clip, progress)
-    evaluate.check_trainable(task.card, prepared)
+    evaluate.check_trainable(task.card, prepared.rows)
     plan, splits = transfer(id), set(prepared.rows["split"])
     for test in (plan.own, plan.test) if plan else ():
         if not splits & set(task.card.tests[test]):

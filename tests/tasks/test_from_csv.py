@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 import published_tables
@@ -330,6 +332,37 @@ def test_a_file_of_nearly_that_name_is_suggested(data):
 def test_a_class_is_not_named_as_what_is_counted_beside_it(data):
     with pytest.raises(BadInput, match="has a class named patients"):
         load_task(_write(data, [line.replace("wheeze", "patients") for line in LINES]))
+
+
+USABLE = [f"c.wav,{start},,{('Normal', 'wheeze')[k % 2]},p{k},{'test' if k > 5 else 'train'}" for k, start in
+          enumerate(["", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7"])]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ([*USABLE, "c.wav,0.9,0.8,Normal,p9,train"], "mend the errors above"),
+        ([*USABLE, "c.wav,0.1,99,Normal,p9,train"], "mend the errors above"),
+        ([*USABLE, "c.wav,0.85,,Normal,p1,test"], "mend the errors above"),
+        ([line.replace("c.wav", "nowhere.wav") for line in USABLE], "none of its recordings are there"),
+        ([line.replace("test", "train") for line in USABLE], "there is no audio of its headline test"),
+        ([line.replace("train", "test") for line in USABLE], "its training split holds nothing"),
+        (
+            [line for line in USABLE if "wheeze" not in line or "test" in line],
+            "its training split holds Normal and a probe",
+        ),
+        (USABLE[:2] + USABLE[6:], "its training split: 2 clips, and"),
+        (USABLE, ""),
+    ],
+)
+def test_a_table_that_cannot_be_run_is_not_offered_for_it(data, lines, why, capsys):
+    _write(data, lines, "path,start,end,label,group,split")
+    command = ["task", "from-csv", str(data / "hospital" / "table.csv")]
+    assert main(command) == (1 if why else 0)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("it cannot be run as it is: " + why if why else "run it: respbench run --task")
+    assert main([*command, "--json"]) == (1 if why else 0)
+    assert json.loads(capsys.readouterr().out)["why_not"].startswith(why)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_leaving_one_out_refuses_a_patient_without_whom_a_class_is_gone(task):
     alone = test["group"].iloc[0]
     test = test.assign(label=(test["group"] == alone).astype(int), split=next(iter(task.card.tests.values()))[0])
     with pytest.raises(BadInput, match=f"without patient {alone}: .* all have one label"):
-        evaluate.check_trainable(card, prepare(dataclasses.replace(task, manifest=test, findings=())))
+        evaluate.check_trainable(card, prepare(dataclasses.replace(task, manifest=test, findings=())).rows)
 
 
 def test_a_task_is_refused_whose_headline_test_has_no_audio(task):
@@ -139,7 +139,7 @@ def test_a_task_is_refused_whose_headline_test_has_no_audio(task):
 def test_leaving_one_out_refuses_rows_that_are_no_test(task):
     card = dataclasses.replace(task.card, leave_one_out=True)
     with pytest.raises(BadInput, match="has training rows"):
-        evaluate.check_trainable(card, prepare(task))
+        evaluate.check_trainable(card, prepare(task).rows)
 
 
 def test_excluding_a_bad_clip_marks_the_record_and_names_the_clip(task):

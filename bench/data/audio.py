@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import soundfile
 import soxr
 
 from bench.base.errors import BadInput
-from bench.data.sound_files import contents, lengths
+from bench.data.sound_files import contents, formats, lengths
 from bench.data.sound_files.contents import REPLACE
 
 QUALITY = "HQ"  # of soxr
@@ -28,22 +27,19 @@ _BLOCK = 1 << 20  # samples per channel
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a file holds: ``wave`` (T, channels) float32, ``rate`` in Hz, and the samples that its header promises."""
+    """What a file holds: ``wave`` (T, channels) float32, and ``rate`` in Hz.
+
+    ``shortage`` says what of its sound the samples lack, where the header promises more or less than is there, or the
+    file was cut.
+    """
 
     wave: np.ndarray
     rate: int
-    promised: int
-
-    @property
-    def shortage(self) -> str | None:
-        """What is missing where the header promises more samples than are there."""
-        if len(self.wave) >= self.promised:
-            return None
-        return lengths.shortage(self.promised, len(self.wave))
+    shortage: str | None
 
 
 def decoded(path: Path | str) -> Decoded:
-    """Decodes every sample of a file, even where its header promises more.
+    """Decodes every sample of a file that its header promises, as far as they are there.
 
     A length that only says "until the end of the file", as writers to a pipe leave it, is taken as that.
 
@@ -56,13 +52,11 @@ def decoded(path: Path | str) -> Decoded:
     try:
         if not path.is_file():
             raise BadInput(path, "no such sound file", "check that the copy of the corpus is complete")
-        said = lengths.length(path)
-        with _open(path, said) as file:
-            wave, rate, stated = _read(file, path.stat().st_size), file.samplerate, file.frames
+        found = _decoded(path, lengths.length(path))
     except BadInput:
         raise
     except soundfile.LibsndfileError as error:
-        raise BadInput(path, f"does not decode to its end ({error.error_string})", REPLACE) from error
+        found = _before_damage(path, error)
     except OSError as error:
         raise BadInput(
             path, f"cannot be read ({error.strerror or error})", "see to its permissions and disk"
@@ -71,13 +65,34 @@ def decoded(path: Path | str) -> Decoded:
         raise BadInput(path, "holds more samples than fit into memory", "cut it into shorter recordings") from error
     except Exception as error:  # whatever a damaged file brings a decoder to, it is this file that has it
         raise BadInput(path, f"cannot be decoded ({type(error).__name__}: {error})", REPLACE) from error
+    wave = found.wave
     if not len(wave):
         raise BadInput(path, "holds no samples", REPLACE)
     if not np.isfinite(wave).all():
         bad = int(np.count_nonzero(~np.isfinite(wave).all(axis=1)))
         raise BadInput(path, f"holds NaN or infinity in {bad} of {len(wave)} samples", REPLACE)
+    return found
+
+
+def _decoded(path: Path, said: lengths.Length | None) -> Decoded:
+    with _open(path, said) as file:
+        wave, rate, stated = _read(file, path.stat().st_size), file.samplerate, file.frames
+    if said and said.contradiction:
+        raise BadInput(path, said.contradiction, "write it again from its source, as 16 or 24 bits a sample")
     promised = (said and said.promised(len(wave))) or (stated if stated < _UNKNOWN else len(wave))
-    return Decoded(wave, rate, promised)
+    if len(wave) < promised:
+        return Decoded(wave, rate, lengths.shortage(promised, len(wave)))
+    return Decoded(wave[:promised], rate, said and said.lacking(len(wave)))
+
+
+def _before_damage(path: Path, error: soundfile.LibsndfileError) -> Decoded:
+    """What a FLAC file holds that was cut within a frame. Raises ``BadInput`` where it is damaged before its end."""
+    for said in lengths.before_damage(path):
+        try:
+            return _decoded(path, said)
+        except soundfile.LibsndfileError:
+            continue
+    raise BadInput(path, f"does not decode to its end ({error.error_string})", REPLACE) from error
 
 
 def samples(path: Path | str, known: int | None = None) -> tuple[np.ndarray, int]:
@@ -181,7 +196,7 @@ class _Forward(soundfile.SoundFile):
 
 def _open(path: Path, said: lengths.Length | None) -> soundfile.SoundFile:
     """The opened file, its header mended where it does not know its length. Raises ``BadInput``."""
-    source = _patched(path, said.patches) if said and said.patches else path
+    source = _patched(path, said) if said and (said.patches or said.end) else path
     try:
         return _Forward(source)
     except soundfile.LibsndfileError as error:
@@ -190,17 +205,21 @@ def _open(path: Path, said: lengths.Length | None) -> soundfile.SoundFile:
         if not head:
             raise BadInput(path, "is empty", REPLACE) from error
         content = contents.describe(head, path.name)
-        if said and said.shortage and (content is None or content.decodes):
-            raise BadInput(path, said.shortage, REPLACE) from error
+        if content is None or content.decodes:
+            form = formats.of_file(path)
+            if form is not None and form.impossible:
+                raise BadInput(path, *form.impossible) from error
+            if said and said.claimed is not None and said.shortage:
+                raise BadInput(path, said.shortage, REPLACE) from error
         if content is None:
             reason = error.error_string.rstrip(".")
             raise BadInput(path, f"is not a readable sound file ({reason})", REPLACE) from error
         raise BadInput(path, f"is not a readable sound file: it is {content.what}", content.remedy) from error
 
 
-def _patched(path: Path, patches: Mapping[int, bytes]) -> io.BytesIO:
-    content = bytearray(path.read_bytes())
-    for at, new in patches.items():
+def _patched(path: Path, said: lengths.Length) -> io.BytesIO:
+    content = bytearray(path.read_bytes()[: said.end])
+    for at, new in said.patches.items():
         content[at : at + len(new)] = new
     return io.BytesIO(content)
 

@@ -28,8 +28,8 @@ from bench.types import Finding
 
 KEEP_SHORT = "keep-short"  # the choice of --on-bad-clip that takes short recordings as they are
 ON_BAD_CLIP = ("error", "exclude", KEEP_SHORT)
-SHORT = "short"  # code of the finding about a recording that holds less than its header promises
-_VERSION = 3  # of the cache; raised when the digest or the checks change
+SHORT = "short"  # code of the finding about a recording of which less is read than its header or its file promises
+_VERSION = 4  # of the cache; raised when the digest or the checks change
 _LEAST_THREADS = 2  # one reads while another decodes
 
 
@@ -39,8 +39,8 @@ class Recording:
 
     ``digest`` is the identity of its audio, whatever container holds it: SHA-256 over rate, channels and the float32
     little-endian samples, interleaved. ``problem`` says why it cannot be used and ``remedy`` what to do; the digest is
-    then empty, unless the recording is only ``short``: it holds fewer samples than its header promises, and what is
-    there may be accepted as it is. ``remarks`` are what is odd about it all the same.
+    then empty, unless the recording is only ``short``: it holds fewer samples than its header promises, or more than
+    are read, and what is read may be accepted as it is. ``remarks`` are what is odd about it all the same.
     """
 
     digest: str
@@ -152,8 +152,8 @@ def unusable(path: str, recording: Recording, clips: Iterable[str], keep_short: 
     if not recording.short:
         return Finding("error", "audio", path, problem, remedy, tuple(clips))
     if keep_short:
-        return Finding("warning", SHORT, path, problem, "it is taken as long as it is", tuple(clips))
-    remedy += f", or take it as long as it is: --on-bad-clip={KEEP_SHORT}"
+        return Finding("warning", SHORT, path, problem, "what is read of it is taken", tuple(clips))
+    remedy += f", or take what is read of it: --on-bad-clip={KEEP_SHORT}"
     return Finding("error", SHORT, path, problem, remedy, tuple(clips))
 
 

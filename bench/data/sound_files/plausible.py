@@ -34,16 +34,17 @@ class Remark(NamedTuple):
 
 def remarks(wave: np.ndarray, rate: int, name: str) -> list[Remark]:
     """What is odd about samples (T, channels) of a file of this name, what is wrong first."""
-    found = [*_rate(rate), *_level(wave), *_channels(wave, name)]
-    return sorted(found, key=lambda remark: not remark.wrong)
+    found = [wrong_rate(rate), *_level(wave), *_channels(wave, name)]
+    return sorted((remark for remark in found if remark), key=lambda remark: not remark.wrong)
 
 
-def _rate(rate: int) -> list[Remark]:
+def wrong_rate(rate: float) -> Remark | None:
+    """What is wrong with a rate in Hz that no recorder takes."""
     low, high = RATES_HZ
     if low <= rate <= high:
-        return []
-    problem = f"claims {rate} samples per second, which no recorder of sound takes (taken are {low} to {high})"
-    return [Remark("rate", problem, "write it again with the rate that it was recorded at", True)]
+        return None
+    problem = f"claims {rate:.10g} samples per second, which no recorder of sound takes (taken are {low} to {high})"
+    return Remark("rate", problem, "write it again with the rate that it was recorded at", True)
 
 
 def _level(wave: np.ndarray) -> list[Remark]:

@@ -147,3 +147,74 @@ def test_twice_the_length_is_no_placeholder(tmp_path):
 def test_a_damaged_header_says_nothing(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)
     assert lengths.length(tmp_path / "a.wav") is None
+
+
+LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.29.100\0"
+
+
+@pytest.mark.parametrize("claimed", [2, 8000, 15998])
+@pytest.mark.parametrize("riff", [None, 36, "claimed"])
+def test_a_header_that_promises_less_than_is_there_is_told(tmp_path, claimed, riff):
+    content = wav(claimed, 36 + claimed if riff == "claimed" else riff)
+    said = f"holds more than is read of it: its header promises {claimed // 2} samples, 8000 are there"
+    with pytest.raises(BadInput, match=said):
+        read(tmp_path, content)
+    assert len(audio.samples(tmp_path / "a.wav", known=claimed // 2)[0]) == claimed // 2
+
+
+@pytest.mark.parametrize(
+    ("format", "at", "size"), [("AIFF", b"SSND", ">I"), ("W64", b"data", "<Q"), ("CAF", b"data", ">Q")]
+)
+def test_it_is_so_in_other_containers(tmp_path, format, at, size):
+    content = encoded(format)
+    place = content.index(at) + (16 if format == "W64" else 4)
+    (stated,) = struct.unpack_from(size, content, place)
+    struct.pack_into(size, content, place, stated - 8000)
+    with pytest.raises(BadInput, match="its header promises 4000 samples, 8000 are there"):
+        read(tmp_path, content)
+
+
+def test_it_is_so_in_au_and_rf64(tmp_path):
+    for content, place, order in ((encoded("AU"), 8, ">I"), (encoded("RF64"), RF64_SIZES + 8, "<Q")):
+        struct.pack_into(order, content, place, 8000)
+        with pytest.raises(BadInput, match="its header promises 4000 samples, 8000 are there"):
+            read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    "behind", [LIST, LIST + LIST, LIST[:-5], LIST + bytes(64), b"TAG" + bytes(125), bytes(3000), b"\r\n"]
+)
+def test_what_writers_put_behind_the_samples_is_none(tmp_path, behind):
+    assert is_whole(read(tmp_path, wav(2 * len(WAVE), after=behind)))
+    (tmp_path / "odd.wav").write_bytes(wav(2 * len(WAVE) - 1)[:-1] + behind)  # its size is odd, and not filled up
+    assert audio.decoded(tmp_path / "odd.wav").shortage is None
+
+
+def test_a_recording_behind_another_is_told(tmp_path):
+    for second in (wav(2 * len(WAVE)), wav(2 * len(WAVE))[36:]):  # a second file, a second chunk of samples
+        with pytest.raises(BadInput, match="holds more than is read of it"):
+            read(tmp_path, wav(2 * len(WAVE)) + second)
+
+
+@pytest.mark.parametrize("claimed", PLACEHOLDERS)
+@pytest.mark.parametrize("behind", [LIST, LIST + b"id3 \x02\x00\x00\x00ab", b"bext\x04\x00\x00\x00abcd" + LIST])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_chunks_behind_samples_of_unknown_length_are_none(tmp_path, claimed, behind, order):
+    if order == ">":
+        behind = b"LIST\x00\x00\x00\x04INFO"
+    assert is_whole(read(tmp_path, wav(claimed, after=behind, order=order)))
+
+
+def test_chunks_behind_samples_that_were_cut_are_none(tmp_path):
+    with pytest.raises(BadInput, match="promises 16000 samples, 8000 are there"):
+        read(tmp_path, wav(4 * len(WAVE), after=LIST))
+    assert is_whole(audio.samples(tmp_path / "a.wav", known=8000)[0])
+
+
+@pytest.mark.parametrize("riff", [0, None])
+def test_a_stated_length_counts_where_ds64_has_another(tmp_path, riff):
+    content = encoded("RF64")
+    struct.pack_into("<I", content, content.index(b"data") + 4, 2 * len(WAVE))
+    if riff is not None:
+        content[RF64_SIZES : RF64_SIZES + 16] = bytes(16)
+    assert is_whole(read(tmp_path, content))

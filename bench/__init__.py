@@ -14,6 +14,7 @@ _HOME = {
     "load_task": "bench.data.manifest",
     "evaluate": "bench.runs.evaluate",
     "leaderboard": "bench.reports.leaderboard.table",
+    "standings": "bench.reports.leaderboard.standings.compute",
     "check_encoder": "bench.encoders.contract",
     "check_task": "bench.data.check",
 }
@@ -26,6 +27,7 @@ __all__ = [
     "load_encoder",
     "load_task",
     "simulate",
+    "standings",
 ]
 
 

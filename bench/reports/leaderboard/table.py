@@ -19,6 +19,8 @@ from bench.scores import intervals, metrics, per_test
 from bench.scores.records import require_one_data, score_json
 from bench.scores.schema import Record
 
+CLASSES, CONTROL = ("frozen", "finetune", "literature", "literature finetune"), "control"  # in the order of tables
+
 
 def main_metric(task: Mapping) -> str:
     """The metric that a task is ranked by."""
@@ -133,7 +135,7 @@ def _is_share(metric: metrics.Metric) -> bool:
 
 
 def _class_order(column: pd.Series) -> pd.Series:
-    order = {"frozen": 0, "finetune": 1, "literature": 2, "literature finetune": 3, "control": 4}
+    order = {name: place for place, name in enumerate((*CLASSES, CONTROL))}
     return column.map(order) if column.name == "class" else column
 
 

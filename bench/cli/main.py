@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.base.errors import RespBenchError, UnknownId
-from bench.cli import cache, doctor, finetune, inputs, reports, runs, texts
+from bench.cli import finetune, inputs, publish, reports, runs, texts
+from bench.cli.machine import cache, doctor
 
 VERBS = (
     texts.LS,
@@ -31,6 +32,7 @@ VERBS = (
     reports.SCORE,
     reports.VERIFY,
     reports.COMPARE,
+    *publish.VERBS,
     inputs.FETCH,
     inputs.TASK,
     inputs.SIMULATE,

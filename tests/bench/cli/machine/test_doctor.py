@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.base import registry
-from bench.cli import doctor
+from bench.cli.machine import doctor
 from bench.encoders.weights import find
 
 

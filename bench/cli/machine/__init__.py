@@ -1,0 +1,1 @@
+"""Verbs about this machine: what is kept on it, and what it has."""

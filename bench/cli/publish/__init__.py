@@ -1,0 +1,7 @@
+"""Verbs of what people look at, cite and share: one file per part of ``bench.publish``, all listed in ``VERBS``."""
+
+from __future__ import annotations
+
+from bench.cli.options import Verb
+
+VERBS: tuple[Verb, ...] = ()

@@ -60,6 +60,12 @@ def reverse(id: str) -> str:
     return pair(target, source) + at + variant
 
 
+def ends(id: str) -> tuple[str, str]:
+    """The tasks that a transfer trains on and is tested on."""
+    source, target, _ = _members(id)
+    return source.id, target.id
+
+
 def card(id: str) -> TaskCard:
     """The card of ``transfer.<source>-to-<target>``.
 

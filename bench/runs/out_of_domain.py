@@ -34,12 +34,16 @@ class Transfer:
         The tasks in both directions.
     test, own
         The headline test, and the test of the training corpus itself.
+    source, target
+        The tasks that it trains on, and that its headline test is of.
     """
 
     id: str
     reverse: str
     test: str
     own: str
+    source: str
+    target: str
 
     @property
     def probed(self) -> str:
@@ -54,7 +58,8 @@ def transfer(id: str) -> Transfer | None:
     if not hasattr(family, "reverse"):
         return None
     own = next(name for name in card.tests if name.startswith(SOURCE))
-    return Transfer(card.id, registry.task_card(family.reverse(card.id)).id, next(iter(card.tests)), own)
+    reverse = registry.task_card(family.reverse(card.id)).id
+    return Transfer(card.id, reverse, next(iter(card.tests)), own, *family.ends(card.id))
 
 
 def expanded(id: str) -> list[str]:

@@ -347,9 +347,9 @@ def _lengths(frame: pd.DataFrame) -> np.ndarray:
 
 
 def expanded_interval(
-    drawn: np.ndarray, groups: int, unit: str, effective: float | None = None
+    drawn: np.ndarray, groups: int, unit: str, effective: float | None = None, level: float = _LEVEL
 ) -> tuple[float, float, str]:
-    """The 95 % expanded percentile interval of resampled values.
+    """The expanded percentile interval of resampled values, at 95 % unless another level is given.
 
     Parameters
     ----------
@@ -361,6 +361,8 @@ def expanded_interval(
         What a group is called.
     effective
         The effective number of groups; by default all count alike.
+    level
+        How often the interval holds the truth; said in the text where it is not 0.95.
 
     Returns
     -------
@@ -371,9 +373,10 @@ def expanded_interval(
     if groups < 2 or not len(defined):
         return np.nan, np.nan, f"no interval: {groups} {unit}" if groups < 2 else "no interval: undefined in every draw"
     n = groups if effective is None else effective
-    tail = distributions.norm.sf(np.sqrt(n / (n - 1)) * distributions.t.isf((1 - _LEVEL) / 2, n - 1))
+    tail = distributions.norm.sf(np.sqrt(n / (n - 1)) * distributions.t.isf((1 - level) / 2, n - 1))
     low, high = np.quantile(defined, [tail, 1 - tail])
     method = f"{unit} bootstrap, {len(drawn)} draws, expanded percentile"
+    method += f" at {100 * level:.1f} %" if level != _LEVEL else ""
     if groups - n >= 0.05:
         method += f" for {n:.1f} effective {unit}s"
     if len(defined) < len(drawn):

@@ -9,12 +9,20 @@ import pandas as pd
 from bench.reports.names import CONTROL_FAMILIES, row_name
 from bench.reports.out_of_domain.bandwidth import CHANGE, policies, under
 from bench.reports.out_of_domain.transfer_table import (
+    AT_BEST,
+    AT_SOURCE,
     DROP,
+    ERROR,
     FEW,
+    FITTED,
     GAP,
     IN,
+    LOST,
     OUT,
+    OVER_DURATION,
+    OVER_FLOOR,
     PROBE,
+    RELATIVE,
     TEST,
     WITHIN_DECILES,
     WORST,
@@ -47,12 +55,44 @@ class Cells:
     def domains(self) -> str:
         """In and out of domain, and what labels of the target buy."""
         columns: dict[str, Cell] = {IN: self._of(IN), OUT: self._of(OUT), DROP: self._change(DROP)}
+        if self._has(RELATIVE):
+            columns[f"{RELATIVE}, %"] = lambda row: amount(self.cells.get((row, RELATIVE)))
         few = {what for _, what in self.cells if what.startswith(FEW)}
         columns |= {what: self._spread(what) for what in sorted(few, key=lambda what: int(what.split()[-1]))}
         columns |= {PROBE: self._of(PROBE), GAP: self._change(GAP)}
         if any(self.cells[row, OUT]["marks"] for row in self.rows if (row, OUT) in self.cells):
             columns["marks"] = lambda row: self.cells.get((row, OUT), {}).get("marks") or BLANK
         return _table(self.rows, columns)
+
+    def shares_left_out(self) -> str:
+        """Which rows have no relative drop, and why; empty where all have one."""
+        without: dict[str, list[str]] = {}
+        for row in self.rows:
+            if (number := self.cells.get((row, RELATIVE))) and missing(number["value"]):
+                without.setdefault(number["method"].removeprefix("blank: "), []).append(_label(row))
+        told = (f"No relative drop of {', '.join(rows)}: {why}." for why, rows in without.items())
+        return " ".join(told)
+
+    def controls(self) -> str:
+        """What is left out of domain above the floor and above the clip's length; empty where neither was run."""
+        columns: dict[str, Cell] = {OUT: self._of(OUT)}
+        columns |= {what: self._change(what) for what in (OVER_FLOOR, OVER_DURATION) if self._has(what)}
+        rows = [row for row in self.rows if any((row, what) in self.cells for what in (OVER_FLOOR, OVER_DURATION))]
+        return _table(rows, columns) if len(columns) > 1 else ""
+
+    def decisions(self) -> str:
+        """(Sp + Se) / 2 out of domain at three thresholds; empty where nothing is decided by one."""
+        if not self._has(FITTED):
+            return ""
+        columns: dict[str, Cell] = {what: self._percent(what) for what in (FITTED, AT_SOURCE, AT_BEST)}
+        columns["oracle minus in-domain's"] = self._percent(LOST)
+        return _table([row for row in self.rows if (row, FITTED) in self.cells], columns)
+
+    def calibration(self) -> str:
+        """The calibration error of both tests; empty where scores are no probabilities."""
+        columns: dict[str, Cell] = {what: self._percent(what + ERROR) for what in (IN, OUT) if self._has(what + ERROR)}
+        rows = [row for row in self.rows if not row[0].startswith("control.")]
+        return _table(rows, columns) if columns else ""
 
     def durations(self) -> str:
         """Each AUROC beside that within duration deciles; empty where there is none."""
@@ -115,7 +155,7 @@ class Cells:
             change = self._change(under(what, clip) + CHANGE)(row)
             verdict = "better" if (number["value"] < 0) == self.each.lower else "worse"
             verdict = "not told apart" if number["low"] <= 0 <= number["high"] else verdict
-            told[verdict].append(f"{row_name(row[0], row[2])} {row[1]} {change}")
+            told[verdict].append(f"{_label(row)} {change}")
         parts = [f"{verdict}: {', '.join(changes)}" for verdict, changes in told.items() if changes]
         return f"{what.capitalize()}: {'; '.join(parts)}." if parts else ""
 
@@ -127,6 +167,10 @@ class Cells:
 
     def _of(self, what: str) -> Cell:
         return lambda row: self.text(row, what)
+
+    def _percent(self, what: str) -> Cell:
+        """A fraction, whatever the unit of the metric."""
+        return lambda row: amount(self.cells.get((row, what)))
 
     def _has(self, what: str) -> bool:
         return any(key[1] == what for key in self.cells)
@@ -162,7 +206,8 @@ class Cells:
             number = self.cells.get((row, what))
             if number is None:
                 return BLANK
-            return f"{number['domain']} ({number['n']:.0f} clips, {number['groups']:.0f} {self.noun}s)"
+            among = number["method"].partition(" with ")[0]
+            return f"{number['domain']} ({number['n']:.0f} clips, {number['groups']:.0f} {self.noun}s; {among})"
 
         return cell
 
@@ -170,6 +215,30 @@ class Cells:
 def glance(columns: Mapping[str, Cells]) -> str:
     """In-domain → out-of-domain of several transfers."""
     return _table(_rows(columns.values()), {name: cells.in_out for name, cells in columns.items()})
+
+
+def matrix(metric: str, columns: Mapping[tuple[str, str], Cells]) -> str:
+    """Trained on (rows) against tested on (columns) of transfers between the same classes, {(source, target): cells}.
+
+    On the diagonal is the source's own test, of the first transfer from there.
+    """
+    at_home: dict[str, Cells] = {}
+    for (source, _), cells in columns.items():
+        at_home.setdefault(source, cells)
+    tasks = list(dict.fromkeys(task for pair in columns for task in pair))
+
+    def cell(row: Row, source: str, target: str) -> str:
+        if source == target:
+            return f"({at_home[source].text(row, IN)})"
+        return columns[source, target].text(row, OUT) if (source, target) in columns else BLANK
+
+    lines = [
+        [row_name(row[0], row[2]), row[1], source, *(cell(row, source, target) for target in tasks)]
+        for row in _rows(columns.values())
+        for source in at_home
+    ]
+    header = ["encoder", "pooling", f"{metric}, trained on", *tasks]
+    return markdown(header, lines, right=range(3, len(header)))
 
 
 def left_out(columns: Mapping[str, Cells]) -> str:
@@ -180,6 +249,10 @@ def left_out(columns: Mapping[str, Cells]) -> str:
         header = f"{name} ({first['n']:.0f} clips, {first['groups']:.0f} {cells.noun}s)"
         by_header[header] = cells._of(OUT)
     return _table(_rows(columns.values()), by_header)
+
+
+def _label(row: Row) -> str:
+    return f"{row_name(row[0], row[2])} {row[1]}"
 
 
 def _rows(columns: Sequence[Cells]) -> list[Row]:

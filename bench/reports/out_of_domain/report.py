@@ -10,8 +10,10 @@ import pandas as pd
 from bench.base.errors import BadInput
 from bench.base.registry import task_card
 from bench.reports.out_of_domain.bandwidth import policies
-from bench.reports.out_of_domain.cells import Cells, glance, left_out
-from bench.reports.out_of_domain.transfer_table import IN, OUT, Shown, shown, transfer_table
+from bench.reports.out_of_domain.cells import Cells, glance, left_out, matrix
+from bench.reports.out_of_domain.resampled import Draws
+from bench.reports.out_of_domain.transfer_table import IN, OUT, Shown, reliability_table, shown, transfer_table
+from bench.reports.out_of_domain.worst import LEAST_CLIPS, LEAST_GROUPS
 from bench.reports.pages import stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import TransferNotes
@@ -21,9 +23,9 @@ from bench.scores.per_test import tested
 from bench.scores.records import paths, read, require_one_data
 from bench.scores.schema import Record
 
-FILES = ("ood.md", "ood.csv")
+FILES = ("ood.md", "ood.csv", "reliability.csv")
 
-_READING = """\
+_READING = f"""\
 One probe per encoder is chosen and fitted on the source's training patients and applied, as it is, to two tests:
 patients of its own corpus (**in-domain**) and of another (**out-of-domain**, zero-shot). Values are in percent, with
 95 % intervals by patient bootstrap. ICBHI Score is (Sp + Se) / 2, which SPRSound calls AS. An AUROC below 50 says that
@@ -32,6 +34,9 @@ what the probe learnt runs the other way on the target.
 - **Drop**: in-domain minus out-of-domain; negative where the other corpus goes better. The two are different patients,
   so the difference is unpaired: each side is resampled by itself. The tests also differ in how hard they are, which is
   what the target probe is for.
+- **Relative drop**: drop / (in-domain − floor), the floor being `control.majority` on the same test: the share of what
+  was learnt that is lost. 100 is a fall to the floor, more than 100 a fall below it. Where in-domain itself is not told
+  apart from the floor there is nothing to lose, and the share is blank, not zero.
 - **Few-shot k**: a probe of k training patients of the target alone (recordings, where a corpus knows no patients),
   chosen inside them: mean ± standard deviation over the draws, which is no patient interval. Draws of most of a corpus
   are nearly the same draw.
@@ -39,6 +44,15 @@ what the probe learnt runs the other way on the target.
   labels would buy. Its difference to zero-shot is paired, clip by clip.
 - **Within duration deciles**: AUROC among clips of about the same length. A score that lives on how long a clip is
   falls to 50 there; the row `meta.duration` knows nothing else.
+- **Worst device or site**: of those with {LEAST_CLIPS} clips of {LEAST_GROUPS} patients or more. The lowest of k noisy
+  numbers is low by chance too, so its interval is at 1 − 0.05/k: it holds whichever of the k is lowest.
+- **Thresholds**: (Sp + Se) / 2 of the target's clips where the probe decides as it was fitted; at the threshold that is
+  best on the in-domain test (records hold no scores of held-out training clips); and at the best threshold on the
+  target itself. The last is an **oracle**: it has seen the answers, and is never a result. What lies between the two
+  is lost to a shifted threshold, what lies between the oracle and 100 to the ranking.
+- **Calibration error**: mean distance of predicted probability and observed share over ten bins of equally many clips,
+  in percent; 0 is best, and few clips are above 0 even where every probability is right. `reliability.csv` has the
+  bins.
 - **`control.majority`** calls every clip normal: the floor. It, `meta.duration` and the untrained twins (`random.`) are
   controls, and stand below the encoders, which are sorted by their value out of domain."""
 
@@ -54,7 +68,8 @@ def render_transfer_report(records: Sequence[Record], notes: TransferNotes) -> d
     require_one_data(records)
     firsts = {record.spec["task"]: record for record in reversed(records)}
     listed = {id: transfer(id) for id in notes.tasks if id in firsts and id not in notes.blanks}
-    numbers = transfer_table(records, listed)
+    draws = Draws()
+    numbers = transfer_table(records, listed, draws)
     parts = [f"# {notes.title}", f"**{DISCLAIMER}**", *_remarks(list(listed), firsts)]
     if notes.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
@@ -63,12 +78,14 @@ def render_transfer_report(records: Sequence[Record], notes: TransferNotes) -> d
     if notes.notes:
         parts += ["## Findings", "\n".join(f"- {note}" for note in notes.notes)]
     transfers = {id: plan for id, plan in listed.items() if plan}
-    parts += _glance(numbers, transfers, firsts)
+    parts += _glance(numbers, transfers, firsts) + _matrices(numbers, transfers, firsts)
     for id, plan in transfers.items():
         parts += _section(plan, numbers[numbers["task"] == id], firsts[id], notes)
     parts += _left_out(numbers, [id for id, plan in listed.items() if plan is None], firsts)
     parts += _blank(notes)
-    return dict(zip(FILES, ("\n\n".join(filter(None, parts)) + "\n", _csv(numbers)), strict=True))
+    curves = reliability_table(records, listed, draws)
+    texts = ("\n\n".join(filter(None, parts)) + "\n", _csv(numbers), _csv(curves))
+    return dict(zip(FILES, texts, strict=True))
 
 
 def write_transfer_report(folder: Path) -> list[Path]:
@@ -121,6 +138,19 @@ def _glance(numbers: pd.DataFrame, transfers: Mapping[str, Transfer], firsts: Ma
     return ["## At a glance", caption, glance(columns)] if columns else []
 
 
+def _matrices(numbers: pd.DataFrame, transfers: Mapping[str, Transfer], firsts: Mapping[str, Record]) -> list[str]:
+    """Source against target, a table for each metric and set of classes between which there are two transfers."""
+    found: dict[tuple[str, tuple[str, ...]], dict[tuple[str, str], Cells]] = {}
+    for id, plan in transfers.items():
+        task = firsts[id].data["task"]
+        for each in shown(task) if task.get("kind") == "multilabel" else shown(task)[:1]:
+            cells = _cells(numbers, id, each, task["group"])
+            found.setdefault((each.title, tuple(task["classes"])), {})[plan.source, plan.target] = cells
+    tables = [matrix(metric, columns) for (metric, _), columns in found.items() if len(columns) > 1]
+    caption = "Rows: trained on. Columns: tested on. In brackets, on the diagonal: the source's own test."
+    return ["## Source against target", caption, *tables] if tables else []
+
+
 def _cells(numbers: pd.DataFrame, task: str, each: Shown, noun: str = "patient") -> Cells:
     return Cells(numbers[(numbers["task"] == task) & (numbers["metric"] == each.key)], each, noun)
 
@@ -131,10 +161,21 @@ def _section(plan: Transfer, part: pd.DataFrame, first: Record, notes: TransferN
     out = [f"## {plan.id}", f"{task_card(plan.id).notes} {_sizes(plan, first)}"]
     columns = {each: _cells(part, plan.id, each, task["group"]) for each in shown(task)}
     for each, cells in columns.items():
-        out += [f"### {each.title}", cells.support(), cells.domains(), cells.durations(), *cells.bandwidth()]
+        out += [f"### {each.title}", cells.support(), cells.domains(), cells.shares_left_out()]
+        out += [cells.durations(), cells.controls(), *cells.bandwidth()]
+    for each, cells in columns.items():
+        of = f" of {task['classes'][each.bit]}" if each.bit is not None else ""
+        if decisions := cells.decisions():
+            out += [f"### Decisions{of} out of domain: (Sp + Se) / 2 by threshold", decisions]
+        if errors := cells.calibration():
+            out += [f"### Calibration error{of}", errors]
     main, cells = next(iter(columns.items()))
+    place = task["domain"].rpartition("/")[2]
     if worst := cells.worst():
-        out += [f"### {main.title} on the worst {task['domain'].rpartition('/')[2]}", worst]
+        out += [f"### {main.title} on the worst {place}", worst]
+    elif any(len(first.domains.get(test, ())) > 1 for test in (plan.own, plan.test)):
+        enough = f"{LEAST_CLIPS} clips and {LEAST_GROUPS} {task['group']}s"
+        out.append(f"No worst {place}: of no test have two of them {enough} or more.")
     for each, cells in columns.items():
         if (each is main or each.bit is not None) and (others := cells.others()):
             out += [f"### {each.title} on the other tests", others]

@@ -11,17 +11,27 @@ import pandas as pd
 
 from bench.reports.names import VARIANT, row_names
 from bench.reports.out_of_domain import bandwidth
+from bench.reports.out_of_domain.calibration import CURVE, calibration
+from bench.reports.out_of_domain.resampled import OWN, TARGET, Draws, Resampled, less, paired, relative_drop, unpaired
+from bench.reports.out_of_domain.thresholds import operating_points
+from bench.reports.out_of_domain.worst import worst_domain
 from bench.runs.out_of_domain import Transfer
 from bench.scores import intervals, label_kinds, metrics, per_test, records
-from bench.scores.intervals import unpaired_difference
+from bench.scores.intervals import Difference
 from bench.scores.label_kinds import bits
 from bench.scores.metrics import Roles
-from bench.scores.schema import Record
+from bench.scores.schema import Record, TaskFacts
 
 IN, OUT, DROP = "in-domain", "out-of-domain", "drop"
+RELATIVE = "relative drop"
 WITHIN_DECILES = " within duration deciles"
 WORST = ", worst domain"
 PROBE, GAP = "target probe", "target probe minus out-of-domain"
+FLOOR, OVER_FLOOR = "control.majority", "out-of-domain minus control.majority"
+DURATION, OVER_DURATION = "meta.duration", "out-of-domain minus meta.duration"
+FITTED, AT_SOURCE, AT_BEST = "threshold as fitted", "threshold of the in-domain test", "best threshold (oracle)"
+LOST = "best threshold (oracle) minus threshold of the in-domain test"
+ERROR = ", calibration error"
 FEW = "few-shot"
 TEST = "test "  # and the name of a test that is no headline
 UNPRINTED = ("control.chance",)  # its floor is that of control.majority, with noise
@@ -50,7 +60,7 @@ class Shown:
         return metrics.get(self.metric).direction == "lower"
 
 
-def shown(task: Mapping) -> list[Shown]:
+def shown(task: TaskFacts) -> list[Shown]:
     """The metrics that a report shows of a task.
 
     They are AUROC, then the main score and the challenge's; of a multilabel task every label's own AUROC; of more than
@@ -66,7 +76,9 @@ def shown(task: Mapping) -> list[Shown]:
     return [Shown(name, name, metrics.get(name).title) for name in names]
 
 
-def transfer_table(all_records: Sequence[Record], plans: Mapping[str, Transfer | None]) -> pd.DataFrame:
+def transfer_table(
+    all_records: Sequence[Record], plans: Mapping[str, Transfer | None], draws: Draws | None = None
+) -> pd.DataFrame:
     """Every number of the report in one long table.
 
     Parameters
@@ -75,20 +87,24 @@ def transfer_table(all_records: Sequence[Record], plans: Mapping[str, Transfer |
         All records of the results folder.
     plans
         {task: the transfer that it is, None for a task whose test is a domain left out}.
+    draws
+        Scores in bootstrap draws, where others use them too.
 
     Returns
     -------
     pandas.DataFrame
         One row per number: task, encoder (as tables name it), pooling, layer, marks, metric, ``what``, test, domain,
         value with interval and p, clips, groups, method, draws and their standard deviation, and the record it is from.
-        A number that has no record has no row.
+        A number that has no record has no row; one that is asked for and has no meaning has no value, and ``method``
+        says why.
     """
     below, rows = bandwidth.controlled(all_records, [task for task, plan in plans.items() if plan]), []
     all_records = bandwidth.with_own_rows(all_records, below)
-    names = row_names(all_records)
+    names, draws = row_names(all_records), draws or Draws()
     for task, plan in plans.items():
         probes = {_kind(r): r for r in _of(all_records, plan.reverse)} if plan else {}
         few = _few(all_records, plan) if plan else {}
+        controls = {r.spec["encoder"]: r for r in _of(all_records, task) if r.spec["encoder"] in (FLOOR, DURATION)}
         for record in _of(all_records, task):
             head = {"task": task, "encoder": names[record.key], "marks": _marks(record)}
             head |= {name: record.spec[name] for name in ("pooling", "layer")}
@@ -96,12 +112,42 @@ def transfer_table(all_records: Sequence[Record], plans: Mapping[str, Transfer |
                 if plan is None:
                     numbers = [_number(OUT, test, scores[each.key], record) for test, scores in record.scores.items()]
                 else:
-                    numbers = [*_own(plan, record, each), *_target(plan, record, probes.get(_kind(record)), each)]
+                    pair = _Pair(plan, record, each, draws)
+                    numbers = [*pair.own(), *pair.over(controls), *pair.decisions(), *pair.target(probes)]
                     numbers += _shots(plan, few.get(_kind(record), {}), each)
                     for clip, other in below.get(record.key, {}).items():
-                        numbers += _controlled(plan, record, other, clip, each)
+                        numbers += pair.controlled(other, clip)
                 rows += [{**head, "metric": each.key, **number} for number in numbers]
     return pd.DataFrame(rows)
+
+
+def reliability_table(
+    all_records: Sequence[Record], plans: Mapping[str, Transfer | None], draws: Draws
+) -> pd.DataFrame:
+    """Reliability curves of both tests of every transfer.
+
+    One row per task, encoder, pooling, layer, metric (of a multilabel task the label's), test and bin, with the columns
+    of ``bench.reports.out_of_domain.calibration.CURVE``. Arguments as of ``transfer_table``.
+    """
+    below = bandwidth.controlled(all_records, [task for task, plan in plans.items() if plan])
+    all_records = bandwidth.with_own_rows(all_records, below)
+    names, parts = row_names(all_records), []
+    for task, plan in plans.items():
+        for record in _of(all_records, task) if plan else ():
+            head = {"task": task, "encoder": names[record.key]}
+            head |= {name: record.spec[name] for name in ("pooling", "layer")}
+            for each in _decided(record.data["task"]):
+                for what, test, seed in ((IN, plan.own, OWN), (OUT, plan.test, TARGET)):
+                    made = calibration(draws, record, test, each.bit, seed) if test in record.scores else None
+                    if made:
+                        facts = {**head, "metric": each.key, "what": what, "test": test}
+                        parts.append(made.curve.round(records.DECIMALS).assign(**facts)[[*facts, *CURVE]])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _decided(task: TaskFacts) -> list[Shown]:
+    """The metrics that stand for the decisions of a task: the first, or of a multilabel task every label's."""
+    return shown(task) if task.get("kind") == "multilabel" else shown(task)[:1]
 
 
 def _kind(record: Record) -> tuple:
@@ -129,44 +175,108 @@ def _marks(record: Record) -> str:
     return "; ".join(record.data["marks"])
 
 
-def _arguments(record: Record) -> dict[str, Any]:
-    arguments = per_test.metric_arguments(record.data["task"])
-    del arguments["metrics"]
-    return arguments
+@dataclass(frozen=True)
+class _Pair:
+    """One metric (``each``) of a record in a transfer (``plan``), with all that is said of its two tests."""
 
+    plan: Transfer
+    record: Record
+    each: Shown
+    draws: Draws
 
-def _own(plan: Transfer, record: Record, each: Shown) -> Iterator[dict]:
-    """In and out of domain, the drop, the same within duration deciles, and the worst domains."""
-    for test in record.scores:
-        what = {plan.own: IN, plan.test: OUT}.get(test, TEST + test)
-        yield _number(what, test, record.scores[test].get(each.key), record)
-    if not {plan.own, plan.test} <= set(record.scores):
-        return
-    own, target = (per_test.tested(record, test) for test in (plan.own, plan.test))
-    yield _drop(DROP, plan, record, each)
-    for what, test, part in ((IN, plan.own, own), (OUT, plan.test, target)):
-        yield from _matched(what, test, part, record, each)
-        if worst := _worst(record.domains[test], each):
-            yield _number(what + WORST, test, record.domains[test][worst][each.key], record, domain=worst)
+    @property
+    def _both(self) -> bool:
+        return {self.plan.own, self.plan.test} <= set(self.record.scores)
 
+    def _drawn(self, test: str, record: Record | None = None) -> Resampled:
+        """The score of a test in the draws of its side."""
+        seed = OWN if test == self.plan.own else TARGET
+        return self.draws.of(record or self.record, test, self.each.metric, seed)
 
-def _drop(what: str, plan: Transfer, record: Record, each: Shown) -> dict:
-    """In-domain minus out-of-domain, so that a positive one is worse out of domain."""
-    own, target = (per_test.tested(record, test) for test in (plan.own, plan.test))
-    better, worse = (target, own) if each.lower else (own, target)
-    return _number(what, plan.test, unpaired_difference(better, worse, each.metric, **_arguments(record)), record)
-
-
-def _controlled(plan: Transfer, record: Record, other: Record, clip: str, each: Shown) -> Iterator[dict]:
-    """The same numbers on clips of controlled bandwidth (``other``), and what that changes, clip by clip."""
-    for what, test in ((IN, plan.own), (OUT, plan.test)):
-        if not all(test in r.scores and each.key in r.scores[test] for r in (record, other)):
+    def own(self) -> Iterator[dict]:
+        """In and out of domain, the drop, the same within duration deciles, and the worst domains."""
+        plan, record, each = self.plan, self.record, self.each
+        for test in record.scores:
+            what = {plan.own: IN, plan.test: OUT}.get(test, TEST + test)
+            yield _number(what, test, record.scores[test].get(each.key), record)
+        if not self._both:
             return
-        name, tables = bandwidth.under(what, clip), [per_test.tested(r, test) for r in (other, record)]
-        yield _number(name, test, other.scores[test][each.key], other)
-        change = intervals.paired_difference(*tables, each.metric, **_arguments(record))
-        yield _number(name + bandwidth.CHANGE, test, change, other)
-    yield _drop(bandwidth.under(DROP, clip), plan, other, each)
+        yield _number(DROP, plan.test, self._drop(record), record)
+        for what, test in ((IN, plan.own), (OUT, plan.test)):
+            yield from _matched(what, test, per_test.tested(record, test), record, each)
+            if worst := worst_domain(record, test, each.metric, each.lower):
+                yield _number(what + WORST, test, worst.score, record, domain=worst.domain)
+
+    def over(self, controls: Mapping[str, Record]) -> Iterator[dict]:
+        """What is left above the floor and above the clip's length; the drop as a share of what was above the floor."""
+        plan, record, each = self.plan, self.record, self.each
+        if not self._both or record.spec["encoder"] == FLOOR:
+            return
+        own, target = self._drawn(plan.own), self._drawn(plan.test)
+        if floor := controls.get(FLOOR):
+            at_home = self._drawn(plan.own, floor)
+            share = _number(RELATIVE, plan.test, relative_drop(own, at_home, target, each.lower), record)
+            yield share | {"p": None}  # its test is that of the drop
+            yield _number(OVER_FLOOR, plan.test, self._better(target, self._drawn(plan.test, floor)), record)
+        if (length := controls.get(DURATION)) and length.key != record.key:
+            yield _number(OVER_DURATION, plan.test, self._better(target, self._drawn(plan.test, length)), record)
+
+    def decisions(self) -> Iterator[dict]:
+        """Operating points and calibration, once for every decision: of the first metric, or of every label."""
+        task, each, plan = self.record.data["task"], self.each, self.plan
+        if not self._both or each not in _decided(task):
+            return
+        binary = each.bit is not None or (task.get("kind", "multiclass"), len(task["classes"])) == ("multiclass", 2)
+        points = operating_points(self.draws, self.record, plan.own, plan.test, each.bit) if binary else None
+        if points is not None:
+            for what, number in ((FITTED, points.fitted), (AT_SOURCE, points.transferred), (AT_BEST, points.oracle)):
+                low, high, method = number.interval
+                score = Difference(number.value, low, high, np.nan, number.n, number.groups, method)
+                yield _number(what, plan.test, score, self.record)
+            lost = paired(points.oracle, points.transferred)
+            method = f"thresholds {points.at_target:+.2f} and {points.at_source:+.2f} in log odds; {lost.method}"
+            facts = asdict(lost) | {"p": None, "method": method}  # never below 0, so there is no test of 0
+            yield _number(LOST, plan.test, facts, self.record)
+        for what, test, seed in ((IN, plan.own, OWN), (OUT, plan.test, TARGET)):
+            if made := calibration(self.draws, self.record, test, each.bit, seed):
+                yield _number(what + ERROR, test, made.error, self.record)
+
+    def controlled(self, other: Record, clip: str) -> Iterator[dict]:
+        """The same numbers on clips of controlled bandwidth (``other``), and what that changes, clip by clip."""
+        plan, record, each = self.plan, self.record, self.each
+        changes = []
+        for what, test in ((IN, plan.own), (OUT, plan.test)):
+            if not all(test in r.scores and each.key in r.scores[test] for r in (record, other)):
+                return
+            name = bandwidth.under(what, clip)
+            yield _number(name, test, other.scores[test][each.key], other)
+            changes.append(less(self._drawn(test, other), self._drawn(test)))
+            change = paired(self._drawn(test, other), self._drawn(test))
+            yield _number(name + bandwidth.CHANGE, test, change, other)
+        name = bandwidth.under(DROP, clip)
+        yield _number(name, plan.test, self._drop(other), other)
+        yield _number(name + bandwidth.CHANGE, plan.test, unpaired(*(changes[::-1] if each.lower else changes)), other)
+
+    def target(self, probes: Mapping[tuple, Record]) -> Iterator[dict]:
+        """The target's own probe on the same clips, and what it is better by."""
+        plan, record, each = self.plan, self.record, self.each
+        probe = probes.get(_kind(record))
+        if probe is None or plan.probed not in probe.scores or plan.test not in record.scores:
+            return
+        yield _number(PROBE, plan.test, probe.scores[plan.probed].get(each.key), probe)
+        for number in _matched(PROBE, plan.probed, per_test.tested(probe, plan.probed), probe, each):
+            yield number | {"test": plan.test}
+        theirs = self.draws.of(probe, plan.probed, each.metric, TARGET)
+        yield _number(GAP, plan.test, self._better(theirs, self._drawn(plan.test)), probe)
+
+    def _drop(self, record: Record) -> Difference:
+        """In-domain minus out-of-domain, so that a positive one is worse out of domain."""
+        own, target = (self._drawn(test, record) for test in (self.plan.own, self.plan.test))
+        return unpaired(target, own) if self.each.lower else unpaired(own, target)
+
+    def _better(self, ours: Resampled, theirs: Resampled) -> Difference:
+        """By how much ours is better than theirs on the same clips."""
+        return paired(theirs, ours) if self.each.lower else paired(ours, theirs)
 
 
 def _matched(what: str, test: str, part: pd.DataFrame, record: Record, each: Shown) -> Iterator[dict]:
@@ -187,27 +297,6 @@ def _binary(part: pd.DataFrame, bit: int, n_classes: int) -> pd.DataFrame:
     """A table of two classes, a label's absence and presence, of a multilabel task."""
     labels = {name: bits(part[name].to_numpy(), n_classes)[:, bit].astype(int) for name in ("y_true", "y_pred")}
     return part.assign(**labels, s_0=0.0, s_1=part[f"s_{bit}"])
-
-
-def _worst(domains: Mapping, each: Shown) -> str | None:
-    """The domain with the worst value of several; None where fewer than two have one."""
-    values = {name: scores.get(each.key, {}).get("value") for name, scores in domains.items()}
-    known = {name: value for name, value in values.items() if value is not None}
-    if len(known) < 2:
-        return None
-    return (max if each.lower else min)(known, key=known.__getitem__)
-
-
-def _target(plan: Transfer, record: Record, probe: Record | None, each: Shown) -> Iterator[dict]:
-    """The target's own probe on the same clips, and what it is better by."""
-    if probe is None or plan.probed not in probe.scores or plan.test not in record.scores:
-        return
-    yield _number(PROBE, plan.test, probe.scores[plan.probed].get(each.key), probe)
-    ours, theirs = per_test.tested(probe, plan.probed), per_test.tested(record, plan.test)
-    for number in _matched(PROBE, plan.probed, ours, probe, each):
-        yield number | {"test": plan.test}
-    better, worse = (theirs, ours) if each.lower else (ours, theirs)
-    yield _number(GAP, plan.test, intervals.paired_difference(better, worse, each.metric, **_arguments(record)), probe)
 
 
 def _shots(plan: Transfer, few: Mapping[str, Sequence[Record]], each: Shown) -> Iterator[dict]:

@@ -51,6 +51,7 @@ EPILOG = """examples:
   respbench leaderboard runs/mine
   respbench verify runs/mine
   respbench compare results runs/mine
+  respbench table runs/mine --tests sprsound.events2 icbhi.cycles4 --out table.tex
   respbench score --task sprsound.events2 predictions.csv
 
 Recordings are looked for in $RESPBENCH_DATA, else ./data; weights in $RESPBENCH_WEIGHTS,

@@ -9,19 +9,36 @@ from typing import Any
 BLANK = "–"
 
 
-def amount(score: Mapping[str, Any] | None, unit: str = "%", interval: bool = True) -> str:
+def amount(score: Mapping[str, Any] | None, unit: str = "%", interval: bool = True, decimals: int | None = None) -> str:
     """``64.3 [60.1, 68.2]`` from a score as stored in a record; blank where it is missing.
 
-    Fractions are shown in percent, values in a unit of their own with two decimals.
+    Fractions are shown in percent, values in a unit of their own with two decimals; ``decimals`` as ``number`` has it.
     """
     if score is None or missing(score["value"]):
         return BLANK
-    scale, digits = _scale(unit)
     known = [name for name in ("value", "low", "high") if not missing(score.get(name))]
-    shown = {name: f"{scale * score[name]:.{digits}f}" for name in known}
+    shown = {name: number(score[name], unit, decimals) for name in known}
     if not interval:
         return shown["value"]
     return shown["value"] + (f" [{shown['low']}, {shown['high']}]" if "low" in shown else " [no interval]")
+
+
+def number(value: float | None, unit: str = "%", decimals: int | None = None) -> str:
+    """``64.3`` from a value; blank where it is missing.
+
+    Parameters
+    ----------
+    value
+        In the metric's own unit: a fraction for ``%``.
+    unit
+        ``%`` prints percent.
+    decimals
+        How many; None for one of a percentage and two of any other value.
+    """
+    if missing(value):
+        return BLANK
+    scale, digits = _scale(unit)
+    return f"{scale * value:.{digits if decimals is None else decimals}f}"
 
 
 def signed(value: float, low: float, high: float, unit: str = "%") -> str:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from bench.cli.options import Verb
+from bench.cli.publish import papers
 
-VERBS: tuple[Verb, ...] = ()
+VERBS: tuple[Verb, ...] = (papers.TABLE,)

@@ -1,0 +1,255 @@
+"""What a table for a paper holds: records as rows in parts that are never ranked together, tests as columns.
+
+Whoever shows a table (LaTeX, Markdown, CSV, JSON, Excel) adds nothing to it and leaves nothing out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.base.errors import BadInput, UnknownId
+from bench.publish.blocks import Column, Score
+from bench.publish.papers.tables.captions import caption, measured, protocol_words
+from bench.publish.papers.tables.columns import FACTS, ScoreColumn, fact_columns, score_columns
+from bench.reports.leaderboard.table import cells
+from bench.reports.names import ROW, rank_class, row_name, row_names
+from bench.scores.printed import missing
+from bench.scores.schema import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTROL = "control"
+_CLASSES = {
+    "frozen": "Frozen encoders",
+    "fewshot": "Few training patients",
+    "finetune": "Fine-tuned",
+    "literature": "Protocols of the literature",
+    "literature finetune": "Epoch chosen on the test",
+    CONTROL: "Controls, not ranked",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes
+    ----------
+    facts
+        {name of a column of facts: its text}.
+    scores
+        {name of a column of scores: score}; a missing cell has no entry.
+    seeds
+        How many seeds its scores are the mean of, the fewest and the most over the columns.
+    """
+
+    facts: Mapping[str, str]
+    scores: Mapping[str, Score]
+    seeds: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that may be compared with each other.
+
+    Attributes
+    ----------
+    title
+        What they have in common.
+    ranked
+        Whether the best of them is a result; controls are not ranked.
+    rows
+        Best first.
+    """
+
+    title: str
+    ranked: bool
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table, whatever shows it.
+
+    Attributes
+    ----------
+    facts, scores
+        Its columns.
+    parts
+        Its rows.
+    caption
+        Sentences that say what it shows: metric, interval, protocol, how many patients.
+    left_out
+        Rows of the records that have a score in none of its columns, one line each.
+    """
+
+    facts: tuple[Column, ...]
+    scores: tuple[ScoreColumn, ...]
+    parts: tuple[Part, ...]
+    caption: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+    def notes(self) -> tuple[str, ...]:
+        """Every remark on a column or a cell, once, in the order in which a reader meets them."""
+        of_columns = (note for column in self.scores for note in column.notes)
+        of_cells = (note for _, _, score in self.cells() for note in score.marks)
+        return tuple(dict.fromkeys((*of_columns, *of_cells)))
+
+    def cells(self) -> Iterator[tuple[Row, ScoreColumn, Score]]:
+        """Every score with its row and column, row by row."""
+        for part in self.parts:
+            for row in part.rows:
+                for column in self.scores:
+                    if column.name in row.scores:
+                        yield row, column, row.scores[column.name]
+
+
+def paper_table(
+    records: Sequence[Record],
+    columns: Sequence[str] = (),
+    tests: Sequence[str] = (),
+    protocols: Sequence[str] = (),
+    encoders: Sequence[str] = (),
+) -> PaperTable:
+    """A table of records for a paper.
+
+    Parameters
+    ----------
+    records
+        Of any number of tasks.
+    columns
+        What is said of a row beside its encoder (``bench.publish.papers.tables.columns.FACTS``); the pooling if none.
+        What tells rows apart is added where it is missing.
+    tests
+        ``TASK``, ``TASK/TEST``, either with ``:METRIC``; the headline test of every task by its main metric if none.
+    protocols
+        Protocols whose rows are shown, controls that know the labels alone beside them; all if none.
+    encoders
+        Encoders whose rows are shown; all if none.
+
+    Raises
+    ------
+    UnknownId
+        For a column, test, metric, protocol or encoder that the records do not have.
+    BadInput
+        For no records, for records of one task on different data, and where no row has a score in any column.
+    """
+    if not records:
+        raise BadInput("table", "there are no records", "make some with bench.evaluate or `respbench run`")
+    known = _only_known("protocol", protocols, {record.spec["protocol"] for record in records}) | {CONTROL}
+    records = [record for record in records if not protocols or record.spec["protocol"] in known]
+    known = _only_known("encoder", encoders, {record.spec["encoder"] for record in records})
+    records = [record for record in records if not encoders or record.spec["encoder"] in known]
+    shown = score_columns(records, tests)
+    long = _scores(records, shown)
+    by_key = {record.key: record for record in records}
+    rows = dict(iter(long.groupby(ROW, sort=False, dropna=False)))
+    shown = tuple(measured(column, long[long["column"] == column.name], by_key) for column in shown)
+    members: dict[tuple[str, str], list[tuple]] = {}
+    for identity, part in rows.items():
+        spec = by_key[part["key"].iloc[0]].spec
+        kind = rank_class(spec)
+        members.setdefault((kind, "" if kind == CONTROL else spec["protocol"]), []).append(identity)
+    facts = _told_apart(fact_columns(columns), members)
+    parts = [
+        _part(*group, [(identity, rows[identity]) for identity in members[group]], facts, shown, by_key)
+        for group in sorted(members, key=lambda group: (list(_CLASSES).index(group[0]), group[1]))
+    ]
+    return PaperTable(facts, shown, tuple(parts), caption(shown, long, by_key), _left_out(records, set(rows)))
+
+
+def _only_known(kind: str, asked: Sequence[str], known: set[str]) -> set[str]:
+    for name in asked:
+        if name not in known:
+            raise UnknownId(kind, name, known)
+    return set(asked)
+
+
+def _scores(records: Sequence[Record], shown: Sequence[ScoreColumn]) -> pd.DataFrame:
+    """``cells`` of the columns asked for, with the column's name."""
+    import pandas as pd
+
+    tables = []
+    for metric in dict.fromkeys(column.metric for column in shown):
+        tasks = {column.task for column in shown if column.metric == metric}
+        tables.append(cells([r for r in records if r.spec["task"] in tasks], _always(metric)))
+    long = pd.concat(tables, ignore_index=True)
+    if len(long):
+        long["column"] = long["task"] + "/" + long["test"] + ":" + long["metric"]
+        long["encoder"] = long["key"].map(row_names(records))  # the same name in every column
+        long = long[long["column"].isin([column.name for column in shown]) & long["value"].notna()]
+    if not len(long):
+        raise BadInput("table", "no row has a score in any of its columns", "ask for other tests")
+    return long
+
+
+def _always(metric: str) -> Callable[[Mapping], str]:
+    return lambda task: metric
+
+
+def _told_apart(columns: tuple[Column, ...], members: Mapping[tuple[str, str], Sequence[tuple]]) -> tuple[Column, ...]:
+    """The columns, and those without which two rows of a part look alike; the layer is part of the encoder's name."""
+    for name in ("pooling", "protocol"):
+        shown = [column.name for column in columns] + ["layer"]
+        seen = [
+            (part, *(value for each, value in zip(ROW, row) if each in shown))
+            for part, rows in members.items()
+            for row in rows
+        ]
+        if len(set(seen)) < len(seen) and name not in shown:
+            columns = (*columns, *fact_columns([name])[1:])
+    return columns
+
+
+def _part(
+    kind: str,
+    protocol: str,
+    rows: Sequence[tuple[tuple, pd.DataFrame]],
+    facts: Sequence[Column],
+    shown: Sequence[ScoreColumn],
+    by_key: Mapping[str, Record],
+) -> Part:
+    """The rows of a class under one protocol; controls of all protocols are one part."""
+    records = [by_key[long["key"].iloc[0]] for _, long in rows]
+    title = _CLASSES[kind] + (f", {protocol_words(records)}" if protocol else "")
+    best_first = sorted((_row(identity, long, facts, by_key) for identity, long in rows), key=_place(shown))
+    return Part(title, kind != CONTROL, tuple(best_first))
+
+
+def _row(identity: tuple, long: pd.DataFrame, facts: Sequence[Column], by_key: Mapping[str, Record]) -> Row:
+    records = [by_key[key] for key in long["key"]]
+    encoder, _, layer, _ = identity
+    with_layer = any(column.name == "layer" for column in facts)
+    texts = {"encoder": encoder if with_layer else row_name(encoder, layer)}
+    for column in facts:
+        if column.name in FACTS:
+            texts[column.name] = "; ".join(dict.fromkeys(FACTS[column.name][1](record) for record in records))
+    scores = {}
+    for cell in long.to_dict("records"):
+        low, high = (None if missing(cell[bound]) else float(cell[bound]) for bound in ("low", "high"))
+        marks = tuple(by_key[cell["key"]].data["marks"])
+        scores[cell["column"]] = Score(float(cell["value"]), low, high, cell["key"], marks=marks)
+    return Row(texts, scores, (int(long["seeds"].min()), int(long["seeds"].max())))
+
+
+def _place(columns: Sequence[ScoreColumn]) -> Callable[[Row], tuple]:
+    """Best first: by how many tests a row has, then by the mean over those of the unit that most have."""
+    units = [column.unit for column in columns]
+    signs = {c.name: 1 if c.higher else -1 for c in columns if c.unit == max(units, key=units.count)}
+
+    def place(row: Row) -> tuple:
+        values = [signs[name] * (score.value or 0) for name, score in row.scores.items() if name in signs]
+        return -len(row.scores), -sum(values) / max(1, len(values)), row.facts["encoder"]
+
+    return place
+
+
+def _left_out(records: Sequence[Record], shown: set[tuple]) -> tuple[str, ...]:
+    names, rows = row_names(records), set()
+    for record in records:
+        spec = record.spec
+        rows.add((names[record.key], spec["pooling"], spec["layer"], spec["protocol"]))
+    return tuple(f"{row_name(row[0], row[2])}, {row[1]}, {row[3]}" for row in sorted(rows - shown))

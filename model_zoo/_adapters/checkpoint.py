@@ -22,11 +22,14 @@ def load_strict(
     """Copies ``tensors`` into the module's parameters and buffers, cast to their dtype.
 
     Every tensor of the module must be there with its shape, dense, finite, and of floating point where the module's is:
-    whole numbers in the place of weights are quantised ones, which mean nothing without their scale. Every other tensor
-    of the file, those that lie beside the network included, must match one of the ``ignore`` patterns
+    whole numbers in the place of weights are quantised ones, which mean nothing without their scale. Batches counted by
+    batch normalisation, which torch before 0.4.1 did not keep, may be absent where nothing depends on them. Every
+    other tensor of the file, those that lie beside the network included, must match one of the ``ignore`` patterns
     (``re.fullmatch``). Raises ``CheckpointError`` that names up to five of each kind.
     """
     own = module.state_dict()
+    uncounted = {k: own[k] for k in own if k not in tensors and _idle_counter(module, k)}
+    tensors = {**tensors, **uncounted}
     held = {k: tensors[k] for k in own if k in tensors}
     unusual = [k for k, tensor in held.items() if tensor.is_meta or tensor.layout != own[k].layout]
     patterns = [re.compile(p) for p in ignore]
@@ -51,6 +54,14 @@ def load_strict(
             where, "; ".join(reasons), f"it does not fit {type(module).__name__}; check file and encoder"
         )
     module.load_state_dict({k: tensors[k] for k in own}, strict=True)
+
+
+def _idle_counter(module: nn.Module, name: str) -> bool:
+    """Whether a buffer counts the batches of a normalisation whose running averages do not depend on their number."""
+    layer, _, buffer = name.rpartition(".")
+    if buffer != "num_batches_tracked":
+        return False
+    return getattr(module.get_submodule(layer), "momentum", None) is not None  # None: the mean of all batches
 
 
 def attention_heads(width: int, where: object) -> int:

@@ -150,6 +150,22 @@ def test_what_a_file_lacks_changes_no_embedding(id, subject):
     assert refused
 
 
+COUNTER = "num_batches_tracked"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("id", IDS)
+def test_averaged_weights_and_those_of_old_torch_are_the_same_network(id, subject):
+    given = subject(id)
+    expected = embedding(given.load())
+    counters = {name for name in given.tensors if name.endswith(COUNTER)}
+    old = {name: tensor for name, tensor in given.tensors.items() if name not in counters}
+    averaged = {f"module.{name}": tensor for name, tensor in given.tensors.items()}
+    for tensors in (old, averaged | {"n_averaged": torch.tensor(3)}):
+        given.rewritten(tensors)
+        np.testing.assert_array_equal(embedding(given.load()), expected)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("id", IDS)
 def test_what_wraps_a_file_changes_no_embedding(id, subject):

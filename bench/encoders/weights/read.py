@@ -1,4 +1,4 @@
-"""Reads tensors from a checkpoint without running anything that it holds."""
+"""Reads tensors from a checkpoint without running anything that it holds, by its content whatever it is called."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ def load_tensors(path: str | Path, *anchors: str, entry: str = "", prefixes: Seq
 def load_content(path: str | Path) -> dict:
     """Reads all that a checkpoint holds without running pickled code.
 
-    From a torch file nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built.
+    From a torch file nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built. What
+    kind of file it is tells its content, not its name.
 
     Parameters
     ----------
     path
-        A ``.safetensors`` file, a torch file or a transformers folder that holds one of them, whole or in shards.
+        A safetensors file, a torch file or a transformers folder that holds one of them, whole or in shards.
 
     Returns
     -------
@@ -90,13 +91,15 @@ def _content(path: Path) -> dict:
 def _read(path: Path) -> object:
     import torch
 
-    if path.suffix == ".safetensors":
+    from bench.encoders.weights.unreadable import safetensors_header
+
+    if safetensors_header(path):
         from safetensors.torch import load_file
 
         return load_file(path)
-    with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
+    with path.open("rb") as stream, torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Detected pickle protocol")  # read or refused, which is said
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(stream, map_location="cpu", weights_only=True)  # of a path, the ending would decide
 
 
 def _harmless() -> list:

@@ -7,6 +7,7 @@ import pickle
 import pickletools
 import re
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,28 @@ SCANNED = 1 << 20  # bytes searched for what a pickle asks for
 PLAIN = ("torch", "collections", "numpy", "argparse", "_codecs")  # modules of what weights are made of
 REFUSED = re.compile(r"GLOBAL (?P<name>[\w.]+)|(?:unrecognized function|create new object .* got) (?P<object>.+)")
 NAME = re.compile(r"\w+(\.\w+)+")
+ARRAYS = ("multiarray._reconstruct", "numeric._frombuffer")  # what numpy arrays ask for
+PICKLED = "torch.storage._load_from_bytes"  # what tensors ask for in a pickle that torch.save did not write
+PROTOCOL = 2  # of pickles that torch's safe reader reads
+HEADER = 8, 100_000_000  # bytes of a safetensors header's length, most bytes of the header
+OLDEST = {"pickle", "storages", "tensors"}  # in the tar archives that torch wrote before 0.2
+UNPACK, RELEASE = "unpack it and take the weight file in it", "take the torch release of these weights"
+ANEW = "save its tensors anew where it was made, as .safetensors or with torch.save as it stands"
+ISOLATED = (
+    "if you trust its origin, save its tensors as .safetensors on a machine that you can afford to lose, "
+    "and use that file"
+)
+OTHERS = {
+    b"\x1f\x8b": ("is a compressed archive", UNPACK),
+    b"BZh": ("is a compressed archive", UNPACK),
+    b"\xfd7zXZ": ("is a compressed archive", UNPACK),
+    b"\x28\xb5\x2f\xfd": ("is a compressed archive", UNPACK),
+    b"7z\xbc\xaf": ("is a 7z archive", UNPACK),
+    b"Rar!": ("is a RAR archive", UNPACK),
+    b"\x89HDF": ("is an HDF5 file (Keras), not a torch or safetensors file", RELEASE),
+    b"GGUF": ("is a GGUF file (llama.cpp, whisper.cpp), not a torch or safetensors file", RELEASE),
+    b"\x93NUMPY": ("is one numpy array, not named tensors", "check that it is the weights"),
+}  # {how a file begins: what it is}
 READER = "WeightsUnpickler error: "  # torch's own words follow; before them stands advice to switch the check off
 
 Diagnosis = tuple[str, str]
@@ -46,10 +69,12 @@ def impostor(path: Path) -> Diagnosis | None:
         return "is cut short: its end, which lists what is in it, is missing", "fetch it again"
     if head.startswith(b"PK\x03\x04") and _member(path, "/constants.pkl"):
         return "is a TorchScript archive, a program rather than named tensors", "take the release's state dict"
-    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
-        return "is a compressed archive", "unpack it and take the weight file in it"
-    if head.startswith(b"\x89HDF"):
-        return "is an HDF5 file (Keras), not a torch or safetensors file", "take the torch release of these weights"
+    if what := next((what for mark, what in OTHERS.items() if head.startswith(mark)), None):
+        return what
+    if head[257:262] == b"ustar":
+        return _tarred(path)
+    if head[4:8] == b"TFL3" or (head[:1] == b"\x08" and head[2:3] == b"\x12" and not asked_for(head)):
+        return "is a program (ONNX, TFLite) rather than named tensors", RELEASE
     if not asked_for(head) and all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         return f"is a text file ({head[:40].decode()!r})", "check that it is the weights"
     return None
@@ -59,25 +84,58 @@ def diagnosis(path: Path, error: Exception) -> Diagnosis:
     """Why reading failed."""
     text = str(error).strip()
     refused = REFUSED.search(text)
-    names = [refused["name"] or refused["object"].strip()] if refused else _foreign(path)
+    protocol, asked = _pickled(path)
+    foreign = [name for name in asked if name.partition(".")[0] not in PLAIN]
+    names = [refused["name"] or refused["object"].strip()] if refused else foreign
+    if not foreign and PICKLED in asked:
+        return "is a pickle that torch.save did not write, which cannot be opened without running code", ANEW
+    if not foreign and any(name.endswith(ARRAYS) for name in asked):
+        remedy = "save it anew with tensors in their place (torch.from_numpy), or without them"
+        return "holds numpy arrays, which torch does not build where it runs no code of a file", remedy
     if names:
         problem = (
             f"asks to build or call {', '.join(names)} when it is opened; weights need no such thing, and what a file "
             "may call can run any code, so it was refused and nothing was run"
         )
-        remedy = (
-            "if you trust its origin, save its tensors as .safetensors on a machine that you can afford to lose, "
-            "and use that file"
+        return problem, ISOLATED
+    if asked and protocol > PROTOCOL:
+        return (
+            f"is a pickle of protocol {protocol}, and torch reads no other than {PROTOCOL} without running code",
+            ANEW,
         )
-        return problem, remedy
     if _archive(path) and _member(path, "/data.pkl") == "":
-        return "is an archive that torch did not write", "unpack it and take the weight file in it"
+        if _member(path, ".npy"):
+            return (
+                "is an archive of numpy arrays (numpy.savez)",
+                "save them as .safetensors (safetensors.numpy.save_file)",
+            )
+        return "is an archive that torch did not write", UNPACK
     reason = (text.partition(READER)[2] or text).strip().splitlines()[:1] or [type(error).__name__]
     return f"cannot be read as tensors ({reason[0]}): damaged, cut short, or not weights at all", "fetch it again"
 
 
-def _foreign(path: Path) -> list[str]:
-    """What the file's pickle asks for beside what weights are made of."""
+def safetensors_header(path: Path) -> bool:
+    """Whether a file begins as safetensors do: the length of a JSON object, and the object."""
+    size, most = HEADER
+    with path.open("rb") as stream:
+        head = stream.read(size + 1)
+    return head[size:] == b"{" and int.from_bytes(head[:size], "little") <= most
+
+
+def _tarred(path: Path) -> Diagnosis:
+    """What a tar archive is."""
+    try:
+        with tarfile.open(path) as archive:
+            names = set(archive.getnames())
+    except (tarfile.TarError, *UNREADABLE):
+        names = set()
+    if names >= OLDEST:
+        return "is of the format of torch before 0.2, which cannot be opened without running code", ISOLATED
+    return "is a tar archive", UNPACK
+
+
+def _pickled(path: Path) -> tuple[int, list[str]]:
+    """The protocol of the file's pickle, and what it asks for; 0 and nothing for what is no pickle."""
     try:
         if _archive(path):
             with zipfile.ZipFile(path) as archive, archive.open(_member(path, "/data.pkl") or "") as stream:
@@ -86,8 +144,8 @@ def _foreign(path: Path) -> list[str]:
             with path.open("rb") as stream:
                 head = stream.read(SCANNED)
     except UNREADABLE:
-        return []
-    return [name for name in asked_for(head) if name.partition(".")[0] not in PLAIN]
+        return 0, []
+    return head[1] if head[:1] == b"\x80" and len(head) > 1 else 0, asked_for(head)
 
 
 def _archive(path: Path) -> bool:

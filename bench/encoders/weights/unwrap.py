@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEPTH = 4  # entries within entries that are searched
 MARKS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # torch's, between any two names
+AVERAGED, COUNTER = "module.", "n_averaged"  # of torch.optim.swa_utils.AveragedModel: the network, the averages' count
 BESIDE = "beside/"  # before the name of a tensor that lies outside the network, which can be ignored but never loaded
 
 
@@ -55,8 +56,9 @@ def unwrap(
     -------
     dict
         {name: tensor}. Tensors of the same entry that lie outside the network come with ``BESIDE`` before their name,
-        from which what wraps the whole is taken off too. Where no anchor is found, the tensors of ``entry``, else of
-        the top level, else of the only entry that has any, as they are: for the family to say what they lack.
+        from which what wraps the whole is taken off too; the count beside averaged weights is left out. Where no anchor
+        is found, the tensors of ``entry``, else of the top level, else of the only entry that has any, as they are: for
+        the family to say what they lack.
 
     Raises
     ------
@@ -84,9 +86,10 @@ def unwrap(
         raise CheckpointError(where, problem, "save the tensors that are meant in a file of their own, and name that")
     keys, prefix = best[0]
     wrapper = prefix.removesuffix(next((released for released in prefixes if _ends(prefix, released)), ""))
-    named = {name: name.removeprefix(prefix) for name in mappings[keys] if name.startswith(prefix)}
-    beside = {name: BESIDE + name.removeprefix(wrapper) for name in mappings[keys] if name not in named}
-    return {(named | beside)[name]: tensor for name, tensor in mappings[keys].items()}
+    held = {name: tensor for name, tensor in mappings[keys].items() if not _counts_averages(name, tensor, prefix)}
+    named = {name: name.removeprefix(prefix) for name in held if name.startswith(prefix)}
+    beside = {name: BESIDE + name.removeprefix(wrapper) for name in held if name not in named}
+    return {(named | beside)[name]: tensor for name, tensor in held.items()}
 
 
 def _mappings(
@@ -123,6 +126,12 @@ def _unmarked(tensors: Mapping[str, Tensor], where: object) -> dict[str, Tensor]
 def _ends(name: str, end: str) -> bool:
     """Whether a dotted name ends in another."""
     return name == end or name.endswith(f".{end}")
+
+
+def _counts_averages(name: str, tensor: Tensor, prefix: str) -> bool:
+    """Whether a tensor is the count that stands beside the averaged network, which lies behind ``prefix``."""
+    averaged = f"{name.removesuffix(COUNTER)}{AVERAGED}"
+    return _ends(name, COUNTER) and prefix.startswith(averaged) and tensor.numel() == 1
 
 
 def _rank(prefix: str, prefixes: Sequence[str]) -> int:

@@ -35,3 +35,24 @@ def test_load_strict_refuses_any_gap(change, told):
     change(state)
     with pytest.raises(CheckpointError, match=f"net.pt: .*{told}"):
         checkpoint.load_strict(torch.nn.Linear(3, 2), state, [r"head\..*"], "net.pt")
+
+
+@pytest.mark.parametrize("kind", [torch.nn.BatchNorm1d, torch.nn.SyncBatchNorm])
+def test_batches_that_nothing_depends_on_need_not_be_counted(kind):
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), kind(2))
+    state = {name: tensor.clone() + 1 for name, tensor in net.state_dict().items()}
+    counted = state.pop("1.num_batches_tracked")
+    checkpoint.load_strict(net, state)
+    assert torch.equal(net[1].running_mean, state["1.running_mean"])
+    checkpoint.load_strict(net, state | {"1.num_batches_tracked": counted})
+    assert net[1].num_batches_tracked == counted
+    del state["1.running_mean"]
+    with pytest.raises(CheckpointError, match="1 missing: 1.running_mean"):
+        checkpoint.load_strict(net, state)
+
+
+def test_a_mean_over_all_batches_needs_their_number():
+    net = torch.nn.Sequential(torch.nn.BatchNorm1d(2, momentum=None))
+    state = {name: tensor for name, tensor in net.state_dict().items() if "tracked" not in name}
+    with pytest.raises(CheckpointError, match=r"1 missing: 0\.num_batches_tracked"):
+        checkpoint.load_strict(net, state)

@@ -2,6 +2,7 @@ import argparse
 import functools
 import os
 import pickle
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 
 from bench.base.errors import CheckpointError
 from bench.encoders.weights import read
+from bench.encoders.weights.folders import FOLDER_FILES
 
 
 def test_reads_torch_safetensors_and_folders(tmp_path):
@@ -20,6 +22,68 @@ def test_reads_torch_safetensors_and_folders(tmp_path):
     save_file(tensors, tmp_path / "model.safetensors")
     for path in (tmp_path / "net.pt", tmp_path / "model.safetensors", tmp_path):
         assert torch.equal(read.load_content(path)["a"], tensors["a"])
+
+
+NAMES = ["net.pt", "net.safetensors", "net.bin", "net.ckpt", "net.zip", "net", "pytorch_model.bin", "model.safetensors"]
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_content_tells_what_a_file_is_and_not_its_name(tmp_path, form, name):
+    tensors = {"a": torch.arange(3.0), "b.c": torch.ones(2, 2)}
+    _write(tensors, tmp_path / name, form)
+    read_ = read.load_content(tmp_path if name in FOLDER_FILES else tmp_path / name)
+    assert read_.keys() == tensors.keys() and all(torch.equal(read_[k], v) for k, v in tensors.items())
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_pickles_that_torch_did_not_write_are_called_so(tmp_path, name, protocol):
+    for value, told in (
+        (torch.arange(3.0), "pickle that torch.save did not write"),
+        (np.arange(3.0), "holds numpy arrays.*torch.from_numpy"),
+    ):
+        (tmp_path / name).write_bytes(pickle.dumps({"a": value}, protocol=protocol))
+        with pytest.raises(CheckpointError, match=told):
+            read.load_content(tmp_path / name)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_other_protocols_of_torch_are_called_so(tmp_path, form, protocol):
+    torch.save({"a": torch.ones(2)}, tmp_path / "net.pt", pickle_protocol=protocol,
+               _use_new_zipfile_serialization=form == "zip")  # fmt: skip
+    with pytest.raises(CheckpointError, match=f"is a pickle of protocol {protocol}"):
+        read.load_content(tmp_path / "net.pt")
+
+
+def test_arrays_beside_tensors_are_named(tmp_path):
+    torch.save({"model": {"a": torch.ones(2)}, "rng": np.arange(4)}, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match="holds numpy arrays"):
+        read.load_content(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        (("sys_info", "pickle", "tensors", "storages"), "format of torch before 0.2"),
+        (("release/net.pt",), "is a tar archive; unpack it"),
+    ],
+)
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_tar_archives_are_told(tmp_path, name, members, told, kind):
+    with tarfile.open(tmp_path / name, "w", format=kind) as archive:
+        for member in members:
+            archive.addfile(tarfile.TarInfo(member))
+    with pytest.raises(CheckpointError, match=told):
+        read.load_content(tmp_path / name)
+
+
+def test_archives_of_numpy_are_told(tmp_path):
+    np.savez(tmp_path / "net.npz", a=np.ones(2))
+    with pytest.raises(CheckpointError, match=r"is an archive of numpy arrays.*safetensors.numpy.save_file"):
+        read.load_content(tmp_path / "net.npz")
 
 
 @pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
@@ -34,6 +98,12 @@ def test_reads_torch_safetensors_and_folders(tmp_path):
         (b"PK\x03\x04 cut short", "is cut short"),
         (b"\x1f\x8b\x08 something", "is a compressed archive"),
         (b"\x89HDF\r\n", "is an HDF5 file"),
+        (b"GGUF\x03\0\0\0" + bytes(99), "is a GGUF file"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(99), "is a 7z archive"),
+        (b"\x93NUMPY\x01\0" + bytes(99), "is one numpy array"),
+        (b"\x1c\0\0\0TFL3" + bytes(99), r"is a program \(ONNX, TFLite\)"),
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:" + bytes(99), r"is a program \(ONNX, TFLite\)"),
+        ((9000).to_bytes(8, "little") + b'{"a": ', "cannot be read .* cut short"),
         (bytes(range(256)) * 20, "cannot be read as tensors"),
     ],
 )

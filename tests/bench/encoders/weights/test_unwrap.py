@@ -38,6 +38,36 @@ def test_a_network_is_found_whatever_wraps_it(form, tmp_path):
     assert all(torch.equal(tensor, NET[name]) for name, tensor in tensors.items())
 
 
+@pytest.mark.parametrize("wrapped", ["", "module.", "_orig_mod.", "net."])
+@pytest.mark.parametrize("around", ["", "model.", "ema_model."])
+@pytest.mark.parametrize("entry", ["", "state_dict"])
+def test_the_count_beside_averaged_weights_is_left_out(wrapped, around, entry):
+    averaged = prefixed(f"{around}module.{wrapped}") | {f"{around}n_averaged": torch.tensor(7)}
+    tensors = unwrap({entry: averaged} if entry else averaged, ANCHORS, "file")
+    assert tensors.keys() == NET.keys()
+
+
+def test_what_torch_makes_of_averages_is_read(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    averaged = torch.optim.swa_utils.AveragedModel(net, use_buffers=True)
+    averaged.update_parameters(net)
+    torch.save(averaged.state_dict(), tmp_path / "net.pt")
+    assert load_tensors(tmp_path / "net.pt", "0.weight").keys() == net.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        ({"n_averaged": torch.ones(2)}, "n_averaged"),  # no count
+        ({"net.n_averaged": torch.tensor(1)}, "net.n_averaged"),  # of something else
+        ({"module.n_averaged": torch.tensor(1)}, "n_averaged"),  # of the network itself
+    ],
+)
+def test_another_tensor_of_that_name_is_kept(beside, told):
+    assert unwrap(prefixed("module.") | beside, ANCHORS, "file").keys() - NET.keys() in ({told}, {f"{BESIDE}{told}"})
+    assert "n_averaged" in unwrap(NET | {"n_averaged": torch.tensor(1)}, ANCHORS, "file")
+
+
 def test_one_anchor_that_is_lost_does_not_hide_the_wrapper():
     cut = {name: tensor for name, tensor in prefixed("module.").items() if not name.endswith("stem.weight")}
     assert unwrap({"model": cut}, ANCHORS, "file").keys() == NET.keys() - {"stem.weight"}

@@ -320,10 +320,12 @@ def _anchors(network: nn.Module) -> list[str]:
 
 def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
     """Tensors of the file that were not used. Raises ``CheckpointError`` for what the encoder lacks."""
+    from model_zoo._adapters.checkpoint import idle_counter
+
     encoder_half = _encoder(model)
     name = next(name for name, module in model.named_modules() if module is encoder_half)
     own = {f"{name}." * bool(name) + key for key in encoder_half.state_dict()}
-    missing = sorted(own & set(loading_info["missing_keys"]))
+    missing = sorted(key for key in own & set(loading_info["missing_keys"]) if not idle_counter(model, key))
     wrong = sorted({key for key, *_ in loading_info["mismatched_keys"]} & own)
     if missing or wrong:
         problem = "; ".join(

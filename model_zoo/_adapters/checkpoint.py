@@ -28,7 +28,7 @@ def load_strict(
     (``re.fullmatch``). Raises ``CheckpointError`` that names up to five of each kind.
     """
     own = module.state_dict()
-    uncounted = {k: own[k] for k in own if k not in tensors and _idle_counter(module, k)}
+    uncounted = {k: own[k] for k in own if k not in tensors and idle_counter(module, k)}
     tensors = {**tensors, **uncounted}
     held = {k: tensors[k] for k in own if k in tensors}
     unusual = [k for k, tensor in held.items() if tensor.is_meta or tensor.layout != own[k].layout]
@@ -56,7 +56,7 @@ def load_strict(
     module.load_state_dict({k: tensors[k] for k in own}, strict=True)
 
 
-def _idle_counter(module: nn.Module, name: str) -> bool:
+def idle_counter(module: nn.Module, name: str) -> bool:
     """Whether a buffer counts the batches of a normalisation whose running averages do not depend on their number."""
     layer, _, buffer = name.rpartition(".")
     if buffer != "num_batches_tracked":

@@ -47,7 +47,7 @@ def test_batches_that_nothing_depends_on_need_not_be_counted(kind):
     checkpoint.load_strict(net, state | {"1.num_batches_tracked": counted})
     assert net[1].num_batches_tracked == counted
     del state["1.running_mean"]
-    with pytest.raises(CheckpointError, match="1 missing: 1.running_mean"):
+    with pytest.raises(CheckpointError, match=r"1 missing: 1\.running_mean"):
         checkpoint.load_strict(net, state)
 
 

@@ -28,12 +28,15 @@ __all__ = [
     "load_task",
     "simulate",
     "standings",
+    "stats",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name == "simulate":
         return importlib.import_module("bench.data.simulate")
+    if name == "stats":
+        return importlib.import_module("bench.stats")
     if name not in _HOME:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

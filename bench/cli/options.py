@@ -60,7 +60,7 @@ def json_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
-def root(parser: argparse.ArgumentParser) -> None:
+def root(parser: argparse._ActionsContainer) -> None:
     """Adds ``--root``."""
     parser.add_argument("--root", type=Path, help="data folder, in place of $RESPBENCH_DATA or ./data")
 

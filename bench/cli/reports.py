@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.base import registry
-from bench.base.errors import RespBenchError
+from bench.base.errors import BadInput, RespBenchError
 from bench.cli import options
 from bench.cli.options import Verb, agree, command_line, print_json, say
 
@@ -197,9 +198,15 @@ def verify_folder(arguments: argparse.Namespace) -> int:
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``compare`` takes."""
-    parser.add_argument("first", type=Path, metavar="A", help="results folder")
-    parser.add_argument("second", type=Path, metavar="B", help="results folder")
+    what = "results folder, prediction file, or row of --in: ID[+RECIPE][:POOLING[:LAYER]] or a record's key"
+    parser.add_argument("first", metavar="A", help=what)
+    parser.add_argument("second", metavar="B", help="the same")
     parser.add_argument(
+        "--out", type=Path, action="append", default=[], metavar="FILE", help="write .md or .json (repeatable)"
+    )
+    options.json_output(parser)
+    folders = parser.add_argument_group("two results folders: do their records agree?")
+    folders.add_argument(
         "--tolerance",
         type=float,
         nargs="+",
@@ -207,42 +214,108 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
         help="points that a metric may move, and the share of its interval's width if that is larger "
         "(default 0.3 0.1; without a second number: points alone)",
     )
-    parser.add_argument(
+    folders.add_argument(
         "--marked",
         type=Path,
         metavar="FOLDER|FILE.json",
         help="rows that the board marks as sensitive: a folder of audits (results/audit), or a list of rows",
     )
-    parser.add_argument(
-        "--out", type=Path, action="append", default=[], metavar="FILE", help="write .md or .json (repeatable)"
-    )
-    options.json_output(parser)
+    systems = parser.add_argument_group("two rows or prediction files: which is better on the same clips?")
+    systems.add_argument("--in", type=Path, dest="folder", metavar="FOLDER", help="results folder that rows are of")
+    systems.add_argument("--task", nargs="+", default=[], metavar="ID", help="default: all that both have")
+    systems.add_argument("--protocol", nargs="+", default=[], metavar="NAME", help="one, or that of A and that of B")
+    systems.add_argument("--test", nargs="+", default=[], metavar="NAME", help="headline, or names; default: all")
+    systems.add_argument("--draws", type=int, metavar="N", help="of the bootstrap (default 2000)")
+    systems.add_argument("--metric", default="", metavar="NAME", help="default: the task's main metric")
+    systems.add_argument("--clips", type=Path, metavar="FILE.csv", help="list the clips that one side alone has right")
+    systems.add_argument("--labels", choices=("names", "indices"), help="as of score, in prediction files")
+    options.root(systems)
 
 
-def compare_folders(arguments: argparse.Namespace) -> int:
-    """``compare``: exit status 0 where records of the same key agree, 1 where not, 2 where none can be compared."""
+def compare_words(arguments: argparse.Namespace) -> int:
+    """``compare``.
+
+    Two folders: exit status 0 where records of the same key agree, 1 where not, 2 where none can be compared. Two
+    systems: 0, or 2 where they cannot be compared.
+    """
+    from bench.reports.agreement.comparison_page import check_output
+
+    try:
+        for path in arguments.out:
+            check_output(path)
+        of_folders = arguments.folder is None and all(Path(word).is_dir() for word in _words(arguments))
+        _refuse_options_of_the_other(arguments, of_folders)
+        return _compare_folders(arguments) if of_folders else _compare_systems(arguments)
+    except RespBenchError as error:
+        error.exit_code = 2  # 1 says that two folders differ
+        raise
+
+
+def _words(arguments: argparse.Namespace) -> tuple[str, str]:
+    return arguments.first, arguments.second
+
+
+def _refuse_options_of_the_other(arguments: argparse.Namespace, of_folders: bool) -> None:
+    """Raises ``BadInput`` for an option that says nothing in this kind of comparison."""
+    of_systems = ("task", "protocol", "test", "metric", "clips", "labels", "root", "draws")
+    refused = [name for name in (of_systems if of_folders else ("tolerance", "marked")) if getattr(arguments, name)]
+    if refused:
+        between = "two results folders" if of_folders else "rows or prediction files"
+        problem = f"has no meaning between {between}"
+        raise BadInput(f"--{refused[0]}", problem, "leave it out; `respbench compare --help` says what belongs to what")
+
+
+def _compare_folders(arguments: argparse.Namespace) -> int:
     from bench.base.progress import terminal
     from bench.reports.agreement import comparison_page
     from bench.reports.agreement.compare import compare, marked_rows
     from bench.reports.agreement.differences import USUAL, Tolerance
 
-    try:
-        for path in arguments.out:
-            comparison_page.check_output(path)
-        tolerance = Tolerance.of(arguments.tolerance) if arguments.tolerance else USUAL
-        marked = marked_rows(arguments.marked) if arguments.marked else []
-        found = compare(arguments.first, arguments.second, tolerance, marked, terminal)
-        written = [comparison_page.write_comparison(found, path) for path in arguments.out]
-    except RespBenchError as error:
-        error.exit_code = 2  # 1 says that they differ
-        raise
+    tolerance = Tolerance.of(arguments.tolerance) if arguments.tolerance else USUAL
+    marked = marked_rows(arguments.marked) if arguments.marked else []
+    found = compare(Path(arguments.first), Path(arguments.second), tolerance, marked, terminal)
+    written = [comparison_page.write_comparison(found, path) for path in arguments.out]
     if arguments.json:
         print_json(comparison_page.comparison_json(found))
     else:
         print(comparison_page.comparison_text(found, comparison_page.FEW), end="")
-        for path in written:
-            print(f"\nreport: {path}")
+        _say_written(written)
     return 0 if found.agrees else 1
+
+
+def _compare_systems(arguments: argparse.Namespace) -> int:
+    from bench.base.paths import write_text
+    from bench.reports.agreement.comparison_page import FEW
+    from bench.reports.agreement.paired import page
+    from bench.reports.agreement.paired.difference import DRAWS
+    from bench.reports.agreement.paired.sides import Asked, compare_systems
+
+    asked = Asked(
+        arguments.folder,
+        tuple(arguments.task),
+        tuple(arguments.protocol),
+        tuple(arguments.test),
+        arguments.metric,
+        arguments.root,
+        arguments.labels,
+        DRAWS if arguments.draws is None else arguments.draws,
+    )
+    report = compare_systems(_words(arguments), asked)
+    written = [page.write_paired(report, path) for path in arguments.out]
+    if arguments.clips:
+        write_text(arguments.clips, page.clips_csv(report))
+        written.append(arguments.clips)
+    if arguments.json:
+        print_json(page.paired_json(report))
+    else:
+        print(page.paired_text(report, FEW), end="")
+        _say_written(written)
+    return 0
+
+
+def _say_written(written: Sequence[Path]) -> None:
+    for path in written:
+        print(f"\nreport: {path}")
 
 
 LEADERBOARD = Verb(
@@ -255,5 +328,8 @@ VERIFY = Verb(
     "verify", "recompute every number of a results folder from its predictions", verify_arguments, verify_folder
 )
 COMPARE = Verb(
-    "compare", "whether the records of two results folders agree, and by how much", compare_arguments, compare_folders
+    "compare",
+    "whether two results folders agree, or which of two rows or prediction files is better on the same clips",
+    compare_arguments,
+    compare_words,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -22,6 +23,7 @@ LABELS = ("y_true", "y_pred")
 NEEDED = ("clip_id", *LABELS)
 OWN = ("clip_id", "group", "domain", "split", "duration_s", *LABELS)  # and s_0 …: how records are written
 READINGS = ("names", "indices")  # of numbers in y_true and y_pred
+AS_GIVEN = "as given"  # the one test of clips that no manifest knows
 FORM = "give clip_id,y_true,y_pred[,s_0,…]"
 
 
@@ -46,6 +48,39 @@ class FileScores(TypedDict):
     warnings: list[str]
 
 
+@dataclass(frozen=True)
+class Submitted:
+    """A prediction file, read and laid out by test.
+
+    Attributes
+    ----------
+    table
+        One row per clip: ``clip_id, group, domain, split``, labels, and scores and lengths where the file has them.
+    tests
+        {test: the splits that it pools}, of the tests that have clips in the file; ``as given`` where they are unknown.
+    unit
+        What a group is: the task's, or ``clip``.
+    expected
+        {test: number of its clips}; None for clips that are taken as given.
+    own
+        The columns ``group`` and ``domain`` of the file itself (text, empty where it says nothing), as far as it has
+        them.
+    warnings
+        What a reader of the scores must know, one sentence each.
+    """
+
+    table: pd.DataFrame
+    tests: Mapping[str, tuple[str, ...]]
+    unit: str
+    expected: dict[str, int | None]
+    own: Mapping[str, list[str]]
+    warnings: list[str]
+
+    def part(self, test: str) -> pd.DataFrame:
+        """The rows of one test."""
+        return self.table[self.table["split"].isin(self.tests[test])]
+
+
 def score_file(
     card: TaskCard,
     file: Path,
@@ -57,6 +92,30 @@ def score_file(
 
     Clips that the manifest knows are scored per test, with an interval by patient bootstrap. A file that holds an
     unknown clip is scored as given, as one test ``as given``, with a clip-level interval and a warning.
+
+    Parameters
+    ----------
+    card, file, manifest, absent, labels
+        As ``read_submitted`` takes them.
+
+    Raises
+    ------
+    UnknownId, BadInput
+        As ``read_submitted``.
+    """
+    read = read_submitted(card, file, manifest, absent, labels)
+    scores: Scores = {test: _scores(read.part(test), card, read.unit) for test in read.tests}
+    return {"task": card.id, "scores": scores, "expected": read.expected, "warnings": read.warnings}
+
+
+def read_submitted(
+    card: TaskCard,
+    file: Path,
+    manifest: pd.DataFrame | None = None,
+    absent: str = "",
+    labels: str | None = None,
+) -> Submitted:
+    """Reads a prediction file of a task.
 
     Parameters
     ----------
@@ -85,7 +144,7 @@ def score_file(
     if labels not in (None, *READINGS):
         raise UnknownId("reading of labels", str(labels), READINGS)
     labelled = {} if manifest is None else dict(zip(manifest["clip_id"], manifest["label"]))
-    table, told = _read(file, card, labelled, labels)
+    table, own, told = _read(file, card, labelled, labels)
     warnings = [told] if told else []
     known = table.iloc[:0]
     if manifest is None:
@@ -108,27 +167,26 @@ def score_file(
             "as given, with a clip-level interval, which is too narrow where a patient has several clips"
             + (f"; clips of the manifest in another spelling: {spellings.shown(respelt)}" if respelt else "")
         )
-        table = table.assign(group=table["clip_id"], domain="", split="as given")
-        as_given = {"as given": _scores(table, card, "clip")}
-        return {"task": card.id, "scores": as_given, "expected": {"as given": None}, "warnings": warnings}
+        table = table.assign(group=table["clip_id"], domain="", split=AS_GIVEN)
+        return Submitted(table, {AS_GIVEN: (AS_GIVEN,)}, "clip", {AS_GIVEN: None}, own, warnings)
     for column in ("group", "domain", "split"):
         table[column] = manifest[column].reindex(table["clip_id"]).to_numpy()
-    scores: Scores = {}
+    tests: dict[str, tuple[str, ...]] = {}
     expected: dict[str, int | None] = {}
     for name, splits in card.tests.items():
-        part = table[table["split"].isin(splits)]
-        if part.empty:
+        found = int(table["split"].isin(splits).sum())
+        if not found:
             continue
         clips = int(manifest["split"].isin(splits).sum())
-        if len(part) < clips:
-            warnings.append(f"test {name}: {len(part)} of its {clips} clips are in the file; scored on those")
-        scores[name], expected[name] = _scores(part, card, card.group), clips
+        if found < clips:
+            warnings.append(f"test {name}: {found} of its {clips} clips are in the file; scored on those")
+        tests[name], expected[name] = tuple(splits), clips
     ignored = int((~table["split"].isin({s for splits in card.tests.values() for s in splits})).sum())
     if ignored:
         warnings.append(f"{ignored} clips belong to no test of {card.id} (training clips) and are not scored")
-    if not scores:
+    if not tests:
         raise BadInput(file, f"none of its clips belongs to a test of {card.id}", "give predictions for test clips")
-    return {"task": card.id, "scores": scores, "expected": expected, "warnings": warnings}
+    return Submitted(table, tests, card.group, expected, own, warnings)
 
 
 def _scores(table: pd.DataFrame, card: TaskCard, unit: str) -> MetricScores:
@@ -141,8 +199,10 @@ def _scores(table: pd.DataFrame, card: TaskCard, unit: str) -> MetricScores:
     return {name: records.score_json(score) for name, score in scores.items()}
 
 
-def _read(file: Path, card: TaskCard, truth: Mapping[str, float], labels: str | None) -> tuple[pd.DataFrame, str]:
-    """The file with labels as the task's kind has them, and what a reader must know of how they were read.
+def _read(
+    file: Path, card: TaskCard, truth: Mapping[str, float], labels: str | None
+) -> tuple[pd.DataFrame, dict[str, list[str]], str]:
+    """The file with labels as the task's kind has them, its own groups and domains, and how the labels were read.
 
     Raises ``BadInput`` naming the file, the column and the first bad line.
     """
@@ -174,7 +234,8 @@ def _read(file: Path, card: TaskCard, truth: Mapping[str, float], labels: str | 
             raise BadInput(file, f"duration_s in line {line} is not {what}", "give all of them, or none")
     scores = out[columns].to_numpy() if given else None
     read, told = _labels(file, card, table, {name: cells[name] for name in LABELS}, truth, scores, labels)
-    return out.assign(**read), told
+    own = {name: cells[name] for name in ("group", "domain") if table.names.count(name) == 1}
+    return out.assign(**read), own, told
 
 
 def _columns(file: Path, table: TextTable) -> dict[str, list[str]]:

@@ -59,7 +59,9 @@ def comparison_text(comparison: Comparison, most: int | None = None) -> str:
         ("Records of the same key that are not identical", _pairs(comparison.pairs, most)),
         (
             "Alike, but of another key: side by side, not compared",
-            _table((*ROW_HEAD, f"in {a}", f"in {b}", "what differs"), map(_look_alike, comparison.look_alikes), most),
+            listed_table(
+                (*ROW_HEAD, f"in {a}", f"in {b}", "what differs"), map(_look_alike, comparison.look_alikes), most
+            ),
         ),
         (f"In {a} alone", _only(comparison.only_first, most)),
         (f"In {b} alone", _only(comparison.only_second, most)),
@@ -85,7 +87,7 @@ def _verdict(comparison: Comparison) -> str:
 
 def _pairs(pairs: Sequence[RecordDifference], most: int | None) -> str:
     moved = sorted((pair for pair in pairs if pair.outcome != IDENTICAL), key=_severity, reverse=True)
-    return _table(PAIR_HEAD, map(_pair, moved), most)
+    return listed_table(PAIR_HEAD, map(_pair, moved), most)
 
 
 def _severity(pair: RecordDifference) -> tuple[int, float]:
@@ -136,7 +138,7 @@ def _main_score(record: Record) -> str:
 
 
 def _only(found: Sequence[Record], most: int | None) -> str:
-    return _table((*ROW_HEAD, "key"), ([*_row(record), record.key] for record in found), most)
+    return listed_table((*ROW_HEAD, "key"), ([*_row(record), record.key] for record in found), most)
 
 
 def _row(record: Record) -> list[object]:
@@ -154,17 +156,28 @@ def _short(value: str) -> str:
 
 def _machines(comparison: Comparison) -> str:
     rows = [[name, a, b, "" if a == b else "differs"] for name, (a, b) in comparison.machines.items()]
-    return _table(("", *comparison.names, ""), rows, None)
+    return listed_table(("", *comparison.names, ""), rows, None)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]], most: int | None) -> str:
-    """A table, or nothing where it has no rows; says how many rows it leaves out."""
+def listed_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], most: int | None, right: Sequence[int] = ()
+) -> str:
+    """A table, or nothing where it has no rows; says how many rows it leaves out.
+
+    Parameters
+    ----------
+    header, rows, right
+        As ``bench.reports.tables.markdown`` takes them.
+    most
+        Rows at most; None: all.
+    """
     listed = list(rows)
     if not listed:
         return ""
     shown = listed if most is None else listed[:most]
     left_out = len(listed) - len(shown)
-    return markdown(header, shown) + (f"\n\n… and {left_out} more (`--out FILE.md` lists all)" if left_out else "")
+    text = markdown(header, shown, right)
+    return text + (f"\n\n… and {left_out} more (`--out FILE.md` lists all)" if left_out else "")
 
 
 # ------------------------------------------------------------------ JSON and files

@@ -45,6 +45,7 @@ def finetune(arguments: argparse.Namespace) -> int:
     from bench.finetune import suite
     from bench.finetune.recipe import load_recipe, with_overrides
     from bench.finetune.training.memory import keep_freed_memory
+    from bench.publish.page import write_page
     from bench.reports.finetune.report import run_summary, write_finetune_report
     from bench.runs.choices import EncoderChoice
 
@@ -85,7 +86,7 @@ def finetune(arguments: argparse.Namespace) -> int:
         done=lambda name, trained: say(f"{name}: {run_summary(trained.records)}"),
     )
     if outcome.made:
-        written = write_finetune_report(arguments.out)
+        written = [*write_finetune_report(arguments.out), write_page(arguments.out)]
         print(written[0].read_text(encoding="utf-8"))
         print("\n".join(map(str, written)))
     if outcome.diverged:

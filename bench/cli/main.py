@@ -49,6 +49,7 @@ EPILOG = """examples:
   respbench sweep --suite quick --encoder efficientat.mn04:mean,freq --layers all --out runs/sweep
   respbench finetune --recipe ce --encoder efficientat.mn04 --task sprsound.events2 --out runs/finetune
   respbench leaderboard runs/mine
+  respbench report runs/mine
   respbench verify runs/mine
   respbench compare results runs/mine
   respbench table runs/mine --tests sprsound.events2 icbhi.cycles4 --out table.tex

@@ -89,6 +89,7 @@ def ood_arguments(parser: argparse.ArgumentParser) -> None:
 def ood(arguments: argparse.Namespace) -> int:
     """Runs ``ood``."""
     from bench.base.progress import terminal
+    from bench.publish.page import write_page
     from bench.reports.out_of_domain.report import write_transfer_report
     from bench.runs.choices import EncoderChoice
     from bench.runs.out_of_domain import run_transfers
@@ -114,7 +115,7 @@ def ood(arguments: argparse.Namespace) -> int:
         progress=terminal,
         say=print,
     )
-    print("\n".join(map(str, write_transfer_report(arguments.out))))
+    print("\n".join(map(str, [*write_transfer_report(arguments.out), write_page(arguments.out)])))
     return 0
 
 
@@ -184,9 +185,11 @@ def verify_arguments(parser: argparse.ArgumentParser) -> None:
 def verify_folder(arguments: argparse.Namespace) -> int:
     """``verify``: exit status 1 where anything does not hold."""
     from bench.base.progress import terminal
+    from bench.publish.page import stale_page
     from bench.reports.agreement.verify import verify
 
     checked, problems = verify(arguments.folder, terminal)
+    problems += [] if problems else stale_page(arguments.folder)
     if arguments.json:
         print_json({"records": checked, "problems": problems})
     else:

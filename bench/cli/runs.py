@@ -44,6 +44,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 def sweep(arguments: argparse.Namespace) -> int:
     """``sweep``: exit status 1 where a job failed."""
     from bench.base.progress import terminal
+    from bench.publish.page import write_page
     from bench.reports.sweep.report import write_sweep_report
     from bench.runs.sweep.grid import SweepGrid
     from bench.runs.sweep.run import sweep as run_sweep
@@ -70,7 +71,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         return 0
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already{failed}")
-    print("\n".join(map(str, write_sweep_report(Path(settings["out"])))))
+    print("\n".join(map(str, [*write_sweep_report(Path(settings["out"])), write_page(Path(settings["out"]))])))
     return 1 if outcome.failed else 0
 
 
@@ -178,6 +179,7 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
 def run_suite(arguments: argparse.Namespace) -> int:
     """Runs ``run``."""
     from bench.base.progress import terminal
+    from bench.publish.page import write_page
     from bench.runs import choices, suite
     from bench.runs.context import update_board_notes
 
@@ -213,7 +215,10 @@ def run_suite(arguments: argparse.Namespace) -> int:
     )
     say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already")
     arguments.folder = arguments.out
-    return leaderboard(arguments)
+    status = leaderboard(arguments)
+    page = write_page(arguments.out)
+    say(f"page to look at and send around: {page}")
+    return status
 
 
 ENCODE = Verb("encode", "compute and keep the features of a task's clips", encode_arguments, encode_task)

@@ -37,8 +37,8 @@ class Column:
         Key of its cells in a row.
     title : str
         Its heading.
-    kind : {"text", "score", "number"}
-        ``score``: cells are ``Score``s, printed in ``unit``.
+    kind : {"text", "score", "difference", "number"}
+        ``score``: cells are ``Score``s, printed in ``unit``; ``difference``: the same, printed with their sign.
     unit : str
         ``"%"`` where values are fractions that are printed as percent, else "".
     help : str
@@ -49,7 +49,7 @@ class Column:
 
     name: str
     title: str
-    kind: Literal["text", "score", "number"] = "text"
+    kind: Literal["text", "score", "difference", "number"] = "text"
     unit: str = ""
     help: str = ""
     group: str = ""

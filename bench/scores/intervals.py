@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # what scipy.stats would call, without its checks of each call
 
 from bench.base.errors import BadInput
 from bench.scores import metrics as metric_library
@@ -373,7 +373,7 @@ def expanded_interval(
     if groups < 2 or not len(defined):
         return np.nan, np.nan, f"no interval: {groups} {unit}" if groups < 2 else "no interval: undefined in every draw"
     n = groups if effective is None else effective
-    tail = distributions.norm.sf(np.sqrt(n / (n - 1)) * distributions.t.isf((1 - level) / 2, n - 1))
+    tail = ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2))  # of the lower end
     low, high = np.quantile(defined, [tail, 1 - tail])
     method = f"{unit} bootstrap, {len(drawn)} draws, expanded percentile"
     method += f" at {100 * level:.1f} %" if level != _LEVEL else ""
@@ -395,5 +395,5 @@ def p_value(drawn: np.ndarray, groups: float) -> float:
     if groups <= 1 or not len(defined):
         return np.nan
     tail = (min((defined <= 0).sum(), (defined >= 0).sum()) + 1) / (len(defined) + 1)  # never 0 from finite draws
-    t = distributions.norm.isf(min(tail, 0.5)) / np.sqrt(groups / (groups - 1))
-    return float(2 * distributions.t.sf(t, groups - 1))
+    t = ndtri(min(tail, 0.5)) / np.sqrt(groups / (groups - 1))
+    return float(2 * stdtr(groups - 1, t))

@@ -1,0 +1,44 @@
+// ---------------------------------------------------------------- sections
+function sectionElement(section, level) {
+  const id = `part-${section.id}`;
+  return h("section", { id, class: `level-${level}` }, h(`h${level}`, { tabindex: "-1" }, section.title), section.blocks.map((block) => blockElement(block, level, section)));
+}
+
+function blockElement(block, level, section) {
+  if (block.kind === "text") return block.paragraphs.map((text) => (text.startsWith("respbench ") ? commandLine(text) : h("p", { class: block.tone === "plain" ? null : block.tone }, text)));
+  if (block.kind === "table") return sectionTable(block, section);
+  if (block.kind === "chart") return chart(block.spec, block.title, block.description);
+  const inner = sectionElement(block, Math.min(level + 1, 6));
+  if (level > 2) return inner;
+  const title = inner.firstChild;
+  return h("details", { id: inner.id, open: section.blocks.filter((each) => each.kind === "section").length < 4 }, h("summary", {}, title), [...inner.children]);
+}
+
+function sectionTable(block, section) {
+  const rows = block.rows.map((cells) => Object.fromEntries(cells.map((cell, i) => [`c${i}`, cell && cell.s ? { ...cell, v: cell.s[0], low: cell.s[1], high: cell.s[2] } : cell])));
+  const columns = block.columns.map((column, i) => {
+    const field = `c${i}`;
+    if (column.kind === "score" || column.kind === "difference") {
+      const scores = rows.map((row) => row[field]);
+      return { group: column.group, ...scoreColumn(field, column.title, column.unit, { help: column.help, axis: axisOf(scores), print: column.kind === "difference" ? signed : shown }) };
+    }
+    const options = { help: column.help, unit: column.unit };
+    const made = column.kind === "number" ? numberColumn(field, column.title, options) : textColumn(field, column.title, options);
+    if (column.kind === "text") Object.assign(made, { variableHeight: true, maxWidth: 420, cssClass: "words" });
+    return { group: column.group, help: column.help, ...made };
+  });
+  columns[0].frozen = !narrow();
+  return table(grouped(columns), rows, { caption: block.caption, label: block.caption || section.title });
+}
+
+// Neighbouring columns of one group stand under a common heading.
+function grouped(columns) {
+  const out = [];
+  for (const column of columns) {
+    const last = out[out.length - 1];
+    if (column.group && last && last.columns && last.titleElement === column.group) last.columns.push(column);
+    else if (column.group) out.push({ titleElement: column.group, columns: [column] });
+    else out.push(column);
+  }
+  return out;
+}

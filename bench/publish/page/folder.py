@@ -1,0 +1,137 @@
+"""What a results folder holds, as one page: its board, what lies in folders of it, and every record that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.base.errors import BadInput
+from bench.base.paths import write_text
+from bench.publish.blocks import Section
+from bench.publish.page.board import board_model, metric_facts
+from bench.publish.page.compact import Pool
+from bench.publish.page.html import page_html
+from bench.publish.page.pairs import pair_model
+from bench.publish.page.record_facts import record_facts, task_facts
+from bench.publish.page.sections import records_of, section_json
+from bench.publish.sections import sections_of
+from bench.reports.audit.summary import read_audit_summaries
+from bench.reports.tables import DISCLAIMER
+from bench.runs.context import BoardNotes
+from bench.scores import records as stored
+from bench.scores.printed import amount
+from bench.scores.schema import Record
+
+PAGE = "index.html"
+PARTS = ("ood", "sweep", "finetune")  # folders of a results folder that are results folders themselves
+
+
+def render_page(folder: Path) -> str:
+    """The page of a results folder; the same bytes for the same files in it.
+
+    Parameters
+    ----------
+    folder
+        With ``records/``, or with results folders ``ood``, ``sweep`` or ``finetune`` in it, or with ``audit/``.
+
+    Raises
+    ------
+    BadInput
+        Where nothing of that is there, or something cannot be read.
+    """
+    own = [stored.read(path) for path in stored.paths(folder)]
+    parts = [folder, *(part for name in PARTS if (part := folder / name).is_dir())]
+    sections = [section for part in parts for section in sections_of(part)]
+    if not own and not sections:
+        raise BadInput(folder, "holds no results", "make some with `respbench run --out FOLDER`")
+    model = page_model(own, BoardNotes.read(folder), sections, _named(parts, records_of(sections)), folder)
+    return page_html(model, _plain_board(model["board"]))
+
+
+def page_model(
+    own: Sequence[Record],
+    notes: BoardNotes,
+    sections: Sequence[Section] = (),
+    named: Mapping[Path, Sequence[Record]] | None = None,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Everything on a page as JSON-ready values.
+
+    Parameters
+    ----------
+    own
+        Records of the board.
+    notes
+        Its title, commands and remarks.
+    sections
+        What stands beside the board.
+    named
+        {folder: records of it that the sections name}.
+    folder
+        Where audits of the board's tasks lie.
+    """
+    board = pairs = None
+    if own:
+        audits = read_audit_summaries(folder, {r.spec["task"] for r in own}) if folder else {}
+        board = board_model(own, notes, audits)
+        pairs = pair_model(board, {record.key: record for record in own})
+    pool, tasks, records = Pool(), [], {}
+    for part in (own, *(named or {}).values()):
+        for task in sorted({record.spec["task"] for record in part}):
+            of_task = [record for record in part if record.spec["task"] == task]
+            facts = task_facts(task, of_task, pool)
+            for record in of_task:
+                if record.key not in records:
+                    records[record.key] = record_facts(record, facts, pool) | {"task": len(tasks)}
+            tasks.append(facts)
+    return {
+        "title": notes.title,
+        "disclaimer": DISCLAIMER,
+        "made_by": f"RespBench {version('respbench')}",
+        "board": board,
+        "pairs": pairs,
+        "sections": [section_json(section) for section in sections],
+        "tasks": tasks,
+        "records": records,
+        "pool": pool.values,
+        "metrics": metric_facts(sorted({name for task in tasks for name in task["metrics"]})),
+    }
+
+
+def write_page(folder: Path, out: Path | None = None) -> Path:
+    """Writes the page of a results folder, by default into it, and returns its path."""
+    target = folder / PAGE if out is None else out
+    write_text(target, render_page(folder))
+    return target
+
+
+def stale_page(folder: Path) -> list[str]:
+    """Says where a folder's page is not what its files give; nothing where it has none."""
+    path = folder / PAGE
+    if not path.exists() or path.read_bytes() == render_page(folder).encode("utf-8"):
+        return []
+    return [f"{path}: not what the folder gives; write it again with `respbench report {folder}`"]
+
+
+def _named(parts: Iterable[Path], keys: set[str]) -> dict[Path, list[Record]]:
+    """{folder: its records of these keys}."""
+    return {part: [stored.read(path) for path in stored.paths(part) if path.stem in keys] for part in parts}
+
+
+def _plain_board(board: Mapping[str, Any] | None) -> list[list[str]]:
+    """The headline scores as rows of text, for readers without scripts."""
+    if board is None:
+        return []
+    tests = [test for test in board["tests"] if test["headline"]]
+    cells = [{cell[0]: cell for cell in test["cells"]} for test in tests]
+    rows = []
+    for place, row in enumerate(board["rows"]):
+        scores = []
+        for test, own in zip(tests, cells):
+            names = dict(zip(("value", "low", "high"), own[place][1:4])) if place in own else None
+            fractions = names and {name: None if x is None else x / 1e6 for name, x in names.items()}
+            scores.append(amount(fractions, test["unit"]))
+        rows.append([row["name"], row["pooling"], row["protocol"], *scores])
+    return [["encoder", "pooling", "protocol", *(f"{t['task']}/{t['test']}" for t in tests)], *rows]

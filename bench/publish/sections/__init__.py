@@ -1,0 +1,14 @@
+"""What a results folder holds beside its board, as sections of a page; each kind of report gives its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.publish.blocks import Section
+from bench.publish.sections.audits import audit_section
+from bench.publish.sections.finetuning import finetune_section
+
+
+def sections_of(folder: Path) -> list[Section]:
+    """The sections of the reports that a results folder holds, in reading order; none where it holds none."""
+    return [section for kind in (finetune_section, audit_section) if (section := kind(folder)) is not None]

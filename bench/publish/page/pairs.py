@@ -162,7 +162,7 @@ def pair_model(board: Mapping[str, Any], by_key: Mapping[str, Record]) -> dict[s
     if any(len(rows) > most for rows in scored.values()):
         left_out.append(
             f"Differences are kept for the best {most} rows of each test, controls last; of others they are "
-            "bench.stats.paired_difference of two records."
+            "bench.scores.intervals.paired_difference of two records."
         )
     kept, decided, left = _decided(scored, names)
     return {"tests": tests, "clips": kept, "decided": decided, "left_out": [*left_out, *left]}

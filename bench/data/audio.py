@@ -131,7 +131,7 @@ def decode(path: Path | str, known: int | None = None) -> tuple[np.ndarray, int]
 
 def span(frames: int, rate: int, start_s: float = 0.0, end_s: float | None = None) -> tuple[int, int]:
     """First and last-plus-one sample of a clip, to the nearest sample; ``None`` or NaN: to the end of the file."""
-    stop = frames if end_s is None or math.isnan(end_s) else min(frames, round(end_s * rate))
+    stop = frames if end_s is None or not math.isfinite(end_s) else min(frames, round(end_s * rate))
     return round(start_s * rate), stop
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,16 +31,16 @@ from bench.base import paths, registry
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.base.tables import spellings
-from bench.data import audio
-from bench.data.recordings import SHORT, Recording, inspect, keeps_short, oddities, unusable
+from bench.data import recordings as look
+from bench.data.recordings import END_TOLERANCE_S, SHORT, Recording, and_more, fault, keeps_short, unusable
 from bench.scores import label_kinds
 from bench.types import Finding, Task, TaskCard
 
 OPTIONAL = ("meta_sex", "meta_age_group")  # told by files that a copy may lack: no part of the data's identity
 COLUMNS = ("clip_id", "path", "start_s", "end_s", "label", "split", "group", "domain", "available")
 TRAIN = ("train", "val")
-END_TOLERANCE_S = 0.010  # annotations are rounded: an end this far past the audio is moved to the audio's end
 
+_REASONS = 3  # that are given where every clip is bad
 _SPLIT = re.compile(r"train|val|test(_\w+)?")
 # What no exclusion of clips can mend.
 _STRUCTURAL = frozenset({"missing-column", "duplicate-clip", "group-leak", "counts", "split-file", "card"})
@@ -142,7 +142,7 @@ def validate(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         problem = f"the manifest lacks the columns {', '.join(missing)}"
-        return [_error("missing-column", card.id, problem, f"its manifest() must return {', '.join(COLUMNS)}")]
+        return [fault("missing-column", card.id, problem, f"its manifest() must return {', '.join(COLUMNS)}")]
     return [*_bad_card(frame, card), *_bad_rows(frame, card), *_leaks(frame, card), *_wrong_counts(frame, card)]
 
 
@@ -152,15 +152,15 @@ def _bad_card(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
 
     findings = []
     for name in sorted({card.main_metric, *card.metrics} - set(METRICS)):
-        findings.append(_error("card", card.id, f"its card names the metric {name!r}", f"known: {', '.join(METRICS)}"))
+        findings.append(fault("card", card.id, f"its card names the metric {name!r}", f"known: {', '.join(METRICS)}"))
     if card.main_metric not in card.metrics:
         remedy = "name it among the metrics too"
-        findings.append(_error("card", card.id, f"main metric {card.main_metric} is not among its metrics", remedy))
+        findings.append(fault("card", card.id, f"main metric {card.main_metric} is not among its metrics", remedy))
     splits = set(frame["split"].astype(str))
     scored = {split for members in card.tests.values() for split in members}
     if any(_SPLIT.fullmatch(s) for s in splits - set(TRAIN)) and not splits & scored:
         listed = ", ".join(sorted(splits))
-        findings.append(_error("card", card.id, f"no clip is in a test; splits: {listed}", "mend the card's tests"))
+        findings.append(fault("card", card.id, f"no clip is in a test; splits: {listed}", "mend the card's tests"))
     if spare := sorted(s for s in splits - scored - set(TRAIN) if _SPLIT.fullmatch(s)):
         clips = frame.loc[frame["split"].isin(spare), "clip_id"]
         problem = f"{len(clips)} clips of {', '.join(spare)} belong to no test"
@@ -227,7 +227,9 @@ def prepare(task: Task, on_bad_clip: str = "error", progress: Progress = silent)
     errors += [finding for finding in audio_findings if finding.level == "error"]
     if errors and on_bad_clip != "exclude":
         raise _refusal(task, errors, "; or pass --on-bad-clip=exclude")
-    rows = usable(rows, errors)
+    at_hand, rows = len(rows), usable(rows, errors)
+    if rows.empty and at_hand:
+        raise _all_bad(task, at_hand, errors)
     if rows.empty:
         remedy = f"get the audio from {task.card.url} ({task.card.licence}) into {task.root}"
         raise BadInput(task.card.id, "no clip has usable audio in this copy", remedy)
@@ -266,35 +268,28 @@ def inspect_clips(
         {path: recording}.
     findings : list of Finding
         One error per recording, or per kind of error within one, that makes clips unusable; one warning per kind of
-        oddity in recordings of which clips are usable all the same, and per short recording that is accepted.
+        oddity in recordings, or in clips alone, that are usable all the same, and per short recording that is accepted.
     """
     rows = task.manifest[task.manifest["available"].astype(bool)].reset_index(drop=True)
-    recordings = inspect(task.root, sorted(rows["path"].unique()), progress)
+    by_path = {str(path): part for path, part in rows.groupby("path", sort=True).indices.items()}
+    starts, ends = rows["start_s"].to_numpy(float), rows["end_s"].to_numpy(float, copy=True)
+    seconds = {path: list(zip(starts[index], ends[index])) for path, index in by_path.items()}
+    recordings = look.inspect(task.root, by_path, progress, seconds)
     findings = []
-    ends = rows["end_s"].to_numpy(float, copy=True)
-    for name, index in rows.groupby("path", sort=True).indices.items():
-        path = str(name)
+    for path, index in by_path.items():
         recording, ids = recordings[path], rows["clip_id"].to_numpy()[index]
         if recording.problem:
             findings.append(unusable(path, recording, ids, keep_short))
             if findings[-1].level == "error":
                 continue
-        starts, length_s = rows["start_s"].to_numpy(float)[index], recording.duration_s
+        length_s = recording.duration_s
         stops = np.where(np.isnan(ends[index]), length_s, ends[index])
-        late = stops > length_s + END_TOLERANCE_S
-        ends[index] = np.where(late, stops, np.minimum(stops, length_s))
-        spans = (audio.span(recording.frames, recording.rate, *pair) for pair in zip(starts, ends[index]))
-        empty = ~late & np.array([stop <= start for start, stop in spans])
-        remedy = "mend the annotation, or replace the recording if it was cut short"
-        if late.any():
-            problem = f"{ids[late][0]} ends at {stops[late][0]:.3f} s, the recording lasts {length_s:.3f} s"
-            findings.append(_error("past-end", path, _more(problem, late.sum()), remedy, ids[late]))
-        if empty.any():
-            problem = f"{ids[empty][0]} encloses no sample: it starts at {starts[empty][0]:.3f} s"
-            findings.append(_error("empty-clip", path, _more(problem, empty.sum()), remedy, ids[empty]))
+        ends[index] = np.where(stops > length_s + END_TOLERANCE_S, stops, np.minimum(stops, length_s))
+        findings += look.clip_faults(path, recording, ids, starts[index], ends[index])
     rows = rows.assign(end_s=ends)
-    used = usable(rows, [*task.findings, *findings]).groupby("path", sort=True)["clip_id"]
-    return rows, recordings, [*findings, *oddities(recordings, {str(path): tuple(ids) for path, ids in used})]
+    used = usable(rows, [*task.findings, *findings])
+    clips = zip(*(used[name] for name in ("path", "clip_id", "start_s", "end_s")))
+    return rows, recordings, [*findings, *look.oddities(recordings, clips)]
 
 
 def usable(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataFrame:
@@ -326,7 +321,7 @@ def _bad_rows(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
         bad = frame[mask.to_numpy(bool)]
         if len(bad):
             first = f"{problem} ({bad['clip_id'].iloc[0]})"
-            findings.append(_error(code, str(bad["path"].iloc[0]), _more(first, len(bad)), remedy, bad["clip_id"]))
+            findings.append(fault(code, str(bad["path"].iloc[0]), and_more(first, len(bad)), remedy, bad["clip_id"]))
     return findings
 
 
@@ -351,7 +346,7 @@ def _leaks(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
         for problem, names in problems.items():
             if names:
                 first = frame.loc[(frame["split"] == split) & groups.isin(names), "path"].iloc[0]
-                findings.append(_error("group-leak", str(first), problem, remedy))
+                findings.append(fault("group-leak", str(first), problem, remedy))
     if several := [names for names in spellings.alike(groups) if not crossing & set(names)]:
         problem = f"one {card.group} in several spellings: {spellings.shown(several)}"
         remedy = f"it counts as one {card.group}, by the first; two must differ in more than {spellings.WAYS}"
@@ -371,7 +366,7 @@ def _wrong_counts(frame: pd.DataFrame, card: TaskCard) -> list[Finding]:
         if wrong:
             problem = f"{split} differs from the published corpus: {', '.join(wrong)}"
             remedy = f"get the release that {card.id} version {card.version} is defined on from {card.url}"
-            findings.append(_error("counts", card.id, problem, remedy))
+            findings.append(fault("counts", card.id, problem, remedy))
     return findings
 
 
@@ -389,9 +384,11 @@ def _refusal(task: Task, errors: list[Finding], choice: str) -> BadInput:
     return BadInput(first.where, first.problem, f"{first.remedy}{more}{choice}")
 
 
-def _error(code: str, where: str, problem: str, remedy: str, clips: Iterable[str] = ()) -> Finding:
-    return Finding("error", code, where, problem, remedy, tuple(map(str, clips)))
-
-
-def _more(problem: str, total: int) -> str:
-    return problem if total == 1 else f"{problem} and {total - 1} more clips"
+def _all_bad(task: Task, total: int, errors: list[Finding]) -> BadInput:
+    """What is said where excluding clips leaves none: the first reason of each kind."""
+    kinds = {finding.code: finding for finding in reversed([finding for finding in errors if finding.clips])}
+    first = list(kinds.values())[::-1][:_REASONS]
+    reasons = "; ".join(f"{finding.where}: {finding.problem}" for finding in first)
+    problem = f"all {total} clips whose audio is at hand are bad, so that excluding them leaves none: {reasons}"
+    remedy = "; ".join(dict.fromkeys(finding.remedy for finding in first))
+    return BadInput(task.card.id, problem, f"{remedy} (respbench check {task.card.id} lists them all)")

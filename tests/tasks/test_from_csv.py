@@ -375,3 +375,33 @@ def test_too_few_training_clips_end_a_run_in_one_line_and_leave_an_audit_blank(d
     error = capsys.readouterr().err.splitlines()[-1]
     assert "its training split: 2 clips, and" in error and "add clips" in error and not (data / "out").exists()
     assert main(["audit", id, "--out", str(data / "audit")]) == 0
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [("0.5", "1.0001"), ("0.5", "1.0002"), ("0.5", "1"), ("0.5", "1.5")],
+        [("0.5001", ""), ("0.5002", ""), ("0.500", "")],
+        [("0", "0.00001"), ("0", "0.00002"), ("0", "0.0001")],
+        [("0.1", "0.9"), ("0.10000000000000002", "0.9"), ("0.1", "0.9000000001")],
+    ],
+)
+def test_clips_less_than_a_millisecond_apart_have_names_of_their_own(data, bounds):
+    lines = [f"c.wav,{start},{end},{'wheeze' if k else 'Normal'},p{k},train" for k, (start, end) in enumerate(bounds)]
+    lines.append("d.wav,,,Normal,p9,test")
+    task = load_task(_write(data, lines, "path,start,end,label,group,split"))
+    assert published_tables.found(task, "error") == {} and task.manifest["clip_id"].is_unique
+    ids = task.manifest.set_index(["start_s", "end_s"])["clip_id"]
+    for start, end in bounds:
+        name = ids[float(start), float(end) if end else float("nan")]
+        first, _, last = name.removeprefix("c.wav#").partition("-")
+        assert float(first) == float(start) and (not end or float(last) == float(end))
+
+
+def test_names_of_clips_a_millisecond_apart_stay_and_the_same_clip_twice_is_told(data):
+    lines = ["c.wav,0.50049,1.2,Normal,p1,train", "c.wav,0.501,1.2,wheeze,p2,train", "d.wav,,,Normal,p9,test"]
+    task = load_task(_write(data, lines, "path,start,end,label,group,split"))
+    assert list(task.manifest["clip_id"])[:2] == ["c.wav#0.500-1.200", "c.wav#0.501-1.200"]
+    twice = ["c.wav,0.5001,1,Normal,p1,train", "c.wav,0.5002,1,wheeze,p2,train", "c.wav,0.5001,1,wheeze,p2,train"]
+    task = load_task(_write(data, [*twice, lines[-1]], "path,start,end,label,group,split"))
+    assert "c.wav#0.5001-1.000" in published_tables.found(task, "error")["duplicate-clip"].problem

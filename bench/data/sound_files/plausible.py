@@ -7,7 +7,7 @@ is dead, it is half as loud.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ TOLD_PEAK, WRONG_PEAK = 2.0, 100.0  # of samples whose full scale is 1: 6 dB abo
 TOLD_MIX, WRONG_MIX = 0.1, 0.01
 DEAD = 1e-6  # power of a channel over that of the loudest, below which nothing was recorded by it: 60 dB
 STILL = 2.0**-23  # one step of 24-bit audio: a channel that never leaves it stands still
-_BLOCK = 1 << 16  # samples that are added up at a time, in double precision
+_BLOCK = 1 << 14  # samples that are added up at a time, in double precision
 
 
 class Remark(NamedTuple):
@@ -36,6 +36,24 @@ def remarks(wave: np.ndarray, rate: int, name: str) -> list[Remark]:
     """What is odd about samples (T, channels) of a file of this name, what is wrong first."""
     found = [wrong_rate(rate), *_level(wave), *_channels(wave, name)]
     return sorted((remark for remark in found if remark), key=lambda remark: not remark.wrong)
+
+
+def of_parts(
+    wave: np.ndarray, parts: Iterable[tuple[int, int]], known: Sequence[Remark], name: str
+) -> list[tuple[int, int, Remark]]:
+    """What is odd about parts of samples (T, channels), from a first to a last-plus-one sample, as ``(*part, remark)``.
+
+    What is ``known`` of the whole is not said of its parts again.
+    """
+    told = {(remark.code, remark.wrong) for remark in known}
+    if ("silent", False) in told:
+        return []
+    found = []
+    for start, stop in parts:
+        if 0 < stop - start < len(wave):
+            here = _channels(wave[start:stop], name)
+            found += [(start, stop, remark) for remark in here if (remark.code, remark.wrong) not in told]
+    return found
 
 
 def wrong_rate(rate: float) -> Remark | None:
@@ -63,6 +81,8 @@ def _level(wave: np.ndarray) -> list[Remark]:
 
 def _channels(wave: np.ndarray, name: str) -> list[Remark]:
     count = wave.shape[1]
+    if count == 1 and abs(float(wave[0, 0]) - float(wave[len(wave) // 2, 0])) > STILL:
+        return []  # without a look at the rest
     moves = [float(wave[:, c].max()) - float(wave[:, c].min()) for c in range(count)]
     still = [c for c in range(count) if moves[c] <= STILL]
     if len(still) == count:
@@ -87,7 +107,9 @@ def _channels(wave: np.ndarray, name: str) -> list[Remark]:
 
 
 def _cancelling(count: int, power: np.ndarray, mixed: float, keep: str) -> Remark | None:
-    share = mixed * count**2 / power.sum()  # 1 for channels that do not depend on each other, 0 where they cancel
+    share = float(
+        mixed * count**2 / power.sum()
+    )  # 1 for channels that do not depend on each other, 0 where they cancel
     if share >= TOLD_MIX:
         return None
     below = f"{10 * math.log10(power.mean() / mixed):.0f} dB below them" if mixed > 0 else "digital silence"
@@ -115,12 +137,13 @@ def _powers(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """(mean of each channel, its power about that, the power of the channels' mean about its own)."""
     size, count = wave.shape
     # Twice over the samples: the mean square less the square of the mean is rounding where channels hardly move
-    first, total, products = wave[0].astype(float), np.zeros(count), np.zeros((count, count))
+    first, total, squares, mixed = wave[0].astype(float), np.zeros(count), np.zeros(count), 0.0
     for start in range(0, size, _BLOCK):
-        total += (wave[start : start + _BLOCK] - first).sum(axis=0)
+        total += (np.ascontiguousarray(wave[start : start + _BLOCK].T, float) - first[:, None]).sum(axis=1)
     means = first + total / size
     for start in range(0, size, _BLOCK):
-        part = wave[start : start + _BLOCK] - means
-        products += part.T @ part
-    covariance = products / size
-    return means, np.diag(covariance), float(covariance.sum()) / count**2
+        part = np.ascontiguousarray(wave[start : start + _BLOCK].T, float) - means[:, None]
+        squares += [channel @ channel for channel in part]
+        mix = part.sum(axis=0)
+        mixed += mix @ mix
+    return means, squares / size, float(mixed) / size / count**2

@@ -173,6 +173,36 @@ def test_bad_recordings_are_one_error_naming_the_first(task):
     assert sorted(prepared.recordings) == ["audio/r1.wav", "audio/r3.wav"]
 
 
+def test_where_every_clip_is_bad_their_number_and_the_first_reasons_are_said(task):
+    for name in ("r0", "r1"):
+        soundfile.write(task.root / "audio" / f"{name}.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    (task.root / "audio" / "r2.wav").write_text("<html>")
+    path = task.root / "audio" / "r3.wav"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BadInput) as error:
+        manifest.prepare(task, "exclude")
+    assert error.value.where == "toy.task" and error.value.problem.startswith("all 8 clips whose audio is at hand are")
+    for said in ("audio/r0.wav: holds NaN or infinity", "audio/r3.wav: is truncated", "respbench check toy.task"):
+        assert said in str(error.value)
+    assert "get the audio" not in str(error.value)
+
+
+def test_where_no_audio_is_at_hand_it_says_where_it_is(task):
+    gone = replace(task, manifest=task.manifest.assign(available=False))
+    with pytest.raises(BadInput, match="no clip has usable audio in this copy; get the audio from"):
+        manifest.prepare(gone, "exclude")
+
+
+def test_channels_that_cancel_within_a_clip_exclude_it_alone(task):
+    wave = np.random.default_rng(5).normal(0, 0.1, (RATE, 2))
+    wave[RATE // 2 :, 1] = -wave[RATE // 2 :, 0]
+    soundfile.write(task.root / "audio" / "r0.wav", wave, RATE)
+    with pytest.raises(BadInput, match=r"audio/r0\.wav: r0#1, 0\.500 to 1\.000 s: its 2 channels cancel each other"):
+        manifest.prepare(task)
+    prepared = manifest.prepare(task, "exclude")
+    assert len(prepared.rows) == 7 and [finding.clips for finding in prepared.excluded] == [("r0#1",)]
+
+
 def test_recordings_shorter_than_their_headers_promise_can_be_accepted(task):
     path = task.root / "audio" / "r0.wav"
     path.write_bytes(path.read_bytes()[: 44 + 2 * 3000])

@@ -318,7 +318,8 @@ def _absent(rows: Sequence[dict], listed: ListedPaths, where: Path) -> list[Find
     absent = [name for name, available in there.items() if not available]
     if not absent:
         return []
-    problem = f"{len(absent)} of {len(there)} recordings are not there (the first is {absent[0]})"
+    first = absent[0] + listed.instead(Path(absent[0]).relative_to(where.parent).as_posix())
+    problem = f"{len(absent)} of {len(there)} recordings are not there (the first is {first})"
     near = listed.near(Path(absent[0]).relative_to(where.parent).as_posix())
     remedy = f"write it as {near}, as the file is named" if near else "paths are relative to the table's folder"
     return [Finding("warning", "missing-audio", where.as_posix(), problem, f"{remedy}; results are marked subset")]

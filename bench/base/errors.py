@@ -9,6 +9,11 @@ import difflib
 from collections.abc import Iterable
 
 
+def one_line(text: str) -> str:
+    """A text as one line for the terminal: what a terminal would act on, as names of files may hold, is spelt out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 class RespBenchError(Exception):
     """Base of every error that the user can act on; it keeps its text and facts on its way from another process."""
 

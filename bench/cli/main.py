@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from bench.base.errors import RespBenchError, UnknownId
+from bench.base.errors import RespBenchError, UnknownId, one_line
 from bench.cli import finetune, inputs, publish, reports, runs, texts
 from bench.cli.machine import cache, doctor
 
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _data_folder(getattr(arguments, "root", None)):
             return arguments.verb(arguments)
     except RespBenchError as error:
-        print(f"respbench: {error}", file=sys.stderr)
+        print(f"respbench: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`respbench ls | head`); nothing is wrong

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.base.errors import one_line
 from bench.types import BACKENDS, PRECISIONS
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def command_line() -> str:
 
 def say(line: str) -> None:
     """Prints a remark where it does not mix with results."""
-    print(line, file=sys.stderr)
+    print("\n".join(map(one_line, line.split("\n"))), file=sys.stderr)
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from bench.base import registry
-from bench.base.errors import RespBenchError
+from bench.base.errors import RespBenchError, one_line
 from bench.cli.options import Verb, json_output, print_json
 from bench.encoders.weights.licences import terms
 from bench.reports.tables import DISCLAIMER, markdown
@@ -218,7 +218,8 @@ def check_text(report: Mapping) -> str:
     order = {"error": 0, "warning": 1, "note": 2}
     findings = sorted(report["findings"], key=lambda f: order[f["level"]])
     lines = [
-        f"{f['level']}: {f['where']}: {f['problem']}" + (f"; {f['remedy']}" if f["remedy"] else "") for f in findings
+        one_line(f"{f['level']}: {f['where']}: {f['problem']}" + (f"; {f['remedy']}" if f["remedy"] else ""))
+        for f in findings
     ]
     verdict = "usable" if report["ok"] else "not usable as it is"
     head = f"{report['id']} version {report['version']}: {report['state']}, {verdict}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import stat
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
@@ -54,6 +55,19 @@ class ListedPaths:
             return path
         near = self.near(path)
         return near if near is not None and _composed(near) == _composed(posixpath.normpath(path)) else None
+
+    def instead(self, path: str) -> str:
+        """What is there in place of a file: ", a folder", say; nothing where there is nothing."""
+        place = self.folder / path
+        try:
+            kind = place.lstat().st_mode
+            if stat.S_ISLNK(kind):
+                kind = place.stat().st_mode
+        except FileNotFoundError:
+            return ", a link to nothing" if place.is_symlink() else ""
+        except OSError as error:  # a loop of links, a name too long, a folder that may not be entered
+            return f": {error.strerror}"
+        return ", a folder" if stat.S_ISDIR(kind) else "" if stat.S_ISREG(kind) else ", a device or pipe"
 
     def one_file(self, paths: Iterable[str]) -> dict[str, str]:
         """{path: the first of its spellings that is the same file}, where letters' case, say, makes no other file."""

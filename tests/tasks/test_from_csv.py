@@ -405,3 +405,31 @@ def test_names_of_clips_a_millisecond_apart_stay_and_the_same_clip_twice_is_told
     twice = ["c.wav,0.5001,1,Normal,p1,train", "c.wav,0.5002,1,wheeze,p2,train", "c.wav,0.5001,1,wheeze,p2,train"]
     task = load_task(_write(data, [*twice, lines[-1]], "path,start,end,label,group,split"))
     assert "c.wav#0.5001-1.000" in published_tables.found(task, "error")["duplicate-clip"].problem
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.mkdir(), "e.wav, a folder"),
+        (lambda path: path.symlink_to("nowhere.wav"), "e.wav, a link to nothing"),
+        (lambda path: path.symlink_to("e.wav"), "e.wav: Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("/dev/null"), "e.wav, a device or pipe"),
+        (lambda path: None, "e.wav"),
+    ],
+)
+def test_what_is_there_in_place_of_a_recording_is_said(data, make, said):
+    make(data / "hospital" / "e.wav")
+    task = load_task(_write(data, (*LINES, "e.wav,,,Normal,p5,train,,")))
+    problem = published_tables.found(task, "warning")["missing-audio"].problem
+    assert problem == f"1 of 5 recordings are not there (the first is hospital/{said})"
+
+
+def test_names_of_files_do_nothing_to_the_terminal(data, capsys):
+    name = "a\x1b[31m\nb\u202e.wav"
+    (data / "hospital" / name).write_text("<html>")
+    _write(data, (*LINES, f'"{name}",,,Normal,p5,train,,'), name="odd.csv")
+    assert main(["task", "from-csv", str(data / "hospital" / "odd.csv")]) == 1
+    assert main(["run", "--task", "csv.hospital/odd.csv", "--encoder", "fbank.stats", "--out", str(data / "out")]) == 1
+    shown = "".join(capsys.readouterr())
+    assert shown.count(r"hospital/a\x1b[31m\nb\u202e.wav: is not a readable sound file") == 2
+    assert "\x1b" not in shown and "\u202e" not in shown

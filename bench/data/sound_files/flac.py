@@ -27,6 +27,7 @@ class Info(NamedTuple):
     channels: int
     bits: int
     samples: int
+    rate: int
 
 
 class Frame(NamedTuple):
@@ -43,7 +44,7 @@ def info(head: bytes) -> Info | None:
         return None
     fields = int.from_bytes(head[18:26], "big")  # 20 bits of rate, 3 of channels, 5 of bits, 36 of samples
     block, frame = int.from_bytes(head[10:12], "big"), int.from_bytes(head[15:18], "big")
-    return Info(block, frame, (fields >> 41 & 7) + 1, (fields >> 36 & 31) + 1, fields & (1 << 36) - 1)
+    return Info(block, frame, (fields >> 41 & 7) + 1, (fields >> 36 & 31) + 1, fields & (1 << 36) - 1, fields >> 44)
 
 
 def with_samples(head: bytes, samples: int) -> dict[int, bytes]:

@@ -6,13 +6,14 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.data.sound_files import chunks, plausible
+from bench.data.sound_files import chunks, flac, plausible
 
 NAMES = (b"fmt ", b"COMM", b"desc")  # of the chunks that say it
 LONGEST = 64  # bytes of such a chunk that are looked at
 MOST_CHANNELS = 1024  # that the decoder takes
 AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}  # of a sample, by AU's number of the encoding
 _PCM, _LAW, _EXTENSIBLE = (1, 3), (6, 7), 0xFFFE  # tags of WAV: integers and floats; A-law and mu-law; said further on
+_FLOAT, _FLOATS = 3, (32, 64)  # and the bits that floats take
 
 
 class Format(NamedTuple):
@@ -27,6 +28,7 @@ class Format(NamedTuple):
     rate: float
     channels: int
     bits: int | None = None
+    floats: bool = False
 
     @property
     def contradiction(self) -> str | None:
@@ -46,6 +48,8 @@ class Format(NamedTuple):
             return problem, "write it again with the channels that it was recorded with"
         if self.bits == 0:
             return "claims 0 bits for a sample", "write it again: its header is damaged"
+        if self.floats and self.bits not in _FLOATS:
+            return f"claims floats of {self.bits} bits", "write it again: its header is damaged"
         return None
 
 
@@ -58,7 +62,7 @@ def of_chunk(name: bytes, body: bytes, order: str) -> Format | None:
         if tag not in (*_PCM, *_LAW):
             return Format(block, False, rate, channels)
         bits = 8 if tag in _LAW else bits
-        return Format(block or channels * -(-bits // 8), True, rate, channels, bits)
+        return Format(block or channels * -(-bits // 8), True, rate, channels, bits, tag == _FLOAT)
     if name == b"COMM" and len(body) >= 18:
         channels, _, bits = struct.unpack_from(">HIH", body)
         compressed = len(body) >= 22 and body[18:22] not in (b"NONE", b"sowt", b"twos")
@@ -72,11 +76,15 @@ def of_chunk(name: bytes, body: bytes, order: str) -> Format | None:
 
 
 def of_file(path: Path) -> Format | None:
-    """What the header of a file made of chunks says, or of an AU file; None for others and for damaged ones."""
+    """What the header of a file made of chunks says, or of an AU or FLAC file; None for others and for damaged ones."""
     with path.open("rb") as file:
         end = file.seek(0, 2)
         file.seek(0)
         head = file.read(chunks.HEAD).ljust(chunks.HEAD, b"\0")
+        if head.startswith(flac.MARK):
+            file.seek(0)
+            said = flac.info(file.read(flac.HEAD))
+            return said and Format(1, False, said.rate, said.channels)
         if head.startswith(b".snd"):
             encoding, rate, channels = struct.unpack_from(">3I", head, 12)
             return Format(AU_BYTES.get(encoding, 1) * channels, encoding in AU_BYTES, rate, channels)

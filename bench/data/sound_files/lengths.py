@@ -3,12 +3,13 @@
 The decoder corrects a header that claims more than the file holds, so a cut file looks whole to it; it takes a header
 that claims less at its word, so what lies behind is lost unseen; and so it does a length of 0, although writers to a
 pipe leave one behind because they cannot come back to fill it in.
-Known: WAV (RIFF, RIFX), RF64, BW64, Wave64, AIFF, CAF, AU, FLAC, Ogg.
+Known: WAV (RIFF, RIFX), RF64, BW64, Wave64, AIFF, CAF, AU, NIST SPHERE, FLAC, Ogg.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from bench.data.sound_files.chunks import Chunk, Layout
 _PLACEHOLDERS, _NEAR = (0x7F000000, 1 << 31, 1 << 32), 1 << 16
 _NO_FILE = 1 << 40  # a terabyte: 64-bit lengths beyond it are placeholders too
 _IN_DS64 = (1 << 32) - 1  # as the size of the data chunk: the chunk ds64 has it
+_SPHERE = b"NIST_1A\n"
 _LAST_FRAMES = 2  # of a damaged FLAC file, at which its decoding is tried to end
 
 
@@ -111,6 +113,8 @@ def length(path: Path) -> Length | None:
         head = file.read(chunks.HEAD).ljust(chunks.HEAD, b"\0")
         if head.startswith(b".snd"):
             return _au(file, head, end)
+        if head.startswith(_SPHERE):
+            return _sphere(file, end)
         if head.startswith(flac.MARK):
             return _flac(file, end)
         if head.startswith(ogg.MARK):
@@ -210,6 +214,26 @@ def _au(file: BinaryIO, head: bytes, end: int) -> Length | None:
     if (claimed > there and _placeholder(claimed)) or (not claimed and there):
         return Length(None, there, block, True, {8: struct.pack(">I", min(there, 0xFFFFFFFE))})
     more = chunks.samples_behind(file, start + claimed, end, None) if claimed < there else 0
+    return Length(claimed, claimed + more if claimed <= there else there, block, True)
+
+
+def _sphere(file: BinaryIO, end: int) -> Length | None:
+    """What the head of a NIST SPHERE file says: lines of text, the second of them its own length in bytes."""
+    file.seek(len(_SPHERE))
+    start = file.read(8).strip()
+    if not start.isdigit():
+        return None
+    file.seek(0)
+    text = file.read(int(start))
+    counts = (
+        re.search(rb"\n%s -i (\d+)" % name, text) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")
+    )
+    samples, channels, size = (int(found[1]) if found else 0 for found in counts)
+    block, there = channels * size, end - len(text)
+    if not samples or not block:
+        return None
+    claimed = samples * block
+    more = chunks.samples_behind(file, len(text) + claimed, end, None) if claimed < there else 0
     return Length(claimed, claimed + more if claimed <= there else there, block, True)
 
 

@@ -38,7 +38,7 @@ def test_frames_are_found_where_they_are(subtype, channels, rate):
     wave = np.stack([np.roll(WAVE, c) for c in range(channels)], axis=1)
     content = encoded(wave, subtype, rate)
     said = flac.info(content)
-    assert said[2:] == (channels, {"PCM_S8": 8, "PCM_16": 16, "PCM_24": 24}[subtype], len(WAVE))
+    assert said[2:] == (channels, {"PCM_S8": 8, "PCM_16": 16, "PCM_24": 24}[subtype], len(WAVE), rate)
     frames = list(flac.last_frames(io.BytesIO(content), len(content), whole=True))[::-1]
     assert [frame.start for frame in frames] == list(range(0, len(WAVE), said.block))
     assert [frame.stop for frame in frames[:-1]] == [frame.start for frame in frames[1:]]

@@ -36,6 +36,7 @@ def read(folder, content: bytes) -> np.ndarray:
         ({"channels": 0}, "claims 0 channels"),
         ({"channels": 65535}, "claims 65535 channels"),
         ({"bits": 0}, "claims 0 bits for a sample"),
+        ({"tag": 3}, "claims floats of 16 bits"),
     ],
 )
 def test_a_header_that_no_sound_can_have_is_told_by_what_it_claims(tmp_path, field, said):
@@ -52,6 +53,13 @@ def test_a_rate_of_0_is_told_in_every_container(tmp_path, format):
     assert content.getvalue().count(pattern) == 1
     with pytest.raises(BadInput, match="claims 0 samples per second"):
         read(tmp_path, content.getvalue().replace(pattern, bytes(len(pattern))))
+
+
+def test_it_is_told_in_flac(tmp_path):
+    content = io.BytesIO()
+    soundfile.write(content, WAVE.astype(np.int16), 8000, format="FLAC")
+    with pytest.raises(BadInput, match=r"a\.wav: claims 0 samples per second"):
+        read(tmp_path, content.getvalue()[:18] + bytes([0, 0, content.getvalue()[20] & 0x0F]) + content.getvalue()[21:])
 
 
 @pytest.mark.parametrize(

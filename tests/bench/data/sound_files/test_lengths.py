@@ -108,7 +108,7 @@ def test_a_cut_wav_is_refused_in_every_codec(tmp_path, subtype):
         read(tmp_path, content[: len(content) * 2 // 3])
 
 
-@pytest.mark.parametrize("format", ["RF64", "W64", "WAVEX", "AIFF", "AU"])
+@pytest.mark.parametrize("format", ["RF64", "W64", "WAVEX", "AIFF", "AU", "NIST"])
 def test_a_cut_file_is_refused_in_every_container(tmp_path, format):
     content = encoded(format)
     assert is_whole(read(tmp_path, content))
@@ -179,6 +179,13 @@ def test_it_is_so_in_au_and_rf64(tmp_path):
         struct.pack_into(order, content, place, 8000)
         with pytest.raises(BadInput, match="its header promises 4000 samples, 8000 are there"):
             read(tmp_path, content)
+
+
+def test_it_is_so_in_nist_sphere(tmp_path):
+    content = encoded("NIST")
+    assert is_whole(read(tmp_path, content))
+    with pytest.raises(BadInput, match="its header promises 4000 samples, 8000 are there"):
+        read(tmp_path, content.replace(b"sample_count -i 8000", b"sample_count -i 4000"))
 
 
 @pytest.mark.parametrize(

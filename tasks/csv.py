@@ -29,9 +29,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -41,7 +40,7 @@ from bench.base.errors import BadInput
 from bench.base.tables import spellings
 from bench.base.tables.reader import TextTable, read_table
 from bench.types import Finding, TaskCard
-from tasks._shared import layout
+from tasks._shared import clip_names, layout
 from tasks._shared.listed_paths import ListedPaths
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ def _read(path: Path) -> _Table:
             clips.append(_clip(table, [cell.strip() for cell in line], meta, listed))
         except _Fault as fault:
             faults.append((number, *fault.args))
-    _tell_apart(clips)
+    clip_names.tell_apart(clips)
     return _Table(tuple(clips), tuple(faults), tuple(meta.values()), "split" not in table.names)
 
 
@@ -240,7 +239,7 @@ def _clip(table: TextTable, line: Sequence[str], meta: dict[str, str], listed: L
     if end <= start:
         raise _Fault(f"ends at {end:g} s, not after its start at {start:g} s", "mend start and end")
     fixed = {
-        "clip_id": _id(path, start, end, _seconds),
+        "clip_id": clip_names.of(path, start, end),
         "path": path,
         "start_s": start,
         "end_s": end,
@@ -248,32 +247,6 @@ def _clip(table: TextTable, line: Sequence[str], meta: dict[str, str], listed: L
     }
     optional = {"group": given["group"], "split": given.get("split", ""), "domain": given.get("domain", "")}
     return fixed | optional | {kept: given[name] for name, kept in meta.items()}
-
-
-def _id(path: str, start: float, end: float, seconds: Callable[[float], str]) -> str:
-    """The name of a clip."""
-    whole = not start and math.isnan(end)
-    return path if whole else f"{path}#{seconds(start)}-{'' if math.isnan(end) else seconds(end)}"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _all_digits(value: float) -> str:
-    """As ``_seconds``, with as many digits as tell it from every other number."""
-    digits = f"{value:.3f}"
-    return digits if float(digits) == value else format(Decimal(repr(value)), "f")
-
-
-def _tell_apart(clips: Sequence[dict]) -> None:
-    """Gives clips of one recording whose bounds are the same to the millisecond, but not beyond, names of their own."""
-    bounds: dict[str, set[tuple[float, str]]] = {}
-    for clip in clips:
-        bounds.setdefault(clip["clip_id"], set()).add((clip["start_s"], str(clip["end_s"])))
-    for clip in clips:
-        if len(bounds[clip["clip_id"]]) > 1:
-            clip["clip_id"] = _id(clip["path"], clip["start_s"], clip["end_s"], _all_digits)
 
 
 def _second(table: TextTable, given: dict[str, str], name: str, default: float) -> float:

@@ -385,10 +385,9 @@ def _refusal(task: Task, errors: list[Finding], choice: str) -> BadInput:
 
 
 def _all_bad(task: Task, total: int, errors: list[Finding]) -> BadInput:
-    """What is said where excluding clips leaves none: the first reason of each kind."""
-    kinds = {finding.code: finding for finding in reversed([finding for finding in errors if finding.clips])}
-    first = list(kinds.values())[::-1][:_REASONS]
-    reasons = "; ".join(f"{finding.where}: {finding.problem}" for finding in first)
-    problem = f"all {total} clips whose audio is at hand are bad, so that excluding them leaves none: {reasons}"
-    remedy = "; ".join(dict.fromkeys(finding.remedy for finding in first))
-    return BadInput(task.card.id, problem, f"{remedy} (respbench check {task.card.id} lists them all)")
+    """What is said where excluding clips leaves none: the first reasons, each with what to do."""
+    reasons = [f"{each.where}: {each.problem} ({each.remedy})" for each in errors if each.clips]
+    more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
+    first = "; ".join(reasons[:_REASONS])
+    problem = f"all {total} clips whose audio is at hand are bad, so that excluding them leaves none: {first}{more}"
+    return BadInput(task.card.id, problem, f"mend them; respbench check {task.card.id} lists them all")

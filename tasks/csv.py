@@ -38,7 +38,7 @@ from urllib.parse import quote, unquote
 from bench.base import paths
 from bench.base.errors import BadInput
 from bench.base.tables import spellings
-from bench.base.tables.reader import TextTable, read_table
+from bench.base.tables.reader import TextTable, one_line, read_table
 from bench.types import Finding, TaskCard
 from tasks._shared import clip_names, layout
 from tasks._shared.listed_paths import ListedPaths
@@ -225,6 +225,9 @@ def _clip(table: TextTable, line: Sequence[str], meta: dict[str, str], listed: L
     for name in MANDATORY:
         if not given[name]:
             raise _Fault(f"{name} is empty", f"every clip needs its {name}")
+    if broken := next((name for name in KNOWN if not one_line(given.get(name, ""))), None):
+        problem = f"{broken} {given[broken]!r} holds a line break, a tab or another sign that is not printed"
+        raise _Fault(problem, "write it in one line, with blanks")
     path = listed.below(given["path"])
     if path is None:
         remedy = "give it relative to the table's folder"
@@ -256,7 +259,7 @@ def _second(table: TextTable, given: dict[str, str], name: str, default: float) 
     value = table.number(text)
     if value is None or text.startswith("-"):
         remedy = "write seconds as 1.5" + ("" if name == "start" else "; empty: to the recording's end")
-        raise _Fault(f"{name} {text!r} is not a number of seconds", remedy)
+        raise _Fault(f"{name} {text!r} is not a number of seconds{table.doubt(text)}", remedy)
     return value
 
 

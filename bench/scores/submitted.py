@@ -258,7 +258,7 @@ def _numbers(file: Path, table: TextTable, cells: list[str], name: str, what: st
     for cell, (line, _) in zip(cells, table.rows):
         value = table.number(cell)
         if value is None:
-            raise BadInput(file, f"{name} in line {line} is not {what}", remedy)
+            raise BadInput(file, f"{name} in line {line} is not {what}{table.doubt(cell)}", remedy)
         values.append(value)
     return values
 
@@ -292,7 +292,7 @@ def _labels(
     if not fitting or (stated and stated not in fitting):
         row, k = unread[stated] if stated else max(unread.values())  # of the reading that got furthest
         name = LABELS[k]
-        problem = f"{name} in line {table.rows[row][0]} is {cells[name][row].strip()!r}"
+        problem = f"{name} in line {table.rows[row][0]} is {cells[name][row].strip()!r}{table.doubt(cells[name][row])}"
         instead = f", or say --labels={next(iter(fitting))}, which all of the file fits" if fitting else ""
         raise BadInput(file, problem, f"use {_accepted(card, stated)}{instead}")
     if stated:

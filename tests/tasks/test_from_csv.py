@@ -375,3 +375,21 @@ def test_too_few_training_clips_end_a_run_in_one_line_and_leave_an_audit_blank(d
     error = capsys.readouterr().err.splitlines()[-1]
     assert "its training split: 2 clips, and" in error and "add clips" in error and not (data / "out").exists()
     assert main(["audit", id, "--out", str(data / "audit")]) == 0
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r\n", "\t", "\x1b[1m", "\u2028"])
+@pytest.mark.parametrize("column", ["label", "group", "domain", "path"])
+def test_names_that_break_lines_are_refused_by_line(data, sign, column):
+    cells = {"path": "c.wav", "label": "wheeze", "group": "p9", "domain": "ward"}
+    cells[column] = f"{cells[column][:1]}{sign}{cells[column][1:]}"
+    line = f'"{cells["path"]}",1,,"{cells["label"]}","{cells["group"]}",train,"{cells["domain"]}","left\nside"'
+    (fault,) = _line_faults(data, line)
+    assert fault[0] == str(len(LINES) + 2) and f"{column} '" in fault[1] and "not printed" in fault[1]
+    assert (
+        load_task(_write(data, [*LINES, 'c.wav,1.2,,wheeze,p3,test,clinic,"a remark\nof two lines"'])).state
+        == "complete"
+    )
+
+
+def test_a_thousand_or_three_decimals_is_asked_about(data):
+    assert "may be a thousand" in _line_faults(data, 'c.wav,0.1,"1,000",wheeze,p3,test,clinic,')[0][1]

@@ -23,7 +23,9 @@ CODINGS = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe
 NO_TEXT = ((b"PK\x03\x04", "a workbook or a zip archive"), (b"\xd0\xcf\x11\xe0", "a workbook"), (b"PAR1", "Parquet"))
 REMEDY = "save it as CSV in UTF-8"
 
+_STATED = re.compile(r'"?sep=(\\t|.)"?[,;\t|]*"?', re.IGNORECASE)  # programs fill it up to the number of columns
 _HEAD = 1 << 16  # signs in which the line of names ends
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # Unicode's control signs and line breaks
 _COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)  # one thousand, or one and three decimals
@@ -47,6 +49,12 @@ class TextTable:
     rows: tuple[tuple[int, tuple[str, ...]], ...]
     decimal: str = "."
 
+    def doubt(self, text: str) -> str:
+        """Why a cell such as ``1,000`` states no number in this table, after its name; empty for another cell."""
+        if self.decimal == "." and _THOUSANDS.fullmatch(text.strip()):
+            return ", which may be a thousand or a number with three decimals: write a decimal point, and no other mark"
+        return ""
+
     def number(self, text: str) -> float | None:
         """The finite number that a cell states; None where it states none."""
         text = text.strip()
@@ -57,7 +65,7 @@ class TextTable:
 
 
 def read_table(path: Path, wanted: Collection[str], numeric: Callable[[str], bool]) -> TextTable:
-    """Reads a table in UTF-8, or UTF-16 or UTF-32 with a mark, gzip allowed, whatever separates its cells.
+    """Reads a table in UTF-8, UTF-16 or UTF-32, gzip allowed, whatever separates its cells and ends its lines.
 
     A line ``sep=;``, blank lines and lines that start with ``#`` may stand before the names.
 
@@ -66,10 +74,11 @@ def read_table(path: Path, wanted: Collection[str], numeric: Callable[[str], boo
     path
         The file.
     wanted
-        Names of columns, in lower case: the separator is the one that gives the most of them.
+        Names of columns, in lower case: the separator is the one that gives the most of them, of several the stated.
     numeric
-        Whether a column of that name holds numbers, which tell the decimal mark: a comma where some number has one
-        that is not a thousand's, and none a point.
+        Whether a column of that name holds numbers, which tell the decimal mark: a comma where none has a point, and
+        some number has a comma that is not a thousand's or cells are separated by semicolons, as spreadsheets do where
+        the comma is the decimal mark.
 
     Raises
     ------
@@ -80,10 +89,14 @@ def read_table(path: Path, wanted: Collection[str], numeric: Callable[[str], boo
     start, skipped, stated = _start(text)
     separator, quote = _dialect(text[start : start + _HEAD], wanted, stated)
     lines = csv.reader(io.StringIO(text[start:], newline=""), delimiter=separator, quotechar=quote, strict=True)
+    read: list[tuple[int, tuple[str, ...]]] = []
+    began = 1
     try:
-        read = [(skipped + lines.line_num, tuple(line)) for line in lines]
+        for line in lines:
+            read.append((skipped + began, tuple(line)))
+            began = lines.line_num + 1
     except csv.Error as error:
-        where = f"line {skipped + lines.line_num}: {error}"
+        where = f"the line that begins in line {skipped + began} cannot be read ({error})"
         raise BadInput(path, f"is no table: {where}", "close every quote, and double those within a field") from error
     if not read:
         return TextTable((), ())
@@ -93,7 +106,12 @@ def read_table(path: Path, wanted: Collection[str], numeric: Callable[[str], boo
     names = tuple(header[k] for k in kept)
     cells = tuple((number, (*(line[k] for k in kept if k < len(line)), *line[len(header) :])) for number, line in rows)
     numbers = [cell.strip() for k, name in enumerate(names) if numeric(name) for cell in _column(cells, k)]
-    return TextTable(names, cells, _decimal(numbers))
+    return TextTable(names, cells, _decimal(numbers, separator))
+
+
+def one_line(text: str) -> bool:
+    """Whether a text holds no line break, tab or other control sign, so that it can be shown in a line of a table."""
+    return not _UNPRINTED.search(text)
 
 
 def _text(path: Path) -> str:
@@ -105,14 +123,25 @@ def _text(path: Path) -> str:
         raise BadInput(path, f"cannot be read ({error})", "name a text table, plain or compressed by gzip") from error
     if kind := next((kind for mark, kind in NO_TEXT if data.startswith(mark)), ""):
         raise BadInput(path, f"is {kind}, no text table", REMEDY)
-    coding = next((coding for mark, coding in CODINGS if data.startswith(mark)), "utf-8-sig")
+    coding = next((coding for mark, coding in CODINGS if data.startswith(mark)), "") or _unmarked(data[:2])
     try:
         text = data.decode(coding)
     except UnicodeDecodeError as error:
-        raise BadInput(path, f"is no table in UTF-8 ({error})", REMEDY) from error
+        line = len(f"{data[: error.start].decode(coding, 'ignore')}.".splitlines())
+        problem = (
+            f"line {line} is not in {coding.removesuffix('-sig').upper()} ({error.reason} at byte {error.start + 1})"
+        )
+        raise BadInput(path, problem, REMEDY) from error
     if "\0" in text:
-        raise BadInput(path, "is no table in UTF-8 (it holds zero bytes)", REMEDY)
+        line = len(f"{text[: text.index(chr(0))]}.".splitlines())
+        raise BadInput(path, f"line {line} holds a zero byte, so it is no text", REMEDY)
     return text
+
+
+def _unmarked(first: bytes) -> str:
+    """The encoding of a text without a mark, which begins with a letter of ASCII unless it is UTF-8."""
+    zeros = [byte == 0 for byte in first]
+    return {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get(tuple(zeros), "utf-8-sig")
 
 
 def _start(text: str) -> tuple[int, int, str]:
@@ -122,32 +151,35 @@ def _start(text: str) -> tuple[int, int, str]:
         start = stream.tell()
         line = stream.readline()
         content = line.strip().strip("\"'")
-        if match := re.fullmatch(r"sep=(.)", line.strip("\r\n").strip("\"'"), re.IGNORECASE):
-            stated = match[1]
+        if match := _STATED.fullmatch(line.strip("\r\n").strip("'")):
+            stated = "\t" if match[1].lower() == r"\t" else match[1]
         elif not line or (content and not content.startswith("#")):
             return start, skipped, stated
         skipped += 1
 
 
 def _dialect(head: str, wanted: Collection[str], stated: str) -> tuple[str, str]:
-    """Separator and quote: those by which the line of names holds the most wanted ones, then the most cells."""
+    """Separator and quote: those by which the line of names holds the most wanted ones, the stated first.
 
-    def found(dialect: tuple[str, str]) -> tuple[int, int]:
+    A program that saved the table anew may have left a line behind that states the separator it had before.
+    """
+
+    def found(dialect: tuple[str, str]) -> tuple[int, bool, int]:
         try:
             reader = csv.reader(io.StringIO(head, newline=""), delimiter=dialect[0], quotechar=dialect[1])
             cells = [cell.strip().lower() for cell in next(reader, [])]
         except csv.Error:
-            return (-1, 0)
-        return (len(set(cells) & set(wanted)), len(cells))
+            return (-1, False, 0)
+        return (len(set(cells) & set(wanted)), dialect[0] == stated, len(cells))
 
-    return max(product(stated or SEPARATORS, QUOTES), key=found)
+    return max(product(dict.fromkeys((*SEPARATORS, *stated)), QUOTES), key=found)
 
 
 def _column(rows: Sequence[tuple[int, tuple[str, ...]]], k: int) -> list[str]:
     return [line[k] for _, line in rows if k < len(line)]
 
 
-def _decimal(numbers: Sequence[str]) -> str:
+def _decimal(numbers: Sequence[str], separator: str) -> str:
     commas = [cell for cell in numbers if _COMMA.fullmatch(cell)]
-    certain = any(not _THOUSANDS.fullmatch(cell) for cell in commas)
+    certain = any(separator == ";" or not _THOUSANDS.fullmatch(cell) for cell in commas)
     return "," if certain and not any("." in cell for cell in numbers) else "."

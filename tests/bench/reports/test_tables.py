@@ -19,3 +19,8 @@ def test_scores_print_in_percent_with_their_interval_and_blank_where_missing():
     assert amount({"value": None}) == amount(None) == BLANK
     assert signed(0.041, 0.012, 0.07) == "+4.1 [+1.2, +7.0]"
     assert signed(float("nan"), 0, 0) == BLANK
+
+
+def test_what_would_break_a_table_is_spelt_out():
+    text = markdown(["a\nb", "c"], [["x\ty|z", "\u2028\x1b[31m"]])
+    assert len(text.splitlines()) == 3 and r"a\nb" in text and r"x\ty\|z" in text and r"\u2028\x1b[31m" in text

@@ -31,7 +31,7 @@ from bench.probe.goal import too_few
 from bench.runs.spec import control_spec, encoder_spec
 from bench.scores import label_kinds, records
 from bench.scores.per_test import score_predictions, task_facts
-from bench.scores.schema import CONSTANT_FEATURES, DataFacts, EncoderFacts, Record, RunFacts, Selection, Spec
+from bench.scores.schema import CONSTANT_FEATURES, Choice, DataFacts, EncoderFacts, Record, RunFacts, Selection, Spec
 from bench.types import Encoder, EncoderCard, Protocol, Task, TaskCard
 
 if TYPE_CHECKING:
@@ -165,14 +165,19 @@ def _held_out(
         probe = _fitted(protocol, new_probe(tick=tick), features[train], prepared.rows[train])
     selection: Selection = {
         "method": protocol.selection,
-        "chosen": probe.best_params_,
-        "path": [_rounded(candidate) for candidate in probe.path_],
+        **_choice(probe),
         "at_edge": getattr(probe, "at_edge_", False),
         "folds": _fold_of_group(probe, groups[train]),
     }
-    if ends := getattr(probe, "path_ends_", []):
-        selection["path_ends"] = ends
     return probe.predict_scores(features[~train]), selection
+
+
+def _choice(probe: Any) -> Choice:
+    """What a fitted probe chose, and from what."""
+    choice: Choice = {"chosen": probe.best_params_, "path": [_rounded(candidate) for candidate in probe.path_]}
+    if ends := getattr(probe, "path_ends_", []):
+        choice["path_ends"] = ends
+    return choice
 
 
 def _left_out(
@@ -181,7 +186,7 @@ def _left_out(
     """(scores of all rows, selection) of one probe per group, fitted and chosen on all other groups."""
     groups = prepared.rows["group"].to_numpy()
     names = sorted(set(groups))
-    scores, chosen = np.empty((len(groups), 0)), {}
+    scores, choices = np.empty((len(groups), 0)), {}
     with progress(len(names)) as tick:
         for name in names:
             left_out = groups == name
@@ -189,10 +194,11 @@ def _left_out(
             predicted = probe.predict_scores(features[left_out])
             if not scores.size:
                 scores = np.empty((len(groups), predicted.shape[1]))
-            scores[left_out], chosen[str(name)] = predicted, str(probe.best_params_)
+            scores[left_out], choices[str(name)] = predicted, _choice(probe)
             tick(1)
     method = f"leave one {card.group} out; inside the others: {protocol.selection}"
-    return scores, {"method": method, "chosen": chosen, "path": []}
+    chosen = {name: str(choice["chosen"]) for name, choice in choices.items()}
+    return scores, {"method": method, "chosen": chosen, "path": [], "left_out": choices}
 
 
 def _fitted(protocol: Protocol, probe: Any, features: np.ndarray, rows: pd.DataFrame) -> Any:

@@ -127,13 +127,11 @@ Scores = dict[str, MetricScores]  # {test: {metric: score}}
 DomainScores = dict[str, dict[str, MetricScores]]  # {test: {device or site: {metric: score}}}
 
 
-class Selection(TypedDict):
-    """How hyperparameters were chosen, without a look at the test.
+class Choice(TypedDict):
+    """What a probe chose, and from what.
 
     Attributes
     ----------
-    method
-        The rule, in words; ``none`` for a control row.
     chosen
         {hyperparameter: value}, of the best candidate. With one probe per left-out group: {group: its hyperparameters
         as text}.
@@ -145,6 +143,23 @@ class Selection(TypedDict):
         Where a path of ascending C ended before its last value, since the rest had fallen behind: class weight,
         ``label`` if any, and the last ``C`` that was solved; in ``path`` the larger ones take over its score. Absent
         where all candidates were solved.
+    """
+
+    chosen: dict[str, Any]
+    path: list[dict[str, Any]]
+    path_ends: NotRequired[list[dict[str, Any]]]
+
+
+class Selection(Choice):
+    """How hyperparameters were chosen, without a look at the test.
+
+    Attributes
+    ----------
+    method
+        The rule, in words; ``none`` for a control row.
+    left_out
+        {group: the choice of the probe that predicts it}, where every group has one; ``path`` is empty then.
+        Older records lack it.
     at_edge
         Whether the choice lies at the edge of the search.
     folds
@@ -156,9 +171,7 @@ class Selection(TypedDict):
     """
 
     method: str
-    chosen: dict[str, Any]
-    path: list[dict[str, Any]]
-    path_ends: NotRequired[list[dict[str, Any]]]
+    left_out: NotRequired[dict[str, Choice]]
     at_edge: NotRequired[bool]
     folds: NotRequired[dict[str, int]]
     losses: NotRequired[list[float]]

@@ -1,36 +1,35 @@
-"""Whether paths that end early choose as whole ones do: python scripts/benchmarks/path_end.py [--task T ...]
+"""Whether paths that end early decide as whole ones do: python scripts/benchmarks/path_end.py [--task T ...]
 
-Every stored record of the protocol ``linear`` whose path was solved to its last C is made again from its features: the
-chosen candidate must be the same, and every decision on the test that of the record's candidate fitted by itself (the
-record's own decisions are on the features of the machine that made it). Printed are the candidates that are no longer
-solved, how far their scores stay behind the best, and the seconds of both probes, those of the record on the machine
-that made it. With --replay nothing is computed: the rule is put to the stored scores, as if half of the deviance were
-always explained, which ends more paths than the probe does. Exit status 1 where a choice or a decision differs.
+For every stored record of the protocol ``linear`` on classes, its probe is fitted twice to its features: by the name of
+the metric, so that its paths may end, and by the same metric as a callable, which has the whole path. The best
+candidate and every decision on the test must be the same. Printed are the candidates that are no longer solved, how far
+their scores stay behind the best, and the seconds of both fits, whole paths first. With --replay nothing is computed:
+the rule is put to the stored scores of paths that were solved to their last C, as if half of the deviance were always
+explained, which ends more paths than the probe does. Exit status 1 where a choice or a decision differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from bench.base import registry
-from bench.data.manifest import TRAIN, Prepared, load_task, prepare
+from bench.data.manifest import TRAIN, load_task, prepare
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder
 from bench.probe.linear.candidates import may_end
-from bench.probe.linear.crossfit import GAP_TO_PREDICT, coefficients
 from bench.probe.linear.design import Designs
-from bench.probe.linear.fold import class_log_probabilities, sample_weights
-from bench.probe.linear.logistic import HALF_DECADES
-from bench.probe.linear.solver.path import FIRST, one_hot
-from bench.runs.evaluate import record_from_features
-from bench.scores import records
-from bench.scores.schema import Record
-from bench.types import TaskCard
+from bench.probe.linear.logistic import HALF_DECADES, LogisticPathCV
+from bench.probe.linear.solver.path import FIRST
+from bench.probe.protocols import FOLDS
+from bench.scores import metrics, records
+from bench.scores.metrics import Roles
+from bench.scores.schema import Record, Spec
 
 
 def main() -> int:
@@ -38,46 +37,69 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--task", nargs="+")
     parser.add_argument("--encoder", nargs="+")
+    parser.add_argument("--root", type=Path, help="folder of the corpora")
     parser.add_argument("--replay", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     alike = True
-    for before in stored(arguments.results, arguments.task, arguments.encoder):
-        line, same = replayed(before) if arguments.replay else compared(before)
+    found = stored(arguments.results, arguments.task, arguments.encoder)
+    if arguments.replay:
+        found = [record for record in found if "path_ends" not in record.selection]
+    if not found:
+        print("no record of classes under linear that is asked for", file=sys.stderr)
+        return 1
+    for record in found:
+        line, same = replayed(record) if arguments.replay else compared(record, arguments.root)
         print(line, flush=True)
         alike &= same
     return 0 if alike else 1
 
 
 def stored(results: Path, tasks: list[str] | None, encoders: list[str] | None) -> list[Record]:
-    """The records to compare with: of classes, seed 0, with every candidate solved."""
+    """The records to compare for: of classes, seed 0."""
     return [
         record
         for record in records.load_all(results)
         if record.spec["protocol"] == "linear"
         and record.spec["seed"] == 0
         and len(record.selection["path"]) == 2 * len(HALF_DECADES)
-        and "path_ends" not in record.selection
         and (tasks is None or record.spec["task"] in tasks)
         and (encoders is None or record.spec["encoder"] in encoders)
     ]
 
 
-def compared(before: Record) -> tuple[str, bool]:
+def compared(record: Record, root: Path | None = None) -> tuple[str, bool]:
     """A line of figures, and whether choice and decisions are the same."""
-    spec = before.spec
+    spec = record.spec
     card, want = registry.task_card(spec["task"]), (spec["layer"], spec["pooling"])
-    prepared, encoder = prepare(load_task(card.id)), load_encoder(spec["encoder"])
+    prepared, encoder = prepare(load_task(card.id, root)), load_encoder(spec["encoder"])
     store = FeatureStore(encoder, prepared, spec["clip"])
     store.encode([want])
-    features = store.gather(want)
-    after = record_from_features(features, spec, encoder.card, card, prepared, designs=Designs(threads=1))
-    chosen = before.selection["chosen"] == after.selection["chosen"]
-    differ = int((after.predictions["y_pred"].to_numpy() != _decided(before, features, prepared, card)).sum())
-    ends = {end["class_weight"]: end["C"] for end in after.selection.get("path_ends", [])}
-    seconds = [f"{record.run.get('probe_s', float('nan')):8.1f} s" for record in (before, after)]
-    verdict = "same" if chosen and not differ else f"chosen {after.selection['chosen']}, {differ} decisions differ"
-    return f"{_unsolved(before, ends)} {' '.join(seconds)}  {verdict}", chosen and not differ
+    features, train = store.gather(want), prepared.rows["split"].isin(TRAIN).to_numpy()
+    rows = prepared.rows[train]
+
+    def score(y: np.ndarray, proba: np.ndarray) -> float:
+        return metrics.evaluate(card.main_metric, y, proba.argmax(axis=1), proba, Roles.of(card))
+
+    probes, seconds = [], []
+    for metric in (score, card.main_metric):
+        began = time.monotonic()
+        probe = LogisticPathCV(
+            metric=metric,
+            roles=Roles.of(card),
+            classes=range(len(card.classes)),
+            folds=FOLDS,
+            seed=spec["seed"],
+            designs=Designs(threads=1),
+        )
+        probes.append(probe.fit(features[train], rows["label"].to_numpy(), rows["group"].to_numpy()))
+        seconds.append(f"{time.monotonic() - began:8.1f} s")
+    whole, ended = probes
+    chosen = whole.best_params_ == ended.best_params_
+    differ = int((whole.predict(features[~train]) != ended.predict(features[~train])).sum())
+    ends = {end["class_weight"]: end["C"] for end in ended.path_ends_}
+    verdict = "same" if chosen and not differ else f"chosen {ended.best_params_}, {differ} decisions differ"
+    return f"{_unsolved(spec, whole.path_, ends)} {' '.join(seconds)}  {verdict}", chosen and not differ
 
 
 def replayed(before: Record) -> tuple[str, bool]:
@@ -97,12 +119,11 @@ def replayed(before: Record) -> tuple[str, bool]:
         (each for each in path if each["C"] <= ends.get(each["class_weight"], np.inf)), key=lambda each: each["score"]
     )
     same = all(found[name] == value for name, value in before.selection["chosen"].items())
-    return f"{_unsolved(before, ends)}  {'same' if same else f'chosen {found}'}", same
+    return f"{_unsolved(before.spec, path, ends)}  {'same' if same else f'chosen {found}'}", same
 
 
-def _unsolved(record: Record, ends: dict[str | None, float]) -> str:
-    """What a record is of, how many of its candidates lie beyond the ends, and how far behind they are."""
-    path, spec = record.selection["path"], record.spec
+def _unsolved(spec: Spec, path: list[dict], ends: dict[str | None, float]) -> str:
+    """What a path is of, how many of its candidates lie beyond the ends, and how far behind they are."""
     behind = [
         max(each["score"] for each in path) - candidate["score"]
         for candidate in path
@@ -110,18 +131,6 @@ def _unsolved(record: Record, ends: dict[str | None, float]) -> str:
     ]
     unsolved = f"{len(behind):3d} not solved, {min(behind):.3f} behind or more" if behind else "all solved"
     return f"{spec['task']}  {spec['encoder']}  {spec['pooling']}".ljust(64) + f"of {len(path)}, {unsolved:36s}"
-
-
-def _decided(record: Record, features: np.ndarray, prepared: Prepared, card: TaskCard) -> np.ndarray:
-    """Decisions on the test of the candidate that a record of classes chose, fitted on all training rows."""
-    train, labels = prepared.rows["split"].isin(TRAIN).to_numpy(), prepared.rows["label"].to_numpy()
-    design, scaler = Designs().of(features[train], principal=False)
-    present, y = np.unique(labels[train], return_inverse=True)
-    chosen = record.selection["chosen"]
-    weights = sample_weights(y, chosen["class_weight"])[None]
-    w, b = coefficients(design, one_hot(y)[None], weights, [chosen["C"]], GAP_TO_PREDICT)
-    logits = scaler(features[~train]) @ w[0].numpy().T + b[0].numpy()
-    return class_log_probabilities(logits[None], present, len(card.classes))[0].argmax(axis=1)
 
 
 if __name__ == "__main__":

@@ -93,10 +93,11 @@ def verify_record(record: Record) -> list[str]:
     counted = {split: part["clips"] for split, part in record.data["splits"].items() if split in set(table["split"])}
     if table["split"].value_counts().to_dict() != counted:
         problems.append("the predictions are not one per test clip")
-    if not chosen_is_best(record.selection):
+    choices = [record.selection, *record.selection.get("left_out", {}).values()]
+    if not all(map(chosen_is_best, choices)) or not same_groups(record.selection):
         problems.append("the hyperparameters are not the best of the recorded candidates")
     averaged = record.spec["protocol"].startswith(AVERAGED) and record.spec["protocol_version"] >= AVERAGED_SINCE
-    if not shares_follow(record.selection, averaged):
+    if not all(shares_follow(choice, averaged) for choice in choices):
         problems.append("the candidates' shares in the probe do not follow from their recorded scores")
     try:
         card = registry.task_card(record.spec["task"])
@@ -117,6 +118,12 @@ def chosen_is_best(selection: Mapping) -> bool:
         if path and not any(candidate.items() <= selection["chosen"].items() for candidate in best_settings):
             return False
     return True
+
+
+def same_groups(selection: Mapping) -> bool:
+    """Whether the probes that predict one left-out group each are said to have chosen what their own records say."""
+    left_out = selection.get("left_out")
+    return left_out is None or selection["chosen"] == {group: str(each["chosen"]) for group, each in left_out.items()}
 
 
 def shares_follow(selection: Mapping, averaged: bool = False) -> bool:

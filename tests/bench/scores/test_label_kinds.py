@@ -14,6 +14,7 @@ from bench.reports.agreement.verify import verify_record
 from bench.runs import evaluate
 from bench.scores import intervals, label_kinds, metrics
 from bench.scores.metrics import Roles
+from bench.scores.schema import Selection, violations
 
 NAMES = ("crackle", "wheeze")
 
@@ -137,7 +138,16 @@ def test_leaving_one_patient_out_predicts_everyone_once(cycles, monkeypatch):
     floor = evaluate.control_record("control.mean", task.card, prepared)
     assert verify_record(record) == verify_record(floor) == []
     assert len(record.predictions) == len(rows)
-    assert set(record.selection["chosen"]) == set(rows["group"])
+    assert set(record.selection["chosen"]) == set(rows["group"]) == set(record.selection["left_out"])
+    assert not list(violations(record.selection, Selection))
+    one = record.selection["left_out"][rows["group"].iloc[0]]
+    assert sum(candidate.get("share", 0) for candidate in one["path"]) == pytest.approx(1, abs=1e-4)
+    for name, spoilt in (("chosen", {"alpha": 7.0}), ("path", [one["path"][0] | {"share": 0.9}, *one["path"][1:]])):
+        forged = {**record.selection["left_out"], rows["group"].iloc[0]: {**one, name: spoilt}}
+        selection = {**record.selection, "left_out": forged}
+        assert verify_record(dataclasses.replace(record, selection=selection))
+    lost = {name: value for name, value in record.selection.items() if name != "left_out"}
+    assert verify_record(dataclasses.replace(record, selection=lost)) == []  # as older records are
     value, of_floor = (r.scores["subjects"]["mae"]["value"] for r in (record, floor))
     assert value < 0.3 * of_floor
     for group, part in floor.predictions.groupby("group"):

@@ -26,6 +26,7 @@ __all__ = [
     "leaderboard",
     "load_encoder",
     "load_task",
+    "plots",
     "simulate",
     "standings",
     "stats",
@@ -37,6 +38,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("bench.data.simulate")
     if name == "stats":
         return importlib.import_module("bench.stats")
+    if name == "plots":
+        return importlib.import_module("bench.publish.figures")
     if name not in _HOME:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

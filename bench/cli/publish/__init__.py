@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bench.cli.options import Verb
-from bench.cli.publish import page, papers
+from bench.cli.publish import figures, page, papers
 
-VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE)
+VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE, figures.FIGURES)

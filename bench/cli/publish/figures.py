@@ -1,0 +1,39 @@
+"""The verb for figures: ``figures``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.cli.options import Verb, say
+
+
+def figures_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``figures`` takes."""
+    parser.add_argument("folder", type=Path, help="results folder")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: FOLDER/figures")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="heat_map, confusion, …; see docs")
+    parser.add_argument("--width", type=int, choices=(1, 2), default=2, help="columns: 85 mm or 178 mm (default)")
+    parser.add_argument("--format", default="pdf,png", metavar="NAME[,NAME…]", help="pdf,png (default), svg")
+
+
+def figures(arguments: argparse.Namespace) -> int:
+    """Runs ``figures``."""
+    from bench.base.progress import terminal
+    from bench.publish.figures.folder import draw_folder
+
+    done = draw_folder(
+        arguments.folder,
+        arguments.out,
+        only=arguments.only,
+        width=arguments.width,
+        formats=arguments.format.split(","),
+        progress=terminal,
+    )
+    print("\n".join(map(str, done.written)))
+    for stem, why in done.left_out.items():
+        say(f"left out: {stem}: {why}")
+    return 0
+
+
+FIGURES = Verb("figures", "figures for papers from the records of a results folder", figures_arguments, figures)

@@ -1,0 +1,25 @@
+"""Figures for papers, each a function from records to a matplotlib figure with its caption: ``bench.plots``.
+
+The names below are imported when first used, so that importing the package does not import matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "heat_map": "bench.publish.figures.across.heat_map",
+    "poolings": "bench.publish.figures.across.poolings",
+    "in_and_out": "bench.publish.figures.across.in_and_out",
+    "confusion": "bench.publish.figures.decisions.confusion",
+    "reliability": "bench.publish.figures.decisions.reliability",
+    "write": "bench.publish.figures.canvas",
+}
+__all__ = ["confusion", "heat_map", "in_and_out", "poolings", "reliability", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'bench.plots' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

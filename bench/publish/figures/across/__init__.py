@@ -1,0 +1,1 @@
+"""Figures of many encoders and tasks side by side."""

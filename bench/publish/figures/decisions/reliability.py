@@ -1,0 +1,103 @@
+"""Reliability curves: what share of clips is right (or abnormal) at each level of confidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bench.base.errors import BadInput
+from bench.publish.figures import captions
+from bench.publish.figures.canvas import BLUE, GREY, INK, PaperFigure, blank, broken, drawn, inches
+from bench.publish.figures.decisions.calibration import BINS, Calibration, calibration, confidences
+from bench.publish.figures.decisions.of_record import Shown, about, one_task
+from bench.scores.schema import Record
+
+PER_ROW = {1: 2, 2: 4}  # panels beside each other
+_TITLE = 6.5  # points
+
+
+@drawn
+def reliability(records: Record | Sequence[Record], width: int = 1, test: str = "", bins: int = BINS) -> PaperFigure:
+    """A reliability curve for each row, in bins of equally many clips, with its expected calibration error.
+
+    Parameters
+    ----------
+    records
+        One record, or several of one task; of several seeds the lowest is shown, and rows without probabilities, such
+        as controls that are always sure, are left out.
+    width
+        1 or 2 columns.
+    test
+        Of the task; by default its headline test.
+    bins
+        How many.
+
+    Raises
+    ------
+    BadInput
+        For records of several tasks, of a task without one class a clip, for a test that the task does not have, and
+        where no record has probabilities.
+    """
+    shown, test = one_task("reliability", records, test)
+    task = shown[0].record.data["task"]
+    panels, refused = [], []
+    for each in shown:
+        try:
+            pair = confidences(each.predictions, len(task["classes"]))
+        except BadInput as error:
+            refused.append((each.name, error))
+            continue
+        panels.append((each, calibration(*pair, each.predictions["group"].to_numpy(str), bins, task["group"])))
+    if not panels:
+        raise refused[0][1]
+    columns = min(PER_ROW[width], len(panels))
+    lines = math.ceil(len(panels) / columns)
+    side = min((inches(width) - 0.15) / columns, 2.3)
+    titles = [broken(each.name, side - 0.3, 1.12 * _TITLE) for each, _ in panels]
+    rise = 0.11 * max(title.count("\n") + 1 for title in titles) + 0.06
+    figure = blank(width, lines * (side - 0.2 + 0.15 + rise) + 0.15)
+    axes = figure.subplots(lines, columns, squeeze=False)
+    two = len(task["classes"]) == 2
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for i, (axis, (_, found), title) in enumerate(zip(axes.flat, panels, titles)):
+        _panel(axis, found)
+        axis.set_title(title, fontsize=_TITLE)
+        x, y = (f"P({task['classes'][1]}) (%)", f"{task['classes'][1]} (%)") if two else ("confidence (%)", "right (%)")
+        axis.set(xlabel=x if i + columns >= len(panels) else "", ylabel=y if i % columns == 0 else "")
+    figure.caption = _caption(
+        [each for each, _ in panels], test, panels[0][1], two, bins, [name for name, _ in refused]
+    )
+    return figure
+
+
+def _panel(axis, found: Calibration) -> None:
+    """Draws one curve; the band spans the bins' intervals."""
+    x = 100 * found.confidence
+    axis.plot([0, 100], [0, 100], color=GREY, lw=0.7, ls=(0, (4, 2)), zorder=0)
+    axis.fill_between(x, 100 * found.low, 100 * found.high, color=BLUE, alpha=0.22, lw=0)
+    axis.plot(x, 100 * found.observed, color=BLUE, marker="o", ms=3, lw=1)
+    axis.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal", xticks=(0, 50, 100), yticks=(0, 50, 100))
+    below = ((found.observed - found.confidence) * found.clips).sum() < 0  # where the curve leaves room
+    place = (0.05, 0.95, "left", "top") if below else (0.95, 0.05, "right", "bottom")
+    said = f"ECE {100 * found.ece:.1f}"
+    axis.text(*place[:2], said, transform=axis.transAxes, ha=place[2], va=place[3], color=INK)
+
+
+def _caption(
+    shown: Sequence[Shown], test: str, found: Calibration, two: bool, bins: int, refused: Sequence[str]
+) -> str:
+    task = shown[0].record.data["task"]
+    what = (
+        f"share of clips that are {task['classes'][1]} against the probability given to it"
+        if two
+        else "share of clips whose predicted class is right against the probability given to that class"
+    )
+    return captions.caption(
+        f"Reliability: {what}, in at most {bins} bins of equally many clips; on the dashed line a probability means "
+        "what it says",
+        "ECE: expected calibration error in percent, the mean distance of the bins from that line, weighted by clips",
+        f"Band: the bins' intervals ({found.method}), bins fixed",
+        f"Without probabilities, so left out: {', '.join(refused)}" if refused else "",
+        *about(shown, test),
+    )

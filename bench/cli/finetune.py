@@ -89,6 +89,8 @@ def finetune(arguments: argparse.Namespace) -> int:
         written = [*write_finetune_report(arguments.out), write_page(arguments.out)]
         print(written[0].read_text(encoding="utf-8"))
         print("\n".join(map(str, written)))
+    if outcome.interrupted:
+        return options.stopped(arguments.out)
     if outcome.diverged:
         total = outcome.made + len(outcome.diverged)
         say(f"respbench: {len(outcome.diverged)} of {total} runs diverged, see above; the report is without them")

@@ -18,6 +18,7 @@ from typing import NoReturn
 from bench.base.errors import RespBenchError, UnknownId, one_line
 from bench.cli import finetune, inputs, publish, reports, runs, texts
 from bench.cli.machine import cache, doctor
+from bench.cli.options import STOPPED
 
 VERBS = (
     texts.LS,
@@ -81,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RespBenchError as error:
         print(f"respbench: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # commands that make records say how to go on
+        print("\nrespbench: stopped", file=sys.stderr)
+        return STOPPED
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`respbench ls | head`); nothing is wrong
         return 0

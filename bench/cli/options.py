@@ -165,6 +165,16 @@ def command_line() -> str:
     return shlex.join(["respbench", *sys.argv[1:]])
 
 
+STOPPED = 130  # exit status after Ctrl-C, as shells have it
+
+
+def stopped(folder: Path) -> int:
+    """Says how to go on after Ctrl-C, and returns the exit status."""
+    say(f"stopped: what is finished lies in {folder}, its pages show it; go on with the same command:")
+    say(f"  {command_line()}")
+    return STOPPED
+
+
 def say(line: str) -> None:
     """Prints a remark where it does not mix with results."""
     print("\n".join(map(one_line, line.split("\n"))), file=sys.stderr)

@@ -93,10 +93,11 @@ def ood(arguments: argparse.Namespace) -> int:
     from bench.reports.out_of_domain.report import write_transfer_report
     from bench.runs.choices import EncoderChoice
     from bench.runs.out_of_domain import run_transfers
+    from bench.scores import records
 
     choices = [EncoderChoice.parse(text) for text in arguments.encoder]
     agree(choices, arguments)
-    run_transfers(
+    whole = run_transfers(
         arguments.task,
         choices,
         arguments.out,
@@ -115,8 +116,9 @@ def ood(arguments: argparse.Namespace) -> int:
         progress=terminal,
         say=print,
     )
-    print("\n".join(map(str, [*write_transfer_report(arguments.out), write_page(arguments.out)])))
-    return 0
+    if whole or any(records.paths(arguments.out)):
+        print("\n".join(map(str, [*write_transfer_report(arguments.out), write_page(arguments.out)])))
+    return 0 if whole else options.stopped(arguments.out)
 
 
 def score_arguments(parser: argparse.ArgumentParser) -> None:

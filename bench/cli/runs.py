@@ -69,9 +69,13 @@ def sweep(arguments: argparse.Namespace) -> int:
     )
     if arguments.estimate:
         return 0
+    if outcome.interrupted and not outcome.made and not outcome.kept:
+        return options.stopped(Path(settings["out"]))
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already{failed}")
     print("\n".join(map(str, [*write_sweep_report(Path(settings["out"])), write_page(Path(settings["out"]))])))
+    if outcome.interrupted:
+        return options.stopped(Path(settings["out"]))
     return 1 if outcome.failed else 0
 
 
@@ -215,10 +219,11 @@ def run_suite(arguments: argparse.Namespace) -> int:
     )
     say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already")
     arguments.folder = arguments.out
+    if outcome.interrupted and not (outcome.made or outcome.kept):
+        return options.stopped(arguments.out)
     status = leaderboard(arguments)
-    page = write_page(arguments.out)
-    say(f"page to look at and send around: {page}")
-    return status
+    say(f"page to look at and send around: {write_page(arguments.out)}")
+    return options.stopped(arguments.out) if outcome.interrupted else status
 
 
 ENCODE = Verb("encode", "compute and keep the features of a task's clips", encode_arguments, encode_task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from bench.finetune.training.trial import Trial, try_recipe
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice, Outcome, encoders_at_hand, require_same_data, tasks_at_hand
 from bench.runs.context import update_board_notes
-from bench.runs.sweep.execute import make_controls
+from bench.runs.sweep.execute import make_controls, result_line
 from bench.scores import records
+from bench.scores.schema import Spec
 from bench.types import Encoder, TaskCard
 
 
@@ -36,10 +37,13 @@ class FinetuneOutcome:
         Number of runs whose records are in the folder, whether they were made now or before.
     diverged
         {run: why it stopped}.
+    interrupted
+        Whether Ctrl-C stopped it before its end.
     """
 
     made: int = 0
     diverged: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,14 +206,29 @@ def run_plan(
                     progress=progress,
                     stores=stores,
                 )
+            except KeyboardInterrupt:
+                outcome.interrupted = True
+                return _noted(planned, out, stored, outcome, command, say)
             except TrainingDiverged as error:
                 outcome.diverged[title] = str(error)
                 say(f"{title}: {error}")
                 continue
             outcome.made += 1
             done(title, result)
+    return _noted(planned, out, stored, outcome, command, say)
+
+
+def _noted(
+    planned: FinetunePlan,
+    out: Path,
+    stored: Mapping[str, Spec],
+    outcome: FinetuneOutcome,
+    command: str,
+    say: Callable[[str], None],
+) -> FinetuneOutcome:
+    """Adds the control records and the folder's notes where anything was made."""
     if outcome.made:
-        make_controls(planned.data, out, stored, Outcome(), say)
+        make_controls(planned.data, out, stored, Outcome(), lambda record: say(result_line(record)))
         update_board_notes(out, command)
     return outcome
 

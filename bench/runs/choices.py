@@ -105,12 +105,15 @@ class Outcome:
         {encoder that was left out: why its weights are not at hand}.
     absent_tasks
         {task that was left out: why its data are not at hand}.
+    interrupted
+        Whether it was stopped by Ctrl-C before its end.
     """
 
     made: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     absent_tasks: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
 
 
 def protocols_without_probe(

@@ -95,7 +95,7 @@ def run_transfers(
     command: str = "",
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
-) -> None:
+) -> bool:
     """Computes the missing records of ``tasks`` in ``out`` and notes there what was asked for; no page is written.
 
     A task whose data are not at hand, and a draw that the data do not allow, is blank in the report with the reason.
@@ -118,6 +118,11 @@ def run_transfers(
         For the report.
     say
         Called with each line that a user should see.
+
+    Returns
+    -------
+    bool
+        Whether it came to its end; False where Ctrl-C stopped it, whose finished records and notes are there.
 
     Raises
     ------
@@ -157,16 +162,17 @@ def run_transfers(
         say=say,
     )
     outcome = run(list(data), [*encoders, *duration], out, skip_absent=skip_absent, controls=controls)
+    interrupted = outcome.interrupted
     at_hand = [choice for choice in (*encoders, *duration) if choice.id not in outcome.absent]
 
     listed = [id for id, plan in transfers.items() if plan and id in data]
     for clip in bandwidth if listed else ():
-        run(listed, at_hand, out, clip=clip, controls=controls)
+        interrupted = interrupted or run(listed, at_hand, out, clip=clip, controls=controls).interrupted
 
     few_shot: dict[str, list[str]] = {}
     few_shot_blanks: dict[str, str] = {}
     for plan in filter(None, transfers.values()):
-        if plan.reverse not in data:
+        if plan.reverse not in data or interrupted:
             continue
         few_shot[plan.id], blanks = _feasible(plan, *data[plan.reverse], shots, draws)
         few_shot_blanks |= blanks
@@ -174,7 +180,8 @@ def run_transfers(
             say(f"left blank: {key}: {reason}")
         if few_shot[plan.id]:
             protocol_names = few_shot[plan.id]
-            run([plan.reverse], at_hand, out, protocol_names=protocol_names, seeds=range(draws), controls=False)
+            asked = {"protocol_names": protocol_names, "seeds": range(draws), "controls": False}
+            interrupted = run([plan.reverse], at_hand, out, **asked).interrupted
 
     answered = {*data, *(f"{id} {name}" for id, names in few_shot.items() for name in names)}
     report = TransferNotes.read(out)
@@ -184,6 +191,7 @@ def run_transfers(
     report.tasks += [id for id in requested if id not in report.tasks]
     report.add(command, title, notes)
     report.write(out)
+    return not interrupted
 
 
 def _data(id: str, root: Path | None, on_bad_clip: str, progress: Progress) -> tuple[TaskCard, Prepared]:

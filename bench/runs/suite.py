@@ -8,11 +8,13 @@ from pathlib import Path
 from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.progress import Progress, silent
 from bench.encoders.load import on_devices
+from bench.probe.controls import names
 from bench.runs.choices import EncoderChoice, Outcome
-from bench.runs.sweep.execute import RecordMaker, make_controls, result_line
+from bench.runs.sweep.execute import RecordMaker, make_controls
 from bench.runs.sweep.grid import SweepGrid
 from bench.runs.sweep.plan import Step, features_needed, plan, steps
 from bench.runs.sweep.run import sweep
+from bench.runs.sweep.whole import Whole
 from bench.scores import records
 from bench.scores.schema import Record
 
@@ -73,6 +75,10 @@ def run_suite(
     ------
     UnknownId, MissingWeights, BadInput
         As ``bench.runs.sweep.plan.plan``, before anything is computed.
+
+    Notes
+    -----
+    Ctrl-C ends the run between or within records; what is finished stays, and the outcome is ``interrupted``.
     """
     first, engine = on_devices(device, engine)
     grid = SweepGrid(
@@ -93,11 +99,17 @@ def run_suite(
         return Outcome(kept=estimated.kept)
     planned = plan(grid, out, root, progress, say)
     outcome = planned.outcome
-    make_controls(planned.data, out, planned.stored, outcome, say)
-    for step in steps(planned, say):
-        for record in _made(step, out, progress, engine):
-            outcome.made.append(records.path(out, record.spec["task"], record.key))
-            say(result_line(record))
+    whole = Whole(planned.expected() + sum(len(names(card)) for card, _ in planned.data))
+    try:
+        make_controls(planned.data, out, planned.stored, outcome, lambda record: say(whole.line(record)))
+        whole.there(outcome.kept)
+        for step in steps(planned, say):
+            whole.there(outcome.kept[whole.kept :])
+            for record in _made(step, out, progress, engine):
+                outcome.made.append(records.path(out, record.spec["task"], record.key))
+                say(whole.line(record))
+    except KeyboardInterrupt:
+        outcome.interrupted = True
     return outcome
 
 

@@ -189,7 +189,7 @@ def make_controls(
     out: Path,
     stored: Mapping[str, Spec],
     outcome: Outcome,
-    say: Callable[[str], None],
+    made: Callable[[Record], None] = lambda record: None,
 ) -> None:
     """Computes the missing label-only control records.
 
@@ -203,6 +203,8 @@ def make_controls(
         What is whole there (``bench.scores.records.stored_specs``).
     outcome
         Where records made and kept are noted.
+    made
+        Called with each record made.
     """
     for card, prepared in data:
         for name in controls.names(card):
@@ -212,7 +214,7 @@ def make_controls(
                 continue
             record = evaluate.control_record(name, card, prepared)
             outcome.made.append(records.write(record, out))
-            say(result_line(record))
+            made(record)
 
 
 def result_line(record: Record) -> str:

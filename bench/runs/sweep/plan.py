@@ -157,6 +157,22 @@ class Plan:
     outcome: Outcome
     requested: dict[str, Job] = field(default_factory=dict)
 
+    def expected(self) -> int:
+        """Number of records of encoders that are asked for; an encoder of unknown sizes counts as one row each."""
+        grid, total = self.grid, 0
+        for choice in self.encoders:
+            card = registry.encoder_card(choice.id)
+            by_protocol: dict[str, list[LayerPooling]] = {each.name: [] for each in grid.protocols_asked()}
+            if all(card.dims.values()):
+                asked = grid.protocols_asked()
+                by_protocol = choices.requested_by_protocol(
+                    choice, card, asked, choice in self.required, lambda _: None
+                )
+            for protocol, pairs in by_protocol.items():
+                tasks = sum((protocol, card.id) not in self.without_probe for card, _ in self.data)
+                total += max(1, len(pairs)) * len(grid.seeds_of(protocol)) * tasks
+        return total
+
 
 def plan(
     grid: SweepGrid,

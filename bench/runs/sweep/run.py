@@ -16,9 +16,10 @@ from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import load_encoder, on_devices
 from bench.runs.context import SweepNotes
 from bench.runs.sweep import cost, oracle
-from bench.runs.sweep.execute import Finished, Unit, execute, make_controls, units
+from bench.runs.sweep.execute import Finished, Unit, execute, make_controls, result_line, units
 from bench.runs.sweep.grid import SweepGrid
 from bench.runs.sweep.plan import Encoding, Plan, Source, Workload, plan, workload
+from bench.runs.sweep.whole import Whole, time_told
 from bench.scores import records
 
 
@@ -44,6 +45,8 @@ class SweepResult:
         Seconds in probes, and at work, of all processes together.
     factorised
         Factorisations made.
+    interrupted
+        Whether it was stopped by Ctrl-C before its end.
     """
 
     made: list[Path] = field(default_factory=list)
@@ -61,6 +64,7 @@ class SweepResult:
     probe_s: float = 0.0
     busy_s: float = 0.0
     factorised: int = 0
+    interrupted: bool = False
 
 
 def sweep(
@@ -119,16 +123,19 @@ def sweep(
         return result
     began = time.monotonic()
     if grid.controls:
-        make_controls(planned.data, out, planned.stored, planned.outcome, say)
+        make_controls(planned.data, out, planned.stored, planned.outcome, lambda record: say(result_line(record)))
         result.made += planned.outcome.made
-    refused = _encoded(work.encodings, grid, progress, engine)
-    for unit in todo:
-        result.failed |= {job.name: refused[job.source] for job in unit.jobs if job.source in refused}
-    _run(_with_features(todo, refused), out, replace(engine, workers=result.workers), result, progress, say)
+    try:
+        refused = _encoded(work.encodings, grid, progress, engine)
+        for unit in todo:
+            result.failed |= {job.name: refused[job.source] for job in unit.jobs if job.source in refused}
+        _run(_with_features(todo, refused), out, replace(engine, workers=result.workers), result, progress, say)
+    except KeyboardInterrupt:
+        result.interrupted = True
     result.took_s = time.monotonic() - began
-    if result.todo:
+    if result.todo and not result.interrupted:
         say(
-            f"estimated {_time(result.predicted_s)}, took {_time(result.took_s)}; "
+            f"estimated {time_told(result.predicted_s)}, took {time_told(result.took_s)}; "
             f"estimated {result.predicted_mb:.0f} MB, needed {result.memory_mb:.0f} MB"
         )
     run_notes = SweepNotes.read(out)
@@ -137,7 +144,7 @@ def sweep(
     run_notes.absent_tasks |= planned.outcome.absent_tasks
     run_notes.add(command, title, notes)
     run_notes.write(out)
-    if with_oracle:
+    if with_oracle and not result.interrupted:
         _oracle(planned, progress)
     return result
 
@@ -154,8 +161,8 @@ def summary(result: SweepResult) -> str:
     line = f"{result.todo} jobs to do, {len(result.kept)} done"
     if not result.todo:
         return line
-    encode = f", {_time(result.encode_s)} of it for encoding {result.clips} clips" if result.clips else ""
-    line += f"; about {_time(result.predicted_s)}{encode} and {result.predicted_mb / 1000:.1f} GB"
+    encode = f", {time_told(result.encode_s)} of it for encoding {result.clips} clips" if result.clips else ""
+    line += f"; about {time_told(result.predicted_s)}{encode} and {result.predicted_mb / 1000:.1f} GB"
     line += f" with {result.workers} process" + ("es" if result.workers > 1 else "")
     return line + (f"; {result.unknown} jobs of protocols without a cost model not counted" if result.unknown else "")
 
@@ -222,10 +229,13 @@ def _run(
     say: Callable[[str], None],
 ) -> None:
     others: dict[int, float] = {}
+    whole = Whole(len(result.kept) + result.todo, result.kept)
     with progress("sweep", sum(len(unit.jobs) for unit in todo)) as tick:
         for unit, done in execute(todo, out, engine):
             _add(result, done)
             others[done.process] = max(others.get(done.process, 0.0), done.memory_mb)
+            for path in done.made:
+                say(whole.line(records.read(path)))
             for name, why in done.failed.items():
                 say(f"failed: {name}: {why}")
             tick(len(unit.jobs))
@@ -238,9 +248,3 @@ def _add(result: SweepResult, done: Finished) -> None:
     result.probe_s += done.probe_s
     result.busy_s += done.seconds
     result.factorised += done.factorised
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

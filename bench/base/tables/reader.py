@@ -141,7 +141,9 @@ def _text(path: Path) -> str:
 def _unmarked(first: bytes) -> str:
     """The encoding of a text without a mark, which begins with a letter of ASCII unless it is UTF-8."""
     zeros = [byte == 0 for byte in first]
-    return {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get(tuple(zeros), "utf-8-sig")
+    if zeros == [False, True]:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False] else "utf-8-sig"
 
 
 def _start(text: str) -> tuple[int, int, str]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path, PurePosixPath
 
 from bench.base.errors import CheckpointError
+from bench.base.paths import is_file
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")  # of a transformers folder, in order of preference
 INDEX = ".index.json"  # behind the name of the file that the shards stand for
@@ -46,7 +47,7 @@ def folder_of(path: Path) -> Path:
 def shards(index: Path) -> list[Path]:
     """The files that an index names, in order. Raises ``CheckpointError`` where one is not there."""
     files = [index.parent / name for name in sorted(set(placed(index).values()))]
-    if absent := [file.name for file in files if not file.is_file()]:
+    if absent := [file.name for file in files if not is_file(file)]:
         listed = ", ".join(absent[:SHOWN]) + ", …" * (len(absent) > SHOWN)
         raise CheckpointError(
             index, f"{len(absent)} of the {len(files)} shards it names are not there: {listed}", AGAIN
@@ -62,7 +63,7 @@ def placed(index: Path) -> dict[str, str]:
     try:
         places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         named = {str(name): PurePosixPath(shard) for name, shard in places.items()}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CheckpointError(index, f"is no index of shards ({type(error).__name__}: {error})", AGAIN) from error
     if not named:
         raise CheckpointError(index, "names no shards", AGAIN)

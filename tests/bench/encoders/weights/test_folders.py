@@ -112,3 +112,12 @@ def test_shards_are_fetched_from_the_hub(tmp_path, monkeypatch):
     assert find.from_hub("org/net") == tmp_path / "hub"
     files = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     assert asked == [["*.json", "model.safetensors"], ["*.json", *files]]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"weight_map": ' * 50_000, json.dumps({"weight_map": {"a": "x" * 5000}})]
+)
+def test_an_index_that_no_reader_can_follow_is_refused(tmp_path, text):
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"is no index of shards|are not there"):
+        folders.tensor_files(tmp_path)

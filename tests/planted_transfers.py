@@ -8,14 +8,17 @@ from bench.scores import label_kinds, per_test, records
 from bench.scores.schema import Record
 
 TRANSFER, REVERSE = "transfer.icbhi-sprsound", "transfer.sprsound-icbhi"
+NO_CHOICE = {"method": "none", "chosen": {}, "path": []}
 PATIENTS, CLIPS = 40, 12  # of every test, and of every patient
 
 
-def record(encoder, strength, *, task=TRANSFER, clip="native", shift=0.0, protocol="linear", seed=0, patients=PATIENTS):
+def record(
+    encoder, strength, *, task=TRANSFER, shift=0.0, protocol="linear", patients=PATIENTS, selection=NO_CHOICE, **other
+):
     """A record whose log odds lie ``strength[split]`` standard deviations on their class's side of ``shift``.
 
     Splits without a strength have no clips. Clips, labels and their noise are the same for all encoders, so that
-    differences between records of equal strength are nothing but what was planted.
+    differences between records of equal strength are nothing but what was planted. ``other`` goes into the spec.
     """
     card = task_card(task)
     facts = per_test.task_facts(card)
@@ -34,15 +37,15 @@ def record(encoder, strength, *, task=TRANSFER, clip="native", shift=0.0, protoc
     spec = {
         **{"schema": records.SCHEMA, "task": task, "task_version": card.version, "manifest": "m", "state": "complete"},
         **{"excluded": "", "encoder": encoder, "encoder_version": 1, "weights": encoder, "parameters": "p"},
-        **{"layer": -1, "pooling": "mean", "clip": clip, "resampler": "r", "dtype": "float32", "statistics": ""},
-        **{"protocol": "control" if kind == "control" else protocol, "protocol_version": 3, "kind": kind, "seed": seed},
+        **{"layer": -1, "pooling": "mean", "clip": "native", "resampler": "r", "dtype": "float32", "statistics": ""},
+        **{"protocol": "control" if kind == "control" else protocol, "protocol_version": 3, "kind": kind, "seed": 0},
+        **other,
     }
     data = {
         **{"marks": [], "trained_on": [], "weights_licence": "", "task": facts, "state": "complete"},
         **{"incomplete": False, "excluded": [], "splits": splits, "recordings_in_full": None, "groups_in_train": {}},
         **{"licence": "", "citation": "", "url": "", "predictions_sha256": ""},
     }
-    selection = {"method": "none", "chosen": {}, "path": []}
     return Record(records.key(spec), spec, scores, domains, selection, data, predictions)
 
 
@@ -52,7 +55,8 @@ def majority(splits, task=TRANSFER, **more):
 
 
 def _predictions(split, power, shift, classes, kind, patients):
-    rng = np.random.default_rng([*split.encode()])  # by the split alone
+    corpus = "sprsound" if "inter" in split else "icbhi"  # whose clips are the same in a transfer and in its reverse
+    rng = np.random.default_rng([*corpus.encode()])
     n = patients * CLIPS
     groups = np.repeat(np.arange(patients), CLIPS)
     labels = rng.integers(0, 2, (n, classes)) if kind == "multilabel" else rng.integers(0, 2, n)
@@ -66,8 +70,8 @@ def _predictions(split, power, shift, classes, kind, patients):
     scores = records.as_stored(scores)
     table = pd.DataFrame(
         {
-            "clip_id": [f"{split}-{i:04d}" for i in range(n)],
-            "group": [f"{split}:{g:03d}" for g in groups],
+            "clip_id": [f"{corpus}-{i:04d}" for i in range(n)],
+            "group": [f"{corpus}:{g:03d}" for g in groups],
             "domain": [f"corpus/device {g % 3}" for g in groups],
             "split": split,
             "duration_s": records.as_stored(rng.uniform(0.5, 4, n)),

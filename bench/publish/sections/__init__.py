@@ -7,8 +7,12 @@ from pathlib import Path
 from bench.publish.blocks import Section
 from bench.publish.sections.audits import audit_section
 from bench.publish.sections.finetuning import finetune_section
+from bench.publish.sections.sweeps.section import sweep_section
+from bench.publish.sections.transfers.section import transfer_section
+
+_KINDS = (transfer_section, sweep_section, finetune_section, audit_section)  # in reading order
 
 
 def sections_of(folder: Path) -> list[Section]:
     """The sections of the reports that a results folder holds, in reading order; none where it holds none."""
-    return [section for kind in (finetune_section, audit_section) if (section := kind(folder)) is not None]
+    return [section for kind in _KINDS if (section := kind(folder)) is not None]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from bench.base.errors import BadInput
 from bench.base.registry import task_card
+from bench.reports.audit.nuisance import CAPTION, revealed_table
 from bench.reports.out_of_domain.bandwidth import policies
 from bench.reports.out_of_domain.cells import Cells, glance, left_out, matrix
-from bench.reports.out_of_domain.resampled import Draws
-from bench.reports.out_of_domain.transfer_table import IN, OUT, Shown, reliability_table, shown, transfer_table
-from bench.reports.out_of_domain.worst import LEAST_CLIPS, LEAST_GROUPS
+from bench.reports.out_of_domain.contents import Contents, contents_of
+from bench.reports.out_of_domain.findings import ABOUT, ALPHA, count
+from bench.reports.out_of_domain.measures.worst import LEAST_CLIPS, LEAST_GROUPS
+from bench.reports.out_of_domain.transfer_table import IN, OUT, Shown, shown
 from bench.reports.pages import stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import TransferNotes
-from bench.runs.out_of_domain import Transfer, transfer
+from bench.runs.out_of_domain import Transfer
 from bench.scores.intervals import FEW_GROUPS
 from bench.scores.per_test import tested
-from bench.scores.records import paths, read, require_one_data
 from bench.scores.schema import Record
 
 FILES = ("ood.md", "ood.csv", "reliability.csv")
@@ -63,28 +64,23 @@ _BANDWIDTH = """
   is not told apart from nothing."""
 
 
-def render_transfer_report(records: Sequence[Record], notes: TransferNotes) -> dict[str, str]:
-    """{file name: text} of the report. Raises ``BadInput`` for records of one task on different data."""
-    require_one_data(records)
-    firsts = {record.spec["task"]: record for record in reversed(records)}
-    listed = {id: transfer(id) for id in notes.tasks if id in firsts and id not in notes.blanks}
-    draws = Draws()
-    numbers = transfer_table(records, listed, draws)
-    parts = [f"# {notes.title}", f"**{DISCLAIMER}**", *_remarks(list(listed), firsts)]
+def render_transfer_report(report: Contents) -> dict[str, str]:
+    """{file name: text} of a report."""
+    notes, numbers, firsts = report.notes, report.numbers, report.firsts
+    parts = [f"# {notes.title}", f"**{DISCLAIMER}**", *_remarks(list(report.plans), firsts)]
     if notes.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
     controlled = any(policies(numbers["what"], OUT)) if len(numbers) else False
     parts += ["## How to read it", _READING + (_BANDWIDTH if controlled else "")]
     if notes.notes:
-        parts += ["## Findings", "\n".join(f"- {note}" for note in notes.notes)]
-    transfers = {id: plan for id, plan in listed.items() if plan}
-    parts += _glance(numbers, transfers, firsts) + _matrices(numbers, transfers, firsts)
-    for id, plan in transfers.items():
-        parts += _section(plan, numbers[numbers["task"] == id], firsts[id], notes)
-    parts += _left_out(numbers, [id for id, plan in listed.items() if plan is None], firsts)
+        parts += ["## Remarks", "\n".join(f"- {note}" for note in notes.notes)]
+    parts += _findings(report)
+    parts += _glance(report) + _matrices(report)
+    for id, plan in report.transfers.items():
+        parts += _section(report, plan) + _revealed(report, id)
+    parts += _left_out(report)
     parts += _blank(notes)
-    curves = reliability_table(records, listed, draws)
-    texts = ("\n\n".join(filter(None, parts)) + "\n", _csv(numbers), _csv(curves))
+    texts = ("\n\n".join(filter(None, parts)) + "\n", _csv(numbers), _csv(report.curves))
     return dict(zip(FILES, texts, strict=True))
 
 
@@ -93,7 +89,7 @@ def write_transfer_report(folder: Path) -> list[Path]:
 
     Raises ``BadInput`` where no report was asked for there.
     """
-    return write_pages(folder, _render_folder([read(path) for path in paths(folder)], folder))
+    return write_pages(folder, render_transfer_report(contents_of(folder)))
 
 
 def stale_transfer_report(records: Sequence[Record], folder: Path) -> list[str]:
@@ -102,15 +98,7 @@ def stale_transfer_report(records: Sequence[Record], folder: Path) -> list[str]:
     if not present and not (folder / TransferNotes.FILE).exists():
         return []
     remedy = "write the report again with `respbench ood`"
-    return stale_pages(folder, _render_folder(records, folder), present, remedy)
-
-
-def _render_folder(records: Sequence[Record], folder: Path) -> dict[str, str]:
-    """Renders with the notes of a results folder."""
-    notes = TransferNotes.read(folder)
-    if not notes.tasks:
-        raise BadInput(folder, "no out-of-domain report was made here", "make one with respbench ood")
-    return render_transfer_report(records, notes)
+    return stale_pages(folder, render_transfer_report(contents_of(folder, records)), present, remedy)
 
 
 def _remarks(ids: Sequence[str], firsts: Mapping[str, Record]) -> list[str]:
@@ -126,40 +114,53 @@ def _remarks(ids: Sequence[str], firsts: Mapping[str, Record]) -> list[str]:
     return lines
 
 
-def _glance(numbers: pd.DataFrame, transfers: Mapping[str, Transfer], firsts: Mapping[str, Record]) -> list[str]:
+def _findings(report: Contents) -> list[str]:
+    """Sentences with their tests: what transfers lose, and what control of bandwidth changes."""
+    parts = []
+    for title, bandwidth in (("Findings", False), ("What control of bandwidth changes", True)):
+        own = [finding for finding in report.findings if finding.bandwidth is bandwidth]
+        if own and not parts:
+            parts.append("## Findings\n\n" + ABOUT.format(tests=count(report.findings), alpha=ALPHA))
+        if own and bandwidth:
+            parts.append(f"### {title}")
+        for (task, metric), said in itertools.groupby(own, key=lambda finding: (finding.task, finding.metric)):
+            lines = (f"- {finding.sentence} *({finding.test})*" for finding in said)
+            parts.append(f"**{task}**, {metric}:\n\n" + "\n".join(lines))
+    return parts
+
+
+def _glance(report: Contents) -> list[str]:
     """The first metric of transfers that have one decision; bare values."""
     columns = {}
-    for id, plan in transfers.items():
-        task = firsts[id].data["task"]
+    for id, plan in report.transfers.items():
+        task = report.firsts[id].data["task"]
         if len(task["classes"]) <= 2 and task.get("kind") != "multilabel":
             first = shown(task)[0]
-            columns[f"{id.removeprefix('transfer.')} ({plan.test}), {first.title}"] = _cells(numbers, id, first)
+            columns[f"{id.removeprefix('transfer.')} ({plan.test}), {first.title}"] = _cells(report, id, first)
     caption = "In-domain → out-of-domain; intervals and all else are below."
     return ["## At a glance", caption, glance(columns)] if columns else []
 
 
-def _matrices(numbers: pd.DataFrame, transfers: Mapping[str, Transfer], firsts: Mapping[str, Record]) -> list[str]:
+def _matrices(report: Contents) -> list[str]:
     """Source against target, a table for each metric and set of classes between which there are two transfers."""
-    found: dict[tuple[str, tuple[str, ...]], dict[tuple[str, str], Cells]] = {}
-    for id, plan in transfers.items():
-        task = firsts[id].data["task"]
-        for each in shown(task) if task.get("kind") == "multilabel" else shown(task)[:1]:
-            cells = _cells(numbers, id, each, task["group"])
-            found.setdefault((each.title, tuple(task["classes"])), {})[plan.source, plan.target] = cells
-    tables = [matrix(metric, columns) for (metric, _), columns in found.items() if len(columns) > 1]
+    tables = [
+        matrix(metric, {pair: _cells(report, id, each) for pair, (id, each) in pairs.items()})
+        for (metric, _), pairs in report.matrices().items()
+    ]
     caption = "Rows: trained on. Columns: tested on. In brackets, on the diagonal: the source's own test."
     return ["## Source against target", caption, *tables] if tables else []
 
 
-def _cells(numbers: pd.DataFrame, task: str, each: Shown, noun: str = "patient") -> Cells:
-    return Cells(numbers[(numbers["task"] == task) & (numbers["metric"] == each.key)], each, noun)
+def _cells(report: Contents, id: str, each: Shown) -> Cells:
+    return Cells(report.of(id, each), each, report.firsts[id].data["task"]["group"])
 
 
-def _section(plan: Transfer, part: pd.DataFrame, first: Record, notes: TransferNotes) -> list[str]:
+def _section(report: Contents, plan: Transfer) -> list[str]:
     """Everything about one transfer."""
+    first, notes = report.firsts[plan.id], report.notes
     task = first.data["task"]
     out = [f"## {plan.id}", f"{task_card(plan.id).notes} {_sizes(plan, first)}"]
-    columns = {each: _cells(part, plan.id, each, task["group"]) for each in shown(task)}
+    columns = {each: _cells(report, plan.id, each) for each in shown(task)}
     for each, cells in columns.items():
         out += [f"### {each.title}", cells.support(), cells.domains(), cells.shares_left_out()]
         out += [cells.durations(), cells.controls(), *cells.bandwidth()]
@@ -201,14 +202,22 @@ def _sizes(plan: Transfer, first: Record) -> str:
     return "; ".join(lines) + "."
 
 
-def _left_out(numbers: pd.DataFrame, ids: Sequence[str], firsts: Mapping[str, Record]) -> list[str]:
+def _revealed(report: Contents, id: str) -> list[str]:
+    """What embeddings tell besides the label, where an audit of the transfer lies beside the records."""
+    if (revealed := report.revealed.get(id)) is None:
+        return []
+    if revealed.stale(report.firsts[id]):
+        return ["The audit of this transfer is of other data and is not shown."]
+    return ["### What the embeddings tell besides the label", CAPTION, revealed_table(revealed)]
+
+
+def _left_out(report: Contents) -> list[str]:
     """One table per task whose domains are left out in turn."""
     out = []
-    for base in dict.fromkeys(id.partition("@")[0] for id in ids):
-        own = [id for id in ids if id.partition("@")[0] == base]
-        task = firsts[own[0]].data["task"]
+    for base, own in report.left_out.items():
+        task = report.firsts[own[0]].data["task"]
         first = shown(task)[0]
-        columns = {id.partition("@")[2]: _cells(numbers, id, first, task["group"]) for id in own}
+        columns = {id.partition("@")[2]: _cells(report, id, first) for id in own}
         noun = task["domain"]
         caption = f"{first.title}. Each column is a probe trained without that {noun} and tested on it alone."
         out += [f"## {base}, one {noun} left out", caption, left_out(columns)]

@@ -11,10 +11,19 @@ import pandas as pd
 
 from bench.reports.names import VARIANT, row_names
 from bench.reports.out_of_domain import bandwidth
-from bench.reports.out_of_domain.calibration import CURVE, calibration
-from bench.reports.out_of_domain.resampled import OWN, TARGET, Draws, Resampled, less, paired, relative_drop, unpaired
-from bench.reports.out_of_domain.thresholds import operating_points
-from bench.reports.out_of_domain.worst import worst_domain
+from bench.reports.out_of_domain.measures.calibration import CURVE, calibration
+from bench.reports.out_of_domain.measures.resampled import (
+    OWN,
+    TARGET,
+    Draws,
+    Resampled,
+    less,
+    paired,
+    relative_drop,
+    unpaired,
+)
+from bench.reports.out_of_domain.measures.thresholds import operating_points
+from bench.reports.out_of_domain.measures.worst import worst_domain
 from bench.runs.out_of_domain import Transfer
 from bench.scores import intervals, label_kinds, metrics, per_test, records
 from bench.scores.intervals import Difference
@@ -127,7 +136,7 @@ def reliability_table(
     """Reliability curves of both tests of every transfer.
 
     One row per task, encoder, pooling, layer, metric (of a multilabel task the label's), test and bin, with the columns
-    of ``bench.reports.out_of_domain.calibration.CURVE``. Arguments as of ``transfer_table``.
+    of ``bench.reports.out_of_domain.measures.calibration.CURVE``. Arguments as of ``transfer_table``.
     """
     below = bandwidth.controlled(all_records, [task for task, plan in plans.items() if plan])
     all_records = bandwidth.with_own_rows(all_records, below)
@@ -136,7 +145,7 @@ def reliability_table(
         for record in _of(all_records, task) if plan else ():
             head = {"task": task, "encoder": names[record.key]}
             head |= {name: record.spec[name] for name in ("pooling", "layer")}
-            for each in _decided(record.data["task"]):
+            for each in decided(record.data["task"]):
                 for what, test, seed in ((IN, plan.own, OWN), (OUT, plan.test, TARGET)):
                     made = calibration(draws, record, test, each.bit, seed) if test in record.scores else None
                     if made:
@@ -145,7 +154,7 @@ def reliability_table(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _decided(task: TaskFacts) -> list[Shown]:
+def decided(task: TaskFacts) -> list[Shown]:
     """The metrics that stand for the decisions of a task: the first, or of a multilabel task every label's."""
     return shown(task) if task.get("kind") == "multilabel" else shown(task)[:1]
 
@@ -224,7 +233,7 @@ class _Pair:
     def decisions(self) -> Iterator[dict]:
         """Operating points and calibration, once for every decision: of the first metric, or of every label."""
         task, each, plan = self.record.data["task"], self.each, self.plan
-        if not self._both or each not in _decided(task):
+        if not self._both or each not in decided(task):
             return
         binary = each.bit is not None or (task.get("kind", "multiclass"), len(task["classes"])) == ("multiclass", 2)
         points = operating_points(self.draws, self.record, plan.own, plan.test, each.bit) if binary else None

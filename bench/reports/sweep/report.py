@@ -46,8 +46,7 @@ def write_sweep_report(folder: Path) -> list[Path]:
     Oracle scores, which no record can give again, are sealed. Raises ``BadInput`` where no sweep was made there and
     for a damaged record of the sweep.
     """
-    keys = set(SweepNotes.read(folder).keys)  # other records in the folder, damaged ones included, are not its matter
-    report = _report_of([records.read(path) for path in records.paths(folder) if path.stem in keys], folder)
+    report = read_report(folder)
     files = write_pages(folder, report.texts)
     if (folder / SweepNotes.FOLDER / oracle.NAME).exists():
         command = next(reversed(report.notes.commands), "respbench sweep")
@@ -61,7 +60,7 @@ def stale_sweep_report(all_records: Sequence[Record], folder: Path) -> list[str]
     present = [below / name for name in TEXTS if (below / name).exists()]
     if not present and not (folder / SweepNotes.FILE).exists():
         return []
-    report = _report_of(all_records, folder)
+    report = report_of(all_records, folder)
     lines = stale_pages(folder, report.texts, present, "run the sweep again")
     drawn = figures.names(report.merged, report.records, report.differences)
     differing = [name for name, digest in drawn.items() if figures.shown(below / name) != digest]
@@ -71,7 +70,7 @@ def stale_sweep_report(all_records: Sequence[Record], folder: Path) -> list[str]
 
 
 @dataclass(frozen=True)
-class _Report:
+class SweepReport:
     """A sweep's report.
 
     It has the records and notes; the numbers: ``merged`` over seeds, ``differences`` between poolings, ``oracle``
@@ -86,7 +85,17 @@ class _Report:
     texts: Mapping[str, str]
 
 
-def _report_of(all_records: Sequence[Record], folder: Path) -> _Report:
+def read_report(folder: Path) -> SweepReport:
+    """The report of a results folder.
+
+    Raises ``BadInput`` where no sweep was made there and for a damaged record of the sweep. Other records in the
+    folder, damaged ones included, are not its matter.
+    """
+    keys = set(SweepNotes.read(folder).keys)
+    return report_of([records.read(path) for path in records.paths(folder) if path.stem in keys], folder)
+
+
+def report_of(all_records: Sequence[Record], folder: Path) -> SweepReport:
     """The report of those records of a results folder that its notes name."""
     notes, scores = SweepNotes.read(folder), oracle.read(folder)
     keys = set(notes.keys)
@@ -102,7 +111,7 @@ def _report_of(all_records: Sequence[Record], folder: Path) -> _Report:
     texts = [_markdown(own, notes, table, merged, differences, drawn, scores)]
     texts += [each.to_csv(index=False, lineterminator="\n") for each in tables]
     pages = {f"{SweepNotes.FOLDER}/{name}": text for name, text in zip(TEXTS, texts)}
-    return _Report(own, notes, merged, differences, scores, pages)
+    return SweepReport(own, notes, merged, differences, scores, pages)
 
 
 def _markdown(

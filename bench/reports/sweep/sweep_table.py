@@ -10,6 +10,7 @@ import pandas as pd
 from bench.reports.names import row_names
 from bench.scores import intervals, metrics, per_test
 from bench.scores.schema import Record
+from bench.stats import holm
 
 NEAR = 0.01  # of a score: candidates within it are called as good as the best
 ROW = ["task", "encoder", "layer", "pooling", "protocol"]
@@ -154,6 +155,11 @@ def _difference(ours: Record, theirs: Record) -> dict:
         "record": ours.key,
         "minus_record": theirs.key,
     }
+
+
+def with_holm(differences: pd.DataFrame) -> pd.DataFrame:
+    """Differences with a column ``holm``: p that allows for all of these comparisons."""
+    return differences.assign(holm=holm(differences["p"].to_numpy(float)))
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:

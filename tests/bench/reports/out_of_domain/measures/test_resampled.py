@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from bench.base.errors import BadInput
-from bench.reports.out_of_domain.resampled import OWN, TARGET, Draws, less, p_value, paired, relative_drop, unpaired
+from bench.reports.out_of_domain.measures.resampled import (
+    OWN,
+    TARGET,
+    Draws,
+    less,
+    p_value,
+    paired,
+    relative_drop,
+    unpaired,
+)
 from bench.scores import intervals, per_test
 from planted_transfers import majority, record
 

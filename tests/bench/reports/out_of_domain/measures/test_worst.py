@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bench.reports.out_of_domain.worst import LEAST_CLIPS, LEAST_GROUPS, worst_domain
+from bench.reports.out_of_domain.measures.worst import LEAST_CLIPS, LEAST_GROUPS, worst_domain
 from planted_transfers import record
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bench.reports.out_of_domain.resampled import Draws
-from bench.reports.out_of_domain.thresholds import operating_points
+from bench.reports.out_of_domain.measures.resampled import Draws
+from bench.reports.out_of_domain.measures.thresholds import operating_points
 from bench.scores import metrics
 from planted_transfers import majority, record
 

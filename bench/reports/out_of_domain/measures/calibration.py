@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, softmax
 
-from bench.reports.out_of_domain.resampled import RESAMPLES, Draws, Resampled, resampled
+from bench.reports.out_of_domain.measures.resampled import RESAMPLES, Draws, Resampled, resampled
 from bench.scores import intervals
 from bench.scores.intervals import Difference, ScoredClips
 from bench.scores.label_kinds import KINDS

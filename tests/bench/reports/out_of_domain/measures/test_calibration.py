@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bench.reports.out_of_domain.calibration import BINS, calibration
-from bench.reports.out_of_domain.resampled import OWN, Draws
+from bench.reports.out_of_domain.measures.calibration import BINS, calibration
+from bench.reports.out_of_domain.measures.resampled import OWN, Draws
 from planted_transfers import majority, record
 
 TEST = "source_corrected"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.reports.out_of_domain.resampled import OWN, RESAMPLES, TARGET, Draws, Resampled, resampled
+from bench.reports.out_of_domain.measures.resampled import OWN, RESAMPLES, TARGET, Draws, Resampled, resampled
 from bench.scores.curves import ratio
 from bench.scores.intervals import ScoredClips
 from bench.scores.label_kinds import KINDS

@@ -1,0 +1,1 @@
+"""Sweeps over layers, poolings and tasks, as a section of a page."""

@@ -1,0 +1,1 @@
+"""Transfers between corpora and devices, as a section of a page."""

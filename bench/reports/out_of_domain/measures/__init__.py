@@ -1,0 +1,1 @@
+"""What is measured of a transfer beside its scores: differences, thresholds, calibration, worst device."""

@@ -35,7 +35,7 @@ def number(value: float | None, unit: str = "%", decimals: int | None = None) ->
     decimals
         How many; None for one of a percentage and two of any other value.
     """
-    if missing(value):
+    if value is None or missing(value):
         return BLANK
     scale, digits = _scale(unit)
     return f"{scale * value:.{digits if decimals is None else decimals}f}"

@@ -5,4 +5,4 @@ from __future__ import annotations
 from bench.cli.options import Verb
 from bench.cli.publish import figures, page, papers
 
-VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE, figures.FIGURES)
+VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE, papers.CITE, figures.FIGURES)

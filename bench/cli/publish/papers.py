@@ -1,4 +1,4 @@
-"""The verbs for a paper: ``table``."""
+"""The verbs for a paper: ``table``, ``cite``."""
 
 from __future__ import annotations
 
@@ -63,4 +63,35 @@ def table(arguments: argparse.Namespace) -> int:
 
 TABLE = Verb(
     "table", "a table of a results folder for a paper: LaTeX, Markdown, CSV, JSON, Excel", table_arguments, table
+)
+
+
+def cite_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``cite`` takes."""
+    parser.add_argument("folder", type=Path, help="results folder")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write respbench.bib, methods.md, methods.tex, tables, and a paper.tex that shows them; default: print "
+        "the references",
+    )
+
+
+def cite(arguments: argparse.Namespace) -> int:
+    """Runs ``cite``."""
+    from bench.publish.papers.citations.bibliography import bibliography
+    from bench.publish.papers.folder import write_paper
+    from bench.scores import records
+
+    loaded = records.load_all(arguments.folder)
+    if arguments.out:
+        print("\n".join(map(str, write_paper(loaded, arguments.out))))
+    else:
+        print(bibliography(loaded).bibtex(), end="")
+    return 0
+
+
+CITE = Verb(
+    "cite", "what to cite for a results folder, and a methods section: BibTeX, Markdown, LaTeX", cite_arguments, cite
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pylatexenc.latexencode import UnicodeToLatexEncoder
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
-_BREAK_AFTER = re.compile(r"(?<=[._/@:-])(?=\w)")
+_BREAK_AFTER = re.compile(r"(?<=[._/@:-])(?=[^\W\d_])")  # and not within a number
 
 
 def latex(text: str) -> str:

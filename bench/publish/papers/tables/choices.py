@@ -8,6 +8,7 @@ from dataclasses import dataclass
 EXCEL = "xlsx"
 SUFFIXES = {".tex": "latex", ".md": "md", ".csv": "csv", ".json": "json", ".xlsx": EXCEL}
 FORMATS = tuple(SUFFIXES.values())
+LINES = 44  # of rows and titles that fit on a page beside caption, heading and notes
 INTERVALS = ("below", "beside", "none")  # where an interval stands, seen from its score
 _CHARACTER = 4.5  # points of an average character of a name in footnotesize
 _INTERVAL = 36  # points of [83.5, 91.1] in scriptsize

@@ -5,14 +5,16 @@ Whoever shows a table (LaTeX, Markdown, CSV, JSON, Excel) adds nothing to it and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.base.errors import BadInput, UnknownId
 from bench.publish.blocks import Column, Score
+from bench.publish.papers.tables.best import best_rows
 from bench.publish.papers.tables.captions import caption, measured, protocol_words
 from bench.publish.papers.tables.columns import FACTS, ScoreColumn, fact_columns, score_columns
+from bench.reports.leaderboard.standings.values import Row as StandingsRow
 from bench.reports.leaderboard.table import cells
 from bench.reports.names import ROW, rank_class, row_name, row_names
 from bench.scores.printed import missing
@@ -30,6 +32,7 @@ _CLASSES = {
     "literature finetune": "Epoch chosen on the test",
     CONTROL: "Controls, not ranked",
 }
+_UNRANKED = (CONTROL, "literature finetune")  # nothing is best among what chose by the test either
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Part:
     title
         What they have in common.
     ranked
-        Whether the best of them is a result; controls are not ranked.
+        Whether the best of them is a result; controls, and what chose its epoch on the test, are not ranked.
     rows
         Best first.
     """
@@ -154,11 +157,12 @@ def paper_table(
         kind = rank_class(spec)
         members.setdefault((kind, "" if kind == CONTROL else spec["protocol"]), []).append(identity)
     facts = _told_apart(fact_columns(columns), members)
+    seeds = _records_of_rows(records)
     parts = [
-        _part(*group, [(identity, rows[identity]) for identity in members[group]], facts, shown, by_key)
+        _part(*group, [(identity, rows[identity]) for identity in members[group]], facts, shown, by_key, seeds)
         for group in sorted(members, key=lambda group: (list(_CLASSES).index(group[0]), group[1]))
     ]
-    return PaperTable(facts, shown, tuple(parts), caption(shown, long, by_key), _left_out(records, set(rows)))
+    return PaperTable(facts, shown, tuple(parts), caption(shown, long, by_key), _left_out(seeds, set(rows)))
 
 
 def _only_known(kind: str, asked: Sequence[str], known: set[str]) -> set[str]:
@@ -211,12 +215,40 @@ def _part(
     facts: Sequence[Column],
     shown: Sequence[ScoreColumn],
     by_key: Mapping[str, Record],
+    seeds: Mapping[tuple, Sequence[Record]],
 ) -> Part:
     """The rows of a class under one protocol; controls of all protocols are one part."""
     records = [by_key[long["key"].iloc[0]] for _, long in rows]
     title = _CLASSES[kind] + (f", {protocol_words(records)}" if protocol else "")
-    best_first = sorted((_row(identity, long, facts, by_key) for identity, long in rows), key=_place(shown))
-    return Part(title, kind != CONTROL, tuple(best_first))
+    made = {identity: _row(identity, long, facts, by_key) for identity, long in rows}
+    if kind not in _UNRANKED:
+        for column in shown:
+            scored = {i: _of_task(seeds[i], column) for i, row in made.items() if column.name in row.scores}
+            named = {StandingsRow(i[0], i[1], i[2], i[3], kind): own for i, own in scored.items()}
+            for best in best_rows(named, column):
+                identity = (best.encoder, best.pooling, best.layer, best.protocol)
+                made[identity] = _in_bold(made[identity], column)
+    return Part(title, kind not in _UNRANKED, tuple(sorted(made.values(), key=_place(shown))))
+
+
+def _records_of_rows(records: Sequence[Record]) -> dict[tuple, list[Record]]:
+    """{identity of a row: its records of all tasks and seeds}, by seed."""
+    names = row_names(records)
+    out: dict[tuple, list[Record]] = {}
+    for record in sorted(records, key=lambda record: (record.spec["seed"], record.key)):
+        spec = record.spec
+        identity = (names[record.key], spec["pooling"], spec["layer"], spec["protocol"])
+        out.setdefault(identity, []).append(record)
+    return out
+
+
+def _of_task(records: Sequence[Record], column: ScoreColumn) -> list[Record]:
+    return [r for r in records if r.spec["task"] == column.task and column.test in r.scores]
+
+
+def _in_bold(row: Row, column: ScoreColumn) -> Row:
+    score = replace(row.scores[column.name], best=True)
+    return replace(row, scores={**row.scores, column.name: score})
 
 
 def _row(identity: tuple, long: pd.DataFrame, facts: Sequence[Column], by_key: Mapping[str, Record]) -> Row:
@@ -247,9 +279,5 @@ def _place(columns: Sequence[ScoreColumn]) -> Callable[[Row], tuple]:
     return place
 
 
-def _left_out(records: Sequence[Record], shown: set[tuple]) -> tuple[str, ...]:
-    names, rows = row_names(records), set()
-    for record in records:
-        spec = record.spec
-        rows.add((names[record.key], spec["pooling"], spec["layer"], spec["protocol"]))
-    return tuple(f"{row_name(row[0], row[2])}, {row[1]}, {row[3]}" for row in sorted(rows - shown))
+def _left_out(rows: Iterable[tuple], shown: set[tuple]) -> tuple[str, ...]:
+    return tuple(f"{row_name(row[0], row[2])}, {row[1]}, {row[3]}" for row in sorted(set(rows) - shown))

@@ -9,7 +9,8 @@ from dataclasses import replace
 from bench.base.errors import UnknownId
 from bench.publish.blocks import Score
 from bench.publish.papers.escape import breakable, latex
-from bench.publish.papers.tables.choices import INTERVALS, LAYOUTS, Layout
+from bench.publish.papers.tables.best import BOLD
+from bench.publish.papers.tables.choices import INTERVALS, LAYOUTS, LINES, Layout
 from bench.publish.papers.tables.columns import ScoreColumn
 from bench.publish.papers.tables.content import PaperTable, Part, Row
 from bench.scores.printed import number
@@ -64,14 +65,37 @@ def latex_table(
     most = shape.beside if intervals == "beside" else shape.most
     count = -(-len(table.scores) // most)
     size = -(-len(table.scores) // count)  # tables of about as many columns each
+    blocks = [table.scores[i * size : (i + 1) * size] for i in range(count)]
+    tables = [
+        replace(table, scores=columns, parts=parts)
+        for columns in blocks
+        for parts in _pages(table.parts, 2 if intervals == "below" else 1)
+    ]
     out = []
-    for i in range(count):
-        part = replace(table, scores=table.scores[i * size : (i + 1) * size])
-        which = f" Part {i + 1} of {count}." if count > 1 else ""
-        own = label if i == 0 else f"{label}-{i + 1}"
+    for i, part in enumerate(tables, 1):
+        which = f" Part {i} of {len(tables)}." if len(tables) > 1 else ""
+        own = label if i == 1 else f"{label}-{i}"
         out.append(_Setting(part, shape, intervals, decimals).float(own, which))
     text = f"% needs {PACKAGES} (siunitx 3 or later)\n" + "\n".join(out)
     return _document(text) if standalone else text
+
+
+def _pages(parts: Sequence[Part], height: int) -> list[tuple[Part, ...]]:
+    """The parts in as many runs as pages are needed, of rows that are ``height`` lines high."""
+    pages: list[list[Part]] = [[]]
+    free = LINES
+    for part in parts:
+        rows = list(part.rows)
+        while rows:
+            fitting = max(0, (free - 1) // height)
+            if fitting < min(len(rows), 2) and pages[-1]:
+                pages.append([])
+                free = LINES
+                continue
+            pages[-1].append(replace(part, rows=tuple(rows[:fitting])))
+            rows = rows[fitting:]
+            free -= 1 + height * len(pages[-1][-1].rows)
+    return [tuple(page) for page in pages]
 
 
 def _document(body: str) -> str:
@@ -101,7 +125,7 @@ class _Setting:
     def float(self, label: str, which: str) -> str:
         name = self.layout.environment
         best = any(score.best for _, _, score in self.table.cells())
-        bold = " Bold: not significantly worse than the best of its part." if best else ""
+        bold = f" {BOLD}" if best else ""
         caption = latex(" ".join(self.table.caption) + bold + which)
         lines = [
             rf"\begin{{{name}}}[t]",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.publish.blocks import Score
 from bench.publish.papers import escape
+from bench.publish.papers.tables.best import BOLD
 from bench.publish.papers.tables.columns import ScoreColumn
 from bench.publish.papers.tables.content import PaperTable
 from bench.reports.tables import markdown
@@ -118,7 +119,7 @@ def markdown_text(table: PaperTable, decimals: int | None = None) -> str:
     """
     numbers = {note: i for i, note in enumerate(table.notes(), 1)}
     best = any(score.best for _, _, score in table.cells())
-    sentences = [*table.caption, *(["Bold: not significantly worse than the best of its part."] if best else [])]
+    sentences = [*table.caption, *([BOLD] if best else [])]
     header = [column.title for column in table.facts]
     for column in table.scores:
         header.append(escape.markdown(heading(column)) + _raised(column.notes, numbers))

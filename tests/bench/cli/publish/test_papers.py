@@ -37,3 +37,10 @@ def test_the_help_names_every_column(capsys):
         build_parser().parse_args(["table", "--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert all(name in told for name in FACTS)
+
+
+def test_references_are_printed_or_a_folder_written(folder, capsys):
+    assert main(["cite", str(folder)]) == 0
+    assert "@inproceedings{gong2021ast," in capsys.readouterr().out
+    assert main(["cite", str(folder), "--out", str(folder / "paper")]) == 0
+    assert str(folder / "paper" / "methods.md") in capsys.readouterr().out

@@ -115,3 +115,22 @@ def test_the_caption_says_interval_protocol_and_patients(made):
     )
     several = " ".join(paper_table([record(seed=0), record(seed=1), record(seed=2)]).caption)
     assert "means (3 seeds)" in several
+
+
+def test_bold_is_what_may_be_best_of_its_part():
+    made = [
+        record("ast.base", accuracy=0.95),
+        record("beats.iter3", accuracy=0.94),
+        record("fbank.stats", accuracy=0.55),
+    ]
+    made.append(record("random.ast.base", accuracy=0.99))
+    peeking = {"protocol": "literature/best-test-epoch", "protocol_version": 1, "kind": "finetune", "device": "cpu"}
+    made += [record("ast.base", accuracy=0.9, seed=seed, **peeking) for seed in (0, 1)]
+    made.append(record("beats.iter3", accuracy=0.5, **peeking))
+    bold = {row.facts["encoder"] for row, _, score in paper_table(made).cells() if score.best}
+    assert bold == {"ast.base", "beats.iter3"}
+    assert sum(score.best for _, _, score in paper_table(made).cells()) == 2
+
+
+def test_a_row_without_rivals_is_not_best():
+    assert not any(score.best for _, _, score in paper_table([record("ast.base")]).cells())

@@ -42,6 +42,14 @@ def test_more_tests_than_fit_make_several_tables_and_none_is_lost(table):
     assert all(f"t{i}" in text for i in range(10))
 
 
+def test_more_rows_than_fit_on_a_page_make_several_tables_and_none_is_lost():
+    made = [record(f"hf.encoder{i:02d}") for i in range(60)]
+    table = paper_table(made, tests=["sprsound.events2"])
+    text = latex_table(table, "page", "below")
+    assert text.count(r"\begin{table*}") == 3 and text.count("Frozen encoders") == 3
+    assert sorted(re.findall(r"encoder\d\d", text)) == [f"encoder{i:02d}" for i in range(60)]
+
+
 def test_every_line_has_as_many_cells_as_there_are_columns(table):
     for layout, intervals in (("column", ""), ("page", ""), ("page", "below"), ("page", "none")):
         text = latex_table(table, layout, intervals)

@@ -114,10 +114,15 @@ def test_shards_are_fetched_from_the_hub(tmp_path, monkeypatch):
     assert asked == [["*.json", "model.safetensors"], ["*.json", *files]]
 
 
-@pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"weight_map": ' * 50_000, json.dumps({"weight_map": {"a": "x" * 5000}})]
-)
-def test_an_index_that_no_reader_can_follow_is_refused(tmp_path, text):
-    (tmp_path / "model.safetensors.index.json").write_text(text)
+LONG = {
+    "deep list": "[" * 100_000,
+    "deep index": '{"weight_map": ' * 50_000,
+    "name": '{"weight_map": {"a": "' + "x" * 5000 + '"}}',
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_an_index_that_no_reader_can_follow_is_refused(tmp_path, kind):
+    (tmp_path / "model.safetensors.index.json").write_text(LONG[kind])
     with pytest.raises(CheckpointError, match=r"is no index of shards|are not there"):
         folders.tensor_files(tmp_path)

@@ -19,3 +19,4 @@ def test_every_package_and_the_recipes_are_installed():
     assert set(told["packages"]) == packages | {"tasks.splits"} | set(elsewhere)
     assert {ROOT / folder for folder in elsewhere.values()} == {RECIPE_FOLDER}
     assert "*.toml" in told["package-data"]["bench.finetune.recipes"]
+    assert "*.csv" in told["package-data"]["bench.reports.leaderboard.published"]

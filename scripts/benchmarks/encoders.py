@@ -3,7 +3,8 @@
 Clips per second of one core from sound files to features on disk, of every encoder that has weights at hand or runs
 untrained, on SPRSound's events and ICBHI's cycles, and the share of the bare forward pass: the network on spectrograms
 that are ready, or on waveforms where the front end is part of the network. Seconds are the processor's, so that other
-programs on the machine count little. ``--write`` puts the table into results/encode/encoders.md.
+programs on the machine count little. ``--write`` puts the table into results/encode/encoders.md, and the speeds into
+encoders.csv beside it, which standings read (``bench.reports.leaderboard.standings.cost``).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def main() -> int:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     data = {name: prepare(load_task(task)) for name, task in TASKS.items()}
-    rows, left_out = [], []
+    rows, speeds, left_out = [], [], []
     for id in asked.encoder or encoders():
         try:
             encoder = load_encoder(id)
@@ -85,15 +86,16 @@ def main() -> int:
             continue
         front = "spectrograms" if hasattr(inner(encoder), "fbank") else "waveforms"
         cells = [f"{speed:.3g} | {100 * share:.0f} %" for speed, share in found]
+        speeds += [f"{id},{name},{speed:.4g}" for name, (speed, _) in zip(TASKS, found)]
         rows.append(f"| `{id}` | {weights_mb(encoder) / 4:.1f} M | {' | '.join(cells)} | {front} |")
         print(rows[-1], flush=True)
     if asked.write:
-        write(rows, left_out)
+        write(rows, speeds, left_out)
     return 0
 
 
-def write(rows: Sequence[str], left_out: Sequence[str]) -> None:
-    """Writes results/encode/encoders.md."""
+def write(rows: Sequence[str], speeds: Sequence[str], left_out: Sequence[str]) -> None:
+    """Writes results/encode/encoders.md and encoders.csv."""
     lines = ["# Speed of every encoder", "", "    python scripts/benchmarks/encoders.py --write", ""]
     lines += [
         f"Clips per second of one core of {processor()}, from sound files to features on disk, and the share of what "
@@ -107,7 +109,9 @@ def write(rows: Sequence[str], left_out: Sequence[str]) -> None:
     if left_out:
         rows = [*rows, "", f"Not measured, for want of a package or of an agreed licence: {', '.join(left_out)}."]
     PAGE.write_text("\n".join([*lines, *rows, ""]), encoding="utf-8")
-    seal_pages(PAGE.parent, [PAGE.name], "python scripts/benchmarks/encoders.py --write")
+    table = PAGE.with_suffix(".csv")
+    table.write_text("\n".join(["encoder,corpus,clips_per_s", *speeds, ""]), encoding="utf-8")
+    seal_pages(PAGE.parent, [PAGE.name, table.name], "python scripts/benchmarks/encoders.py --write")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from bench.base.progress import Progress, silent
 from bench.probe.linear.candidates import WITHIN, shares, shares_of_errors
 from bench.reports.audit.report import stale_audits
 from bench.reports.finetune.report import stale_finetune_report
+from bench.reports.leaderboard.published.pages import stale_published
 from bench.reports.leaderboard.report import stale_leaderboard
 from bench.reports.out_of_domain.report import stale_transfer_report
 from bench.reports.pages import broken_seals
@@ -33,7 +34,8 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
     Held against the predictions: every key, digest, score, interval and domain. Held against each other: records of
     one task on one data must agree on the clips, their labels, groups and lengths, and on what the data was. Held
     against the records, once these hold: every page of the leaderboard and of the reports of sweeps, of transfer and
-    of fine-tuning. Held against their JSON files: the pages of audits. Held against their digests in ``pages.json``:
+    of fine-tuning. Held against their JSON files: the pages of audits. Held against the table of the
+    package: the pages of published rows. Held against their digests in ``pages.json``:
     pages that no record gives. That the predictions themselves are honest, no recomputation can show; the commands
     that made them are in the leaderboard.
 
@@ -69,7 +71,8 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
                 problems.append(str(error))
             tick(1)
     problems += _disagreements(verified)
-    checks: list[Callable[[], list[str]]] = [lambda: broken_seals(folder), lambda: stale_audits(folder)]
+    of_folder = (broken_seals, stale_audits, stale_published)
+    checks: list[Callable[[], list[str]]] = [partial(check, folder) for check in of_folder]
     if not problems:
         of_records = (stale_leaderboard, stale_sweep_report, stale_transfer_report, stale_finetune_report)
         checks += [partial(check, verified, folder) for check in of_records]

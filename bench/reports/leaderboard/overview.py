@@ -1,8 +1,7 @@
-"""The first page of the leaderboard: what the data is, every headline score with its interval, tasks and encoders."""
+"""The first page of the leaderboard: what the data is, who leads, every score with its interval, tasks and encoders."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,17 @@ from bench.base.paths import file_name
 from bench.probe.protocols import BEST_TEST
 from bench.reports.audit.sensitivity import marks
 from bench.reports.audit.summary import AuditSummary
-from bench.reports.leaderboard.table import cells, leaderboard
-from bench.reports.names import link_target, rank_class, row_name, row_names
+from bench.reports.leaderboard.standing_tables import (
+    BESIDE,
+    HOW_TO_READ,
+    mark_lines,
+    mean_table,
+    resolution_table,
+    score_tables,
+)
+from bench.reports.leaderboard.standings.values import Standings
+from bench.reports.leaderboard.table import cells
+from bench.reports.names import link_target, rank_class, row_name
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
 from bench.scores.intervals import FEW_GROUPS
@@ -24,64 +32,62 @@ if TYPE_CHECKING:
 
     from bench.runs.context import BoardNotes
 
+RESOLUTION = (
+    "What each test can tell. *Smallest difference*: half the 95 % interval of a paired difference, of the middle pair "
+    "of rows of one kind; *found in 4 of 5*: what a difference must be to be told in four of five tests of this kind; "
+    "both in the metric's points, for one pair alone. *Bold*: rows that are not significantly worse than the best."
+)
 PARITY = (
     "Parity: `golden` rows come from an encoder that equals arrays made with the original implementation; "
     "`self-consistent` and `unverified` ones are not claimed to be faithful to theirs."
 )
 
 
-def overview_tables(records: Sequence[Record]) -> list[str]:
+def overview_tables(records: Sequence[Record], standings: Standings) -> list[str]:
     """Renders the tables with intervals.
 
-    They are the headline tests with mean and rank, all other tests, and the headline tests' AUROC beside that within
-    duration deciles.
+    They are the means with their ranks, the headline tests, all other tests, what each test resolves, and the headline
+    tests' AUROC beside that within duration deciles.
     """
-    wide, long = leaderboard(records), cells(records)
-    headline = sorted((long["task"] + "/" + long["test"])[long["headline"]].unique())
-    others = [c for c in wide.columns if "/" in c and c not in headline]
-    headlines = _overview_table(wide, long, headline, ranked=True)
-    tables = [headlines] + (["Other tests:", _overview_table(wide, long, others, ranked=False)] if others else [])
-    return tables + _matched_table(wide, records, headline)
+    others, marked = score_tables(standings, headline=False), "\n".join(mark_lines(standings))
+    return [
+        HOW_TO_READ,
+        mean_table(standings),
+        "Headline tests:",
+        *score_tables(standings, headline=True),
+        *(["Other tests:", *others] if others else []),
+        *([marked] if marked else []),
+        RESOLUTION,
+        resolution_table(standings),
+        *_matched_table(records, standings),
+    ]
 
 
-def _matched_table(wide: pd.DataFrame, records: Sequence[Record], columns: Sequence[str]) -> list[str]:
-    """Caption and table of AUROC and AUROC within duration deciles, of the tests that have both."""
+def _matched_table(records: Sequence[Record], standings: Standings) -> list[str]:
+    """Caption and tables of AUROC and AUROC within duration deciles, of the headline tests that have both."""
     plain, within = (
-        cells(records, lambda task: label_kinds.of(task).auroc),
-        cells(records, lambda task: metrics.DURATION_MATCHED),
+        {row[:5]: row for row in _keyed(cells(records, chosen))}
+        for chosen in (lambda task: label_kinds.of(task).auroc, lambda task: metrics.DURATION_MATCHED)
     )
-    known = {row[:5]: row for row in _keyed(within)}
-    shown = [column for column in columns if any(key[4] == column for key in known)]
+    shown = [f"{of.task}/{of.test}" for of in standings.tests if of.headline]
+    shown = [column for column in shown if any(key[4] == column for key in within)]
     if not shown:
         return []
-    both = {row[:5]: row for row in _keyed(plain)}, known
-    header = ["encoder", "pooling", "protocol", *(title for c in shown for title in (c, "within deciles"))]
-    rows = []
-    for _, row in wide[~wide["encoder"].str.startswith("control.")].iterrows():
-        identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
-        values = [_cell(entry.get((*identity, column))) for column in shown for entry in both]
-        rows.append([row_name(row["encoder"], row["layer"]), row["pooling"], row["protocol"], *values])
+    rows = [each.row for each in standings.overall if not each.row.encoder.startswith("control.")]
     caption = (
         "AUROC, and AUROC among clips of about the same length (duration deciles of the test). What lives on the "
         "length of a clip falls to 50 there; `meta.duration` knows nothing else:"
     )
-    return [caption, markdown(header, rows, right=range(3, len(header)))]
-
-
-def _overview_table(wide: pd.DataFrame, long: pd.DataFrame, columns: Sequence[str], ranked: bool) -> str:
-    intervals = {row[:5]: row for row in _keyed(long)}
-    header = ["encoder", "parity", "pooling", "protocol", *columns]
-    rows = []
-    for _, row in wide.iterrows():
-        identity = (row["encoder"], row["pooling"], row["layer"], row["protocol"])
-        values = [_cell(intervals.get((*identity, column))) for column in columns]
-        mean = BLANK if math.isnan(row["mean"]) else f"{100 * row['mean']:.1f}"
-        rank = BLANK if row["class"] == "control" or math.isnan(row["rank"]) else f"{row['rank']:.0f}"
-        identity_cells = [row_name(row["encoder"], row["layer"]), row["parity"], row["pooling"], row["protocol"]]
-        rows.append([rank, *identity_cells, *values, mean] if ranked else [*identity_cells, *values])
-    if ranked:
-        return markdown(["rank", *header, "mean"], rows, right=range(5, len(header) + 2))
-    return markdown(header, rows, right=range(4, len(header)))
+    tables = []
+    for start in range(0, len(shown), BESIDE // 2):
+        columns, lines = shown[start : start + BESIDE // 2], []
+        for row in rows:
+            identity = (row.encoder, row.pooling, row.layer, row.protocol)
+            values = [_cell(entry.get((*identity, column))) for column in columns for entry in (plain, within)]
+            lines.append([row_name(row.encoder, row.layer), row.pooling, row.protocol, *values])
+        header = ["encoder", "pooling", "protocol", *(title for c in columns for title in (c, "within deciles"))]
+        tables.append(markdown(header, lines, right=range(3, len(header))))
+    return [caption, *tables]
 
 
 def _keyed(long: pd.DataFrame) -> list[tuple]:
@@ -111,23 +117,23 @@ def overview(
     notes: BoardNotes,
     audits: Mapping[str, AuditSummary],
     sensitivities: Mapping[str, Mapping],
+    standings: Standings,
 ) -> str:
     """Markdown of the overview.
 
     ``by_task``: each task's records, best first; ``audits`` by task; ``sensitivities`` by record key.
     """
-    wide = leaderboard(records)
     parts = [f"# {notes.title}", f"**{DISCLAIMER}**", "\n\n".join(remarks(by_task))]
     if notes.commands:
         parts.append("Made by:\n\n" + "\n".join(f"    {command}" for command in notes.commands))
     parts += [
         "Each cell is the task's main metric in percent with its 95 % interval by patient bootstrap. "
         "The mean is over "
-        + (", ".join(wide.attrs["mean_of"]) or "nothing")
-        + ", and blank where one of them is missing; "
+        + (", ".join(standings.mean_of) or "nothing")
+        + ", of rows that have all of them, and blank for others; "
         "different metrics have different floors, so read it as an order, not as a quantity. Control rows (chance, "
         "majority class, clip duration, untrained twins) are never ranked. " + PARITY,
-        *overview_tables(records),
+        *overview_tables(records, standings),
         *_sensitive(records, sensitivities),
         "## Tasks and data",
         _task_list(by_task, audits),
@@ -141,21 +147,16 @@ def overview(
 
 
 def _sensitive(records: Sequence[Record], sensitivities: Mapping[str, Mapping]) -> list[str]:
-    """The rows that rounding or noise of one 16-bit step moves too far, with the reason; empty where none was tried."""
+    """How many rows were tried for what rounding does to them; empty where none was. Marks are with the tables."""
     tried = [record for record in records if record.key in sensitivities]
-    names, lines = row_names(records), []
-    for record in tried:
-        for test in record.scores:
-            if said := marks(sensitivities[record.key], test):
-                name = row_name(names[record.key], record.spec["layer"])
-                lines.append(f"- {name} {record.spec['pooling']}, {record.spec['task']}/{test}: {'; '.join(said)}")
     if not tried:
         return []
+    moved = any(marks(sensitivities[record.key], test) for record in tried for test in record.scores)
     caption = (
         f"Tried for what rounding and dither of one 16-bit step do to them (`respbench audit`): {len(tried)} rows; "
         "what it does to each score stands on the tasks' pages."
     )
-    return [caption + ("" if lines else " None of them is moved far."), "\n".join(sorted(set(lines)))]
+    return [caption + ("" if moved else " None of them is moved far.")]
 
 
 def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:

@@ -6,8 +6,6 @@ notes) and of what audits of the same data found, so ``respbench verify`` can ho
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +15,9 @@ from pathlib import Path
 from bench.base.paths import file_name
 from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import AuditSummary, read_audit_summaries
+from bench.reports.leaderboard.every_number import every_number
 from bench.reports.leaderboard.overview import overview, overview_tables, remarks
+from bench.reports.leaderboard.standings.compute import standings
 from bench.reports.leaderboard.table import cells, leaderboard, twin_differences
 from bench.reports.leaderboard.task_page import task_page
 from bench.reports.names import rank_class, row_names
@@ -63,11 +63,15 @@ def render_leaderboard(
     by_task = _by_task(records)
     require_one_data(records)
     names, differences = row_names(records), twin_differences(records)
+    who_leads = standings(records, audits, sensitivities)
     pages = {
-        f"{PAGES}/{file_name(task)}.md": task_page(task, part, names, differences, audits.get(task), sensitivities)
+        f"{PAGES}/{file_name(task)}.md": task_page(
+            task, part, names, differences, who_leads, audits.get(task), sensitivities
+        )
         for task, part in sorted(by_task.items())
     }
-    return {OVERVIEW: overview(records, by_task, notes, audits, sensitivities), **pages, EVERY_NUMBER: _csv(records)}
+    first = overview(records, by_task, notes, audits, sensitivities, who_leads)
+    return {OVERVIEW: first, **pages, EVERY_NUMBER: every_number(sorted(records, key=_order), who_leads)}
 
 
 def _render_folder(records: Sequence[Record], folder: Path) -> dict[str, str]:
@@ -94,8 +98,8 @@ def stale_leaderboard(records: Sequence[Record], folder: Path) -> list[str]:
 def leaderboard_json(records: Sequence[Record], notes: BoardNotes) -> dict:
     """The leaderboard as JSON-ready values.
 
-    ``rows`` are as ``bench.leaderboard`` gives them; ``cells`` have interval, counts and state; the rest is what the
-    pages say around the tables.
+    ``rows`` are as ``bench.leaderboard`` gives them; ``cells`` have interval, counts and state; ``standings`` are
+    ``bench.standings`` without costs; the rest is what the pages say around the tables.
     """
     wide, long = leaderboard(records), cells(records)
     return {
@@ -104,6 +108,7 @@ def leaderboard_json(records: Sequence[Record], notes: BoardNotes) -> dict:
         "mean_of": wide.attrs["mean_of"],
         "rows": json.loads(wide.to_json(orient="records")),
         "cells": json.loads(long.to_json(orient="records")),
+        "standings": standings(records).as_json(),
         "remarks": remarks(_by_task(records)),
     }
 
@@ -119,7 +124,7 @@ def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
 def console_leaderboard(records: Sequence[Record]) -> str:
     """The overview as the terminal shows it: the state of the data, the table, what the marks mean."""
     text = "\n".join(remarks(_by_task(records))).replace("**", "")
-    return "\n\n".join([DISCLAIMER, text, *overview_tables(records)])
+    return "\n\n".join([DISCLAIMER, text, *overview_tables(records, standings(records))])
 
 
 def _order(record: Record) -> tuple:
@@ -129,21 +134,3 @@ def _order(record: Record) -> tuple:
     control = rank_class(record.spec) == "control"
     sign = 1 if metrics.get(task["main_metric"]).direction == "lower" else -1
     return record.spec["task"], control, math.inf if value is None else sign * value, record.key
-
-
-# ------------------------------------------------------------------ every number
-
-
-def _csv(records: Sequence[Record]) -> str:
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    names = ("task", "encoder", "pooling", "layer", "clip", "protocol", "protocol_version", "seed")
-    names += ("weights", "manifest", "dtype")
-    score = ("value", "low", "high", "n", "groups", "method")
-    out.writerow([*names, "state", "test", "metric", *score, "record"])
-    for record in sorted(records, key=_order):
-        for test, table in record.scores.items():
-            for metric, values in table.items():
-                head = [record.spec[name] for name in names]
-                out.writerow([*head, record.data["state"], test, metric, *(values[s] for s in score), record.key])
-    return text.getvalue()

@@ -1,4 +1,4 @@
-"""One task's page of the leaderboard: data, formulas, every test, recall per class, domains, selection."""
+"""One task's page of the leaderboard: data, formulas, every test, classes, domains, published rows, selection."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from collections.abc import Mapping, Sequence
 from bench.reports.audit.sensitivity import marks as sensitivity_marks
 from bench.reports.audit.sensitivity import under_dither
 from bench.reports.audit.summary import AuditSummary
+from bench.reports.leaderboard.published.pages import published_section
+from bench.reports.leaderboard.standing_tables import resolution_words
+from bench.reports.leaderboard.standings.values import Standing, Standings, TestStandings
 from bench.reports.names import row_name
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.runs.context import NOTHING
 from bench.scores import label_kinds, metrics
 from bench.scores.metrics import DURATION_MATCHED
 from bench.scores.printed import BLANK, amount, signed
-from bench.scores.schema import Record
+from bench.scores.schema import Record, ScoreJson
 
+STANDING = (
+    "**Bold**: not significantly worse than the best row of its kind, over all seeds; rows that share a letter are not "
+    "told apart."
+)
 ROW_HEAD = ("encoder", "parity", "pooling", "protocol", "seed")
 
 
@@ -23,6 +30,7 @@ def task_page(
     records: Sequence[Record],
     names: Mapping[str, str],
     differences: Mapping,
+    standings: Standings,
     audit: AuditSummary | None = None,
     sensitivities: Mapping[str, Mapping] = NOTHING,
 ) -> str:
@@ -38,6 +46,8 @@ def task_page(
         {record key: the encoder's name in tables}.
     differences
         {(record key, test): paired difference to the untrained twin}.
+    standings
+        Who leads on which test.
     audit
         The audit of the task's data, where there is one.
     sensitivities
@@ -53,13 +63,15 @@ def task_page(
         if not tested:
             parts.append(f"## Test {test}\n\nNo clip of this test is at hand.")
             continue
-        parts += [f"## Test {test}{_test_mark(records[0], test, audit)}"]
-        parts += [_test_table(test, tested, heads, differences, sensitivities)]
+        of = next((of for of in standings.tests if (of.task, of.test) == (task, test)), None)
+        parts += [f"## Test {test}{_test_mark(records[0], test, of, audit)}"]
+        parts += [_test_table(test, tested, heads, differences, of, sensitivities)]
         if per_class := label_kinds.of(data["task"]).per_class:
             title = "Recall per class" if per_class == "recall" else "AUROC per label"
             parts += [f"### {title} (support in clips)", _class_table(per_class, test, tested, heads)]
         if len(tested[0].domains[test]) > 1:
             parts += [f"### By {data['task']['domain']}", _domain_table(test, tested, heads)]
+    parts += published_section(task, data["task"]["main_metric"], data["state"])
     parts += ["## Selection", _selection_table(records, heads)]
     if data["excluded"]:
         parts += ["## Excluded clips", "\n".join(f"- {line}" for line in data["excluded"])]
@@ -105,18 +117,26 @@ def _shown(record: Record, test: str) -> list[str]:
     return [name for name in dict.fromkeys(named) if name in record.scores[test]]
 
 
-def _test_mark(record: Record, test: str, audit: AuditSummary | None) -> str:
-    """The marks of a test that a reader must know before its numbers, in brackets."""
+def _test_mark(record: Record, test: str, of: TestStandings | None, audit: AuditSummary | None) -> str:
+    """What a test resolves, and its marks that a reader must know before its numbers, in brackets."""
     shared = record.data["groups_in_train"].get(test, 0)
-    marks = [f"{shared} {record.data['task']['group']}s in train"] if shared else []
+    resolved = resolution_words(of) if of else ""
+    marks = [resolved] if resolved else []
+    marks += [f"{shared} {record.data['task']['group']}s in train"] if shared else []
     marks += audit.of_test(record, test) if audit else []
     return f" ({'; '.join(dict.fromkeys(marks))})" if marks else ""
 
 
 def _test_table(
-    test: str, records: Sequence[Record], heads: Mapping, differences: Mapping, sensitivities: Mapping[str, Mapping]
+    test: str,
+    records: Sequence[Record],
+    heads: Mapping,
+    differences: Mapping,
+    of: TestStandings | None,
+    sensitivities: Mapping[str, Mapping],
 ) -> str:
     task = records[0].data["task"]
+    found = {key: each for each in of.rows for key in each.keys} if of else {}
     main = task["main_metric"]
     shown = list(dict.fromkeys(name for record in records for name in _shown(record, test)))
     titles = [metrics.get(name).title for name in shown]
@@ -124,20 +144,28 @@ def _test_table(
     rows = []
     for record in records:
         table, moved = record.scores[test], sensitivities.get(record.key)
-        change = differences.get((record.key, test))
+        change, standing = differences.get((record.key, test)), found.get(record.key)
         rows.append(
             [
                 *heads[record.key],
-                *(amount(table.get(name), metrics.get(name).unit) for name in shown),
+                *(_shown_score(table.get(name), name, standing if name == main else None) for name in shown),
                 signed(change.value, change.low, change.high, metrics.get(main).unit) if change else BLANK,
                 *([under_dither(moved, test, metrics.get(main).unit)] if tried else []),
                 "; ".join([*record.data["marks"], *sensitivity_marks(moved, test)]) or BLANK,
             ]
         )
     first = records[0].scores[test][main]
-    caption = f"{first['n']} clips, {first['groups']} {task['group']}s. Interval: {first['method']}."
+    caption = f"{first['n']} clips, {first['groups']} {task['group']}s. Interval: {first['method']}. {STANDING}"
     header = [*ROW_HEAD, *titles, "difference to untrained twin", *["under dither of one 16-bit step"] * tried, "marks"]
     return caption + "\n\n" + markdown(header, rows, right=range(len(ROW_HEAD), len(header) - 1))
+
+
+def _shown_score(score: ScoreJson | None, metric: str, standing: Standing | None) -> str:
+    """A score with its interval; bold and letters are those of the row, over all its seeds."""
+    text = amount(score, metrics.get(metric).unit)
+    if standing is None or standing.best is None:
+        return text
+    return f"{f'**{text}**' if standing.best else text} {standing.letters}"
 
 
 def _row_head(record: Record, name: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bench.reports.leaderboard.standings.contest import ALPHA, Contest
 from bench.reports.leaderboard.standings.cost import cost
 from bench.reports.leaderboard.standings.critical_difference import critical_difference
 from bench.reports.leaderboard.standings.letters import letters
-from bench.reports.leaderboard.standings.marks import cell_marks
+from bench.reports.leaderboard.standings.marks import data_marks, row_marks
 from bench.reports.leaderboard.standings.samples import ScoredTest, contest_of_means
 from bench.reports.leaderboard.standings.values import (
     OverallStanding,
@@ -35,6 +36,7 @@ def standings(
     records: Sequence[Record],
     audits: Mapping[str, AuditSummary] = NOTHING,
     sensitivities: Mapping[str, Mapping] = NOTHING,
+    ms_per_clip: Mapping[str, float] = NOTHING,
 ) -> Standings:
     """Who leads on every test and over all of them, and how sure that is.
 
@@ -46,6 +48,8 @@ def standings(
         {task: ``AuditSummary``}, for marks.
     sensitivities
         {record key: what rounding does to it} (``bench.reports.audit.sensitivity``), for marks.
+    ms_per_clip
+        {encoder: milliseconds a clip} (``bench.reports.leaderboard.standings.cost.read_speeds``), for costs.
 
     Returns
     -------
@@ -67,8 +71,9 @@ def standings(
         scored[f"{task}/{test}"] = of_class
         contests = {name: each.contest() for name, each in of_class.items() if each}
         found = {row: told for name, each in contests.items() for row, told in _told(of_class[name].rows, each).items()}
-        marked = {row: _marks(records, test, audits.get(task), sensitivities) for row, records in own.items()}
-        tests.append(_of_test(own, of_test, found, marked, contests))
+        marks = data_marks(next(iter(own.values()))[0], test, audits.get(task))
+        marked = {row: _marks(records, test, marks, sensitivities) for row, records in own.items()}
+        tests.append(replace(_of_test(own, of_test, found, marked, contests), marks=marks))
     mean_of = tuple(board.attrs["mean_of"])
     overall: list[OverallStanding] = []
     critical = {}
@@ -80,8 +85,9 @@ def standings(
         if len(complete) > 1:
             values = [[cell_of[(*_named(column), row)]["value"] for column in mean_of] for row in complete]
             critical[name] = critical_difference(complete, np.array(values), mean_of)
+    costs = {row: cost(own, ms_per_clip) for row, own in by_row.items()}
     ordered = sorted(tests, key=lambda of: (of.task, not of.headline, of.test))
-    return Standings(tuple(ordered), tuple(overall), mean_of, critical, {row: cost(own) for row, own in by_row.items()})
+    return Standings(tuple(ordered), tuple(overall), mean_of, critical, costs)
 
 
 def _named(column: str) -> tuple[str, str]:
@@ -143,11 +149,11 @@ def _told(rows: Sequence[Row], contest: Contest | None) -> dict[Row, dict[str, A
 
 
 def _marks(
-    records: Sequence[Record], test: str, audit: AuditSummary | None, sensitivities: Mapping[str, Mapping]
+    records: Sequence[Record], test: str, of_data: tuple[str, ...], sensitivities: Mapping[str, Mapping]
 ) -> tuple[str, ...]:
-    """The marks of a row's records of all seeds, each once."""
-    every = (mark for record in records for mark in cell_marks(record, test, audit, sensitivities.get(record.key)))
-    return tuple(dict.fromkeys(every))
+    """The marks of a row's records of all seeds, then those of the data, each once."""
+    own = (mark for record in records for mark in row_marks(record, test, sensitivities.get(record.key)))
+    return tuple(dict.fromkeys([*own, *of_data]))
 
 
 def _of_test(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats as distributions
 
-from bench.reports.leaderboard.standings.contest import ALPHA
+from bench.reports.leaderboard.standings.contest import LEVEL
 from bench.reports.leaderboard.standings.letters import groups_of
 from bench.reports.leaderboard.standings.values import CriticalDifference, Row
 
@@ -38,7 +38,7 @@ def critical_difference(rows: Sequence[Row], values: np.ndarray, tests: Sequence
     if size >= 3 and count >= 2:
         friedman = float(distributions.friedmanchisquare(*values).pvalue)
         friedman = 1.0 if np.isnan(friedman) else friedman  # all ranks tied
-        studentised = distributions.studentized_range.isf(ALPHA, size, np.inf) / np.sqrt(2)
+        studentised = distributions.studentized_range.isf(LEVEL, size, np.inf) / np.sqrt(2)
         nemenyi = float(studentised * np.sqrt(size * (size + 1) / (6 * count)))
     sorted_means, sorted_values = means[order], values[order]
     far = np.abs(sorted_means[:, None] - sorted_means) >= (np.inf if nemenyi is None else nemenyi)
@@ -65,7 +65,7 @@ def _wilcoxon(values: np.ndarray) -> np.ndarray:
     told_apart = np.zeros((len(values), len(values)), dtype=bool)
     p = np.array([_signed_rank_p(values[i] - values[j]) for i, j in pairs])
     for place, index in enumerate(np.argsort(p, kind="stable")):
-        if p[index] * (len(p) - place) > ALPHA:
+        if p[index] * (len(p) - place) > LEVEL:
             break
         i, j = pairs[index]
         told_apart[i, j] = told_apart[j, i] = True
@@ -84,6 +84,6 @@ def _weak(size: int, tests: int) -> str:
         return ""
     text = f"{tests} tests are few for comparing ranks over tests"
     least, pairs = 2.0 ** (1 - tests), size * (size - 1) // 2
-    if least * pairs > ALPHA:
+    if least * pairs > LEVEL:
         text += f"; Wilcoxon's p is never below {least:.2g}, so none of {pairs} pairs can be told apart by it"
     return text

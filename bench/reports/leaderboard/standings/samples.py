@@ -112,7 +112,7 @@ def contest_of_means(tests: Sequence[ScoredTest]) -> Contest | None:
         part = sum(tests[m].scores(counts[:, np.searchsorted(patients, tests[m].patients)]) for m in members)
         drawn += part / len(tests)
         parts.append((np.nanvar(part, axis=1).mean(), min(tests[m].groups for m in members)))
-    return contest(values, drawn, _together(parts))
+    return contest(values, drawn, combined_groups(parts))
 
 
 def _apart(tests: Sequence[ScoredTest]) -> list[tuple[set[str], list[int]]]:
@@ -126,7 +126,7 @@ def _apart(tests: Sequence[ScoredTest]) -> list[tuple[set[str], list[int]]]:
     return parts
 
 
-def _together(parts: Sequence[tuple[float, float]]) -> float:
+def combined_groups(parts: Sequence[tuple[float, float]]) -> float:
     """Effective number of patients of a sum of independent parts, each a variance and its effective number.
 
     Degrees of freedom as Welch 1947 (10.1093/biomet/34.1-2.28) and Satterthwaite have them.

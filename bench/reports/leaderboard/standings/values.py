@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -45,7 +46,7 @@ class Standing:
     letters : str
         Rows of a class that share a letter are not told apart; empty where ``best`` is None.
     marks : tuple of str
-        What a reader must know beside the number.
+        What a reader must know beside the number, the row's own before those of the test.
     """
 
     row: Row
@@ -94,6 +95,8 @@ class TestStandings:
         Class by class, best first; control rows last.
     resolution : Resolution or None
         None where fewer than two rows can be compared.
+    marks : tuple of str
+        What all its rows have in common: a subset of the corpus, patients in train, what an audit found.
     """
 
     __test__ = False  # not a test of pytest's
@@ -108,6 +111,7 @@ class TestStandings:
     groups: int
     rows: tuple[Standing, ...]
     resolution: Resolution | None = None
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -223,3 +227,12 @@ class Standings:
     def marks(self) -> dict[tuple[Row, str, str], tuple[str, ...]]:
         """{(row, task, test): its marks}, of cells that have any."""
         return {(each.row, of.task, of.test): each.marks for of in self.tests for each in of.rows if each.marks}
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready values of everything that follows from the records alone, hence without costs."""
+        parts = {"tests": self.tests, "overall": self.overall, "critical": self.critical}
+        plain: dict[str, Any] = {
+            name: {k: asdict(v) for k, v in part.items()} if isinstance(part, Mapping) else [asdict(v) for v in part]
+            for name, part in parts.items()
+        }
+        return plain | {"mean_of": list(self.mean_of)}

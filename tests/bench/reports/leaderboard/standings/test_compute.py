@@ -1,6 +1,7 @@
 """Standings of records with made-up predictions: the arithmetic of comparisons is tested beside, the plumbing here."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 import bench
 from bench.base.errors import BadInput
 from bench.reports.leaderboard.standings.compute import by_rows_and_tests
+from bench.reports.leaderboard.standings.cost import SPEEDS, read_speeds
 from bench.reports.leaderboard.standings.samples import DRAWS, ScoredTest, contest_of_means
 from bench.scores import per_test, records
 from bench.scores.schema import Record
@@ -169,13 +171,37 @@ def test_rows_on_different_clips_are_refused():
 
 def test_marks_and_cost_are_those_of_the_records():
     seen = made("good", 0.8, marks=["corpus seen in pretraining"], state="subset", clips_cropped_to_max_s=7)
-    standings = bench.standings([seen, made("bad", 0.7)])
+    standings = bench.standings([seen, made("bad", 0.7, state="subset")])
+    assert standings.tests[0].marks == ("subset of the corpus",)
     row = next(row for row in standings.cost if row.encoder == "good")
     assert standings.marks[row, "corpus.one", "inter"] == (
         "corpus seen in pretraining",
-        "subset of the corpus",
         "7 clips cropped",
+        "subset of the corpus",
     )
     assert "1 patient in train" in standings.marks[row, "corpus.one", "intra"]
     assert (standings.cost[row].parameters, standings.cost[row].gb) == (1_000_000, 1.5)
     assert standings.cost[row].ms_per_clip is None
+
+
+def test_speeds_are_those_of_the_encoder_or_its_twin(tmp_path):
+    assert read_speeds(tmp_path) == {}
+    path = tmp_path / SPEEDS
+    path.parent.mkdir()
+    path.write_text("encoder,corpus,clips_per_s\ngood,A,100\ngood,B,50\nrandom.bad,A,10\n", encoding="utf-8")
+    speeds = read_speeds(tmp_path)
+    part = [made("good", 0.8), made("bad", 0.7), made("random.good", 0.5), made("fine", 0.7)]
+    cost = {row.encoder: cost for row, cost in bench.standings(part, ms_per_clip=speeds).cost.items()}
+    taken = {encoder: each.ms_per_clip for encoder, each in cost.items()}
+    assert taken == {"good": 15.0, "random.good": 15.0, "bad": 100.0, "fine": None}
+    path.write_text("encoder,clips\ngood,3\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="table of speeds"):
+        read_speeds(tmp_path)
+
+
+def test_many_rows_take_no_long():
+    """40 rows: comparisons are of matrices, so this is a second or two of one core where loops took minutes."""
+    part = [made(f"e{i:02d}", 0.6 + i / 200, patients=40) for i in range(40)]
+    began = time.process_time()
+    ranked = [each for each in bench.standings(part).overall if each.rank]
+    assert len(ranked) == 40 and time.process_time() - began < 30

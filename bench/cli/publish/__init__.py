@@ -6,3 +6,7 @@ from bench.cli.options import Verb
 from bench.cli.publish import figures, page, papers
 
 VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE, papers.CITE, figures.FIGURES)
+VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE)
+from bench.cli.publish import papers, sharing
+
+VERBS: tuple[Verb, ...] = (papers.TABLE, sharing.SUBMIT, sharing.MERGE)

@@ -73,6 +73,8 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
     problems += _disagreements(verified)
     of_folder = (broken_seals, stale_audits, stale_published)
     checks: list[Callable[[], list[str]]] = [partial(check, folder) for check in of_folder]
+    problems += disagreements(verified)
+    checks: list[Callable[[], list[str]]] = [lambda: broken_seals(folder), lambda: stale_audits(folder)]
     if not problems:
         of_records = (stale_leaderboard, stale_sweep_report, stale_transfer_report, stale_finetune_report)
         checks += [partial(check, verified, folder) for check in of_records]
@@ -156,7 +158,7 @@ def shares_follow(selection: Mapping, averaged: bool = False) -> bool:
     return True
 
 
-def _disagreements(all_records: Sequence[Record]) -> list[str]:
+def disagreements(all_records: Sequence[Record]) -> list[str]:
     """Records of one task on one data that differ in what they must share."""
     problems, first = [], {}
     identity = ["clip_id", "group", "domain", "split", "duration_s", "y_true"]

@@ -10,3 +10,6 @@ VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE)
 from bench.cli.publish import papers, sharing
 
 VERBS: tuple[Verb, ...] = (papers.TABLE, sharing.SUBMIT, sharing.MERGE)
+from bench.cli.publish import page, papers, sharing
+
+VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE, sharing.SUBMIT, sharing.MERGE, sharing.EXPORT)

@@ -264,6 +264,10 @@ def without_classes(record):
     return dataclasses.replace(record, data=record.data | {"task": record.data["task"] | {"classes": []}})
 
 
+def without_scores_of_candidates(record):
+    return dataclasses.replace(record, selection=record.selection | {"path": [{"C": 1.0}]})
+
+
 def other_key(record):
     return dataclasses.replace(record, key="0123456789abcdef0123")
 
@@ -276,7 +280,8 @@ def other_key(record):
         (other_labels, "labels differ"),
         (without_mistakes, "one per test clip"),
         (without_scores, "no class scores"),
-        (without_classes, "cannot be recomputed"),
+        (without_classes, "outside the labels"),
+        (without_scores_of_candidates, "cannot be recomputed"),
         (other_key, "edited, renamed or moved"),
         (lambda r: respecified(r, schema=3), "schema 3"),
         (lambda r: respecified(r, task_version=99), "version 99"),

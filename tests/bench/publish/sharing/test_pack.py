@@ -58,7 +58,7 @@ def test_a_record_that_holds_a_path_is_refused(results, tmp_path):
     others = [path for path in records.paths(results) if path.stem != record.key]
     for path in others:
         path.unlink()
-    with pytest.raises(BadInput, match="/home/ann/icbhi/101[.]wav"):
+    with pytest.raises(BadInput, match=r"/home/ann/icbhi/101\.wav"):
         submit(results, tmp_path / "s.zip")
     assert not (tmp_path / "s.zip").exists()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bench.cli.options import Verb
-from bench.cli.publish import figures, page, papers
+from bench.cli.publish import figures, page, papers, sharing
 
-VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE, papers.CITE, figures.FIGURES)
-VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE)
-from bench.cli.publish import papers, sharing
-
-VERBS: tuple[Verb, ...] = (papers.TABLE, sharing.SUBMIT, sharing.MERGE)
-from bench.cli.publish import page, papers, sharing
-
-VERBS: tuple[Verb, ...] = (page.REPORT, papers.TABLE, sharing.SUBMIT, sharing.MERGE, sharing.EXPORT)
+VERBS: tuple[Verb, ...] = (
+    page.REPORT,
+    papers.TABLE,
+    papers.CITE,
+    figures.FIGURES,
+    sharing.SUBMIT,
+    sharing.MERGE,
+    sharing.EXPORT,
+)

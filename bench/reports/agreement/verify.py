@@ -70,11 +70,9 @@ def verify(folder: Path, progress: Progress = silent) -> tuple[int, list[str]]:
             except RespBenchError as error:
                 problems.append(str(error))
             tick(1)
-    problems += _disagreements(verified)
+    problems += disagreements(verified)
     of_folder = (broken_seals, stale_audits, stale_published)
     checks: list[Callable[[], list[str]]] = [partial(check, folder) for check in of_folder]
-    problems += disagreements(verified)
-    checks: list[Callable[[], list[str]]] = [lambda: broken_seals(folder), lambda: stale_audits(folder)]
     if not problems:
         of_records = (stale_leaderboard, stale_sweep_report, stale_transfer_report, stale_finetune_report)
         checks += [partial(check, verified, folder) for check in of_records]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -173,8 +175,8 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(leaderboard_json(loaded, BoardNotes.read(arguments.folder)))
     else:
-        print(console_leaderboard(loaded))
-        print(f"\nreport: {written[0]}")
+        print(console_leaderboard(loaded, shutil.get_terminal_size((100, 0)).columns, sys.stdout.isatty()))
+        print(f"\nevery number, task by task: {written[0]}")
     return 0
 
 

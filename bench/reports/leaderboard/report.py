@@ -15,8 +15,9 @@ from pathlib import Path
 from bench.base.paths import file_name
 from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import AuditSummary, read_audit_summaries
+from bench.reports.leaderboard.console import console_tables
 from bench.reports.leaderboard.every_number import every_number
-from bench.reports.leaderboard.overview import overview, overview_tables, remarks
+from bench.reports.leaderboard.overview import overview, remarks
 from bench.reports.leaderboard.standings.compute import standings
 from bench.reports.leaderboard.table import cells, leaderboard, twin_differences
 from bench.reports.leaderboard.task_page import task_page
@@ -121,10 +122,10 @@ def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
     return out
 
 
-def console_leaderboard(records: Sequence[Record]) -> str:
-    """The overview as the terminal shows it: the state of the data, the table, what the marks mean."""
+def console_leaderboard(records: Sequence[Record], width: int = 100, styled: bool = False) -> str:
+    """The leaderboard as a terminal of so many columns shows it: the state of the data, scores, what the signs mean."""
     text = "\n".join(remarks(_by_task(records))).replace("**", "")
-    return "\n\n".join([DISCLAIMER, text, *overview_tables(records, standings(records))])
+    return "\n\n".join(filter(None, [DISCLAIMER, text, console_tables(standings(records), width, styled)]))
 
 
 def _order(record: Record) -> tuple:

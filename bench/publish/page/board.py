@@ -1,36 +1,31 @@
-"""The leaderboard as a page holds it: rows, tests and their scores, tasks, and what must be read before the numbers."""
+"""The leaderboard as a page holds it: rows, tests and their scores, and what must be read before the numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from bench.base import registry
 from bench.publish.page.compact import parts
 from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.overview import PARITY, remarks
-from bench.reports.leaderboard.table import cells, leaderboard
-from bench.reports.names import ROW, rank_class, row_name, row_names
+from bench.reports.leaderboard.standings.compute import standings
+from bench.reports.leaderboard.standings.values import Cost, OverallStanding, Standing, TestStandings
+from bench.reports.leaderboard.table import cells
+from bench.reports.names import ROW, row_name
 from bench.runs.context import NOTHING, BoardNotes
-from bench.scores import label_kinds, metrics, per_test
+from bench.scores import label_kinds, metrics
 from bench.scores.metrics import DURATION_MATCHED
-from bench.scores.printed import missing
 from bench.scores.schema import Record
 
 Identity = tuple[Any, ...]  # of a row: as names.ROW
-
-
-def identity(record: Record, names: Mapping[str, str]) -> Identity:
-    """The row that a record belongs to. ``names``: {record key: the encoder as tables name it}."""
-    return (names[record.key], *(record.spec[name] for name in ROW[1:]))  # type: ignore[literal-required]
 
 
 def board_model(
     records: Sequence[Record],
     notes: BoardNotes,
     audits: Mapping[str, AuditSummary] = NOTHING,
+    sensitivities: Mapping[str, Mapping] = NOTHING,
 ) -> dict[str, Any]:
     """Everything of a board that a page shows, as JSON-ready values; scores in millionths.
 
@@ -42,33 +37,25 @@ def board_model(
         Its title, commands, remarks and what could not run.
     audits
         {task: the audit of its data}.
+    sensitivities
+        {record key: what rounding does to it}.
 
     Returns
     -------
     dict
-        ``rows``; ``tests`` in order of task, the headline first, each with ``cells`` (place of the row, value, low,
-        high, keys of the records); ``also``: the same of other metrics; and texts.
+        ``rows`` class by class, best first; ``tests`` in order of task, the headline first, each with ``cells`` (place
+        of the row, value, low, high, keys of the records by seed, and what stands beside); ``also``: the same of other
+        metrics; and texts.
 
     Raises
     ------
     BadInput
         For no records, and for records of one task on different data.
     """
-    wide, long = leaderboard(records), cells(records)
-    names, by_task = row_names(records), _by_task(records)
-    keys: dict[tuple[Identity, str], list[str]] = {}
-    first: dict[Identity, Record] = {}
-    for record in sorted(records, key=lambda r: (r.spec["seed"], r.key)):
-        keys.setdefault((identity(record, names), record.spec["task"]), []).append(record.key)
-        first.setdefault(identity(record, names), record)
-    identities = [tuple(line[name] for name in ROW) for line in wide.to_dict("records")]
-    places = {row: place for place, row in enumerate(identities)}
-    lines = wide.to_dict("records")
-    tests = [
-        _test(by_task[task][0], test, part, places, keys, audits.get(task))
-        for (task, test), part in sorted(long.groupby(["task", "test"]), key=lambda item: item[0])
-    ]
-    tests.sort(key=lambda each: (each["task"], not each["headline"], each["test"]))
+    found, by_key, by_task = standings(records, audits, sensitivities), {r.key: r for r in records}, _by_task(records)
+    keys = {each.row: each.keys[0] for of in found.tests for each in of.rows}
+    rows = [(each, by_key[keys[each.row]]) for each in found.overall]
+    places = {_identity(each.row): place for place, (each, _) in enumerate(rows)}
     return {
         "title": notes.title,
         "commands": notes.commands,
@@ -77,14 +64,14 @@ def board_model(
         "absent_tasks": notes.absent_tasks,
         "remarks": [line.replace("**", "") for line in remarks(by_task)],
         "parity": PARITY.replace("`", ""),
-        "mean_of": wide.attrs["mean_of"],
-        "rows": [_row(row, line, first[row]) for row, line in zip(identities, lines)],
-        "tests": tests,
+        "mean_of": list(found.mean_of),
+        "rows": [_row(each, record, found.cost.get(each.row, Cost())) for each, record in rows],
+        "tests": [_test(of, by_key, places) for of in found.tests],
         "also": {
             "AUROC": _also(records, lambda task: label_kinds.of(task).auroc, places),
             "AUROC within duration deciles": _also(records, lambda task: DURATION_MATCHED, places),
         },
-        "audited": {task: _audited(by_task[task][0], audits[task]) for task in by_task if task in audits},
+        "audited": {task: audits[task].stale(by_task[task][0]) for task in by_task if task in audits},
     }
 
 
@@ -96,55 +83,57 @@ def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
     return out
 
 
-def _row(row: Identity, line: Mapping[Any, Any], record: Record) -> dict[str, Any]:
-    encoder, pooling, layer, protocol = row
+def _identity(row: Any) -> Identity:
+    return row.encoder, row.pooling, row.layer, row.protocol
+
+
+def _row(each: OverallStanding, record: Record, cost: Cost) -> dict[str, Any]:
+    encoder = record.spec["encoder"]
     return {
-        "encoder": record.spec["encoder"],
-        "name": row_name(encoder, layer),
-        "pooling": pooling,
-        "layer": layer,
-        "protocol": protocol,
-        "class": rank_class(record.spec),
-        "parity": line["parity"],
-        "mean": parts(line["mean"]),
-        "rank": None if missing(line["rank"]) else int(line["rank"]),
-        "twin_of": registry.original_id(record.spec["encoder"]) if registry.is_twin(record.spec["encoder"]) else "",
+        "encoder": encoder,
+        "name": row_name(each.row.encoder, each.row.layer),
+        "pooling": each.row.pooling,
+        "layer": each.row.layer,
+        "protocol": each.row.protocol,
+        "class": each.row.rank_class,
+        "parity": record.data.get("parity", "none"),
+        "mean": parts(each.mean),
+        "rank": each.rank,
+        "ranks": [each.rank_low, each.rank_high],
+        "best": bool(each.best),
+        "letters": each.letters,
+        "cost": [cost.parameters, cost.ms_per_clip, cost.gb],
+        "twin_of": registry.original_id(encoder) if registry.is_twin(encoder) else "",
     }
 
 
-def _test(
-    record: Record,
-    test: str,
-    part: pd.DataFrame,
-    places: Mapping[Identity, int],
-    keys: Mapping[tuple[Identity, str], Sequence[str]],
-    audit: AuditSummary | None,
-) -> dict[str, Any]:
-    """One test. ``record`` is any of its task, ``part`` its cells."""
-    task, name = record.data["task"], record.spec["task"]
-    first = part.iloc[0]
-    shared = record.data["groups_in_train"].get(test, 0)
-    marks = [f"{shared} {task['group']}s in train"] if shared else []
-    marks += audit.of_test(record, test) if audit else []
-    metric = metrics.get(task["main_metric"])
-    rows = [tuple(line[n] for n in ROW) for line in part.to_dict("records")]
+def _test(of: TestStandings, by_key: Mapping[str, Record], places: Mapping[Identity, int]) -> dict[str, Any]:
+    """One test. What all its rows have among their marks stands at the test, the rest at the numbers."""
+    first = by_key[of.rows[0].keys[0]].data
+    shared = [mark for mark in of.rows[0].marks if all(mark in each.marks for each in of.rows)]
+    resolution = None if of.resolution is None else [parts(of.resolution.resolved), parts(of.resolution.found)]
     return {
-        "task": name,
-        "test": test,
-        "headline": test == per_test.headline(task),
-        "state": record.data["state"],
-        "metric": metric.name,
-        "unit": metric.unit,
-        "direction": metric.direction,
-        "n": int(first["n"]),
-        "groups": int(first["groups"]),
-        "group": task["group"],
-        "marks": list(dict.fromkeys(marks)),
-        "cells": [
-            [places[row], parts(line["value"]), parts(line["low"]), parts(line["high"]), keys[row, name]]
-            for row, line in zip(rows, part.to_dict("records"))
-        ],
+        "task": of.task,
+        "test": of.test,
+        "headline": of.headline,
+        "state": first["state"],
+        "metric": of.metric,
+        "unit": of.unit,
+        "direction": of.direction,
+        "n": of.clips,
+        "groups": of.groups,
+        "group": first["task"]["group"],
+        "marks": shared,
+        "resolution": resolution,
+        "cells": [_cell(each, places, shared) for each in of.rows],
     }
+
+
+def _cell(each: Standing, places: Mapping[Identity, int], shared: Sequence[str]) -> list[Any]:
+    marks = [mark for mark in each.marks if mark not in shared]
+    beside = {"best": each.best, "letters": each.letters, "marks": marks}
+    scores = [parts(each.value), parts(each.low), parts(each.high)]
+    return [places[_identity(each.row)], *scores, list(each.keys), {k: v for k, v in beside.items() if v}]
 
 
 def _also(records: Sequence[Record], chosen: Any, places: Mapping[Identity, int]) -> dict[str, list[list[Any]]]:
@@ -155,11 +144,6 @@ def _also(records: Sequence[Record], chosen: Any, places: Mapping[Identity, int]
         cell = [places[tuple(line[n] for n in ROW)], *(parts(line[name]) for name in ("value", "low", "high"))]
         out.setdefault(f"{line['task']}/{line['test']}", []).append(cell)
     return out
-
-
-def _audited(record: Record, audit: AuditSummary) -> str:
-    """What a task's audit says of itself: empty where it is of the same data."""
-    return audit.stale(record)
 
 
 def metric_facts(names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -17,6 +17,7 @@ from bench.publish.page.pairs import pair_model
 from bench.publish.page.record_facts import record_facts, task_facts
 from bench.publish.page.sections import records_of, section_json
 from bench.publish.sections import sections_of
+from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import read_audit_summaries
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import BoardNotes
@@ -75,7 +76,8 @@ def page_model(
     board = pairs = None
     if own:
         audits = read_audit_summaries(folder, {r.spec["task"] for r in own}) if folder else {}
-        board = board_model(own, notes, audits)
+        sensitivities = read_sensitivities(folder, own) if folder else {}
+        board = board_model(own, notes, audits, sensitivities)
         pairs = pair_model(board, {record.key: record for record in own})
     pool, tasks, records = Pool(), [], {}
     for part in (own, *(named or {}).values()):

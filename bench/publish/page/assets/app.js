@@ -78,6 +78,7 @@ function show() {
   } else if (state.test && name === "pair") {
     setTimeout(() => document.getElementById("changed-clips")?.scrollIntoView(), 300);
   }
+  MAIN_ELEMENT.dataset.view = name;
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   if (state.record && DATA.records[state.record]) openRecord(state.record);
 }

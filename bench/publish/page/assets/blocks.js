@@ -5,13 +5,25 @@ function sectionElement(section, level) {
 }
 
 function blockElement(block, level, section) {
-  if (block.kind === "text") return block.paragraphs.map((text) => (text.startsWith("respbench ") ? commandLine(text) : h("p", { class: block.tone === "plain" ? null : block.tone }, text)));
+  if (block.kind === "text") return textElements(block);
   if (block.kind === "table") return sectionTable(block, section);
   if (block.kind === "chart") return chart(block.spec, block.title, block.description);
   const inner = sectionElement(block, Math.min(level + 1, 6));
   if (level > 2) return inner;
   const title = inner.firstChild;
   return h("details", { id: inner.id, open: section.blocks.filter((each) => each.kind === "section").length < 4 }, h("summary", {}, title), [...inner.children]);
+}
+
+// Paragraphs; those that are commands can be copied, and stand apart where they are many.
+function textElements(block) {
+  const isCommand = (text) => text.startsWith("respbench ");
+  const commands = block.paragraphs.filter(isCommand).map(commandLine);
+  const texts = block.paragraphs.filter((text) => !isCommand(text)).map((text) => h("p", { class: block.tone === "plain" ? null : block.tone }, text));
+  return commands.length > 2 ? madeBy(commands) : [...texts, ...commands];
+}
+
+function madeBy(commands) {
+  return h("details", { class: "made-by" }, h("summary", {}, `Made by ${plural(commands.length, "command")}`), commands);
 }
 
 function sectionTable(block, section) {
@@ -27,7 +39,7 @@ function sectionTable(block, section) {
     if (column.kind === "text") Object.assign(made, { variableHeight: true, maxWidth: 420, cssClass: "words" });
     return { group: column.group, help: column.help, ...made };
   });
-  columns[0].frozen = !narrow();
+  Object.assign(columns[0], { frozen: !narrow(), variableHeight: true, maxWidth: narrow() ? 150 : 300 });
   return table(grouped(columns), rows, { caption: block.caption, label: block.caption || section.title });
 }
 

@@ -27,6 +27,11 @@ function h(tag, attributes, ...children) {
   return element;
 }
 
+// A name that may break after its points and dashes before it breaks anywhere.
+function name(text) {
+  return String(text).split(/(?<=[.\-_:@/])/).flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part]));
+}
+
 function pooled(place) {
   return DATA.pool[place];
 }

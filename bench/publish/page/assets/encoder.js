@@ -51,7 +51,7 @@ function encoderTable(encoder, own) {
     })),
   }));
   const columns = [
-    textColumn("task", "task", { render: (value, row) => h("span", { class: "row-name" }, h("a", { href: address("task", { task: value, test: row.name }) }, value), h("span", { class: "quiet" }, `${row.name} · ${row.metric}`)), column: { frozen: true, minWidth: 150, maxWidth: narrow() ? 170 : 280, cssClass: "first" } }),
+    textColumn("task", "task", { render: (value, row) => h("span", { class: "row-name" }, h("a", { href: address("task", { task: value, test: row.name }) }, name(value)), h("span", { class: "quiet" }, `${row.name} · ${row.metric}`)), column: firstColumn() }),
     ...own.flatMap(({ row, place }, i) => [
       unitColumn(`r${i}`, h("span", { class: "heading" }, row.pooling === "none" ? row.name : row.pooling, h("span", { class: "metric" }, [row.layer < -1 ? `layer ${row.layer}` : "", row.protocol].filter(Boolean).join(" · "))), shown),
       twinOf(row, place) === null ? null : unitColumn(`d${i}`, "to untrained twin", signed, "Paired difference to the same network before training, on the same clips"),

@@ -18,7 +18,7 @@ function overviewView(state) {
   return [
     h("h1", { tabindex: "-1" }, DATA.title),
     h("p", { class: "disclaimer" }, DATA.disclaimer),
-    h("ul", { class: "remarks" }, BOARD.remarks.map((line) => h("li", {}, line))),
+    h("details", { class: "remarks", open: !narrow() }, h("summary", {}, "Read this with the numbers"), h("ul", {}, BOARD.remarks.map((line) => h("li", {}, line)))),
     controlsBox,
     overviewTable(chosen),
     h("p", { class: "reading" }, reading(chosen)),
@@ -30,13 +30,13 @@ function overviewView(state) {
 function reading(chosen) {
   const what = chosen.metric === MAIN ? "Each number is the task's main metric" : `Each number is the ${chosen.metric}`;
   return `${what}, in percent where it is a fraction, with its 95 % interval by bootstrap of patients; the bar is that interval on the column's own axis, the dot the value. ` +
-    (hasBest() ? "Bold: not significantly worse than the best of its class. " : "") +
+    (hasBest() ? "Bold: not significantly worse than the best of its class; rows of a class that share a letter are not told apart. " : "") +
     `The mean is over ${BOARD.mean_of.length ? BOARD.mean_of.join(", ") : "nothing"}, and blank where one of them is missing; different metrics have different floors, so read it as an order, not as a quantity. ` +
     "† has a remark. Select a number to open its record. " + BOARD.parity;
 }
 
 function hasBest() {
-  return BOARD.tests.some((test) => test.cells.some((cell) => cell[5]));
+  return BOARD.tests.some((test) => test.cells.some((cell) => cell[5].best));
 }
 
 function visibleRows(protocol) {
@@ -51,7 +51,7 @@ function visibleTests(which) {
 function boardScore(test, place, metric) {
   const own = cellOf(test, place);
   if (!own) return null;
-  const extra = own[5] || {};
+  const extra = own[5];
   const marks = [...(extra.marks || [])];
   const shared = { records: own[4], muted: mutedWhy(BOARD.rows[place]), marks };
   if (metric === MAIN) return { v: own[1], low: own[2], high: own[3], best: extra.best, letters: extra.letters, ...shared };
@@ -60,14 +60,14 @@ function boardScore(test, place, metric) {
 }
 
 function testMarks(test) {
-  return [test.state === "complete" ? null : test.state, ...test.marks].filter(Boolean);
+  return test.marks;
 }
 
 function testHeading(test, metric) {
   const title = metric === MAIN ? metricOf(test.metric).title : metric;
   const marks = testMarks(test);
   return h("span", { class: "heading" },
-    h("a", { href: address("task", { task: test.task, test: test.test }), onclick: (event) => event.stopPropagation() }, test.task),
+    h("a", { href: address("task", { task: test.task, test: test.test }), onclick: (event) => event.stopPropagation() }, name(test.task)),
     h("span", { class: "test" }, test.test), h("span", { class: "metric" }, title),
     marks.length ? h("span", { class: "flag", title: marks.join("; ") }, marks.join("; ")) : "");
 }
@@ -76,20 +76,20 @@ function overviewTable(chosen) {
   const tests = visibleTests(chosen.test).filter((test) => chosen.metric === MAIN || BOARD.also[chosen.metric][columnOf(test)]);
   const rows = visibleRows(chosen.protocol).map(({ row, place }) => ({
     place, class: row.class, name: row.name, pooling: row.pooling, protocol: row.protocol, parity: row.parity,
-    rank: row.rank, mean: row.mean, muted: mutedWhy(row), ranks: row.ranks || null,
-    parameters: (row.cost || [])[0] ?? null, ms: (row.cost || [])[1] ?? null, gb: (row.cost || [])[2] ?? null,
+    rank: row.rank, mean: row.mean, muted: mutedWhy(row), ranks: row.ranks, letters: row.letters, best: row.best,
+    parameters: row.cost[0], ms: row.cost[1], gb: row.cost[2],
     ...Object.fromEntries(tests.map((test, i) => [`t${i}`, boardScore(test, place, chosen.metric)])),
   }));
   const several = protocolsOf().length > 1;
   const any = (field) => rows.some((row) => row[field] !== null && row[field] !== undefined);
   const columns = [
     rowColumn(several),
-    chosen.test !== "other" && chosen.metric === MAIN ? numberColumn("rank", "rank", { print: rankText, help: "Rank of the mean inside the class, with its 95 % interval where there is one" }) : null,
-    chosen.test !== "other" && chosen.metric === MAIN && any("mean") ? numberColumn("mean", "mean", { print: (value) => fixed(value / 1e4, 1) }) : null,
+    chosen.test !== "other" && chosen.metric === MAIN ? { ...numberColumn("rank", "rank", { print: rankText, help: "Rank of the mean inside the class, with its 95 % interval where there is one" }), width: 78 } : null,
+    chosen.test !== "other" && chosen.metric === MAIN && any("mean") ? { ...numberColumn("mean", "mean", { print: meanText, help: "Mean over the headline tests" }), width: 84, headerSortStartingDir: "desc" } : null,
     ...tests.map((test, i) => scoreColumn(`t${i}`, testHeading(test, chosen.metric), chosen.metric === MAIN ? test.unit : "%", {
       axis: axisOf(rows.map((row) => row[`t${i}`])), direction: chosen.metric === MAIN ? test.direction : "higher",
     })),
-    numberColumnIf(any("parameters"), "parameters", "parameters", (value) => `${fixed(value / 1e6, value < 1e7 ? 1 : 0)} M`),
+    numberColumnIf(any("parameters"), "parameters", "parameters", (value) => (value ? `${fixed(value / 1e6, value < 1e7 ? 1 : 0)} M` : "0")),
     numberColumnIf(any("ms"), "ms", "ms a clip", (value) => fixed(value, 1)),
     numberColumnIf(any("gb"), "gb", "GB", (value) => fixed(value, 1)),
     textColumn("parity", "parity"),
@@ -102,17 +102,27 @@ function numberColumnIf(wanted, field, title, print) {
 }
 
 function rankText(value, row) {
-  return row.ranks && row.ranks[0] !== null ? `${value} [${row.ranks[0]}, ${row.ranks[1]}]` : String(value);
+  const ends = row.ranks[0] === null ? "" : h("span", { class: "ends" }, `[${row.ranks[0]}, ${row.ranks[1]}]`);
+  return h("span", { class: "score" }, h("span", { class: "value" }, String(value)), ends);
+}
+
+function meanText(value, row) {
+  const letters = row.letters ? h("span", { class: "letters" }, row.letters) : "";
+  return h("span", { class: "score" + (row.best ? " best" : "") }, h("span", { class: "value" }, letters, fixed(value / 1e4, 1)));
 }
 
 // The first column: the encoder, a link to its view, with pooling and protocol below.
 function rowColumn(several) {
   return textColumn("name", "encoder", {
     render: (value, row) => h("span", { class: "row-name" },
-      h("a", { href: address("encoder", { encoder: BOARD.rows[row.place].encoder }) }, value),
+      h("a", { href: address("encoder", { encoder: BOARD.rows[row.place].encoder }) }, name(value)),
       h("span", { class: "quiet" }, row.pooling === "none" ? "" : row.pooling, several && row.class !== "control" ? ` · ${row.protocol}` : "")),
-    column: { frozen: true, minWidth: 150, maxWidth: narrow() ? 170 : 280, cssClass: "first" },
+    column: firstColumn(),
   });
+}
+
+function firstColumn() {
+  return { frozen: true, width: narrow() ? 124 : 232, cssClass: "first" };
 }
 
 function overviewChart(chosen) {

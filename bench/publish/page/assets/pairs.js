@@ -1,9 +1,9 @@
 // ---------------------------------------------------------------- two rows on the same clips
 const UNPACKED = new Map();
 
-function once(name, make) {
-  if (!UNPACKED.has(name)) UNPACKED.set(name, make());
-  return UNPACKED.get(name);
+function once(what, make) {
+  if (!UNPACKED.has(what)) UNPACKED.set(what, make());
+  return UNPACKED.get(what);
 }
 
 // The paired difference of row a minus row b on a test, in millionths; null where the page does not hold it.
@@ -101,7 +101,7 @@ function pairParts(a, b, test) {
   if (!rows.length) return h("p", { class: "note" }, "No test has both.");
   const link = (value, row) => (value === null ? BLANK : h("a", { href: address("pair", { a: String(a), b: String(b), test: columnOf(row.test) }) }, count(value), h("span", { class: "hidden" }, " clips, show them")));
   const columns = [
-    textColumn("task", "task", { render: (value, row) => h("span", { class: "row-name" }, h("a", { href: address("task", { task: value, test: row.name }) }, value), h("span", { class: "quiet" }, `${row.name} · ${row.metric}`)), column: { frozen: true, minWidth: 150, maxWidth: narrow() ? 170 : 280, cssClass: "first" } }),
+    textColumn("task", "task", { render: (value, row) => h("span", { class: "row-name" }, h("a", { href: address("task", { task: value, test: row.name }) }, name(value)), h("span", { class: "quiet" }, `${row.name} · ${row.metric}`)), column: firstColumn() }),
     unitColumn("a", "A", shown), unitColumn("b", "B", shown),
     unitColumn("change", "A − B", signed, "Paired difference with its 95 % interval, the same draws of patients for both"),
     numberColumn("p", "p", { print: (value) => (value < 0.001 ? "< 0.001" : fixed(value, 3)), help: "Two-sided, not corrected for the number of tests" }),
@@ -127,8 +127,7 @@ function clipTable(test, a, b) {
   const [clips, task] = [changedClips(test, a, b), taskFacts(test.task)];
   const title = `Clips of ${columnOf(test)} that A and B decide differently`;
   if (!clips) return h("section", {}, h("h2", {}, title), h("p", { class: "note" }, "The decisions of these rows are not in this page. " + DATA.pairs.left_out.join(" ")));
-  const name = (label) => labelText(task, label);
-  const rows = clips.map((clip) => ({ clip: clip.clip, group: clip.group, truth: name(clip.truth), a: name(clip.a), b: name(clip.b), right: clip.a === clip.truth ? "A" : clip.b === clip.truth ? "B" : "neither" }));
+  const rows = clips.map((clip) => ({ clip: clip.clip, group: clip.group, truth: labelText(task, clip.truth), a: labelText(task, clip.a), b: labelText(task, clip.b), right: clip.a === clip.truth ? "A" : clip.b === clip.truth ? "B" : "neither" }));
   const columns = [textColumn("clip", "clip", { column: { frozen: !narrow(), minWidth: 150, cssClass: "first" } }), textColumn("group", task.group), textColumn("truth", "label"), textColumn("a", "A says"), textColumn("b", "B says"), textColumn("right", "right")];
   return h("section", { id: "changed-clips" }, h("h2", { tabindex: "-1" }, title), table(columns, rows, { label: title }));
 }

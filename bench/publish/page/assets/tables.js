@@ -12,7 +12,7 @@ function scoreColumn(field, title, unit, options = {}) {
     sorter: byScore,
     headerSortStartingDir: options.direction === "lower" ? "asc" : "desc",
     formatter: (cell) => scoreCell(cell.getValue(), unit, options),
-    minWidth: options.minWidth || 104,
+    width: options.width || 122,
     help: options.help,
     ...(options.column || {}),
   };
@@ -44,7 +44,7 @@ function scoreCell(score, unit, options) {
   const number = h("span", { class: "value" }, print(score.v, unit));
   const box = h("span", { class: "score" + (score.best ? " best" : "") + (score.muted ? " muted" : "") }, number);
   if (score.best) box.append(h("span", { class: "hidden" }, " not significantly worse than the best"));
-  if (score.letters) number.prepend(h("span", { class: "letters", title: "rows that share a letter are not told apart" }, score.letters));
+  if (score.letters) number.prepend(h("span", { class: "letters" }, score.letters));
   if (notes.length) {
     number.append(h("sup", { class: "mark", title: notes.join("; ") }, "†"), h("span", { class: "hidden" }, " " + notes.join("; ")));
   }
@@ -132,7 +132,6 @@ function searchText(value) {
 
 // A table with a search field above and a copy as CSV. `options`: label, group (field), caption, pageless.
 function table(columns, rows, options = {}) {
-  const fields = leaves(columns).map((column) => column.field);
   const holder = h("div", { class: "grid" });
   const status = h("p", { class: "count", role: "status", "aria-live": "polite" });
   const label = options.label || options.caption || "table";
@@ -159,7 +158,7 @@ function table(columns, rows, options = {}) {
     grid = new Tabulator(holder, {
       data: rows,
       columns: prepared(columns),
-      layout: options.layout || "fitDataFill",
+      layout: "fitDataTable",
       renderVertical: rows.length > 300 ? "virtual" : "basic",
       renderHorizontal: "basic",
       height: rows.length > 300 ? "32rem" : false,
@@ -184,7 +183,7 @@ function table(columns, rows, options = {}) {
     search.addEventListener("input", () => {
       const wanted = search.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
       grid.setFilter((row) => {
-        const text = fields.map((field) => searchText(row[field])).join(" ").toLowerCase();
+        const text = Object.values(row).map(searchText).join(" ").toLowerCase();
         return wanted.every((word) => text.includes(word));
       });
     });

@@ -40,7 +40,7 @@ function taskState(task, test) {
     simulated: "Simulated data: these numbers say nothing about real recordings.",
     "simulated subset": "A part of a simulated corpus.",
   }[task.state];
-  const lines = [state, ...test.marks.map((mark) => `Test ${test.test}: ${mark}.`), task.excluded.length ? "Clips were excluded; they are listed below." : null,
+  const lines = [state, ...test.marks.filter((mark) => mark !== "subset of the corpus").map((mark) => `Test ${test.test}: ${mark}.`), task.excluded.length ? "Clips were excluded; they are listed below." : null,
     test.resolution ? `Differences below ${shown(test.resolution[0], test.unit)}${test.unit === "%" ? " points" : ""} are not resolved by this test, as a rule.` : null];
   return [
     h("p", { class: "fact" }, `${plural(test.n, "clip")} of ${plural(test.groups, test.group)}. Main metric: ${metricOf(test.metric).title}.`),
@@ -81,7 +81,7 @@ function taskTable(test, task) {
     const scores = Object.fromEntries(names.map((name, i) => [`m${i}`, name === test.metric ? boardScore(test, cell[0], MAIN) : recordScore(cell, test, task, name)]));
     const twin = twinOf(row, cell[0]);
     const change = twin === null ? null : difference(test, cell[0], twin);
-    return { ...scores, twin: change && { v: change.value, low: change.low, high: change.high }, remarks: [...new Set([mutedWhy(row), ...cell[4].flatMap((key) => pooled(DATA.records[key].about).marks), ...((cell[5] || {}).marks || [])])].filter(Boolean).join("; "), seeds: cell[4].length };
+    return { ...scores, twin: change && { v: change.value, low: change.low, high: change.high }, remarks: [...new Set([mutedWhy(row), ...cell[4].flatMap((key) => pooled(DATA.records[key].about).marks), ...(cell[5].marks || [])])].filter(Boolean).join("; "), seeds: cell[4].length };
   });
   const columns = [
     rowColumn(protocolsOf().length > 1),

@@ -82,7 +82,7 @@ def _decoded(path: Path, said: lengths.Length | None) -> Decoded:
     promised = (said and said.promised(len(wave))) or (stated if stated < _UNKNOWN else len(wave))
     if len(wave) < promised:
         return Decoded(wave, rate, lengths.shortage(promised, len(wave)))
-    return Decoded(wave[:promised], rate, said and said.lacking(len(wave)))
+    return Decoded(wave[:promised], rate, said.lacking(len(wave)) if said else None)
 
 
 def _before_damage(path: Path, error: soundfile.LibsndfileError) -> Decoded:

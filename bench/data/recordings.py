@@ -209,7 +209,7 @@ def unusable(path: str, recording: Recording, clips: Iterable[str], keep_short: 
 
 
 def clip_faults(
-    path: str, recording: Recording, clips: Sequence[str], starts: np.ndarray, ends: np.ndarray
+    path: str, recording: Recording, clips: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> list[Finding]:
     """Errors about clips of one recording, one per kind.
 
@@ -281,9 +281,11 @@ def oddities(recordings: Mapping[str, Recording], clips: Iterable[tuple[str, str
         Path, id, start and end in seconds of every clip that is used.
     """
     by_path: dict[str, list[tuple[str, float, float]]] = defaultdict(list)
-    for path, *clip in clips:
-        by_path[path].append(clip)
-    whole, parts = defaultdict(list), defaultdict(list)  # by code: (path, problem, remedy, clips)
+    for path, clip, start, end in clips:
+        by_path[path].append((clip, start, end))
+    # by code: (path, problem, remedy, clips)
+    whole: dict[str, list[tuple[str, str, str, tuple[str, ...]]]] = defaultdict(list)
+    parts: dict[str, list[tuple[str, str, str, tuple[str, ...]]]] = defaultdict(list)
     for path in sorted(by_path):
         recording = recordings[path]
         for remark in recording.remarks:

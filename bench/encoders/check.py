@@ -103,7 +103,7 @@ def check_registered(id: str, weights: str | Path | None = None, device: str = "
 
 def _absent(module: str | None) -> bool:
     """Whether the package of a module that cannot be imported is not installed, rather than lacking that module."""
-    return bool(module) and importlib.util.find_spec(module.partition(".")[0]) is None
+    return module is not None and importlib.util.find_spec(module.partition(".")[0]) is None
 
 
 def _row(

@@ -89,7 +89,9 @@ def of_file(path: Path) -> Format | None:
             encoding, rate, channels = struct.unpack_from(">3I", head, 12)
             return Format(AU_BYTES.get(encoding, 1) * channels, encoding in AU_BYTES, rate, channels)
         layout = chunks.layout(head)
-        for chunk in layout.chunks(file, layout.first, end) if layout else ():
+        if layout is None:
+            return None
+        for chunk in layout.chunks(file, layout.first, end):
             if chunk.name in NAMES:
                 file.seek(chunk.body)
                 return of_chunk(chunk.name, file.read(min(chunk.size, LONGEST)), layout.order)

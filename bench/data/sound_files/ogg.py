@@ -16,14 +16,15 @@ _SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex")
 
 def lacking(file: BinaryIO, end: int) -> str | None:
     """What is missing of an Ogg file of ``end`` bytes, or is there and not read; None where it is whole."""
-    at: int | None = 0
+    at = 0
     stream, closed, cut = None, False, False
     while at + _HEAD <= end:
         file.seek(at)
         head = file.read(_HEAD + 255)
         if head[:4] != MARK:  # damage, or something else behind the last page
-            if (at := _next(file, at, end)) is None:
+            if (following := _next(file, at, end)) is None:
                 break
+            at = following
             continue
         flags, serial, segments = head[5], head[14:18], head[26]
         body = at + _HEAD + segments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli import options
 from bench.cli.options import Verb, say
 
 
@@ -12,9 +13,12 @@ def figures_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``figures`` takes."""
     parser.add_argument("folder", type=Path, help="results folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: FOLDER/figures")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="heat_map, confusion, …; see docs")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="ranks, heat_map, …; all: docs/figures.md"
+    )
     parser.add_argument("--width", type=int, choices=(1, 2), default=2, help="columns: 85 mm or 178 mm (default)")
     parser.add_argument("--format", default="pdf,png", metavar="NAME[,NAME…]", help="pdf,png (default), svg")
+    options.root(parser)
 
 
 def figures(arguments: argparse.Namespace) -> int:
@@ -28,6 +32,7 @@ def figures(arguments: argparse.Namespace) -> int:
         only=arguments.only,
         width=arguments.width,
         formats=arguments.format.split(","),
+        root=arguments.root,
         progress=terminal,
     )
     print("\n".join(map(str, done.written)))

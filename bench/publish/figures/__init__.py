@@ -12,11 +12,26 @@ _HOME = {
     "heat_map": "bench.publish.figures.across.heat_map",
     "poolings": "bench.publish.figures.across.poolings",
     "in_and_out": "bench.publish.figures.across.in_and_out",
+    "ranks": "bench.publish.figures.across.ranks",
+    "cost": "bench.publish.figures.across.cost",
+    "embedding_map": "bench.publish.figures.maps",
+    "map_of": "bench.publish.figures.maps",
     "confusion": "bench.publish.figures.decisions.confusion",
     "reliability": "bench.publish.figures.decisions.reliability",
     "write": "bench.publish.figures.canvas",
 }
-__all__ = ["confusion", "heat_map", "in_and_out", "poolings", "reliability", "write"]
+__all__ = [
+    "confusion",
+    "cost",
+    "embedding_map",
+    "heat_map",
+    "in_and_out",
+    "map_of",
+    "poolings",
+    "ranks",
+    "reliability",
+    "write",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.base.errors import BadInput, UnknownId
-from bench.base.paths import file_name, write_text
+from bench.base.errors import RespBenchError, UnknownId
+from bench.base.paths import write_text
 from bench.base.progress import Progress, silent
 from bench.publish.figures import canvas, rows
+from bench.publish.figures.across.cost import cost
 from bench.publish.figures.across.heat_map import heat_map
 from bench.publish.figures.across.in_and_out import in_and_out
 from bench.publish.figures.across.poolings import poolings
+from bench.publish.figures.across.ranks import ranks
 from bench.publish.figures.decisions.confusion import confusion
 from bench.publish.figures.decisions.reliability import reliability
+from bench.publish.figures.maps import embedding_map
 from bench.reports.names import rank_class
 from bench.scores.records import load_all
 from bench.scores.schema import Record
+from bench.types import ALL_LAYERS
 
-NAMES = ("heat_map", "poolings", "in_and_out", "confusion", "reliability")
+ACROSS = {"ranks": ranks, "heat_map": heat_map, "poolings": poolings, "cost": cost}  # of one class of rows
+OF_TASK = {"confusion": confusion, "reliability": reliability}
+TRANSFERS, MAP = "in_and_out", "embedding_map"
+NAMES = (*ACROSS, TRANSFERS, *OF_TASK, MAP)
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ def draw_folder(
     only: Sequence[str] = (),
     width: int = 2,
     formats: Sequence[str] = ("pdf", "png"),
+    root: Path | None = None,
     progress: Progress = silent,
 ) -> Outcome:
     """Draws the figures of a results folder, each with its caption as text; what would be the same stays untouched.
@@ -58,11 +67,13 @@ def draw_folder(
     out
         Where the files go; by default ``figures`` in the folder.
     only
-        Names of figures (``NAMES``); by default all.
+        Names of figures (``NAMES``); by default all but maps, which take recordings, weights and minutes.
     width
         1 or 2 columns.
     formats
         Of ``pdf``, ``png`` and ``svg``.
+    root
+        The data folder, of maps; by default ``$RESPBENCH_DATA`` or ``./data``.
     progress
         Counts figures.
 
@@ -83,15 +94,16 @@ def draw_folder(
             if name not in known:
                 raise UnknownId(kind, name, known)
     canvas.inches(width)
-    plans = [plan for plan in planned(load_all(folder)) if not only or plan.name in only]
+    wanted = only or tuple(name for name in NAMES if name != MAP)
+    plans = [plan for plan in planned(load_all(folder), root) if plan.name in wanted]
     out = folder / "figures" if out is None else out
     written: list[Path] = []
-    left_out: dict[str, str] = {}
+    left_out: dict[str, str] = {} if only else {MAP: f"takes recordings and weights; ask for it: --only {MAP}"}
     with progress("draw", len(plans)) as tick:
         for plan in plans:
             try:
                 figure = plan.draw(width=width)
-            except BadInput as error:
+            except RespBenchError as error:
                 left_out[plan.stem] = str(error)
             else:
                 written += canvas.write(figure, out / plan.stem, formats)
@@ -101,17 +113,30 @@ def draw_folder(
     return Outcome(tuple(written), left_out)
 
 
-def planned(records: Sequence[Record]) -> Iterator[Planned]:
+def planned(records: Sequence[Record], root: Path | None = None) -> Iterator[Planned]:
     """Every figure that might be drawn of the records, class by class where rows of several are not comparable."""
-    classes = rows.classes_of(records)
-    for draw in (heat_map, poolings):
-        for of in classes or [""]:
-            stem = _stem(draw.__name__, "" if of == next(iter(classes), "") else of)
-            yield Planned(draw.__name__, stem, partial(draw, records, of=of))
-    yield Planned("in_and_out", "in_and_out", partial(in_and_out, records))
-    for draw in (confusion, reliability):
-        for (task, of), own in _by_task(records).items():
-            yield Planned(draw.__name__, _stem(draw.__name__, task, "" if of == classes[0] else of), partial(draw, own))
+    classes = rows.classes_of(records) or [""]
+    for name, draw in ACROSS.items():
+        for of in classes:
+            yield Planned(name, _stem(name, "" if of == classes[0] else of), partial(draw, records, of=of))
+    yield Planned(TRANSFERS, TRANSFERS, partial(in_and_out, records))
+    for (task, of), own in _by_task(records).items():
+        stem = _stem(task, "" if of == classes[0] else of)
+        for name, draw in OF_TASK.items():
+            yield Planned(name, f"{name}-{stem}", partial(draw, own))
+    for task, encoder, pooling, layer in _maps(records):
+        stem = _stem(MAP, task, rows.label(encoder, pooling, layer))
+        yield Planned(MAP, stem, partial(embedding_map, task, encoder, pooling, layer, root=root))
+
+
+def _maps(records: Sequence[Record]) -> list[tuple[str, str, str, int]]:
+    """(task, encoder, pooling, layer) of every frozen row on clips as they are, but for layers mixed by the probe."""
+    found = {
+        tuple(r.spec[name] for name in ("task", "encoder", "pooling", "layer")): None
+        for r in rows.without_controls(records)
+        if r.spec["kind"] == "frozen" and r.spec["clip"] == "native" and r.spec["layer"] != ALL_LAYERS
+    }
+    return sorted(found)
 
 
 def _by_task(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
@@ -123,4 +148,5 @@ def _by_task(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
 
 
 def _stem(*parts: str) -> str:
-    return file_name(" ".join(part for part in parts if part)).replace("%20", "-").replace("%2F", "-")
+    """The stem of a figure's files, which LaTeX takes: without spaces, commas and percent signs."""
+    return re.sub(r"[^\w.@+-]+", "-", "-".join(part for part in parts if part), flags=re.ASCII)

@@ -108,7 +108,7 @@ def _by_task_rank(table: pd.DataFrame) -> pd.DataFrame:
 def row_looks(table: pd.DataFrame, ordered: Sequence[str]) -> dict[str, Look]:
     """A look for each row's name."""
     control = table.groupby("name")["control"].first()
-    return looks(ordered, [name for name in ordered if control[name]])
+    return looks(ordered, sorted(name for name in ordered if control[name]))
 
 
 def metric_title(name: str) -> str:

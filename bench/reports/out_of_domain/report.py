@@ -52,8 +52,8 @@ what the probe learnt runs the other way on the target.
   target itself. The last is an **oracle**: it has seen the answers, and is never a result. What lies between the two
   is lost to a shifted threshold, what lies between the oracle and 100 to the ranking.
 - **Calibration error**: mean distance of predicted probability and observed share over ten bins of equally many clips,
-  in percent; 0 is best, and few clips are above 0 even where every probability is right. `reliability.csv` has the
-  bins.
+  in percent; 0 is best, and few clips are above 0 even where every probability is right, for which the lower end of
+  the interval allows. `reliability.csv` has the bins.
 - **`control.majority`** calls every clip normal: the floor. It, `meta.duration` and the untrained twins (`random.`) are
   controls, and stand below the encoders, which are sorted by their value out of domain."""
 

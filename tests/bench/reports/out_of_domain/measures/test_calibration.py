@@ -46,6 +46,14 @@ def test_the_interval_holds_the_error_and_stays_above_zero():
         assert 0 <= error.low <= error.value <= error.high
 
 
+@pytest.mark.long
+def test_the_interval_holds_zero_where_every_probability_is_right():
+    """With 40 patients of 12 clips; the error itself is about 0.05 there."""
+    errors = [calibrated(honest(seed, patients=40)).error for seed in range(40)]
+    assert np.mean([error.value for error in errors]) > 0.03
+    assert sum(error.low > 0 for error in errors) <= 4
+
+
 def test_a_constant_probability_is_one_bin():
     found = calibrated(majority(["test_source"]))
     assert len(found.curve) == 1 and found.error.value == pytest.approx(found.curve["outcome"].iloc[0], abs=1e-9)

@@ -14,6 +14,7 @@ _HOME = {
     "in_and_out": "bench.publish.figures.across.in_and_out",
     "ranks": "bench.publish.figures.across.ranks",
     "cost": "bench.publish.figures.across.cost",
+    "trade_off": "bench.publish.figures.decisions.trade_off",
     "embedding_map": "bench.publish.figures.maps",
     "map_of": "bench.publish.figures.maps",
     "confusion": "bench.publish.figures.decisions.confusion",
@@ -30,6 +31,7 @@ __all__ = [
     "poolings",
     "ranks",
     "reliability",
+    "trade_off",
     "write",
 ]
 

@@ -19,6 +19,7 @@ from bench.publish.figures.across.poolings import poolings
 from bench.publish.figures.across.ranks import ranks
 from bench.publish.figures.decisions.confusion import confusion
 from bench.publish.figures.decisions.reliability import reliability
+from bench.publish.figures.decisions.trade_off import trade_off
 from bench.publish.figures.maps import embedding_map
 from bench.reports.names import rank_class
 from bench.scores.records import load_all
@@ -27,8 +28,8 @@ from bench.types import ALL_LAYERS
 
 ACROSS = {"ranks": ranks, "heat_map": heat_map, "poolings": poolings, "cost": cost}  # of one class of rows
 OF_TASK = {"confusion": confusion, "reliability": reliability}
-TRANSFERS, MAP = "in_and_out", "embedding_map"
-NAMES = (*ACROSS, TRANSFERS, *OF_TASK, MAP)
+TRADE_OFF, TRANSFERS, MAP = "trade_off", "in_and_out", "embedding_map"
+NAMES = (*ACROSS, TRANSFERS, TRADE_OFF, *OF_TASK, MAP)
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def planned(records: Sequence[Record], root: Path | None = None) -> Iterator[Pla
     yield Planned(TRANSFERS, TRANSFERS, partial(in_and_out, records))
     for (task, of), own in _by_task(records).items():
         stem = _stem(task, "" if of == classes[0] else of)
+        with_controls = [record for record in records if record.spec["task"] == task]
+        yield Planned(TRADE_OFF, f"{TRADE_OFF}-{stem}", partial(trade_off, with_controls, of=of))
         for name, draw in OF_TASK.items():
             yield Planned(name, f"{name}-{stem}", partial(draw, own))
     for task, encoder, pooling, layer in _maps(records):

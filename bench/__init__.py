@@ -14,6 +14,7 @@ _HOME = {
     "load_task": "bench.data.manifest",
     "evaluate": "bench.runs.evaluate",
     "leaderboard": "bench.reports.leaderboard.table",
+    "styled": "bench.reports.leaderboard.styled",
     "standings": "bench.reports.leaderboard.standings.compute",
     "check_encoder": "bench.encoders.contract",
     "check_task": "bench.data.check",
@@ -30,6 +31,7 @@ __all__ = [
     "simulate",
     "standings",
     "stats",
+    "styled",
 ]
 
 

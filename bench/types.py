@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.shown import Shown
+
 if TYPE_CHECKING:
     import pandas as pd
     import torch
@@ -41,8 +43,8 @@ class Weights:
     restricted: bool | None = None
 
 
-@dataclass(frozen=True)
-class EncoderCard:
+@dataclass(frozen=True, repr=False)
+class EncoderCard(Shown):
     """What a table, a cache key and a reader must know about an encoder, without building it.
 
     ``id`` is ``family.variant``, with ``@policy`` appended where a policy other than the default one is asked for.
@@ -82,6 +84,11 @@ class EncoderCard:
     notes: str = ""
     from_scratch: bool = False
     floor_sensitive: tuple[str, ...] = ()
+
+    def shown(self) -> tuple[str, Mapping[str, object]]:
+        """Its facts, for a notebook."""
+        names = ("params", "sample_rate", "dims", "trained_on", "licence", "layers", "policies", "parity", "citation")
+        return self.id, {name: getattr(self, name) for name in names} | {"notes": self.notes}
 
 
 ALL_LAYERS = 0  # of a result that every layer has a part in: one layer is counted from the last, -1, -2, …
@@ -231,8 +238,8 @@ class Finding:
         return f"{self.where}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
 
 
-@dataclass(frozen=True)
-class TaskCard:
+@dataclass(frozen=True, repr=False)
+class TaskCard(Shown):
     """What a task is, before any file is read.
 
     ``classes`` in label order; ``normal`` and ``adventitious`` are class indices for Sp/Se style scores (a class in
@@ -275,6 +282,11 @@ class TaskCard:
     spellings: Mapping[str, int] = field(default_factory=dict)
     probe_settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
+    def shown(self) -> tuple[str, Mapping[str, object]]:
+        """Its facts, for a notebook."""
+        names = ("classes", "main_metric", "tests", "licence", "access", "kind", "group", "url", "citation", "notes")
+        return self.id, {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
 class RemoteFile:
@@ -313,8 +325,8 @@ class Suite:
     tasks: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Task:
+@dataclass(frozen=True, repr=False)
+class Task(Shown):
     """A task on the user's own copy of the data.
 
     ``manifest``: one row per clip, see ``bench.data.manifest``. ``state`` is ``complete``, ``subset``, ``simulated``
@@ -326,6 +338,12 @@ class Task:
     root: Path
     findings: tuple[Finding, ...] = ()
     state: str = "complete"
+
+    def shown(self) -> tuple[str, Mapping[str, object]]:
+        """Its facts, for a notebook."""
+        clips = self.manifest["split"].value_counts(sort=False).to_dict()
+        facts = {"state": self.state, "clips": clips, "findings": len(self.findings), "root": self.root}
+        return self.card.id, facts | dict(self.card.shown()[1])
 
 
 # --------------------------------------------------------------------------- results

@@ -59,6 +59,14 @@ def size(count: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"
 
 
+def record_facts(spec: Mapping[str, Any], scores: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, str]:
+    """What a record is and its main score on every test, each a few words."""
+    metric, unit = task["main_metric"], "" if task.get("kind") == "regression" else "%"
+    facts = {name: str(spec[name]) for name in ("task", "encoder", "pooling", "protocol")}
+    facts |= {f"{metric} {test}": amount(table.get(metric), unit) for test, table in scores.items()}
+    return facts | {name: str(spec[name]) for name in ("layer", "seed", "state")}
+
+
 def _scale(unit: str) -> tuple[int, int]:
     """What a value is multiplied with, and how many decimals are shown."""
     return (100, 1) if unit == "%" else (1, 2)

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from bench.scores.printed import record_facts
+from bench.shown import Shown
+
 if TYPE_CHECKING:
     import pandas as pd
-
 
 CONSTANT_FEATURES = "features are the same for all training clips"  # the mark of a record in which no sound took part
 
@@ -299,8 +301,8 @@ class RunFacts(TypedDict, total=False):
     device_memory_mb: float | None  # peak of a GPU's allocated memory; None on a CPU
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, repr=False)
+class Record(Shown):
     """One result and the predictions behind it.
 
     Attributes
@@ -320,6 +322,10 @@ class Record:
     data: DataFacts
     predictions: pd.DataFrame = field(repr=False, compare=False)
     run: RunFacts = field(default_factory=RunFacts, compare=False)
+
+    def shown(self) -> tuple[str, Mapping[str, Any]]:
+        """Its facts, for a notebook."""
+        return self.key, record_facts(self.spec, self.scores, self.data["task"])
 
 
 class RecordJson(TypedDict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.base.errors import BadInput
 from bench.encoders import blocks
+from bench.shown import Shown
 from bench.types import EncoderCard, Grid, Tokens
 
 
@@ -27,7 +28,7 @@ def full_precision(frontend: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return guarded
 
 
-class Adapter(nn.Module):
+class Adapter(Shown, nn.Module):
     """An encoder whose subclass answers batches of equal padded length, in ``encode``; ``ragged`` ones any batch.
 
     ``batch_length(n)`` says which clips may share a batch; ``forward`` zeroes what lies behind each clip's end,
@@ -53,6 +54,11 @@ class Adapter(nn.Module):
         self.card = card
         self.weights_digest = "none"
         self.taps: dict[str, Callable[[Tensor], Tensor]] = {}
+
+    def shown(self) -> tuple[str, Mapping[str, object]]:
+        """Its facts, for a notebook: those of the card, with the weights that were loaded."""
+        title, facts = self.card.shown()
+        return title, {"weights": self.weights_digest[:12]} | dict(facts)
 
     def batch_length(self, n: int) -> int:
         """Padded length in samples of a clip of n samples; clips of equal padded length share a batch."""

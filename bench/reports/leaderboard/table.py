@@ -8,6 +8,7 @@ Controls, frozen and fine-tuned rows, and literature protocols are never ranked 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from bench.base import registry
 from bench.base.errors import BadInput
 from bench.reports.names import ROW, rank_class, recipe_digest, row_names
 from bench.scores import intervals, metrics, per_test
-from bench.scores.records import require_one_data, score_json
+from bench.scores.records import load_all, require_one_data, score_json
 from bench.scores.schema import Record
 
 CLASSES, CONTROL = ("frozen", "finetune", "literature", "literature finetune"), "control"  # in the order of tables
@@ -93,13 +94,13 @@ def cells(records: Sequence[Record], chosen: Callable[[Mapping], str] = main_met
     return pd.DataFrame(merged).drop(columns="seed")
 
 
-def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
+def leaderboard(records: Sequence[Record] | str | Path) -> pd.DataFrame:
     """The leaderboard as a table: one row per encoder, pooling, layer and protocol.
 
     Parameters
     ----------
     records
-        Records of any number of tasks.
+        Records of any number of tasks, or a results folder.
 
     Returns
     -------
@@ -107,13 +108,15 @@ def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
         A column ``task/test`` per test with the main metric (a fraction); ``mean`` over the headline tests of all tasks
         present, demonstrations left out, whose metric is a fraction that should be high (NaN where one is missing);
         ``rank`` inside the row's class, by that mean (NaN for controls). ``attrs["mean_of"]`` names the tests of the
-        mean.
+        mean, ``attrs["metrics"]`` is {column: metric}. ``bench.styled`` shows it in a notebook.
 
     Raises
     ------
     BadInput
         For no records, and for records of one task on different data.
     """
+    if isinstance(records, str | Path):
+        records = load_all(Path(records))
     long = cells(records)
     long["column"] = long["task"] + "/" + long["test"]
     wide = long.pivot(index=[*ROW, "parity", "class"], columns="column", values="value")
@@ -127,6 +130,7 @@ def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
     wide = wide.reset_index().sort_values(["class", "mean"], ascending=[True, False], key=_class_order)
     wide.columns.name = None
     wide.attrs["mean_of"] = headline
+    wide.attrs["metrics"] = dict(zip(long["column"], long["metric"]))
     return wide.reset_index(drop=True)
 
 

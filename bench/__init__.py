@@ -14,7 +14,7 @@ _HOME = {
     "load_task": "bench.data.manifest",
     "evaluate": "bench.runs.evaluate",
     "leaderboard": "bench.reports.leaderboard.table",
-    "styled": "bench.reports.leaderboard.styled",
+    "styled": "bench.publish.styled",
     "standings": "bench.reports.leaderboard.standings.compute",
     "check_encoder": "bench.encoders.contract",
     "check_task": "bench.data.check",

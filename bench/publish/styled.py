@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -41,7 +42,9 @@ def styled(table: pd.DataFrame) -> Styler:
     formats |= {"mean": _percent, "rank": "{:.0f}"}
     look = table.style.format(formats, na_rep=BLANK, escape="html").format_index(escape="html", axis=1).hide(axis=0)
     caption = f"Main metric of every test; mean over {', '.join(table.attrs['mean_of']) or 'none'}"
-    look = look.set_caption(caption.replace("<", "&lt;"))
+    look = look.set_caption(html.escape(caption)).set_table_styles(
+        [{"selector": "caption", "props": "text-align: left"}]
+    )
     ranked = table["class"].where(table["class"] != "control")
     higher = {name: metric.direction == "higher" for name, metric in chosen.items()} | {"mean": True}
     for name, is_better in higher.items():

@@ -133,6 +133,11 @@ def read(json_path: Path) -> Record:
     return Record(**fields, predictions=predictions, run=run)
 
 
+def read_fields(json_path: Path) -> RecordJson:
+    """The fields of a record that is known to be whole (``stored_specs``): neither checked nor with predictions."""
+    return json.loads(json_path.read_text())
+
+
 def read_predictions(csv_path: Path) -> pd.DataFrame:
     """A prediction table with text ids and integer labels, exactly as written."""
     text = dict.fromkeys(("clip_id", "group", "domain", "split", "duration_s"), str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -116,17 +117,28 @@ def chosen_is_best(selection: Mapping) -> bool:
     for label in {candidate.get("label") for candidate in selection["path"]}:
         path = [c for c in selection["path"] if c.get("label") == label and c["score"] is not None]
         best = [c for c in path if c["score"] == max(each["score"] for each in path)]
-        prefix = "" if label is None else f"{label} "
-        best_settings = [{prefix + n: v for n, v in c.items() if n not in ("score", "share", "label")} for c in best]
-        if path and not any(candidate.items() <= selection["chosen"].items() for candidate in best_settings):
-            return False
+        prefix, asked = "" if label is None else f"{label} ", {c.get("k") for c in path}
+        for candidate in best:
+            settings = {prefix + n: v for n, v in candidate.items() if n not in ("score", "share", "label")}
+            if "k" in candidate and selection["chosen"].get("k") not in asked:  # all rows, where they are fewer than k
+                settings["k"] = min(candidate["k"], selection["chosen"].get("k", 0))
+            if settings.items() <= selection["chosen"].items():
+                break
+        else:
+            if path:
+                return False
     return True
 
 
 def same_groups(selection: Mapping) -> bool:
     """Whether the probes that predict one left-out group each are said to have chosen what their own records say."""
-    left_out = selection.get("left_out")
-    return left_out is None or selection["chosen"] == {group: str(each["chosen"]) for group, each in left_out.items()}
+    if (left_out := selection.get("left_out")) is None:
+        return True
+    try:  # the text has the probe's order of the names, the record's own file has them sorted
+        told = {group: ast.literal_eval(text) for group, text in selection["chosen"].items()}
+    except (ValueError, SyntaxError, TypeError):
+        return False
+    return told == {group: each["chosen"] for group, each in left_out.items()}
 
 
 def shares_follow(selection: Mapping, averaged: bool = False) -> bool:

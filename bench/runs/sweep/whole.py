@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench.base import registry
 from bench.runs.sweep.execute import result_line
 from bench.scores import metrics, per_test, records
-from bench.scores.printed import amount
-from bench.scores.schema import Record
+from bench.scores.schema import Record, Scores, Spec, TaskFacts
 
 _SURE_S, _SURE = 10.0, 2  # seconds and records after which the time left is told
 
@@ -31,19 +31,20 @@ class Whole:
     def __init__(self, total: int, done: Iterable[Path] = (), clock: Callable[[], float] = time.monotonic):
         self.total, self.made, self.kept = total, 0, 0
         self._clock, self._began = clock, clock()
-        self._best: dict[str, tuple[float, str]] = {}
+        self._best: dict[str, float] = {}
         self.there(done)
 
     def there(self, files: Iterable[Path]) -> None:
-        """Counts records that were there already."""
+        """Counts records that were there already, and are known to be whole."""
         for path in files:
             self.kept += 1
-            self._is_best(records.read(path))
+            known = records.read_fields(path)
+            self._is_best(known["spec"], known["data"]["task"], known["scores"])
 
     def line(self, record: Record) -> str:
         """Counts a record that was made, and gives its line: how far the run is, the score, whether it leads."""
         self.made += 1
-        leads = "  (best so far)" if self._is_best(record) else ""
+        leads = "  (best so far)" if self._is_best(record.spec, record.data["task"], record.scores) else ""
         left = f", {time_told(seconds)} left" if (seconds := self.seconds_left()) else ""
         done = self.made + self.kept
         return f"[{done}/{max(self.total, done)}{left}] {result_line(record)}{leads}"
@@ -55,27 +56,20 @@ class Whole:
             return None
         return took / self.made * left
 
-    def best(self) -> list[str]:
-        """The best of each task so far, a line each."""
-        return [f"{task}: {text}" for task, (_, text) in sorted(self._best.items())]
-
-    def _is_best(self, record: Record) -> bool:
-        """Notes a record of an encoder; whether it is the best of its task. Controls never lead."""
-        spec, task = record.spec, record.data["task"]
-        test, name = per_test.headline(task), task["main_metric"]
-        score, metric = record.scores.get(test, {}).get(name), metrics.get(name)
-        if _is_control(spec) or not score or score["value"] is None:
+    def _is_best(self, spec: Spec, task: TaskFacts, scores: Scores) -> bool:
+        """Notes the score of an encoder; whether it is the best of its task. Controls never lead."""
+        name = task["main_metric"]
+        score = scores.get(per_test.headline(task), {}).get(name)
+        if _is_control(spec["encoder"]) or not score or score["value"] is None:
             return False
-        worth = -score["value"] if metric.direction == "lower" else score["value"]
-        if spec["task"] in self._best and worth <= self._best[spec["task"]][0]:
+        worth = -score["value"] if metrics.get(name).direction == "lower" else score["value"]
+        if worth <= self._best.get(spec["task"], -math.inf):
             return False
-        text = f"{spec['encoder']} {spec['pooling']} {spec['protocol']}, {name} {amount(score, metric.unit)} on {test}"
-        self._best[spec["task"]] = worth, text
+        self._best[spec["task"]] = worth
         return True
 
 
-def _is_control(spec: Mapping) -> bool:
-    encoder = spec["encoder"]
+def _is_control(encoder: str) -> bool:
     return encoder.startswith("control.") or registry.is_twin(encoder) or encoder in registry.CONTROL_ENCODERS
 
 

@@ -36,7 +36,7 @@ class Cut:
     difference
         A − B with its interval.
     only_a, only_b
-        Clips that one of the two alone has right; None where right and wrong have no meaning.
+        Clips that one of the two alone has right; None as in ``TestComparison.right``.
     """
 
     name: str
@@ -71,7 +71,7 @@ class TestComparison:
         The smallest p that this number of draws and of groups can give.
     right
         {who has a clip right (``both``, ``A``, ``B``, ``neither``): clips}, of all runs that both have; None where
-        right and wrong have no meaning.
+        they have none, and where right and wrong have no meaning.
     classes, domains
         The same difference by class and by domain, without correction.
     flips
@@ -217,16 +217,17 @@ LISTED = ("seed", "clip_id", "group", "domain", "y_true", "pred_a", "pred_b", "r
 
 
 def _flips(facts: Mapping, runs: tuple[Runs, Runs]) -> pd.DataFrame | None:
-    """Every clip of every run that both sides have, with who has it right; None for targets that are numbers.
+    """Every clip of every run that both sides have, with who has it right.
 
-    Runs are of the same seed; two systems with one run each are compared whatever their seeds.
+    Runs are of the same seed; two systems with one run each are compared whatever their seeds. None where the two have
+    no such run, and for targets that are numbers.
     """
     if not label_kinds.of(facts).integer:
         return None
     seeds = [(seed, seed) for seed in runs[0] if seed in runs[1]]
     if len(runs[0]) == len(runs[1]) == 1:
         seeds = [(next(iter(runs[0])), next(iter(runs[1])))]
-    tables = [pd.DataFrame(columns=list(LISTED))]
+    tables = []
     for first, second in seeds:
         a, b = runs[0][first], runs[1][second].set_index("clip_id").loc[runs[0][first]["clip_id"]]
         predicted = {"pred_a": a["y_pred"].to_numpy(), "pred_b": b["y_pred"].to_numpy()}
@@ -234,8 +235,7 @@ def _flips(facts: Mapping, runs: tuple[Runs, Runs]) -> pd.DataFrame | None:
         who = np.select([right[0] & right[1], right[0], right[1]], WHO[:3], WHO[3])
         table = a[["clip_id", "group", "domain", "y_true"]].assign(seed=first, **predicted, right=who)
         tables.append(table[list(LISTED)])
-    kept = tables[1:] or tables
-    return pd.concat(kept, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def _listed(facts: Mapping, flips: pd.DataFrame | None) -> pd.DataFrame:

@@ -44,11 +44,12 @@ def card_of(files: Sequence[Path], metric: str = "") -> TaskCard:
 
 
 def _in_order(label: str) -> tuple[float, str]:
-    """Numbers by their size, before names."""
+    """Numbers by their size, before names, of which ``nan`` is one."""
     try:
-        return float(label), label
+        size = float(label)
     except ValueError:
         return math.inf, label
+    return (size if math.isfinite(size) else math.inf), label
 
 
 def matched(

@@ -45,8 +45,8 @@ def chosen(found: Sequence[Record], text: str, tasks: Sequence[str] = (), protoc
     """
     named = _named(found, text)
     if not named:
-        head = text.partition(":")[0]
-        poolings = sorted({r.spec["pooling"] for r in found if _is_called(r, head, row_names(found))})
+        head, names = text.partition(":")[0], row_names(found)
+        poolings = sorted({record.spec["pooling"] for record in found if _is_called(record, head, names)})
         known = [f"{head}:{pooling}" for pooling in poolings] or sorted({_name(record) for record in found})
         raise UnknownId("row of the folder", text, known)
     known_tasks = sorted({record.spec["task"] for record in named})

@@ -9,7 +9,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.probe.linear.candidates import shares, shares_of_errors, told
-from bench.reports.agreement.verify import shares_follow, verify
+from bench.reports.agreement.verify import chosen_is_best, same_groups, shares_follow, verify
 from bench.reports.audit.report import write_audit
 from bench.reports.leaderboard.report import write_leaderboard
 from bench.reports.pages import seal_pages
@@ -216,3 +216,18 @@ def test_shares_of_alphas_and_of_labels_are_held_to_their_scores():
     assert not shares_follow({"path": path})
     labelled = [{"label": "wheeze", "C": 1.0, "class_weight": None, "score": 0.7, "share": 1.0}]
     assert shares_follow({"path": labelled}) and not shares_follow({"path": [labelled[0] | {"share": 0.5}]})
+
+
+def test_choices_of_left_out_groups_are_held_to_their_text_whatever_the_order_of_names():
+    chosen = {"width": 256, "rate": 1e-4, "class_weight": None, "epochs": 3}
+    kept = json.loads(json.dumps({"chosen": chosen, "path": []}, sort_keys=True))
+    assert same_groups({"chosen": {"p1": str(chosen)}, "left_out": {"p1": kept}})
+    assert not same_groups({"chosen": {"p1": str(chosen | {"epochs": 4})}, "left_out": {"p1": kept}})
+    assert not same_groups({"chosen": {"p1": "no choice"}, "left_out": {"p1": kept}})
+
+
+def test_more_neighbours_than_rows_are_all_rows():
+    path = [{"k": k, "temperature": 0.2, "score": score} for k, score in ((100, 0.7), (10, 0.5))]
+    assert chosen_is_best({"chosen": {"k": 48, "temperature": 0.2}, "path": path})
+    assert not chosen_is_best({"chosen": {"k": 10, "temperature": 0.2}, "path": path})
+    assert not chosen_is_best({"chosen": {"k": 150, "temperature": 0.2}, "path": path})

@@ -1,5 +1,7 @@
 """Progress of a whole run: counts, time left, and who leads."""
 
+import json
+
 import pytest
 
 from bench.runs.sweep.whole import Whole, time_told
@@ -32,12 +34,21 @@ def test_the_best_of_each_task_is_told_and_controls_never_lead():
     assert "best so far" not in whole.line(_Record("a.c", 0.5))
     assert "best so far" in whole.line(_Record("a.d", 0.6)) and "best so far" in whole.line(_Record("a.d", 0.1, "u"))
     assert "best so far" not in whole.line(_Record("a.e", None))
-    assert [line.split(",")[0] for line in whole.best()] == ["t: a.d mean linear", "u: a.d mean linear"]
 
 
 def test_a_run_that_has_more_than_was_expected_never_counts_beyond_its_end():
     whole = Whole(1)
     assert [whole.line(_Record("a.b", 0.5))[:5] for _ in range(2)] == ["[1/1]", "[2/2]"]
+
+
+def test_records_that_were_there_count_and_lead_without_their_predictions(tmp_path):
+    there = _Record("a.b", 0.7)
+    file = tmp_path / "key.json"
+    file.write_text(json.dumps({"spec": there.spec, "data": there.data, "scores": there.scores}))
+    whole = Whole(3, [file])
+    assert whole.line(_Record("a.c", 0.6)).startswith("[2/3] ") and whole.kept == 1
+    line = whole.line(_Record("a.d", 0.8))
+    assert line.startswith("[3/3] ") and line.endswith("(best so far)")
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(40, "40 s"), (600, "10 min"), (9000, "2.5 h")])

@@ -7,6 +7,7 @@ import pytest
 from bench import stats
 from bench.base.errors import BadInput
 from bench.cli.main import main
+from bench.reports.agreement.paired.files import card_of
 from bench.reports.agreement.paired.sides import Asked, compare_systems
 from bench.scores import records
 from bench.scores.metrics import Roles
@@ -118,3 +119,10 @@ def test_numbers_that_are_no_classes_ask_for_a_task(tmp_path):
         ).to_csv(tmp_path / f"{name}.csv", index=False)
     with pytest.raises(BadInput, match="--task"):
         compare_systems((str(tmp_path / "a.csv"), str(tmp_path / "b.csv")), Asked())
+
+
+def test_classes_that_read_as_numbers_come_by_size_and_before_names(tmp_path):
+    file = tmp_path / "a.csv"
+    labels = ["nan", "10", "9", "inf", "a"]
+    pd.DataFrame({"clip_id": labels, "y_true": labels, "y_pred": labels}).to_csv(file, index=False)
+    assert card_of([file]).classes == ("9", "10", "a", "inf", "nan")

@@ -99,6 +99,13 @@ def test_seeds_are_averaged_on_the_same_draws(rows, add):
     assert each.difference.low == pytest.approx(expected.low, abs=1e-12)
 
 
+def test_without_a_seed_in_common_nobody_counts_who_is_right(rows, add):
+    for seed in (1, 2):
+        add(rows, lambda table, seed=seed: _noise(table, seed), encoder="other.seeds", seed=seed)
+    (each,) = compare_systems((A, "other.seeds"), Asked(rows, tests=("headline",), draws=20)).tests
+    assert each.right is None and each.flips.empty and {cut.only_a for cut in each.classes} == {None}
+
+
 def _noise(table, seed):
     wrong = np.random.default_rng(seed).random(len(table)) < 0.5
     table.loc[wrong, ["s_0", "s_1", "s_2", "s_3"]] = np.log([0.03, 0.03, 0.9, 0.04])

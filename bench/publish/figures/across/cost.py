@@ -149,6 +149,7 @@ def _costs(table: pd.DataFrame, records: Sequence[Record], by: str, given: Mappi
 def _panel(axis: Axes, part: pd.DataFrame, floor: pd.DataFrame, looks: Mapping[str, Look], place: _Places) -> None:
     """Draws one task."""
     metric = metrics.get(part["metric"].iloc[0])
+    part = part.assign(place=part["name"].map(list(looks).index)).sort_values("place")
     factor, better = rows.scale(metric.name), 1 if metric.direction == "higher" else -1
     for value in factor * floor["value"]:
         axis.axhline(value, color=GREY, lw=0.7, ls=(0, (4, 2)), zorder=0)

@@ -49,6 +49,13 @@ def signed(value: float, low: float, high: float, unit: str = "%") -> str:
     return f"{scale * value:+.{digits}f} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
 
 
+def p_text(p: float | None) -> str:
+    """``0.012``, and ``< 0.001`` for less: a p value is never 0."""
+    if missing(p):
+        return BLANK
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+
+
 def size(count: int) -> str:
     """``1.2 GB`` from a number of bytes, in powers of 1000."""
     value, unit = float(count), "B"

@@ -17,7 +17,7 @@ from bench.reports.names import CONTROL_FAMILIES, row_name
 from bench.reports.out_of_domain.bandwidth import CHANGE, under
 from bench.reports.out_of_domain.transfer_table import DROP, GAP, OVER_DURATION, OVER_FLOOR, Shown, decided
 from bench.runs.out_of_domain import Transfer
-from bench.scores.printed import missing, signed
+from bench.scores.printed import missing, p_text, signed
 from bench.scores.schema import TaskFacts
 from bench.stats import holm
 
@@ -217,4 +217,5 @@ def _sentences(id: str, each: Shown, what: str, kind: Kind, tests: Sequence[Test
 
 
 def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

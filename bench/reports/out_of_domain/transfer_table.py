@@ -331,6 +331,7 @@ def _number(what: str, test: str, score: Any, record: Record, domain: str = "") 
     values = {name: score.get(name) for name in ("value", "low", "high", "p")}
     known = {name: None if value is None or np.isnan(value) else value for name, value in values.items()}
     rounded = {name: None if value is None else round(value, records.DECIMALS) for name, value in known.items()}
+    rounded["p"] = None if known["p"] is None else float(f"{known['p']:.3g}")  # digits, not decimals: never 0
     facts = {name: score.get(name) for name in ("n", "groups", "method")}
     return {"what": what, "test": test, "domain": domain, **rounded, **facts, "draws": 1, "sd": None} | {
         "record": record.key

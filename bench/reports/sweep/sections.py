@@ -11,7 +11,7 @@ from bench.reports.names import row_names
 from bench.reports.sweep.sweep_table import NEAR, with_holm
 from bench.reports.tables import markdown
 from bench.scores import metrics, per_test
-from bench.scores.printed import BLANK, amount, missing, signed
+from bench.scores.printed import BLANK, amount, missing, p_text, signed
 from bench.scores.schema import Record
 
 
@@ -126,7 +126,7 @@ def pooling_table(differences: pd.DataFrame, drawn: Sequence[str]) -> str:
     for row in last.to_dict("records"):
         change = signed(row["value"], row["low"], row["high"], metrics.get(row["metric"]).unit)
         head = [row["task"], row["encoder"], f"{row['pooling']} − {row['minus']}", row["protocol"], row["seed"]]
-        rows.append([*head, change, f"{row['p']:.3f}", f"{row['holm']:.3f}", row["n"], row["groups"]])
+        rows.append([*head, change, p_text(row["p"]), p_text(row["holm"]), row["n"], row["groups"]])
     header = ["task", "encoder", "poolings", "protocol", "seed", "difference", "p", "after Holm", "clips", "groups"]
     caption = (
         "Main metric of the headline test at the last layer, paired clip by clip, 95 % interval by patient bootstrap; "

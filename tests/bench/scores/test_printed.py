@@ -1,6 +1,6 @@
 import pytest
 
-from bench.scores.printed import size
+from bench.scores.printed import p_text, size
 
 
 @pytest.mark.parametrize(
@@ -10,3 +10,19 @@ from bench.scores.printed import size
 )  # fmt: skip
 def test_sizes_have_two_or_three_digits(count, said):
     assert size(count) == said
+
+
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [
+        (None, "–"),
+        (0.0, "< 0.001"),
+        (1e-9, "< 0.001"),
+        (0.001, "0.001"),
+        (0.0432, "0.043"),
+        (0.172, "0.17"),
+        (1, "1.00"),
+    ],
+)
+def test_a_p_value_is_never_zero(p, said):
+    assert p_text(p) == said

@@ -27,7 +27,7 @@ from bench.reports.out_of_domain.transfer_table import (
     WORST,
     Shown,
 )
-from bench.scores.printed import missing
+from bench.scores.printed import missing, p_text
 
 _HELP = {
     DROP: "In-domain minus out-of-domain, so that a positive one is worse out of domain; unpaired.",
@@ -84,8 +84,8 @@ def finding_table(found: Sequence[Finding]) -> Table:
         Column("what", "number"),
         Column("row", "encoder"),
         Column("difference", "difference", "score", "%" if all(t.unit == "%" for f in found for t in f.tests) else ""),
-        Column("p", "p", "number"),
-        Column("adjusted", "p after Holm", "number", help="For all tests of the page."),
+        Column("p", "p"),
+        Column("adjusted", "p after Holm", help="For all tests of the page."),
         Column("groups", "patients or other groups", "number"),
         Column("said", "supported"),
     )
@@ -93,7 +93,7 @@ def finding_table(found: Sequence[Finding]) -> Table:
         {
             **{"metric": finding.metric, "what": finding.what, "row": test.row},
             "difference": Score(test.value, test.low, test.high),
-            **{"p": test.p, "adjusted": test.adjusted, "groups": test.groups},
+            **{"p": p_text(test.p), "adjusted": p_text(test.adjusted), "groups": test.groups},
             "said": "yes" if test.supported else "not told apart",
         }
         for finding in found

@@ -80,7 +80,7 @@ def test_poolings_stand_on_one_line_and_their_differences_in_a_table(report, cha
     (table,) = (
         b for s in section_of(report).blocks if s.__class__ is Section for b in s.blocks if isinstance(b, Table)
     )
-    assert all(row["difference"].value > 0.05 and row["holm"] >= row["p"] for row in table.rows)
+    assert all(row["difference"].value > 0.05 and row["holm"] not in ("0", "–") for row in table.rows)
     assert {row["poolings"] for row in table.rows} == {"freq − mean"}
 
 

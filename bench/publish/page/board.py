@@ -9,6 +9,7 @@ from bench.base import registry
 from bench.publish.page.compact import parts
 from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.overview import PARITY, remarks
+from bench.reports.leaderboard.published.rows import comparable, published_rows
 from bench.reports.leaderboard.standings.compute import standings
 from bench.reports.leaderboard.standings.values import Cost, OverallStanding, Standing, TestStandings
 from bench.reports.leaderboard.table import cells
@@ -26,6 +27,7 @@ def board_model(
     notes: BoardNotes,
     audits: Mapping[str, AuditSummary] = NOTHING,
     sensitivities: Mapping[str, Mapping] = NOTHING,
+    ms_per_clip: Mapping[str, float] = NOTHING,
 ) -> dict[str, Any]:
     """Everything of a board that a page shows, as JSON-ready values; scores in millionths.
 
@@ -39,6 +41,8 @@ def board_model(
         {task: the audit of its data}.
     sensitivities
         {record key: what rounding does to it}.
+    ms_per_clip
+        {encoder: milliseconds a clip}.
 
     Returns
     -------
@@ -52,7 +56,8 @@ def board_model(
     BadInput
         For no records, and for records of one task on different data.
     """
-    found, by_key, by_task = standings(records, audits, sensitivities), {r.key: r for r in records}, _by_task(records)
+    found, by_task = standings(records, audits, sensitivities, ms_per_clip), _by_task(records)
+    by_key = {record.key: record for record in records}
     keys = {each.row: each.keys[0] for of in found.tests for each in of.rows}
     rows = [(each, by_key[keys[each.row]]) for each in found.overall]
     places = {_identity(each.row): place for place, (each, _) in enumerate(rows)}
@@ -71,6 +76,7 @@ def board_model(
             "AUROC": _also(records, lambda task: label_kinds.of(task).auroc, places),
             "AUROC within duration deciles": _also(records, lambda task: DURATION_MATCHED, places),
         },
+        "published": {task: rows for task, own in by_task.items() if (rows := _published(own[0]))},
         "audited": {task: audits[task].stale(by_task[task][0]) for task in by_task if task in audits},
     }
 
@@ -80,6 +86,18 @@ def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
     out: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda r: (r.spec["task"], r.key)):
         out.setdefault(record.spec["task"], []).append(record)
+    return out
+
+
+def _published(record: Record) -> list[list[str]]:
+    """What others published of a task's main metric: system, year, value, test, and why it is not ranked with ours."""
+    task, metric, state = record.spec["task"], record.data["task"]["main_metric"], record.data["state"]
+    rows = [] if "simulated" in state else [row for row in published_rows(task) if row.our_metric == metric]
+    out = []
+    for row in rows:
+        fits, why = comparable(row, task, row.our_test, row.our_protocol, state)
+        value = f"{row.value} ± {row.std}" if row.std else row.value
+        out.append([row.system, row.year, value, row.our_test, row.our_protocol if fits else "", why, row.source])
     return out
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from bench.scores.printed import missing
 
 BUDGET = 6_000_000  # bytes of a whole page
-PAIR_BYTES = 1_200_000  # of all differences of pairs
-DECISION_BYTES = 1_000_000  # of all decisions about clips
-CLIP_BYTES = 700_000  # of all names of clips and patients
+PAIR_BYTES = 1_000_000  # of all differences of pairs
+DECISION_BYTES = 800_000  # of all decisions about clips
+CLIP_BYTES = 400_000  # of all names of clips, about, with their labels and patients
 PARTS = 1_000_000  # a stored fraction is a whole number of millionths, as many digits as a record has
 
 

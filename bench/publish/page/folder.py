@@ -19,6 +19,7 @@ from bench.publish.page.sections import records_of, section_json
 from bench.publish.sections import sections_of
 from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import read_audit_summaries
+from bench.reports.leaderboard.standings.cost import read_speeds
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import BoardNotes
 from bench.scores import records as stored
@@ -77,7 +78,7 @@ def page_model(
     if own:
         audits = read_audit_summaries(folder, {r.spec["task"] for r in own}) if folder else {}
         sensitivities = read_sensitivities(folder, own) if folder else {}
-        board = board_model(own, notes, audits, sensitivities)
+        board = board_model(own, notes, audits, sensitivities, read_speeds(folder) if folder else {})
         pairs = pair_model(board, {record.key: record for record in own})
     pool, tasks, records = Pool(), [], {}
     for part in (own, *(named or {}).values()):

@@ -11,7 +11,7 @@ from bench.base import registry
 from bench.publish.page.compact import Pool, parts
 from bench.scores.schema import Record
 
-CANDIDATES, CHOICES = 4, 8  # listed of each record
+CANDIDATES, CHOICES = 3, 8  # listed of each record
 _OF_DATA = ("schema", "task", "task_version", "manifest", "state", "excluded")
 _COUNTED = ("clips_padded_to_min_s", "clips_cropped_to_max_s", "clips_trained_on", "params", "parity", "policy")
 

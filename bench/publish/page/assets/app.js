@@ -6,6 +6,8 @@ const VIEWS = {
   pair: { title: "A against B", show: pairView, needs: BOARD },
 };
 
+const SHORT_TITLES = { ood: "Out of domain", sweep: "Layers and poolings", finetuning: "Fine-tuning", audits: "Audits" };
+
 // The address of a view: #name?key=value&…
 function address(view, state = {}) {
   const query = new URLSearchParams(Object.entries(state).filter(([, value]) => value !== undefined && value !== null && value !== "")).toString();
@@ -33,7 +35,7 @@ function start() {
 
 function links() {
   const views = Object.entries(VIEWS).filter(([, view]) => view.needs).map(([name, view]) => [address(name), view.title, name, null]);
-  const sections = DATA.sections.map((section) => [address("section", { id: section.id }), section.title, "section", section.id]);
+  const sections = DATA.sections.map((section) => [address("section", { id: section.id }), SHORT_TITLES[section.id] || section.title, "section", section.id]);
   return [...views, ...sections, [address("about"), "About", "about", null]];
 }
 

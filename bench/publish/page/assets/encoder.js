@@ -62,7 +62,7 @@ function encoderTable(encoder, own) {
 }
 
 function withUnit(score, test) {
-  return score && { ...score, unit: test.unit };
+  return score && { ...score, letters: "", unit: test.unit };
 }
 
 // A column whose scores may be of several units.

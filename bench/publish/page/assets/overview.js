@@ -154,6 +154,6 @@ function notesOf() {
   return [
     BOARD.notes.length ? h("section", {}, h("h2", {}, "Notes"), h("ul", { class: "notes" }, BOARD.notes.map((line) => h("li", {}, line)))) : "",
     absent.length ? h("section", {}, h("h2", {}, "Asked for, and not here"), h("ul", { class: "notes" }, absent.map((line) => h("li", {}, line)))) : "",
-    BOARD.commands.length ? h("section", {}, h("h2", {}, "Made by"), BOARD.commands.map(commandLine)) : "",
+    BOARD.commands.length ? madeBy(BOARD.commands.map(commandLine)) : "",
   ];
 }

@@ -16,6 +16,7 @@ function taskView(state) {
     taskChart(test),
     classTable(test, facts_),
     domainTable(test, facts_),
+    publishedTable(task),
     h("section", {}, h("h2", {}, "Data"), splitsTable(facts_), facts([
       ["cite", facts_.citation], ["licence", facts_.licence], ["from", facts_.url],
       ["recordings in a complete copy", facts_.in_full === null ? null : count(facts_.in_full)],
@@ -132,4 +133,14 @@ function domainTable(test, task) {
     return scoreColumn(`d${i}`, h("span", { class: "heading" }, name, h("span", { class: "metric" }, `${plural(known.n, "clip")}, ${plural(known.groups, task.group)}`)), test.unit, { axis: axisOf(rows.map((row) => row[`d${i}`])), direction: test.direction });
   })];
   return h("section", {}, h("h2", {}, `By ${task.domain}`), table(columns, rows, { label: `${columnOf(test)} by ${task.domain}`, group: "class", caption: `${metricOf(test.metric).title}${test.cells.some((cell) => cell[4].length > 1) ? ", of the first seed" : ""}.` }));
+}
+
+// What others published, never in one ranking with rows of another protocol.
+function publishedTable(task) {
+  const known = BOARD.published[task];
+  if (!known) return "";
+  const rows = known.map(([system, year, value, test, ranked, why, source]) => ({ system, year, value, test, ranked: ranked ? `rows of ${ranked}` : `none: ${why}`, source }));
+  const words = { column: { cssClass: "words", variableHeight: true, maxWidth: 320 } };
+  const columns = [textColumn("system", "system", { column: firstColumn() }), textColumn("year", "year"), textColumn("value", "value as printed"), textColumn("test", "test"), textColumn("ranked", "may be ranked with", words), textColumn("source", "source", words)];
+  return h("section", {}, h("h2", {}, "Published"), h("p", { class: "reading" }, "Primary sources, as they print their numbers; cite the paper, not this page. Of most rows on the official split of ICBHI the epoch is the one that did best on the test."), table(columns, rows, { label: `Published results on ${task}` }));
 }

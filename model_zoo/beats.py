@@ -3,8 +3,15 @@
 Paper: Chen et al., BEATs: Audio pre-training with acoustic tokenizers, ICML 2023 (arXiv 2212.09058).
 Checkpoint: https://github.com/microsoft/unilm/tree/master/beats (OneDrive links; the copies on the Hub are named by
 revision and pinned by digest). ``beats.iter3`` is ``BEATs_iter3.pt``, self-supervised; ``beats.iter3_ft`` is
-``BEATs_iter3_finetuned_on_AS2M_cpt1.pt``, fine-tuned on AudioSet's labels. The other iterations are read as well when
-they are named as the weights. Licence: MIT (the repository's). Trained on: AudioSet.
+``BEATs_iter3_finetuned_on_AS2M_cpt1.pt``, fine-tuned on AudioSet's labels. ``beats.iter3_plus_as2m`` and
+``beats.iter3_plus_as20k`` are ``BEATs_iter3_plus_AS2M.pt`` and ``BEATs_iter3_plus_AS20K.pt``: their tokenizer was
+distilled from a model fine-tuned on the labels of AudioSet's whole or balanced training set, so that they have seen
+labels indirectly; ``…_ft`` and ``…_ft2`` are the two runs of fine-tuning of each (``cpt1``, ``cpt2``). All are one
+network, built from the file's ``cfg`` (README of microsoft/unilm at 5bdcf47, which has the links). Their digests are
+those that a public loader holds of all fifteen files, which gives for ``iter3``, ``iter3_ft`` and
+``iter3_plus_as2m`` the ones of the copies on the Hub; no released file of iter3+ was at hand. Tokenizers, released
+beside them, are refused as files that lack the network's tensors. The other iterations are read as well when they are
+named as the weights. Licence: MIT (the repository's). Trained on: AudioSet.
 
 Front end: waveform scaled by 2^15, kaldi log-mel with its defaults (Povey window, 128 bands from 20 Hz, 25/10 ms), no
 dither, (x - 15.41663) / (2 * 6.55582), the whole clip in one pass. Patches are 16 x 16 frames by bands; the last
@@ -29,6 +36,7 @@ initialisation.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +63,13 @@ WRITTEN = {  # the options of a ``cfg`` that this network is written for
     "gru_rel_pos": True,
 }
 HUB = "https://huggingface.co/lpepino/beats_ckpts/resolve/5b53b0404df452a3a607d7e67687227730e5bad1"
+ONEDRIVE = "https://1drv.ms/u/s!AqeByhGUtINrgcp"
+TEACHER = "by a tokenizer whose teacher had learnt AudioSet's labels"
+
+
+def _onedrive(file: str, link: str, sha256: str) -> Weights:
+    """A file that is linked on OneDrive alone, by the end of its address."""
+    return Weights(file=file, urls=(ONEDRIVE + link,), sha256=sha256, licence="MIT")
 
 
 def _card(name: str, weights: Weights, notes: str) -> EncoderCard:
@@ -108,6 +123,62 @@ CARDS = (
         ),
         "fine-tuned on AudioSet's labels",
     ),
+    _card(
+        "iter3_plus_as2m",
+        Weights(
+            file="BEATs_iter3_plus_AS2M.pt",
+            urls=(f"{HUB}/BEATs_iter3_plus_AS2M.pt", f"{ONEDRIVE}ke6_lRSZEKD5j2Q?e=A3FpOf"),
+            sha256="d43cbfad4d7b56381c061d7a24774f908d4d94c72961f6eb1d9090ff18cd8d34",
+            size=361_499_833,
+            licence="MIT",
+        ),
+        f"self-supervised, {TEACHER}",
+    ),
+    _card(
+        "iter3_plus_as2m_ft",
+        _onedrive(
+            "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt1.pt",
+            "oZecQbiXeaUjN8A?e=DasbeC",
+            "7f9362028ac6e5c049e8dc314d87e90e4f82a15a8e472deb56af55d7f9b34d6a",
+        ),
+        "fine-tuned on AudioSet's labels, first run",
+    ),
+    _card(
+        "iter3_plus_as2m_ft2",
+        _onedrive(
+            "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt",
+            "j8ujXH1YUtxooEg?e=E9Ncea",
+            "e5815275a04b6885e7b8af63d120b29bffae2cd2225cf4915e1ec6d819d3022c",
+        ),
+        "fine-tuned on AudioSet's labels, second run",
+    ),
+    _card(
+        "iter3_plus_as20k",
+        _onedrive(
+            "BEATs_iter3_plus_AS20K.pt",
+            "vdNz8-aYim60CIg?e=53V8pg",
+            "8008b126bb5e8ab08912c60c58847ed676d32e64a5864c922356b7c2522fb2f8",
+        ),
+        f"self-supervised, {TEACHER} (balanced subset)",
+    ),
+    _card(
+        "iter3_plus_as20k_ft",
+        _onedrive(
+            "BEATs_iter3_plus_AS20K_finetuned_on_AS2M_cpt1.pt",
+            "2YHUCT1uZx2Kysw?e=nvu1Dw",
+            "2c366278dcf835e9bdefad4f7147b0edba4b940c59146fd05dc49a401fa82ff8",
+        ),
+        "fine-tuned on AudioSet's labels, first run",
+    ),
+    _card(
+        "iter3_plus_as20k_ft2",
+        _onedrive(
+            "BEATs_iter3_plus_AS20K_finetuned_on_AS2M_cpt2.pt",
+            "092af0h7P3kXKFA?e=kUkPhN",
+            "6d28b32bfa7bcaaf84ab834186581c2a360c6669e372e808d054cf0ef4d5c2d2",
+        ),
+        "fine-tuned on AudioSet's labels, second run",
+    ),
 )
 
 
@@ -152,8 +223,9 @@ def require_variant(card: EncoderCard, tensors: Mapping[str, Tensor], where: obj
     from bench.base.errors import CheckpointError
 
     tuned = any(key.startswith("predictor.") for key in tensors)
-    if tuned != card.id.partition("@")[0].endswith("_ft"):
-        kinds = ("a self-supervised file", "beats.iter3"), ("a fine-tuned file (it has a classifier)", "beats.iter3_ft")
+    plain = re.sub(r"_ft2?$", "", asked := card.id.partition("@")[0])
+    if tuned != (plain != asked):
+        kinds = ("a self-supervised file", plain), ("a fine-tuned file (it has a classifier)", f"{plain}_ft")
         kind, id = kinds[tuned]
         raise CheckpointError(where, f"is {kind}, not one for {card.id}", f"load it as {id}")
 

@@ -112,6 +112,23 @@ def test_a_fine_tuned_file_gives_tokens_and_never_class_probabilities(tensors, s
         beats.build(_card("beats.iter3_ft@upstream-mask"), stored(tensors))
 
 
+@pytest.mark.parametrize("plain", ["beats.iter3_plus_as2m", "beats.iter3_plus_as20k"])
+def test_the_files_of_iter3_plus_are_the_same_network(plain, tensors, stored):
+    clips = _clips(20000)
+    known = embed(beats.build(_card(), stored(tensors)), clips, None)
+    np.testing.assert_array_equal(embed(beats.build(_card(plain), stored(tensors)), clips, None), known)
+    with pytest.raises(CheckpointError, match=rf"is a self-supervised file.*load it as {plain}$"):
+        beats.build(_card(f"{plain}_ft2"), stored(tensors))
+    head = {"predictor.weight": torch.ones(527, 32), "predictor.bias": torch.ones(527)}
+    tuned = stored(tensors | head, CFG | {"finetuned_model": True, "predictor_class": 527, "dropout": 0.1})
+    for run in ("_ft", "_ft2"):
+        np.testing.assert_array_equal(embed(beats.build(_card(plain + run), tuned), clips, None), known)
+    with pytest.raises(CheckpointError, match=rf"is a fine-tuned file.*load it as {plain}_ft$"):
+        beats.build(_card(plain), tuned)
+    files = [weights.file for run in ("", "_ft", "_ft2") for weights in _card(plain + run).weights]
+    assert len(set(files)) == 3 and all(plain.rpartition("_")[2].upper() in file for file in files)
+
+
 def test_files_that_do_not_fit_are_refused(tensors, stored, tmp_path):
     spare = dict(tensors)
     spare.pop("encoder.layers.1.fc2.bias")

@@ -38,7 +38,7 @@ from urllib.parse import quote, unquote
 from bench.base import paths
 from bench.base.errors import BadInput
 from bench.base.tables import spellings
-from bench.base.tables.reader import TextTable, one_line, read_table
+from bench.base.tables.reader import TextTable, is_one_line, read_table
 from bench.types import Finding, TaskCard
 from tasks._shared import clip_names, layout
 from tasks._shared.listed_paths import ListedPaths
@@ -225,7 +225,7 @@ def _clip(table: TextTable, line: Sequence[str], meta: dict[str, str], listed: L
     for name in MANDATORY:
         if not given[name]:
             raise _Fault(f"{name} is empty", f"every clip needs its {name}")
-    if broken := next((name for name in KNOWN if not one_line(given.get(name, ""))), None):
+    if broken := next((name for name in KNOWN if not is_one_line(given.get(name, ""))), None):
         problem = f"{broken} {given[broken]!r} holds a line break, a tab or another sign that is not printed"
         raise _Fault(problem, "write it in one line, with blanks")
     path = listed.below(given["path"])

@@ -202,8 +202,9 @@ def examined_text(rows: Sequence[Mapping]) -> str:
     lines = [f"{row['id']}: {problem}" for row in rows for problem in row["problems"]]
     lines += [f"{row['id']}: {row['verdict']}, {row['why']}" for row in rows if row["why"] and not row["weights"]]
     lines += [f"{row['id']}: {row['weights']}, {row['why']}" for row in rows if row["why"] and row["weights"]]
+    shown = [one_line(part) for line in lines for part in line.split("\n")]  # an adapter's own words are among them
     header = ["encoder", "contract", "weights", "alone and in a batch", "seconds"]
-    return "\n\n".join(filter(None, [markdown(header, cells, right=(3, 4)), "\n".join(lines)]))
+    return "\n\n".join(filter(None, [markdown(header, cells, right=(3, 4)), "\n".join(shown)]))
 
 
 def check_text(report: Mapping) -> str:

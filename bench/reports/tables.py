@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.base.tables.reader import one_line
+from bench.base.tables.reader import is_one_line
 
 DISCLAIMER = "For research only. Not a medical device: no score here says that a system is fit for diagnosis or care."
 
@@ -20,6 +20,6 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[object]], right: Seq
 
 
 def _in_a_cell(text: str) -> str:
-    if not one_line(text):
-        text = "".join(sign if one_line(sign) else ascii(sign)[1:-1] for sign in text)
+    if not is_one_line(text):
+        text = "".join(sign if is_one_line(sign) else ascii(sign)[1:-1] for sign in text)
     return text.replace("|", "\\|")

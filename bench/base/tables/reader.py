@@ -109,7 +109,7 @@ def read_table(path: Path, wanted: Collection[str], numeric: Callable[[str], boo
     return TextTable(names, cells, _decimal(numbers, separator))
 
 
-def one_line(text: str) -> bool:
+def is_one_line(text: str) -> bool:
     """Whether a text holds no line break, tab or other control sign, so that it can be shown in a line of a table."""
     return not _UNPRINTED.search(text)
 

@@ -81,3 +81,9 @@ def test_suites_say_what_they_are_for_and_fit_the_terminal():
     assert all(row["about"] and f"{row['id']} ({len(row['tasks'])} tasks): " in text for row in rows)
     assert max(map(len, text.splitlines())) <= 120
     assert "transfer.coughvid.sex-to-coswara.sex" in text and "every task of `respbench ls tasks`" in text
+
+
+def test_an_encoders_own_words_do_nothing_to_the_terminal():
+    row = {"id": "hear.toy", "verdict": "violated", "weights": "", "why": "", "invariance": None, "wall_s": 0.0}
+    text = texts.examined_text([row | {"problems": ["raised ValueError: \x1b[31mred\nand more"]}])
+    assert text.endswith("hear.toy: raised ValueError: \\x1b[31mred\nand more")

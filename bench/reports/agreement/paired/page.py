@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.base.errors import one_line
 from bench.base.paths import write_text
 from bench.reports.agreement.comparison_page import check_output, listed_table
 from bench.reports.agreement.paired.difference import LEVEL, LISTED, WHO, A, B, Cut, TestComparison
@@ -56,7 +57,7 @@ def paired_text(report: PairedReport, most: int | None = None) -> str:
     """The comparison as Markdown; ``most`` are the rows by class and by domain at most, None for all."""
     a, b = report.names
     parts = [f"# A = {a}, B = {b}", _verdict(report)]
-    parts += [f"Note: {note}." for note in (*_too_many(report), *report.notes)]
+    parts += [f"Note: {one_line(note)}." for note in (*_too_many(report), *report.notes)]
     parts += [_main_table(report.tests), _resolution_table(report.tests)]
     for title, chosen in (("class", "classes"), ("domain", "domains")):
         rows = [(each, cut) for each in report.tests for cut in getattr(each, chosen)]

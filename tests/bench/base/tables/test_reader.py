@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.base.errors import BadInput
-from bench.base.tables.reader import SEPARATORS, one_line, read_table
+from bench.base.tables.reader import SEPARATORS, is_one_line, read_table
 
 NAMES = ("path", "label", "start")
 ROWS = (("a b.wav", "None", "0.25"), ("c,d;e.wav", 'say "x"', "1e-3"), ("é\n.wav", "NA", ""))
@@ -175,4 +175,4 @@ def test_the_line_of_a_fault_is_named(tmp_path, content, told):
 
 @pytest.mark.parametrize("sign", ["\n", "\r", "\t", "\x1b", "\x85", "\u2028", "\u2029", "\x7f"])
 def test_what_is_not_shown_in_one_line_is_known(sign):
-    assert not one_line(f"a{sign}b") and one_line("a b é 正常 – 😀")
+    assert not is_one_line(f"a{sign}b") and is_one_line("a b é 正常 – 😀")

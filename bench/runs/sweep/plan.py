@@ -158,19 +158,23 @@ class Plan:
     requested: dict[str, Job] = field(default_factory=dict)
 
     def expected(self) -> int:
-        """Number of records of encoders that are asked for; an encoder of unknown sizes counts as one row each."""
-        grid, total = self.grid, 0
+        """Number of records of encoders that are asked for.
+
+        One of which its checkpoint or its module says what it has counts with as many rows as are named.
+        """
+        asked, total = self.grid.protocols_asked(), 0
         for choice in self.encoders:
-            card = registry.encoder_card(choice.id)
-            by_protocol: dict[str, list[LayerPooling]] = {each.name: [] for each in grid.protocols_asked()}
-            if all(card.dims.values()):
-                asked = grid.protocols_asked()
-                by_protocol = choices.requested_by_protocol(
-                    choice, card, asked, choice in self.required, lambda _: None
-                )
-            for protocol, pairs in by_protocol.items():
+            card, named = (
+                registry.encoder_card(choice.id),
+                len(choice.poolings or (None,)) * len(choice.layers or (None,)),
+            )
+            rows = {protocol.name: named for protocol in asked}
+            if choice.weights is None and all(card.dims.values()):
+                found = choices.requested_by_protocol(choice, card, asked, choice in self.required, lambda _: None)
+                rows = {protocol: len(pairs) for protocol, pairs in found.items()}
+            for protocol, count in rows.items():
                 tasks = sum((protocol, card.id) not in self.without_probe for card, _ in self.data)
-                total += max(1, len(pairs)) * len(grid.seeds_of(protocol)) * tasks
+                total += count * len(self.grid.seeds_of(protocol)) * tasks
         return total
 
 

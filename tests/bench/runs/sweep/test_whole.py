@@ -1,9 +1,13 @@
 """Progress of a whole run: counts, time left, and who leads."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from bench.runs.choices import EncoderChoice, Outcome
+from bench.runs.sweep.grid import SweepGrid
+from bench.runs.sweep.plan import Plan
 from bench.runs.sweep.whole import Whole, time_told
 
 
@@ -54,3 +58,17 @@ def test_records_that_were_there_count_and_lead_without_their_predictions(tmp_pa
 @pytest.mark.parametrize(("seconds", "said"), [(40, "40 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_times_are_told_as_people_say_them(seconds, said):
     assert time_told(seconds) == said
+
+
+def test_the_records_of_a_run_are_counted_before_any_encoder_is_loaded(tmp_path):
+    chosen = [
+        EncoderChoice.parse("fbank.stats"),
+        EncoderChoice.parse("efficientat.mn04:mean,freq"),
+        EncoderChoice.parse("wav2vec2.base:mean,max=org/large", layers=(20, 24)),  # more layers than the card's
+    ]
+    grid = SweepGrid(tasks=("t",), encoders=tuple(chosen), protocols=("linear", "knn"), seeds=(0, 1, 2))
+    data = [(SimpleNamespace(id=task), None) for task in ("t", "u")]
+    without = {("knn", "u")}
+    planned = Plan(grid, tmp_path, chosen, chosen, data, without, {}, Outcome())
+    rows = 1 + 2 + 4
+    assert planned.expected() == rows * (3 * 2 + 3)

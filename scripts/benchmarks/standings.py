@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
@@ -127,29 +128,27 @@ def coverage(rng: np.random.Generator, size: int, patients: int, tasks: int, ste
     ]
 
 
-def measured() -> list[list]:
-    """All numbers, a row each as ``HEAD``."""
-    rows = []
+def blocks() -> list[tuple[Callable[..., list[list]], tuple]]:
+    """Every part of the study: the function that measures it and its arguments, but for the random generator."""
+    parts: list[tuple[Callable[..., list[list]], tuple]] = []
     for size, boards in ((5, 1000), (20, 400)):
         for patients in (30, 100):
-            for alike in (0.3, 0.9):
-                rows += errors(np.random.default_rng([0, len(rows)]), size, patients, alike, size, boards)
-            rows += errors(np.random.default_rng([0, len(rows)]), size, patients, 0.6, 2, boards)
-            for points in (2, 5, 10, 15):
-                rows += power(np.random.default_rng([1, len(rows)]), size, patients, 0.6, points, 100)
-            say(rows)
-    for size, boards in ((5, 400), (20, 150)):
+            parts += [(errors, (size, patients, alike, size, boards)) for alike in (0.3, 0.9)]
+            parts += [(errors, (size, patients, 0.6, 2, boards))]
+            parts += [(power, (size, patients, 0.6, points, 100)) for points in (2, 5, 10, 15)]
+    for size, boards in ((5, 300), (20, 100)):
         for tasks in (3, 8):
             for patients in (30, 100):
-                for step in (0, 1.0):
-                    rows += coverage(np.random.default_rng([2, len(rows)]), size, patients, tasks, step, boards)
-                say(rows)
-    return rows
+                parts += [(coverage, (size, patients, tasks, step, boards)) for step in (0, 1.0)]
+    return parts
 
 
-def say(rows: list[list]) -> None:
-    """Prints the last row, as a sign of progress."""
+def measure(index: int, function: Callable[..., list[list]], arguments: tuple) -> tuple[list[list], float]:
+    """(rows of one part, seconds of the processor); its draws are its own, in whatever order parts are measured."""
+    began = time.process_time()
+    rows = function(np.random.default_rng([0, index]), *arguments)
     print(*rows[-1], flush=True)
+    return rows, time.process_time() - began
 
 
 def page(rows: list[list], seconds: float) -> str:
@@ -218,10 +217,12 @@ def main() -> int:
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write results/standings.md and standings.csv")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; the numbers do not depend on it")
     asked = parser.parse_args()
-    began = time.process_time()
-    rows = measured()
-    text = page(rows, time.process_time() - began)
+    parts = (delayed(measure)(index, *part) for index, part in enumerate(blocks()))
+    found = Parallel(n_jobs=asked.jobs)(parts)
+    rows = [row for part, _ in found for row in part]
+    text = page(rows, sum(seconds for _, seconds in found))
     print(text)
     if asked.write:
         table = io.StringIO()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.reports.leaderboard.standings.values import Row, Standing, Standings, TestStandings
+from bench.reports.leaderboard.standings.values import OverallStanding, Row, Standing, Standings, TestStandings
 from bench.reports.names import row_name
 from bench.reports.tables import markdown
 from bench.scores.printed import BLANK, amount
 
 BESIDE = 4  # tests side by side in a table
+MOST_LETTERS = 6  # of a row; more say nothing at a glance
 MARKED = "†"  # of a cell with marks of its own
 HOW_TO_READ = (
     "**Bold**: not significantly worse than the best row of its kind (frozen, fine-tuned, literature). Rows that share "
     "a letter are not told apart. Both at 5 % over all rows, by bootstrap of patients, the same draws for all rows. "
-    "Ranks are those of the mean, with 95 % intervals."
+    "Ranks are those of the mean, with 95 % intervals. "
+    f"Letters are left out where a row would have more than {MOST_LETTERS}: `leaderboard.csv` has them."
 )
 
 
@@ -27,7 +29,8 @@ def mean_table(standings: Standings) -> str:
         mean = amount({"value": each.mean}, interval=False)
         absent = ", ".join(each.missing)
         why = f"without {absent}" if absent else BLANK
-        rows.append([rank, between, *_head(each.row), _bold(mean, each.best), each.letters or BLANK, why])
+        letters = readable_letters(standings.overall, each) or BLANK
+        rows.append([rank, between, *_head(each.row), _bold(mean, each.best), letters, why])
     header = ["rank", "95 %", "encoder", "pooling", "protocol", "mean", "letters", "missing"]
     absent = any(each.missing for each in standings.overall)
     columns = slice(None) if absent else slice(-1)
@@ -57,13 +60,20 @@ def _score_table(tests: Sequence[TestStandings], order: Sequence[Row]) -> str:
 
 
 def _marked_cell(of: TestStandings, found: tuple[Standing, list[str]] | None) -> str:
-    return BLANK if found is None else score_cell(found[0], of.unit, bool(found[1]))
+    return BLANK if found is None else score_cell(of, found[0], bool(found[1]))
 
 
-def score_cell(each: Standing, unit: str, marked: bool = False) -> str:
+def score_cell(of: TestStandings, each: Standing, marked: bool = False) -> str:
     """Renders ``**88.0 [84.9, 91.2]** ab †``."""
-    text = amount({"value": each.value, "low": each.low, "high": each.high}, unit)
-    return " ".join([_bold(text, each.best), *([each.letters] if each.letters else []), *[MARKED] * marked])
+    text = amount({"value": each.value, "low": each.low, "high": each.high}, of.unit)
+    letters = readable_letters(of.rows, each)
+    return " ".join([_bold(text, each.best), *([letters] if letters else []), *[MARKED] * marked])
+
+
+def readable_letters(rows: Sequence[Standing] | Sequence[OverallStanding], each: Standing | OverallStanding) -> str:
+    """The letters of a row; none where one of its class has too many to read."""
+    own = (other.letters for other in rows if other.row.rank_class == each.row.rank_class)
+    return "" if any(len(letters) > MOST_LETTERS for letters in own) else each.letters
 
 
 def resolution_table(standings: Standings) -> str:

@@ -8,7 +8,7 @@ from bench.reports.audit.sensitivity import marks as sensitivity_marks
 from bench.reports.audit.sensitivity import under_dither
 from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.published.pages import published_section
-from bench.reports.leaderboard.standing_tables import resolution_words
+from bench.reports.leaderboard.standing_tables import readable_letters, resolution_words
 from bench.reports.leaderboard.standings.values import Standing, Standings, TestStandings
 from bench.reports.names import row_name
 from bench.reports.tables import DISCLAIMER, markdown
@@ -148,7 +148,7 @@ def _test_table(
         rows.append(
             [
                 *heads[record.key],
-                *(_shown_score(table.get(name), name, standing if name == main else None) for name in shown),
+                *(_shown_score(table.get(name), name, of, standing if name == main else None) for name in shown),
                 signed(change.value, change.low, change.high, metrics.get(main).unit) if change else BLANK,
                 *([under_dither(moved, test, metrics.get(main).unit)] if tried else []),
                 "; ".join([*record.data["marks"], *sensitivity_marks(moved, test)]) or BLANK,
@@ -160,12 +160,12 @@ def _test_table(
     return caption + "\n\n" + markdown(header, rows, right=range(len(ROW_HEAD), len(header) - 1))
 
 
-def _shown_score(score: ScoreJson | None, metric: str, standing: Standing | None) -> str:
+def _shown_score(score: ScoreJson | None, metric: str, of: TestStandings | None, standing: Standing | None) -> str:
     """A score with its interval; bold and letters are those of the row, over all its seeds."""
     text = amount(score, metrics.get(metric).unit)
-    if standing is None or standing.best is None:
+    if of is None or standing is None or standing.best is None:
         return text
-    return f"{f'**{text}**' if standing.best else text} {standing.letters}"
+    return f"{f'**{text}**' if standing.best else text} {readable_letters(of.rows, standing)}".rstrip()
 
 
 def _row_head(record: Record, name: str) -> list[str]:

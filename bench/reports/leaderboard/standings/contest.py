@@ -25,6 +25,7 @@ from scipy import stats as distributions
 
 LEVEL = 0.05  # what all three promise at most, and that of intervals
 ALPHA = 0.04  # at which they are tested, since few patients make the bootstrap's error up to a fifth larger
+_PAIRS = 512  # held at once
 _ROUNDING = 1e-9  # differences and deviations below are rounding, of values that are at most about 1
 
 
@@ -47,9 +48,17 @@ class Contest:
     groups: float
 
     @cached_property
+    def centred(self) -> np.ndarray:
+        """(K, R) by how much each draw is above the score on all patients."""
+        return self.drawn - self.values[:, None]
+
+    @cached_property
     def spread(self) -> np.ndarray:
         """(K, K) bootstrap standard deviation of each paired difference; 0 where two rows never differ."""
-        spread = np.stack([(row - self.drawn).std(axis=1) for row in self.drawn])
+        about_mean = self.drawn - self.drawn.mean(axis=1, keepdims=True)
+        products = about_mean @ about_mean.T / self.drawn.shape[1]
+        own = np.diagonal(products)
+        spread = np.sqrt(np.maximum(own[:, None] + own - 2 * products, 0.0))
         return np.where(spread < _ROUNDING, 0.0, spread)
 
     @cached_property
@@ -61,35 +70,43 @@ class Contest:
             t = np.where(difference == 0, 0.0, difference / self.spread)
         return np.sign(t) * as_normal(np.abs(t), self.groups)
 
-    def _deviations(self, k: int) -> np.ndarray:
-        """(K, R) of every row to row k in each draw, centred, in standard deviations; 0 where two never differ."""
-        centred = self.drawn - self.values[:, None]
-        scale = np.divide(1.0, self.spread[k], out=np.zeros(len(self.values)), where=self.spread[k] > 0)
-        return (centred - centred[k]) * scale[:, None]
+    def _deviations(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """(P, R) of pairs of rows in each draw, centred, in standard deviations; 0 where two never differ."""
+        spread = self.spread[rows, others]
+        scale = np.divide(1.0, spread, out=np.zeros(len(rows)), where=spread > 0)
+        return (self.centred[rows] - self.centred[others]) * scale[:, None]
+
+    def _against(self, k: int) -> np.ndarray:
+        """(K, R) of every row to row k."""
+        every = np.arange(len(self.values))
+        return self._deviations(every, np.full(len(every), k))
 
     def best_p(self) -> np.ndarray:
         """(K,) adjusted p of "no row is better than this one".
 
         Rows with p above ``ALPHA`` may be best: with probability 1 − ``ALPHA`` all truly best rows are among them.
         """
-        largest = np.stack([self._deviations(k).max(axis=0) for k in range(len(self.values))])
+        largest = np.stack([self._against(k).max(axis=0) for k in range(len(self.values))])
         return step_down(self.lead.max(axis=0), largest)
 
     def told_apart(self) -> np.ndarray:
         """(K, K) whether two rows differ, with one level for all pairs."""
-        size, absolute = len(self.values), np.abs(self.lead)
-        still = ~np.eye(size, dtype=bool)
-        while still.any():
-            largest = np.zeros(self.drawn.shape[1])
-            for k in np.flatnonzero(still.any(axis=1)):
-                others = np.flatnonzero(still[k, k:]) + k
-                if len(others):
-                    np.maximum(largest, np.abs(self._deviations(k)[others]).max(axis=0), out=largest)
-            beyond = still & (absolute > critical(largest))
-            if not beyond.any():
-                break
-            still &= ~beyond
-        return ~still & ~np.eye(size, dtype=bool)
+        rows, others = np.triu_indices(len(self.values), 1)
+        lead = np.abs(self.lead[rows, others])
+        order = np.argsort(lead, kind="stable")
+        p, largest = np.empty(len(lead)), np.zeros(self.drawn.shape[1])
+        for start in range(0, len(lead), _PAIRS):  # as ``step_down``, which would hold all pairs at once
+            some = order[start : start + _PAIRS]
+            deviations = np.abs(self._deviations(rows[some], others[some]))
+            np.maximum(deviations[0], largest, out=deviations[0])
+            np.maximum.accumulate(deviations, axis=0, out=deviations)
+            p[some] = (1 + (deviations >= lead[some, None]).sum(axis=1)) / (1 + len(largest))
+            largest = deviations[-1]
+        adjusted = np.empty(len(lead))
+        adjusted[order] = np.maximum.accumulate(p[order][::-1])[::-1]
+        out = np.zeros((len(self.values), len(self.values)), dtype=bool)
+        out[rows, others] = out[others, rows] = adjusted <= ALPHA
+        return out
 
     def ranks(self) -> np.ndarray:
         """(K, 2) lowest and highest rank of each row, 1 being best.
@@ -100,7 +117,7 @@ class Contest:
         out = []
         for k in range(len(self.values)):
             lead = np.delete(self.lead[:, k], k)
-            p = step_down(np.abs(lead), np.delete(np.abs(self._deviations(k)), k, axis=0))
+            p = step_down(np.abs(lead), np.delete(np.abs(self._against(k)), k, axis=0))
             out.append((1 + ((p <= ALPHA) & (lead > 0)).sum(), 1 + len(lead) - ((p <= ALPHA) & (lead < 0)).sum()))
         return np.array(out).reshape(-1, 2)
 
@@ -117,12 +134,6 @@ def as_normal(t: np.ndarray, groups: float) -> np.ndarray:
     Inverts the expansion of Hesterberg 2015 (10.1080/00031305.2015.1089789) that intervals of scores have.
     """
     return distributions.norm.isf(distributions.t.sf(np.asarray(t) / np.sqrt(groups / (groups - 1)), groups - 1))
-
-
-def critical(largest: np.ndarray) -> float:
-    """The value that the largest deviation of a draw (R,) exceeds with probability ``ALPHA``, at most."""
-    rank = int(np.ceil((1 - ALPHA) * (len(largest) + 1)))  # as p = (1 + exceeding draws) / (R + 1) has it
-    return float(np.sort(largest)[rank - 1]) if rank <= len(largest) else np.inf
 
 
 def step_down(statistics: np.ndarray, deviations: np.ndarray) -> np.ndarray:

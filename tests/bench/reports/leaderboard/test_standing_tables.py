@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,15 @@ def test_scores_are_in_tables_of_few_tests_of_one_corpus(standings):
     assert _cells(others)[0][-1] == "two.t/other"
     assert _cells(tables[0])[2][3:5] == ["**90.0 [80.0, 95.0]** a †", "**90.0 [80.0, 95.0]** a"]
     assert _cells(tables[0])[3][3] == "60.0 [50.0, 70.0] b" and _cells(tables[0])[4][3] == "50.0 [no interval]"
+
+
+def test_more_letters_than_one_reads_are_left_out(standings):
+    of = standings.tests[0]
+    many = replace(of.rows[0], letters="abcdefg")
+    crowded = replace(of, rows=(many, *of.rows[1:]))
+    assert standing_tables.score_cell(crowded, many) == "**90.0 [80.0, 95.0]**"
+    assert standing_tables.score_cell(crowded, of.rows[1]) == "60.0 [50.0, 70.0]"
+    assert standing_tables.score_cell(of, of.rows[1]) == "60.0 [50.0, 70.0] b"
 
 
 def test_marks_of_one_row_are_explained_and_those_of_all_are_not(standings):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.reports.leaderboard.standings.contest import ALPHA, Contest, as_normal, critical, step_down
+from bench.reports.leaderboard.standings import contest
+from bench.reports.leaderboard.standings.contest import ALPHA, Contest, as_normal, step_down
 
 
 def _means(values, draws=1000):
@@ -17,30 +18,30 @@ def _alike(seed, rows=6, patients=40):
 
 
 def test_a_row_far_ahead_is_alone_at_the_top():
-    contest = _means(_alike(0) + np.array([5, 0, 0, 0, 0, 0])[:, None])
-    assert (contest.best_p() > ALPHA).tolist() == [True] + 5 * [False]
-    assert contest.told_apart()[0, 1:].all()
-    assert contest.ranks()[0].tolist() == [1, 1] and (contest.ranks()[1:] == [2, 6]).all()
+    of = _means(_alike(0) + np.array([5, 0, 0, 0, 0, 0])[:, None])
+    assert (of.best_p() > ALPHA).tolist() == [True] + 5 * [False]
+    assert of.told_apart()[0, 1:].all()
+    assert of.ranks()[0].tolist() == [1, 1] and (of.ranks()[1:] == [2, 6]).all()
 
 
 def test_the_leader_may_always_be_best():
     for seed in range(5):
-        contest = _means(_alike(seed))
-        assert contest.best_p()[contest.values.argmax()] == 1.0
+        of = _means(_alike(seed))
+        assert of.best_p()[of.values.argmax()] == 1.0
 
 
 def test_rows_that_never_differ_are_not_told_apart():
     one = _alike(0, rows=1)
-    contest = _means(np.concatenate([one, one, one - 9]))
-    assert not contest.told_apart()[0, 1] and contest.told_apart()[0, 2]
-    assert contest.best_p()[:2].tolist() == [1.0, 1.0]
-    assert contest.ranks().tolist() == [[1, 2], [1, 2], [3, 3]]
+    of = _means(np.concatenate([one, one, one - 9]))
+    assert not of.told_apart()[0, 1] and of.told_apart()[0, 2]
+    assert of.best_p()[:2].tolist() == [1.0, 1.0]
+    assert of.ranks().tolist() == [[1, 2], [1, 2], [3, 3]]
 
 
 def test_a_difference_that_no_draw_changes_is_certain():
     one = _alike(0, rows=1)
-    contest = _means(np.concatenate([one, one + 0.01]))
-    assert contest.told_apart()[0, 1] and (contest.best_p() <= ALPHA).tolist() == [True, False]
+    of = _means(np.concatenate([one, one + 0.01]))
+    assert of.told_apart()[0, 1] and (of.best_p() <= ALPHA).tolist() == [True, False]
 
 
 def test_order_and_unit_of_rows_do_not_matter():
@@ -76,13 +77,21 @@ def test_step_down_is_between_one_test_and_all_tests():
     assert p[1] == of_all[1] and p[0] >= p[2] >= p[1]
 
 
-def test_beyond_the_critical_value_and_p_agree():
-    largest = np.random.default_rng(0).normal(0, 1, 1999)
-    value = critical(largest)
-    for statistic in np.sort(largest)[-120:]:
-        p = (1 + (largest >= statistic).sum()) / 2000
-        assert (statistic > value) == (p <= ALPHA)
-    assert critical(largest[:10]) == np.inf
+def test_pairs_in_blocks_are_told_apart_as_all_at_once(monkeypatch):
+    one = _means(_alike(0, rows=12) + np.linspace(0, 1.5, 12)[:, None])
+    told = one.told_apart()
+    monkeypatch.setattr(contest, "_PAIRS", 5)
+    assert np.array_equal(told, one.told_apart())
+    rows, others = np.triu_indices(12, 1)
+    centred = (one.centred[rows] - one.centred[others]) / one.spread[rows, others][:, None]
+    p = step_down(np.abs(one.lead[rows, others]), np.abs(centred))
+    assert np.array_equal(told[rows, others], p <= ALPHA) and told.any() and not told[rows, others].all()
+
+
+def test_the_spread_is_that_of_the_differences():
+    one = _means(_alike(0))
+    expected = [[(a - b).std() for b in one.drawn] for a in one.drawn]
+    assert one.spread == pytest.approx(np.array(expected), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.long

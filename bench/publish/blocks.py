@@ -121,6 +121,28 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A short recording with its spectrogram.
+
+    Attributes
+    ----------
+    title : str
+        What it is called.
+    wav : bytes
+        The sound as a WAV file.
+    image : bytes
+        Its spectrogram as a PNG file.
+    facts : tuple of (str, str)
+        What is known of it: names and values.
+    """
+
+    title: str
+    wav: bytes = field(repr=False)
+    image: bytes = field(repr=False)
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of a page with a heading of its own.
 
@@ -130,10 +152,10 @@ class Section:
         Unique on the page; letters, digits, ``-`` and ``.``.
     title : str
         Its heading.
-    blocks : tuple of Text, Table, Chart or Section
+    blocks : tuple of Text, Table, Chart, Sound or Section
         What it holds.
     """
 
     id: str
     title: str
-    blocks: tuple[Text | Table | Chart | Section, ...] = field(default=())
+    blocks: tuple[Text | Table | Chart | Sound | Section, ...] = field(default=())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli import options
 from bench.cli.options import Verb
 
 
@@ -12,6 +13,13 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``report`` takes."""
     parser.add_argument("folder", type=Path, help="results folder")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: index.html in the folder")
+    parser.add_argument(
+        "--with-audio",
+        action="store_true",
+        help="the surest errors of each task can be heard: parts of recordings go into the page, whose licences it "
+        "names; default file: index-with-audio.html",
+    )
+    options.root(parser)
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -19,7 +27,7 @@ def report(arguments: argparse.Namespace) -> int:
     from bench.publish.page import write_page
     from bench.scores.printed import size
 
-    path = write_page(arguments.folder, arguments.out)
+    path = write_page(arguments.folder, arguments.out, arguments.with_audio, arguments.root)
     print(f"report: {path} ({size(path.stat().st_size)})")
     return 0
 

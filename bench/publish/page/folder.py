@@ -17,6 +17,7 @@ from bench.publish.page.pairs import pair_model
 from bench.publish.page.record_facts import record_facts, task_facts
 from bench.publish.page.sections import records_of, section_json
 from bench.publish.sections import sections_of
+from bench.publish.sections.listening import listening_section
 from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import read_audit_summaries
 from bench.reports.leaderboard.standings.cost import read_speeds
@@ -26,17 +27,21 @@ from bench.scores import records as stored
 from bench.scores.printed import amount
 from bench.scores.schema import Record
 
-PAGE = "index.html"
+PAGE, AUDIO_PAGE = "index.html", "index-with-audio.html"  # the second depends on recordings, so nothing holds it
 PARTS = ("ood", "sweep", "finetune")  # folders of a results folder that are results folders themselves
 
 
-def render_page(folder: Path) -> str:
+def render_page(folder: Path, audio: bool = False, root: Path | None = None) -> str:
     """The page of a results folder; the same bytes for the same files in it.
 
     Parameters
     ----------
     folder
         With ``records/``, or with results folders ``ood``, ``sweep`` or ``finetune`` in it, or with ``audit/``.
+    audio
+        Whether the most confident errors can be heard: the page then holds parts of recordings, with their licences.
+    root
+        Folder of the recordings; None: the data folder.
 
     Raises
     ------
@@ -46,6 +51,7 @@ def render_page(folder: Path) -> str:
     own = [stored.read(path) for path in stored.paths(folder)]
     parts = [folder, *(part for name in PARTS if (part := folder / name).is_dir())]
     sections = [section for part in parts for section in sections_of(part)]
+    sections += [listening_section(own, root)] if audio else []
     if not own and not sections:
         raise BadInput(folder, "holds no results", "make some with `respbench run --out FOLDER`")
     model = page_model(own, BoardNotes.read(folder), sections, _named(parts, records_of(sections)), folder)
@@ -103,10 +109,10 @@ def page_model(
     }
 
 
-def write_page(folder: Path, out: Path | None = None) -> Path:
-    """Writes the page of a results folder, by default into it, and returns its path."""
-    target = folder / PAGE if out is None else out
-    write_text(target, render_page(folder))
+def write_page(folder: Path, out: Path | None = None, audio: bool = False, root: Path | None = None) -> Path:
+    """Writes the page of a results folder, by default into it, and returns its path; as ``render_page``."""
+    target = folder / (AUDIO_PAGE if audio else PAGE) if out is None else out
+    write_text(target, render_page(folder, audio, root))
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.base.errors import BadInput
-from bench.publish.blocks import Chart, Score, Section, Table, Text
+from bench.publish.blocks import Chart, Score, Section, Sound, Table, Text
 from bench.publish.page.compact import parts
 
 _REMOTE = ("url", "href")  # keys of a Vega-Lite specification that make a browser fetch something
@@ -37,6 +38,9 @@ def _block(block: object, section: Section) -> dict[str, Any]:
         if remote := next(_remote(block.spec), ""):
             raise BadInput(f"chart {block.title!r} of {section.id}", f"fetches {remote}", "give its data inline")
         return {"kind": "chart", "spec": _plain(block.spec), "title": block.title, "description": block.description}
+    if isinstance(block, Sound):
+        files = {name: base64.b64encode(data).decode() for name, data in (("wav", block.wav), ("image", block.image))}
+        return {"kind": "sound", "title": block.title, **files, "facts": [list(fact) for fact in block.facts]}
     raise BadInput(f"section {section.id}", f"holds a {type(block).__name__}", "take a kind of bench.publish.blocks")
 
 

@@ -8,10 +8,19 @@ function blockElement(block, level, section) {
   if (block.kind === "text") return textElements(block);
   if (block.kind === "table") return sectionTable(block, section);
   if (block.kind === "chart") return chart(block.spec, block.title, block.description);
+  if (block.kind === "sound") return soundElement(block);
   const inner = sectionElement(block, Math.min(level + 1, 6));
   if (level > 2) return inner;
   const title = inner.firstChild;
   return h("details", { id: inner.id, open: section.blocks.filter((each) => each.kind === "section").length < 4 }, h("summary", {}, title), [...inner.children]);
+}
+
+// A recording with its spectrogram; both are in the page.
+function soundElement(block) {
+  return h("figure", { class: "sound" }, h("figcaption", {}, block.title),
+    h("img", { src: `data:image/png;base64,${block.image}`, alt: "Spectrogram", width: "480", height: "128" }),
+    h("audio", { src: `data:audio/wav;base64,${block.wav}`, controls: true, preload: "none", "aria-label": block.title }),
+    facts(block.facts));
 }
 
 // Paragraphs; those that are commands can be copied, and stand apart where they are many.

@@ -8,14 +8,12 @@ import pandas as pd
 
 from bench.base.errors import BadInput
 from bench.publish.figures.canvas import Look, looks
-from bench.reports.leaderboard.table import cells
+from bench.reports.leaderboard.table import CLASSES, CONTROL, cells
 from bench.reports.names import ROW, rank_class, row_name, row_names
 from bench.reports.out_of_domain.transfer_table import UNPRINTED
 from bench.scores import metrics
 from bench.scores.schema import Record
 
-CLASSES = ("frozen", "finetune", "fewshot", "literature", "literature finetune")  # never in one figure
-CONTROL = "control"
 UNSAID = ("none", "published")  # poolings that nobody chose
 
 
@@ -67,22 +65,27 @@ def headline_cells(records: Sequence[Record], rows: str = "") -> pd.DataFrame:
 
 def names(table: pd.DataFrame) -> list[str]:
     """What a figure calls each row: encoder, layer where it is not the last, pooling and, where several, protocol."""
-    own = table.loc[table["class"] != CONTROL, "protocol"].unique()
-    return [
-        label(encoder, pooling, layer, protocol if len(own) > 1 and of != CONTROL else "")
-        for encoder, pooling, layer, protocol, of in table[[*ROW, "class"]].itertuples(index=False)
-    ]
+    return _labels(list(table[[*ROW, "class"]].itertuples(index=False, name=None)))
 
 
 def named(records: Sequence[Record]) -> list[tuple[str, Record]]:
     """(what a figure calls its row, the record) of each, as ``names``."""
     labels = row_names(records)
-    own = {r.spec["protocol"] for r in records if rank_class(r.spec) != CONTROL}
+    rows = [(labels[r.key], *(dict(r.spec)[name] for name in ROW[1:]), rank_class(r.spec)) for r in records]
+    return list(zip(_labels(rows), records, strict=True))
+
+
+def _labels(rows: Sequence[tuple]) -> list[str]:
+    """The names of rows, each ``ROW`` and its class; a control has its protocol where it was run under several."""
+    own = {protocol for *_, protocol, of in rows if of != CONTROL}
+    run_under: dict[tuple, set[str]] = {}
+    for *control, protocol, of in rows:
+        if of == CONTROL:
+            run_under.setdefault(tuple(control), set()).add(protocol)
     out = []
-    for record in records:
-        spec = record.spec
-        protocol = spec["protocol"] if len(own) > 1 and rank_class(spec) != CONTROL else ""
-        out.append((label(labels[record.key], spec["pooling"], spec["layer"], protocol), record))
+    for encoder, pooling, layer, protocol, of in rows:
+        several = own if of != CONTROL else run_under[encoder, pooling, layer]
+        out.append(label(encoder, pooling, layer, protocol if len(several) > 1 else ""))
     return out
 
 

@@ -20,7 +20,8 @@ from bench.scores import intervals, metrics, per_test
 from bench.scores.records import load_all, require_one_data, score_json
 from bench.scores.schema import Record
 
-CLASSES, CONTROL = ("frozen", "finetune", "literature", "literature finetune"), "control"  # in the order of tables
+CLASSES = ("frozen", "finetune", "fewshot", "literature", "literature finetune")  # in the order of tables
+CONTROL = "control"
 
 
 def main_metric(task: Mapping) -> str:

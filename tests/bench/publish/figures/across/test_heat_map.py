@@ -42,6 +42,13 @@ def test_classes_of_rows_are_never_in_one_figure():
         heat_map([toy_boards.control()])
 
 
+def test_a_control_of_several_protocols_is_a_row_of_each():
+    made = [toy_boards.record(encoder="meta.toy", protocol=name) for name in ("linear", "knn")]
+    shown = said(heat_map([toy_boards.record(), *made]))
+    assert sum("meta.toy" in text for text in shown) == 2
+    assert [any(name in text for text in shown) for name in ("linear", "knn")] == [True, True]
+
+
 def test_the_caption_says_clips_patients_interval_protocol_and_subset():
     made = [toy_boards.record(state="subset"), toy_boards.control(state="subset")]
     caption = heat_map(made).caption

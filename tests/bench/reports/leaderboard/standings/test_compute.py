@@ -152,6 +152,20 @@ def test_seeds_are_one_row():
     assert [len(each.keys) for each in rows] == [3, 3]
 
 
+def test_rows_of_a_few_patients_are_compared_among_themselves():
+    frozen = [made(encoder, 0.9) for encoder in ("good", "bad")]
+    few = [_as_kind(made(e, s, protocol="fewshot-10"), "fewshot") for e, s in (("good", 0.95), ("bad", 0.6))]
+    standings = bench.standings([*frozen, *few])
+    assert [each.row.rank_class for each in standings.overall] == ["frozen"] * 2 + ["fewshot"] * 2
+    assert [each.rank for each in standings.overall][2:] == [1, 2]
+    assert [each.best for each in standings.tests[0].rows[2:]] == [True, False]
+
+
+def _as_kind(record, kind):
+    spec = dict(record.spec) | {"kind": kind}
+    return dataclasses.replace(record, spec=spec, key=records.key(spec))
+
+
 def test_one_row_alone_is_not_compared():
     of = bench.standings([made("good", 0.8)]).tests[0]
     assert of.rows[0].best is None and of.resolution is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -38,7 +38,7 @@ def styled(table: pd.DataFrame) -> Styler:
     if "metrics" not in table.attrs:
         raise BadInput("styled", "the table is no leaderboard", "give what bench.leaderboard returns")
     chosen = {name: metrics.get(metric) for name, metric in table.attrs["metrics"].items() if name in table}
-    formats = {name: "{:.2f}" if metric.unit != "%" else _percent for name, metric in chosen.items()}
+    formats: dict[Any, Any] = {name: "{:.2f}" if metric.unit != "%" else _percent for name, metric in chosen.items()}
     formats |= {"mean": _percent, "rank": "{:.0f}"}
     look = table.style.format(formats, na_rep=BLANK, escape="html").format_index(escape="html", axis=1).hide(axis=0)
     caption = f"Main metric of every test; mean over {', '.join(table.attrs['mean_of']) or 'none'}"

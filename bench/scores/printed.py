@@ -51,7 +51,7 @@ def signed(value: float, low: float, high: float, unit: str = "%") -> str:
 
 def p_text(p: float | None) -> str:
     """``0.012``, and ``< 0.001`` for less: a p value is never 0."""
-    if missing(p):
+    if p is None or missing(p):
         return BLANK
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
 

@@ -13,31 +13,10 @@ clip (seconds, say), is refused by name. The API knows no shortest clip: 1 s, or
 ``load_model`` gets the path of a weight file ``<module>.<suffix>`` from the weight folders, else no path. There is no
 untrained form.
 
-Google's HeAR (Baur et al., HeAR: Health acoustic representations, arXiv 2403.02522; google/hear-pytorch and google/hear
-on the Hub, gated, Health AI Developer Foundations terms; trained on 313 million two-second clips from the web) takes
-clips of 2 s at 16 kHz to 512 features. Its front end and network come as a local export (``torch.export``, free batch
-size) that maps (B, 32000) to (B, 512), with a module such as this on the path, used as ``hear.google_hear`` with the
-export as ``google_hear.pt2`` in a weight folder:
-
-    import torch
-
-    class Hear(torch.nn.Module):
-        sample_rate, timestamp_embedding_size, scene_embedding_size, min_s = 16000, 512, 512, 0.025
-
-        def __init__(self, path):
-            super().__init__()
-            self.net = torch.export.unflatten(torch.export.load(path))
-
-    load_model = Hear
-
-    def get_timestamp_embeddings(audio, model):  # windows of 2 s, the last one zero-padded
-        windows = torch.nn.functional.pad(audio, (0, -audio.shape[1] % 32000)).unflatten(1, (-1, 32000))
-        centres = 1000.0 + 2000.0 * torch.arange(windows.shape[1], device=audio.device)
-        embeddings = model.net(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
-        return embeddings, centres.expand(len(audio), -1)
-
-    def get_scene_embeddings(audio, model):
-        return get_timestamp_embeddings(audio, model)[0].mean(dim=1)
+One id is no module: ``hear.google`` is Google's HeAR, which only shares the name (``_google_hear.py``). A
+module ``google`` of the HEAR API would go by the same id: where there is one, the id is refused as ambiguous, and the
+module is used under another name; the packages that other libraries keep in a namespace ``google`` have none of the
+API's functions and stand in nobody's way, and ``hear.google.<module>`` is a module as ever.
 """
 
 from __future__ import annotations
@@ -50,7 +29,9 @@ from typing import TYPE_CHECKING
 
 from bench.base.errors import BadInput, RespBenchError
 from bench.base.paths import file_digest, weight_folders
+from bench.base.registry import original_id
 from bench.types import EncoderCard, Weights
+from model_zoo import _google_hear as google_hear
 from model_zoo._adapters.foreign import UNKNOWN
 
 if TYPE_CHECKING:
@@ -58,6 +39,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+CARDS = (google_hear.CARD,)
 PREFIX = "hear."
 OPEN = "hear.<module>: any importable module of the HEAR API"
 RATES = (16000, 22050, 32000, 44100, 48000)  # of the API
@@ -113,8 +95,25 @@ TAKES_WEIGHTS = True  # a path for the module's load_model, also where no file o
 
 
 def has_untrained(card: EncoderCard) -> bool:
-    """Never: a module gives its own weights."""
-    return False
+    """Whether it is Google's HeAR: a module gives its own weights."""
+    return _is_google(card)
+
+
+def _is_google(card: EncoderCard) -> bool:
+    return original_id(card.id).partition("@")[0] == google_hear.CARD.id
+
+
+def _require_no_module(id: str) -> None:
+    """Raises ``BadInput`` where a module of the HEAR API goes by the id of Google's HeAR."""
+    name = google_hear.CARD.id.removeprefix(PREFIX)
+    try:
+        file = module_file(name)
+        source = file.read_text(encoding="utf-8", errors="replace") if file and file.is_file() else ""
+    except BadInput:
+        return  # there is none
+    if all(function in source for function in FUNCTIONS):
+        problem = f"is Google's HeAR here, but {file} is a module of the HEAR API and would go by the same id"
+        raise BadInput(id, problem, f"rename the module and use it as {PREFIX}<its name>, or take it off the path")
 
 
 def _told(error: BaseException) -> str:
@@ -122,10 +121,13 @@ def _told(error: BaseException) -> str:
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
-    """The module's model, loaded with ``weights`` or without a path.
+    """The module's model, loaded with ``weights`` or without a path; Google's HeAR by its id.
 
     Raises ``BadInput`` for a module that breaks the API.
     """
+    if _is_google(card):
+        _require_no_module(card.id)
+        return google_hear.build(card, weights)
     import dataclasses
 
     import torch

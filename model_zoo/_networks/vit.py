@@ -23,12 +23,16 @@ EPS = 1e-6  # of every layer norm
 
 
 class Geometry(NamedTuple):
-    """Sizes of a stack of blocks: channels, number of blocks, channels inside the MLP, whether qkv has a bias."""
+    """Sizes of a stack of blocks: channels, number of blocks, channels inside the MLP, whether qkv has a bias.
+
+    ``gelu`` is the approximation of the MLP's GELU: ``none``, which is exact, or ``tanh``.
+    """
 
     width: int
     depth: int
     hidden: int
     bias: bool = True
+    gelu: str = "none"
 
 
 def read_geometry(tensors: Mapping[str, Tensor], where: object, bias: bool = True) -> Geometry:
@@ -64,12 +68,12 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers with a GELU between them."""
 
-    def __init__(self, width: int, hidden: int):
+    def __init__(self, width: int, hidden: int, gelu: str = "none"):
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.fc1, self.fc2, self.gelu = nn.Linear(width, hidden), nn.Linear(hidden, width), gelu
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(nn.functional.gelu(self.fc1(x)))
+        return self.fc2(nn.functional.gelu(self.fc1(x), approximate=self.gelu))
 
 
 class Block(nn.Module):
@@ -79,7 +83,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(geometry.width, EPS), nn.LayerNorm(geometry.width, EPS)
         self.attn = Attention(geometry.width, geometry.bias)
-        self.mlp = Mlp(geometry.width, geometry.hidden)
+        self.mlp = Mlp(geometry.width, geometry.hidden, geometry.gelu)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         x = x + self.attn(self.norm1(x), mask)

@@ -13,7 +13,7 @@ clip (seconds, say), is refused by name. The API knows no shortest clip: 1 s, or
 ``load_model`` gets the path of a weight file ``<module>.<suffix>`` from the weight folders, else no path. There is no
 untrained form.
 
-One id is no module: ``hear.google`` is Google's HeAR, which only shares the name (``_google_hear.py``). A
+One id is no module: ``hear.google`` is Google's HeAR, which only shares the name (``_networks/google_hear.py``). A
 module ``google`` of the HEAR API would go by the same id: where there is one, the id is refused as ambiguous, and the
 module is used under another name; the packages that other libraries keep in a namespace ``google`` have none of the
 API's functions and stand in nobody's way, and ``hear.google.<module>`` is a module as ever.
@@ -31,8 +31,8 @@ from bench.base.errors import BadInput, RespBenchError
 from bench.base.paths import file_digest, weight_folders
 from bench.base.registry import original_id
 from bench.types import EncoderCard, Weights
-from model_zoo import _google_hear as google_hear
 from model_zoo._adapters.foreign import UNKNOWN
+from model_zoo._networks import google_hear
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -232,7 +232,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if model.sample_rate not in RATES:
         raise BadInput(card.id, f"the rate {model.sample_rate} is not one of {RATES}", "mend the module")
     shortest_s = getattr(model, "min_s", SHORTEST_S)
-    if isinstance(shortest_s, bool) or not isinstance(shortest_s, (int, float)) or not 0 < shortest_s < math.inf:
+    if isinstance(shortest_s, bool) or not isinstance(shortest_s, (int, float)) or not 0 <= shortest_s < math.inf:
         raise BadInput(card.id, f"the model's min_s is {shortest_s!r}", "give it the seconds of its shortest clip")
     try:
         encoder = Hear(api, model).eval()

@@ -8,8 +8,8 @@ from bench.base import registry
 from bench.base.errors import BadInput, CheckpointError
 from bench.encoders.batches import embed
 from bench.encoders.weights import licences
-from model_zoo import _google_hear as google_hear
 from model_zoo import hear
+from model_zoo._networks import google_hear
 from parity.golden import COMPACT, Golden
 
 

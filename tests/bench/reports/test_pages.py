@@ -11,6 +11,7 @@ from bench.reports.pages import SEALS, broken_seals, seal_pages, sealed, stale_p
 RESULTS = Path(__file__).parents[3] / "results"
 RENDERED = (  # of records or of audits: what verify holds against them
     *("leaderboard.md", "leaderboard.csv", "tasks/*.md", "audit/*.*.md", "ood.md", "ood.csv"),
+    *("reliability.csv", "published/*.md"),
     *("sweep/sweep.md", "sweep/sweep.csv", "sweep/poolings.csv", "sweep/*.png"),
     *("finetune/finetune.md", "finetune/finetune.csv"),
 )

@@ -99,6 +99,8 @@ def trade_off(
 def _points(records: Sequence[Record], main: str, test: str) -> pd.DataFrame:
     """A row per encoder row: ``x``, ``y`` and their intervals in percent, and ``score``."""
     parts = [cells(records, lambda task, name=name: name) for name in (*PARTS[main], main)]
+    if any(part.empty for part in parts):
+        raise BadInput(records[0].spec["task"], f"no record has {', '.join(PARTS[main])} and {main}", "run it again")
     tests = parts[0]["test"].unique()
     chosen = test or parts[0].loc[parts[0]["headline"], "test"].iloc[0]
     if chosen not in tests:

@@ -106,6 +106,7 @@ CARD = EncoderCard(
     parity="golden",
     policies=("upstream", "joint"),
     policy_parity={"joint": "golden"},
+    floor_sensitive=("upstream", "joint"),
     default_pooling="published",
     notes="windows of 2 s, averaged; the original scales all that shares a batch together, which no policy does; "
     "joint: the windows of a clip are scaled together",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import soxr
 
 from bench.base.errors import BadInput
 from bench.data.sound_files import contents, formats, lengths
+from bench.data.sound_files.claims import Length, shortage
 from bench.data.sound_files.contents import REPLACE
 
 QUALITY = "HQ"  # of soxr
@@ -74,15 +76,16 @@ def decoded(path: Path | str) -> Decoded:
     return found
 
 
-def _decoded(path: Path, said: lengths.Length | None) -> Decoded:
+def _decoded(path: Path, said: Length | None) -> Decoded:
     with _open(path, said) as file:
         wave, rate, stated = _read(file, path.stat().st_size), file.samplerate, file.frames
+        unknown = f"may have been cut: nothing tells how long a {file.format} file like this is"
     if said and said.contradiction:
         raise BadInput(path, said.contradiction, "write it again from its source, as 16 or 24 bits a sample")
     promised = (said and said.promised(len(wave))) or (stated if stated < _UNKNOWN else len(wave))
     if len(wave) < promised:
-        return Decoded(wave, rate, lengths.shortage(promised, len(wave)))
-    return Decoded(wave[:promised], rate, said.lacking(len(wave)) if said else None)
+        return Decoded(wave, rate, shortage(promised, len(wave)))
+    return Decoded(wave[:promised], rate, said.lacking(len(wave)) if said else unknown)
 
 
 def _before_damage(path: Path, error: soundfile.LibsndfileError) -> Decoded:
@@ -194,11 +197,18 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
-def _open(path: Path, said: lengths.Length | None) -> soundfile.SoundFile:
+def _open(path: Path, said: Length | None) -> soundfile.SoundFile:
     """The opened file, its header mended where it does not know its length. Raises ``BadInput``."""
-    source = _patched(path, said) if said and (said.patches or said.end) else path
     try:
-        return _Forward(source)
+        if said is None or not said.changes:
+            return _Forward(path)
+        content = said.applied(path.read_bytes())
+        if not said.on_disk:
+            return _Forward(io.BytesIO(content))
+        with tempfile.NamedTemporaryFile(suffix=path.suffix) as copy:
+            copy.write(content)
+            copy.flush()
+            return _Forward(copy.name)  # which stays open when its name is gone
     except soundfile.LibsndfileError as error:
         with path.open("rb") as file:
             head = file.read(contents.HEAD)
@@ -215,13 +225,6 @@ def _open(path: Path, said: lengths.Length | None) -> soundfile.SoundFile:
             reason = error.error_string.rstrip(".")
             raise BadInput(path, f"is not a readable sound file ({reason})", REPLACE) from error
         raise BadInput(path, f"is not a readable sound file: it is {content.what}", content.remedy) from error
-
-
-def _patched(path: Path, said: lengths.Length) -> io.BytesIO:
-    content = bytearray(path.read_bytes()[: said.end])
-    for at, new in said.patches.items():
-        content[at : at + len(new)] = new
-    return io.BytesIO(content)
 
 
 def _read(file: soundfile.SoundFile, size: int) -> np.ndarray:

@@ -33,7 +33,7 @@ KEEP_SHORT = "keep-short"  # the choice of --on-bad-clip that takes short record
 ON_BAD_CLIP = ("error", "exclude", KEEP_SHORT)
 SHORT = "short"  # code of the finding about a recording of which less is read than its header or its file promises
 END_TOLERANCE_S = 0.010  # annotations are rounded: an end this far past the audio is moved to the audio's end
-_VERSION = 6  # of the cache; raised when the digest or the checks change
+_VERSION = 7  # of the cache; raised when the digest or the checks change
 _LEAST_THREADS = 2  # one reads while another decodes
 
 

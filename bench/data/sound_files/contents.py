@@ -50,6 +50,7 @@ _DECODED = (  # the same of containers that the decoder knows
     (rb"caff", "CAF (Core Audio)"),
     (rb"OggS", "Ogg"),
     (rb"FORM....AIF", "AIFF"),
+    (rb"FORM....(?:8SVX|16SV)", "SVX"),
     (rb"BW64", "BW64"),
     (rb"ID3|\xff[\xe2-\xef\xf2-\xf7\xfa-\xff]", "MPEG audio (MP3)"),
 )

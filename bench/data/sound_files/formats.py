@@ -6,9 +6,10 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.data.sound_files import chunks, flac, plausible
+from bench.data.sound_files import plausible
+from bench.data.sound_files.containers import chunks, flac
 
-NAMES = (b"fmt ", b"COMM", b"desc")  # of the chunks that say it
+NAMES = (b"fmt ", b"COMM", b"desc", b"VHDR")  # of the chunks that say it
 LONGEST = 64  # bytes of such a chunk that are looked at
 MOST_CHANNELS = 1024  # that the decoder takes
 AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}  # of a sample, by AU's number of the encoding
@@ -72,6 +73,8 @@ def of_chunk(name: bytes, body: bytes, order: str) -> Format | None:
         (rate,) = struct.unpack_from(">d", body)
         packet, frames, channels = struct.unpack_from(">3I", body, 16)
         return Format(packet or 1, frames == 1 and packet > 0, rate, channels)
+    if name == b"VHDR" and len(body) >= 14:
+        return Format(1, False, struct.unpack_from(">H", body, 12)[0], 1)
     return None
 
 

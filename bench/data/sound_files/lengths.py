@@ -3,21 +3,26 @@
 The decoder corrects a header that claims more than the file holds, so a cut file looks whole to it; it takes a header
 that claims less at its word, so what lies behind is lost unseen; and so it does a length of 0, although writers to a
 pipe leave one behind because they cannot come back to fill it in.
-Known: WAV (RIFF, RIFX), RF64, BW64, Wave64, AIFF, CAF, AU, NIST SPHERE, FLAC, Ogg.
+Known: WAV (RIFF, RIFX), RF64, BW64, Wave64, AIFF, SVX, CAF, AU, NIST SPHERE, FLAC, Ogg, MP3, VOC, MATLAB. Of other
+containers nobody can tell whether they were cut.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from bench.data.sound_files import chunks, flac, formats, ogg
-from bench.data.sound_files.chunks import Chunk, Layout
+from bench.data.sound_files import formats
+from bench.data.sound_files.claims import Length, shortage, surplus
+from bench.data.sound_files.containers import chunks, flac, matlab, mpeg, ogg, voc
+from bench.data.sound_files.containers.chunks import Chunk, Layout
 
 # What writers leave in place of a length that they do not know lies near one of these: 0x7FFFF000, 0x7FFFFFFF,
 # 0x80000000, 0xFFFFFFFF less the header's size, and sox's for AIFF.
@@ -28,106 +33,55 @@ _SPHERE = b"NIST_1A\n"
 _LAST_FRAMES = 2  # of a damaged FLAC file, at which its decoding is tried to end
 
 
-@dataclass(frozen=True)
-class Length:
-    """The samples of a file, in bytes.
-
-    Attributes
-    ----------
-    claimed
-        What the header claims; None where it says "until the end of the file", or nothing.
-    there
-        What the file holds from the first sample on.
-    block
-        Bytes that only make sense together: the samples of one instant, or a packet of a compressed file.
-    framed
-        Whether a block is the samples of one instant.
-    patches
-        {offset: bytes} that turn the header into one that says how long the file is.
-    end
-        Offset behind which nothing is read; None: the end of the file.
-    to_end
-        Whether all that is there is decoded, whatever the header claims.
-    doubt
-        What is missing, or not read, whatever the header claims.
-    contradiction
-        What in the header makes decoders take the samples for others than they are.
-    """
-
-    claimed: int | None
-    there: int
-    block: int
-    framed: bool
-    patches: dict[int, bytes] = field(default_factory=dict)
-    end: int | None = None
-    to_end: bool = False
-    doubt: str | None = None
-    contradiction: str | None = None
-
-    @property
-    def shortage(self) -> str | None:
-        """What is missing or not read where the header claims another length than is there, told without decoding."""
-        if self.doubt or self.claimed is None or self.claimed == self.there:
-            return self.doubt
-        lacks = shortage if self.claimed > self.there else _surplus
-        if self.framed:
-            return lacks(self.claimed // self.block, self.there // self.block)
-        return lacks(self.claimed, self.there, "bytes of samples")
-
-    def promised(self, decoded: int) -> int | None:
-        """Samples per channel that the header promises; None where it does not say.
-
-        ``decoded`` samples are there; of a compressed file it is an estimate from them.
-        """
-        if self.claimed is None:
-            return None
-        if self.framed:
-            return self.claimed // self.block
-        missing = self.claimed // self.block - self.there // self.block
-        return decoded if missing <= 0 else -(-decoded * self.claimed // max(1, self.there))
-
-    def lacking(self, decoded: int) -> str | None:
-        """What the samples that the header promises lack of those that are there or promised; ``decoded`` are read."""
-        promised = self.promised(decoded)
-        if promised is not None and decoded < promised:
-            return shortage(promised, decoded)
-        if self.to_end and promised is not None and decoded > promised:
-            return _surplus(promised, decoded)
-        return self.shortage
-
-
-def shortage(promised: int, there: int, unit: str = "samples") -> str:
-    """What is said of a file that holds less than its header promises."""
-    return f"is truncated: its header promises {promised} {unit}, {there} are there"
-
-
-def _surplus(promised: int, there: int, unit: str = "samples") -> str:
-    return f"holds more than is read of it: its header promises {promised} {unit}, {there} are there"
-
-
 def length(path: Path) -> Length | None:
     """What the header of a file says of its length; None for other formats and for damaged headers."""
+    with _opened(path) as (file, begin):
+        found = _length(file, file.seek(0, io.SEEK_END))
+        return found and replace(found, begin=found.begin + begin)
+
+
+def _length(file: BinaryIO, end: int) -> Length | None:
+    file.seek(0)
+    head = file.read(chunks.HEAD).ljust(chunks.HEAD, b"\0")
+    if head.startswith(b".snd"):
+        return _au(file, head, end)
+    if head.startswith(_SPHERE):
+        return _sphere(file, end)
+    if head.startswith(flac.MARK):
+        return _flac(file, end)
+    if head.startswith(ogg.MARK):
+        return Length(None, end, 1, False, doubt=ogg.lacking(file, end))
+    if head.startswith((b"ID3", b"\xff")):
+        return _mpeg(file)
+    if head.startswith(voc.MARK):
+        return _voc(file, end)
+    if matlab.is_one(head):
+        claimed = matlab.claimed(file, end)
+        cut = shortage(claimed, end, "bytes") if claimed is not None and claimed > end else None
+        return None if claimed is None else Length(None, end, 1, False, doubt=cut)
+    layout = chunks.layout(head)
+    return None if layout is None else _chunked(file, head, end, layout)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A file, and where in it a container begins: players put tags of MP3 in front of others too."""
     with path.open("rb") as file:
-        end = file.seek(0, 2)
-        file.seek(0)
-        head = file.read(chunks.HEAD).ljust(chunks.HEAD, b"\0")
-        if head.startswith(b".snd"):
-            return _au(file, head, end)
-        if head.startswith(_SPHERE):
-            return _sphere(file, end)
-        if head.startswith(flac.MARK):
-            return _flac(file, end)
-        if head.startswith(ogg.MARK):
-            doubt = ogg.lacking(file, end)
-            return Length(None, end, 1, False, doubt=doubt)
-        layout = chunks.layout(head)
-        return None if layout is None else _chunked(file, head, end, layout)
+        if file.read(3) == b"ID3":
+            file.seek(0)
+            content = file.read()
+            begin = mpeg.behind_tags(content)
+            head = content[begin : begin + chunks.HEAD].ljust(chunks.HEAD, b"\0")
+            if head.startswith((b".snd", _SPHERE, flac.MARK, ogg.MARK)) or chunks.layout(head):
+                yield io.BytesIO(content[begin:]), begin
+                return
+        yield file, 0
 
 
 def before_damage(path: Path) -> Iterator[Length]:
     """Where a FLAC file that does not decode may be taken to end: at its last frames, from the last on backwards."""
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
+    with _opened(path) as (file, begin):
+        end = file.seek(0, io.SEEK_END)
         file.seek(0)
         head = file.read(flac.HEAD)
         said = flac.info(head)
@@ -138,7 +92,33 @@ def before_damage(path: Path) -> Iterator[Length]:
                 cut = shortage(said.samples, samples) if said.samples else f"is truncated: {samples} samples are there"
                 if samples:
                     patches = flac.with_samples(head, samples)
-                    yield Length(None, samples, 1, True, patches, stop, doubt=cut)
+                    yield Length(None, samples, 1, True, patches, begin, stop, doubt=cut)
+
+
+def _mpeg(file: BinaryIO) -> Length | None:
+    """What walking over an MP3 file shows; where nothing says how many frames there are, the decoder is told."""
+    file.seek(0)
+    content = file.read()
+    found = mpeg.walk(content)
+    if found is None:
+        return None
+    said = Length(None, len(content), 1, False, on_disk=True, doubt=found.doubt)
+    if found.count is None or found.count.frames is None:
+        first = content[found.begin : found.begin + mpeg.HEAD]
+        return replace(said, begin=found.begin, lead=mpeg.counting(first, found.frames))
+    claimed, there = found.count.frames, found.frames
+    if claimed == there + 1 and found.whole:  # some writers count the frame that says so
+        claimed = there
+    elif claimed != there and not found.doubt:
+        said = replace(said, doubt=(shortage if claimed > there else surplus)(claimed, there, "frames"))
+    right = {found.count.at: mpeg.with_frames(there)}
+    return replace(said, patches=right) if there not in (found.count.frames, 0) and claimed <= there else said
+
+
+def _voc(file: BinaryIO, end: int) -> Length | None:
+    found = voc.sound(file, end)
+    further = "holds several blocks of sound or silence, of which only the first is read"
+    return found and Length(*found[:3], True, doubt=further if found.further else None)
 
 
 def _flac(file: BinaryIO, end: int) -> Length | None:
@@ -146,8 +126,10 @@ def _flac(file: BinaryIO, end: int) -> Length | None:
     file.seek(0)
     head = file.read(flac.HEAD)
     said = flac.info(head)
-    if said is None or not said.samples:
+    if said is None:
         return None
+    if not said.samples:
+        return Length(None, end, 1, False)
     if flac.is_followed_by_another(file):
         doubt = "holds several FLAC streams one after another, of which only the first is read"
         return Length(said.samples, said.samples, 1, True, doubt=doubt)
@@ -208,13 +190,14 @@ def _true_length(layout: Layout, there: int, size_at: int, ds64: Chunk | None, e
 
 def _au(file: BinaryIO, head: bytes, end: int) -> Length | None:
     start, claimed, encoding, _, channels = struct.unpack_from(">5I", head, 4)
-    block, there = formats.AU_BYTES.get(encoding, 0) * channels, max(0, end - start)
+    framed, there = encoding in formats.AU_BYTES, max(0, end - start)
+    block = formats.AU_BYTES[encoding] * channels if framed else 1
     if not block or not start:
         return None
     if (claimed > there and _placeholder(claimed)) or (not claimed and there):
-        return Length(None, there, block, True, {8: struct.pack(">I", min(there, 0xFFFFFFFE))})
+        return Length(None, there, block, framed, {8: struct.pack(">I", min(there, 0xFFFFFFFE))})
     more = chunks.samples_behind(file, start + claimed, end, None) if claimed < there else 0
-    return Length(claimed, claimed + more if claimed <= there else there, block, True)
+    return Length(claimed, claimed + more if claimed <= there else there, block, framed)
 
 
 def _sphere(file: BinaryIO, end: int) -> Length | None:
@@ -226,7 +209,7 @@ def _sphere(file: BinaryIO, end: int) -> Length | None:
     file.seek(0)
     text = file.read(int(start))
     counts = (
-        re.search(rb"\n%s -i (\d+)" % name, text) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")
+        re.search(rb"\n%s -\w+ (\d+)" % name, text) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")
     )
     samples, channels, size = (int(found[1]) if found else 0 for found in counts)
     block, there = channels * size, end - len(text)

@@ -131,6 +131,33 @@ def test_what_the_decoder_does_not_open_because_it_is_cut_is_called_truncated(tm
         read(tmp_path, content[: len(content) * 2 // 3])
 
 
+UNWRITTEN = ("RAW", "SD2"), ("DWVW_12", "MPEG_LAYER_I", "MPEG_LAYER_II"), [("WAV", "MPEG_LAYER_III")]
+
+
+def everything() -> list[tuple[str, str, str]]:
+    """All that the decoder writes as one file that says what it is."""
+    formats, subtypes, both = UNWRITTEN
+    return [
+        (format, subtype, endian)
+        for format in soundfile.available_formats()
+        for subtype in soundfile.available_subtypes(format)
+        for endian in ("FILE", "LITTLE", "BIG")
+        if soundfile.check_format(format, subtype, endian)
+        and not (format in formats or subtype in subtypes or (format, subtype) in both)
+    ]
+
+
+@pytest.mark.parametrize(("format", "subtype", "endian"), everything())
+def test_whatever_decodes_is_told_where_it_was_cut(tmp_path, format, subtype, endian):
+    content = encoded(format, subtype, endian=endian)
+    (tmp_path / "a.wav").write_bytes(content)
+    shortage = audio.decoded(tmp_path / "a.wav").shortage
+    assert shortage is None or shortage.startswith(f"may have been cut: nothing tells how long a {format} file")
+    for kept in (len(content) // 2, len(content) * 9 // 10):
+        with pytest.raises(BadInput):
+            read(tmp_path, content[:kept])
+
+
 def test_chunks_behind_the_samples_are_no_samples(tmp_path):
     content = wav(2 * len(WAVE), after=b"LIST\x04\x00\x00\x00INFO")
     assert is_whole(read(tmp_path, content))

@@ -5,7 +5,6 @@ The decoder believes the number of samples in the header, and gives up what it h
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -14,6 +13,7 @@ MARK = b"fLaC"
 TOTAL_AT = 21  # offset of the byte whose lower half begins the 36 bits of the number of samples
 HEAD = 42  # bytes up to the end of STREAMINFO, which is the first block
 _TAIL = 1 << 16  # bytes at a file's end in which its last frame begins, where the header does not say how long one is
+_PART = 1 << 20  # bytes that are searched together
 _LONGEST_HEAD = 16  # of a frame, in bytes
 _BITS = {1: 8, 2: 12, 4: 16, 5: 20, 6: 24, 7: 32}
 _SYNC = re.compile(rb"\xff(?=[\xf8\xf9])")
@@ -54,8 +54,14 @@ def with_samples(head: bytes, samples: int) -> dict[int, bytes]:
 
 def is_followed_by_another(file: BinaryIO) -> bool:
     """Whether another header stands behind the first."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(MARK + bytes([0, 0, 0, HEAD - 8]), HEAD) >= 0
+    another, at = MARK + bytes([0, 0, 0, HEAD - 8]), HEAD
+    file.seek(at)
+    while part := file.read(_PART):
+        if another in part:
+            return True
+        at += len(part) - (len(another) - 1 if len(part) == _PART else 0)
+        file.seek(at)
+    return False
 
 
 def last_frames(file: BinaryIO, end: int, whole: bool = False) -> Iterator[Frame]:

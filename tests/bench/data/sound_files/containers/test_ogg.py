@@ -6,7 +6,7 @@ import soundfile
 
 from bench.base.errors import BadInput
 from bench.data import audio
-from bench.data.sound_files import ogg
+from bench.data.sound_files.containers import ogg
 
 RATE = 48000
 WAVE = np.random.default_rng(0).normal(0, 0.1, 3 * RATE)

@@ -1,4 +1,4 @@
-"""Containers made of chunks, each with a name and a size: WAV (RIFF, RIFX), RF64, BW64, Wave64, AIFF, CAF."""
+"""Containers made of chunks, each with a name and a size: WAV (RIFF, RIFX), RF64, BW64, Wave64, AIFF, SVX, CAF."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class Layout(NamedTuple):
 _RIFF = Layout(12, "<", 4, "I", 2, False, b"data")
 _RIFX = _RIFF._replace(order=">")
 _AIFF = _RIFX._replace(data=b"SSND", lead=8)
+_SVX = _RIFX._replace(data=b"BODY")
 _CAF = Layout(8, ">", 4, "Q", 1, False, b"data", 4)
 _WAVE64 = Layout(40, "<", 16, "Q", 8, True, b"data")
 
@@ -71,6 +72,8 @@ def layout(head: bytes) -> Layout | None:
         return _RIFX
     if form == b"FORM" and kind in (b"AIFF", b"AIFC"):
         return _AIFF
+    if form == b"FORM" and kind in (b"8SVX", b"16SV"):
+        return _SVX
     if form == b"caff":
         return _CAF
     return _WAVE64 if form == b"riff" and head[4:16] == W64 else None

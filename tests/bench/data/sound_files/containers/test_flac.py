@@ -6,7 +6,7 @@ import soundfile
 
 from bench.base.errors import BadInput
 from bench.data import audio
-from bench.data.sound_files import flac
+from bench.data.sound_files.containers import flac
 
 RATE = 8000
 WAVE = np.random.default_rng(0).integers(-20000, 20000, 40_000).astype(np.int16)

@@ -12,18 +12,17 @@ from pathlib import Path
 import numpy as np
 
 TARGET = Path(__file__).parent.parent / "tests" / "golden"
-LEFT_OUT = re.compile(r"m2d_.*|byola|efficientat_.*")
+LEFT_OUT = re.compile(r"m2d_.*|byola|matpac|efficientat_.*")
 UNREAD = re.compile(r".*spectrogram_extractor\..*|.*\.student\..*")
-COPIED = ("manifest.json", "manifest_full.json", "skeleton.pt", "bn.npz", "bn_full.npz", "golden_posembed.npz")
+COPIED = ("manifest.json", "manifest_full.json", "skeleton*.pt", "bn.npz", "bn_full.npz", "golden_posembed.npz")
 LONG = 128 * 1024  # bytes
 
 
 def compact(source: Path, target: Path) -> None:
     """One fixture's compact copy."""
     target.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
+    for path in (path for name in COPIED for path in source.glob(name)):
+        shutil.copyfile(path, target / path.name)
     constants = {key: value for key, value in np.load(source / "keep.npz").items() if not UNREAD.fullmatch(key)}
     np.savez_compressed(target / "keep.npz", **constants)
     arrays = dict(np.load(source / "golden.npz"))

@@ -25,7 +25,8 @@ EPS = 1e-6  # of every layer norm
 class Geometry(NamedTuple):
     """Sizes of a stack of blocks: channels, number of blocks, channels inside the MLP, whether qkv has a bias.
 
-    ``gelu`` is the approximation of the MLP's GELU: ``none``, which is exact, or ``tanh``.
+    ``gelu`` is the approximation of the MLP's GELU: ``none``, which is exact, or ``tanh``. ``head`` are the channels of
+    one attention head.
     """
 
     width: int
@@ -33,6 +34,7 @@ class Geometry(NamedTuple):
     hidden: int
     bias: bool = True
     gelu: str = "none"
+    head: int = HEAD
 
 
 def read_geometry(tensors: Mapping[str, Tensor], where: object, bias: bool = True) -> Geometry:
@@ -55,13 +57,13 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object, bias: bool = Tru
 class Attention(nn.Module):
     """Multi-head self-attention over (B, N, D)."""
 
-    def __init__(self, width: int, bias: bool):
+    def __init__(self, width: int, bias: bool, head: int = HEAD):
         super().__init__()
-        self.qkv, self.proj = nn.Linear(width, 3 * width, bias=bias), nn.Linear(width, width)
+        self.qkv, self.proj, self.head = nn.Linear(width, 3 * width, bias=bias), nn.Linear(width, width), head
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``mask`` broadcasts to (B, heads, N, N): True where a token may be attended to."""
-        q, k, v = self.qkv(x).unflatten(2, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, HEAD)
+        q, k, v = self.qkv(x).unflatten(2, (3, -1, self.head)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, head)
         return self.proj(nn.functional.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2))
 
 
@@ -82,7 +84,7 @@ class Block(nn.Module):
     def __init__(self, geometry: Geometry):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(geometry.width, EPS), nn.LayerNorm(geometry.width, EPS)
-        self.attn = Attention(geometry.width, geometry.bias)
+        self.attn = Attention(geometry.width, geometry.bias, geometry.head)
         self.mlp = Mlp(geometry.width, geometry.hidden, geometry.gelu)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ shaped by its kind, so a full-size checkpoint takes a few kilobytes.
 
 from __future__ import annotations
 
+import argparse
 import json
 import zlib
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch
 
 COMPACT = Path(__file__).parent.parent / "golden"
 CLICK_S = 0.3
-DURATIONS_S = {"s04": 0.4, "s5": 5.0, "s12": 12.0, "s60": 60.0}
+DURATIONS_S = {"s04": 0.4, "s5": 5.0, "s6": 6.0, "s8": 8.0, "s12": 12.0, "x2016": 20.15, "x2024": 20.23, "s60": 60.0}
 
 
 class Golden:
@@ -35,9 +36,12 @@ class Golden:
         """An input (samples,) float32 at ``rate`` Hz."""
         return synthetic_signal(DURATIONS_S[signal], rate)
 
-    def checkpoint(self, folder: Path) -> Path:
-        """The reduced network's checkpoint, written to ``folder`` under the name and layout of a released one."""
-        skeleton = torch.load(self.folder / "skeleton.pt", weights_only=True)
+    def checkpoint(self, folder: Path, form: str = "") -> Path:
+        """The reduced network's checkpoint, written to ``folder`` under the name and layout of a released one.
+
+        ``form`` names another layout in which the same weights are released (``skeleton_<form>.pt``).
+        """
+        skeleton = torch.load(self.folder / (f"skeleton_{form}.pt" if form else "skeleton.pt"), weights_only=True)
         tensors, constants = self._tensors("manifest.json", "bn.npz"), self._load("keep.npz")
         state = {}
         for key, recipe in skeleton["order"]:
@@ -88,8 +92,21 @@ class Golden:
         meta = json.loads((self.folder / "manifest.json").read_text())["meta"] or {}
         path = folder / meta.get("dir", "") / meta.get("file", f"{self.name}.pt")
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({**skeleton["rest"], skeleton["slot"]: state} if skeleton["slot"] else state, path)
+        content = {**skeleton["rest"], skeleton["slot"]: state} if skeleton["slot"] else state
+        torch.save(_with_what_lies_beside(content, skeleton), path)
         return path
+
+
+def _with_what_lies_beside(content: dict, skeleton: dict) -> dict:
+    """The content with what a release holds beside its encoder: other tensors ``{entry/entry: [[key, shape, kind]]}``,
+    drawn from entry and key, options as a namespace, numpy's scalars."""
+    for entries, tensors in skeleton.get("also", {}).items():
+        place = content
+        for entry in filter(None, entries.split("/")):
+            place = place.setdefault(entry, {})
+        place |= {k: torch.from_numpy(drawn(f"{entries}/{k}", tuple(shape), kind)) for k, shape, kind in tensors}
+    content |= {key: argparse.Namespace(**content[key]) for key in skeleton.get("namespaces", ())}
+    return content | {key: np.float64(content[key]) for key in skeleton.get("scalars", ())}
 
 
 def drawn(key: str, shape: tuple[int, ...], kind: str) -> np.ndarray:

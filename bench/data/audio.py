@@ -202,11 +202,11 @@ def _open(path: Path, said: Length | None) -> soundfile.SoundFile:
     try:
         if said is None or not said.changes:
             return _Forward(path)
-        content = said.applied(path.read_bytes())
+        mended = said.applied(path.read_bytes())
         if not said.on_disk:
-            return _Forward(io.BytesIO(content))
+            return _Forward(io.BytesIO(mended))
         with tempfile.NamedTemporaryFile(suffix=path.suffix) as copy:
-            copy.write(content)
+            copy.write(mended)
             copy.flush()
             return _Forward(copy.name)  # which stays open when its name is gone
     except soundfile.LibsndfileError as error:

@@ -103,16 +103,16 @@ def _mpeg(file: BinaryIO) -> Length | None:
     if found is None:
         return None
     said = Length(None, len(content), 1, False, on_disk=True, doubt=found.doubt)
-    if found.count is None or found.count.frames is None:
+    if found.said is None or found.said.frames is None:
         first = content[found.begin : found.begin + mpeg.HEAD]
         return replace(said, begin=found.begin, lead=mpeg.counting(first, found.frames))
-    claimed, there = found.count.frames, found.frames
+    claimed, there = found.said.frames, found.frames
     if claimed == there + 1 and found.whole:  # some writers count the frame that says so
         claimed = there
     elif claimed != there and not found.doubt:
         said = replace(said, doubt=(shortage if claimed > there else surplus)(claimed, there, "frames"))
-    right = {found.count.at: mpeg.with_frames(there)}
-    return replace(said, patches=right) if there not in (found.count.frames, 0) and claimed <= there else said
+    right = {found.said.at: mpeg.with_frames(there)}
+    return replace(said, patches=right) if there not in (found.said.frames, 0) and claimed <= there else said
 
 
 def _voc(file: BinaryIO, end: int) -> Length | None:

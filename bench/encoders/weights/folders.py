@@ -61,7 +61,7 @@ def placed(index: Path) -> dict[str, str]:
     Raises ``CheckpointError`` for what is no index, and for a shard's name that leads out of the folder.
     """
     try:
-        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        places = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)["weight_map"]
         named = {str(name): PurePosixPath(shard) for name, shard in places.items()}
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CheckpointError(index, f"is no index of shards ({type(error).__name__}: {error})", AGAIN) from error
@@ -71,6 +71,16 @@ def placed(index: Path) -> dict[str, str]:
         if shard.is_absolute() or ".." in shard.parts or "\\" in str(shard) or ":" in str(shard) or not shard.name:
             raise CheckpointError(index, f"names a shard that leads out of its folder: {str(shard)!r}", AGAIN)
     return {name: str(shard) for name, shard in named.items()}
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, none of whose names comes twice. Raises ``ValueError``."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"{twice} comes twice")
+    return content
 
 
 def _indices() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.folders import AGAIN, index_of, placed, tensor_files
+from bench.encoders.weights.folders import AGAIN, SHOWN, index_of, placed, shards, tensor_files
 
 
 def load_tensors(path: str | Path, *anchors: str, entry: str = "", prefixes: Sequence[str] = ()) -> dict:
@@ -55,17 +55,33 @@ def load_content(path: str | Path) -> dict:
     Raises
     ------
     CheckpointError
-        That says what the file is instead: damaged, cut short, of another kind, asking for code.
+        That says what the file is instead: damaged, cut short, of another kind, asking for code; and where shards do
+        not hold what their index says.
     """
+    path = Path(path)
+    index = index_of(path)
+    if index is None:
+        return _content(tensor_files(path)[0])
+    places = placed(index)
     content: dict = {}
-    for file in tensor_files(path):
+    for file in shards(index):
         own = _content(file)
-        if twice := [str(name) for name in own if name in content]:
-            raise CheckpointError(file, f"holds {twice[0]}, which another shard holds too", AGAIN)
-        content |= own
-    if (index := index_of(Path(path))) and (lost := [name for name in placed(index) if name not in content]):
-        raise CheckpointError(index, f"names {len(lost)} tensors that no shard holds: {lost[0]}", AGAIN)
+        name = file.relative_to(index.parent).as_posix()
+        content |= _as_placed(own, {tensor for tensor, shard in places.items() if shard == name}, file)
     return content
+
+
+def _as_placed(own: dict, places: set[str], file: Path) -> dict:
+    """What a shard holds. Raises ``CheckpointError`` where that is not what the index says."""
+    for names, problem in (
+        (places - own.keys(), "lacks {} tensors that its index places in it: {}"),
+        (own.keys() - places, "holds {} tensors that its index does not place in it: {}"),
+    ):
+        if names:
+            listed = sorted(map(str, names))
+            shown = ", ".join(listed[:SHOWN]) + ", …" * (len(listed) > SHOWN)
+            raise CheckpointError(file, problem.format(len(names), shown), AGAIN)
+    return own
 
 
 def _content(path: Path) -> dict:

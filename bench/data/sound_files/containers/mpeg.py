@@ -49,13 +49,13 @@ class Count(NamedTuple):
 class Walk(NamedTuple):
     """What a walk over a file shows.
 
-    ``begin`` is the offset of the first of the ``frames`` that hold sound; ``count`` what the one before it says;
-    ``whole`` whether all its bytes are there; ``doubt`` what makes the sound another than what was recorded.
+    ``begin`` is the offset of the first of the ``frames`` that hold sound; ``said``, what the one before it says of
+    their number; ``whole``, whether all its bytes are there; ``doubt``, what makes the sound another than was recorded.
     """
 
     begin: int
     frames: int
-    count: Count | None
+    said: Count | None
     whole: bool
     doubt: str | None
 

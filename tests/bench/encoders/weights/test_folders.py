@@ -86,16 +86,51 @@ def test_what_is_no_index_is_refused(content, tmp_path):
         load_content(tmp_path)
 
 
-def test_an_index_and_its_shards_must_agree(tmp_path):
-    sharded(tmp_path, d="model-00002-of-00002.safetensors")
-    with pytest.raises(CheckpointError, match="names 1 tensors that no shard holds: d"):
+SECOND = "model-00002-of-00002.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("places", "held", "said"),
+    [
+        ({"d": SECOND}, "c", "00002.safetensors: lacks 1 tensors that its index places in it: d"),
+        ({"a": SECOND}, "c", "00001-of-00002.safetensors: holds 1 tensors that its index does not place in it: a"),
+        ({"a": SECOND, "c": "model-00001-of-00002.safetensors"}, "c", "00001.*: lacks 1 .* places in it: c"),
+        ({}, "ca", "00002.safetensors: holds 1 tensors that its index does not place in it: a"),
+        ({}, "cd", "00002.safetensors: holds 1 tensors that its index does not place in it: d"),
+        ({}, "d", "00002.safetensors: lacks 1 tensors that its index places in it: c"),
+    ],
+)
+def test_an_index_and_its_shards_must_agree(tmp_path, places, held, said):
+    sharded(tmp_path, **places)
+    save_file({name: torch.ones(2) for name in held}, tmp_path / SECOND)
+    with pytest.raises(CheckpointError, match=said):
         load_content(tmp_path)
-    sharded(tmp_path)
-    save_file({"c": torch.ones(2), "a": torch.ones(2)}, tmp_path / "model-00002-of-00002.safetensors")
-    with pytest.raises(CheckpointError, match=r"model-00002.*: holds a, which another shard holds too"):
+
+
+def test_a_tensor_is_placed_once(tmp_path):
+    index = sharded(tmp_path)
+    first = "model-00001-of-00002.safetensors"
+    index.write_text(f'{{"weight_map": {{"a": "{first}", "b": "{first}", "c": "{SECOND}", "a": "{SECOND}"}}}}')
+    with pytest.raises(CheckpointError, match=r"is no index of shards .*a comes twice"):
         load_content(tmp_path)
-    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+
+
+def test_two_spellings_of_a_shard_are_one(tmp_path):
+    sharded(tmp_path, a="./model-00001-of-00002.safetensors")
+    assert load_content(tmp_path).keys() == TENSORS.keys()
+
+
+def test_an_index_names_shards(tmp_path):
+    sharded(tmp_path).write_text('{"weight_map": {}}')
     with pytest.raises(CheckpointError, match="names no shards"):
+        load_content(tmp_path)
+
+
+@pytest.mark.parametrize("shard", ["config.json", "nul\0l.safetensors", "model.safetensors.index.json"])
+def test_a_shard_is_a_file_of_tensors(tmp_path, shard):
+    sharded(tmp_path, c=shard)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError):
         load_content(tmp_path)
 
 

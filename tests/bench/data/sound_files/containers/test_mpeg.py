@@ -50,7 +50,7 @@ def test_a_whole_file_lacks_nothing(tmp_path, rate, channels, mode):
         assert found.shortage is None
         assert found.wave.shape == (20_000, channels)
     walked = mpeg.walk(content)
-    assert walked.frames == walked.count.frames
+    assert walked.frames == walked.said.frames
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
@@ -135,7 +135,7 @@ def test_vbri_counts_frames_too():
     content[4:64] = bytes(60)
     content[36:40] = b"VBRI"
     struct.pack_into(">II", content, 46, len(content), FRAMES)
-    assert mpeg.walk(bytes(content)).count.frames == FRAMES
+    assert mpeg.walk(bytes(content)).said.frames == FRAMES
 
 
 def test_other_containers_behind_tags_of_mp3_are_looked_at(tmp_path):

@@ -37,8 +37,9 @@ class Column:
         Key of its cells in a row.
     title : str
         Its heading.
-    kind : {"text", "score", "difference", "number"}
-        ``score``: cells are ``Score``s, printed in ``unit``; ``difference``: the same, printed with their sign.
+    kind : {"text", "score", "difference", "number", "p"}
+        ``score``: cells are ``Score``s, printed in ``unit``; ``difference``: the same, printed with their sign; ``p``:
+        p values to the digits that are printed (``bench.scores.printed.p_number``).
     unit : str
         ``"%"`` where values are fractions that are printed as percent, else "".
     help : str
@@ -49,7 +50,7 @@ class Column:
 
     name: str
     title: str
-    kind: Literal["text", "score", "difference", "number"] = "text"
+    kind: Literal["text", "score", "difference", "number", "p"] = "text"
     unit: str = ""
     help: str = ""
     group: str = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.base.errors import BadInput
+from bench.reports.leaderboard.table import UNRANKED
 from bench.scores import metrics
 from bench.scores.printed import BLANK
 
@@ -27,7 +28,7 @@ def styled(table: pd.DataFrame) -> Styler:
     -------
     pandas.io.formats.style.Styler
         Fractions in percent, missing cells blank, names escaped, and in bold the best value of each column among rows
-        of the same class that are no controls. Bold says nothing about whether the others are worse: for that, see
+        of the same class that is ranked. Bold says nothing about whether the others are worse: for that, see
         ``bench.standings``.
 
     Raises
@@ -45,7 +46,7 @@ def styled(table: pd.DataFrame) -> Styler:
     look = look.set_caption(html.escape(caption)).set_table_styles(
         [{"selector": "caption", "props": "text-align: left"}]
     )
-    ranked = table["class"].where(table["class"] != "control")
+    ranked = table["class"].where(~table["class"].isin(UNRANKED))
     higher = {name: metric.direction == "higher" for name, metric in chosen.items()} | {"mean": True}
     for name, is_better in higher.items():
         best = table[name].groupby(ranked).transform("max" if is_better else "min")

@@ -53,7 +53,21 @@ def p_text(p: float | None) -> str:
     """``0.012``, and ``< 0.001`` for less: a p value is never 0."""
     if p is None or missing(p):
         return BLANK
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+    known = p_number(p)
+    return "< 0.001" if not known else f"{known:.3f}" if known < 0.1 else f"{known:.2f}"
+
+
+def p_phrase(p: float) -> str:
+    """``p = 0.012``, ``p < 0.001``."""
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def p_number(p: float | None) -> float | None:
+    """A p value to the digits that ``p_text`` prints, 0 for what it prints as ``< 0.001``; None where it is missing."""
+    if p is None or missing(p):
+        return None
+    return 0.0 if p < 0.001 else round(float(p), 3 if p < 0.0995 else 2)
 
 
 def size(count: int) -> str:

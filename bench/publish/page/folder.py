@@ -46,12 +46,12 @@ def render_page(folder: Path, audio: bool = False, root: Path | None = None) -> 
     Raises
     ------
     BadInput
-        Where nothing of that is there, or something cannot be read.
+        Where nothing of that is there, something cannot be read, or no recordings are at hand that shall be heard.
     """
     own = [stored.read(path) for path in stored.paths(folder)]
+    heard = [listening_section(own, root)] if audio else []  # first, for where there is nothing to hear it says so
     parts = [folder, *(part for name in PARTS if (part := folder / name).is_dir())]
-    sections = [section for part in parts for section in sections_of(part)]
-    sections += [listening_section(own, root)] if audio else []
+    sections = [*sections_of(parts), *heard]
     if not own and not sections:
         raise BadInput(folder, "holds no results", "make some with `respbench run --out FOLDER`")
     model = page_model(own, BoardNotes.read(folder), sections, _named(parts, records_of(sections)), folder)

@@ -23,6 +23,7 @@ from bench.publish.page.compact import (
 )
 from bench.scores import metrics, per_test
 from bench.scores.intervals import ScoredClips, effective_groups, expanded_interval, p_value
+from bench.scores.printed import p_number
 from bench.scores.schema import Record
 
 DRAWS = 2000  # as bench.scores.intervals
@@ -58,11 +59,11 @@ def differences(rows: Rows, test: str) -> dict[str, Any]:
     effective, scale = effective_groups(np.bincount(table.code)), 1000 if metric.unit == "%" else 100
     found = [
         (*expanded_interval(drawn[i] - drawn[j], table.groups, table.unit, effective)[:2],
-         p_value(drawn[i] - drawn[j], effective))
+         p_number(p_value(drawn[i] - drawn[j], effective)))
         for i in range(len(drawn))
         for j in range(i + 1, len(drawn))
     ]  # fmt: skip
-    ends, p = np.array([f[:2] for f in found]).reshape(-1, 2), np.array([f[2] for f in found])
+    ends, p = np.array([f[:2] for f in found]).reshape(-1, 2), np.array([f[2] for f in found], dtype=float)
     words = np.column_stack([_printed(scale * ends), np.round(_P_DIGITS * p)])
     out: dict[str, Any] = {"rows": places, "scale": scale}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.publish.blocks import Section
@@ -13,6 +14,6 @@ from bench.publish.sections.transfers.section import transfer_section
 _KINDS = (transfer_section, sweep_section, finetune_section, audit_section)  # in reading order
 
 
-def sections_of(folder: Path) -> list[Section]:
-    """The sections of the reports that a results folder holds, in reading order; none where it holds none."""
-    return [section for kind in _KINDS if (section := kind(folder)) is not None]
+def sections_of(folders: Sequence[Path]) -> list[Section]:
+    """The sections of the reports that results folders hold, in reading order; none where they hold none."""
+    return [section for kind in _KINDS for folder in folders if (section := kind(folder)) is not None]

@@ -14,7 +14,7 @@ from bench.reports.finetune.report import FILES
 from bench.reports.names import recipe_labels
 from bench.runs.context import BoardNotes
 from bench.scores import metrics, records
-from bench.scores.printed import missing
+from bench.scores.printed import missing, p_number
 from bench.scores.schema import Record
 
 _ABOUT = (
@@ -59,7 +59,7 @@ def _table(rows: Sequence[Row], every: Sequence[Record], labels: dict[str, str],
         Column("peeking", BEST_TEST, "score", unit, _PEEKED, metric.title),
         Column("gap", "gap", "difference", unit, "What choosing on the test was worth, in points.", "differences"),
         Column("against", "against ce", "difference", unit, "Paired difference, in points.", "differences"),
-        Column("p", "p", "number", "", "Two-sided, not corrected.", "differences"),
+        Column("p", "p", "p", "", "Two-sided, not corrected.", "differences"),
         Column("epochs", "epochs chosen"),
         Column("minutes", "minutes", "number"),
     )
@@ -95,7 +95,7 @@ def _line(row: Row, key: str) -> dict[str, Any]:
         and Score(row.peeking.score.value, row.peeking.score.low, row.peeking.score.high, muted=_PEEKED),
         "gap": _change(row.gap),
         "against": _change(against),
-        "p": None if against is None or missing(against.difference.p) else round(against.difference.p, 3),
+        "p": None if against is None else p_number(against.difference.p),
         "epochs": ", ".join(map(str, row.epochs)),
         "minutes": None if missing(minutes) else round(minutes, 1),
     }

@@ -37,7 +37,7 @@ def listening_section(records: Sequence[Record], root: Path | None = None) -> Se
     Raises
     ------
     BadInput
-        Where no task's recordings are at hand.
+        Where no task's recordings are at hand, and where no row has errors on a task of one class a clip.
     """
     parts, texts, used, why = [], [], 0, ""
     for name in sorted({record.spec["task"] for record in records}):
@@ -59,9 +59,10 @@ def listening_section(records: Sequence[Record], root: Path | None = None) -> Se
         row = f"Row: {best.spec['encoder']}, {best.spec['pooling']}, {best.spec['protocol']}."
         parts.append(Section(f"listening.{name}", name, (Text((about,), "warning"), Text((row,)), *sounds)))
     if not parts:
-        raise BadInput(
-            "--with-audio", why or "no row has errors that could be heard", "set RESPBENCH_DATA, or leave it"
-        )
+        if not why:
+            raise BadInput("--with-audio", "no row has errors that could be heard", "leave it")
+        remedy = "name the folder of the corpora (RESPBENCH_DATA or --root)"
+        raise BadInput("--with-audio", f"no recordings to hear: {why}", remedy)
     what = (
         "Clips that the best row of each task gets wrong, those first that it was surest of; resampled to "
         f"{RATE} Hz, the first {LONGEST_S:g} s. Recordings of people: check the licence before you pass them on."

@@ -19,7 +19,7 @@ from bench.reports.pages import stale_pages, write_pages
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.runs.context import BoardNotes
 from bench.scores import metrics, per_test, records
-from bench.scores.printed import BLANK, amount, missing, signed
+from bench.scores.printed import BLANK, amount, missing, p_text, signed
 from bench.scores.records import require_one_data
 from bench.scores.schema import Record
 from bench.types import Score
@@ -131,7 +131,7 @@ def _line(row: Row) -> list[str]:
         _told(row.peeking, unit) if row.peeking else BLANK,
         _change(row.gap, row, unit),
         _change(against, row, unit),
-        f"{against.difference.p:.3f}" if against and not missing(against.difference.p) else BLANK,
+        p_text(against.difference.p) if against else BLANK,
         ", ".join(map(str, row.epochs)),
         BLANK if missing(row.cost["wall_s"]) else f"{row.cost['wall_s'] / 60:.1f} min",
         BLANK if missing(row.cost["device_hours"]) else f"{row.cost['device_hours']:.3f}",

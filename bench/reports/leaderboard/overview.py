@@ -173,7 +173,7 @@ def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
     if shared:
         lines.append(f"Tests with patients who are also in train, and how many: {', '.join(shared)}.")
     if any(record.spec["protocol"] == BEST_TEST for part in by_task.values() for record in part):
-        lines.append(f"**Rows of {BEST_TEST} chose their epoch on the test**: no result, and never ranked with others.")
+        lines.append(f"**Rows of {BEST_TEST} chose their epoch on the test**: no result, hence without bold and rank.")
     rows = [(task, record) for task, part in by_task.items() for record in part]
     if same := {f"{r.spec['encoder']} on {t}": t for t, r in rows if CONSTANT_FEATURES in r.data["marks"]}:
         lines.append(

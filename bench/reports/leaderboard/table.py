@@ -2,7 +2,8 @@
 
 ``cells`` is the long form (one row per encoder row, task and test) from which everything that is printed is made;
 ``leaderboard`` is the wide form for a notebook. A missing cell stays missing and takes its row out of the mean.
-Controls, frozen and fine-tuned rows, and literature protocols are never ranked together.
+Controls, frozen and fine-tuned rows, and literature protocols are never ranked together; controls, and rows that chose
+their epoch on the test, are not ranked at all.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from bench.scores import intervals, metrics, per_test
 from bench.scores.records import load_all, require_one_data, score_json
 from bench.scores.schema import Record
 
-CLASSES = ("frozen", "finetune", "fewshot", "literature", "literature finetune")  # in the order of tables
 CONTROL = "control"
+PEEKED = "literature finetune"  # fine-tuned rows whose epoch was chosen on the test: no result
+CLASSES = ("frozen", "finetune", "fewshot", "literature", PEEKED)  # in the order of tables
+UNRANKED = (CONTROL, PEEKED)  # never best, and without a rank
 
 
 def main_metric(task: Mapping) -> str:
@@ -108,8 +111,8 @@ def leaderboard(records: Sequence[Record] | str | Path) -> pd.DataFrame:
     pandas.DataFrame
         A column ``task/test`` per test with the main metric (a fraction); ``mean`` over the headline tests of all tasks
         present, demonstrations left out, whose metric is a fraction that should be high (NaN where one is missing);
-        ``rank`` inside the row's class, by that mean (NaN for controls). ``attrs["mean_of"]`` names the tests of the
-        mean, ``attrs["metrics"]`` is {column: metric}. ``bench.styled`` shows it in a notebook.
+        ``rank`` inside the row's class, by that mean (NaN for ``UNRANKED`` classes). ``attrs["mean_of"]`` names the
+        tests of the mean, ``attrs["metrics"]`` is {column: metric}. ``bench.styled`` shows it in a notebook.
 
     Raises
     ------
@@ -127,7 +130,7 @@ def leaderboard(records: Sequence[Record] | str | Path) -> pd.DataFrame:
     wide = wide[sorted(wide.columns)]
     wide["mean"] = wide[headline].mean(axis=1, skipna=False) if headline else np.nan
     wide["rank"] = wide.groupby(level="class")["mean"].rank(ascending=False, method="min")
-    wide.loc[wide.index.get_level_values("class") == "control", "rank"] = np.nan
+    wide.loc[wide.index.get_level_values("class").isin(UNRANKED), "rank"] = np.nan
     wide = wide.reset_index().sort_values(["class", "mean"], ascending=[True, False], key=_class_order)
     wide.columns.name = None
     wide.attrs["mean_of"] = headline

@@ -17,7 +17,7 @@ from bench.reports.names import CONTROL_FAMILIES, row_name
 from bench.reports.out_of_domain.bandwidth import CHANGE, under
 from bench.reports.out_of_domain.transfer_table import DROP, GAP, OVER_DURATION, OVER_FLOOR, Shown, decided
 from bench.runs.out_of_domain import Transfer
-from bench.scores.printed import missing, p_text, signed
+from bench.scores.printed import missing, p_phrase, signed
 from bench.scores.schema import TaskFacts
 from bench.stats import holm
 
@@ -206,16 +206,11 @@ def _sentences(id: str, each: Shown, what: str, kind: Kind, tests: Sequence[Test
     out = []
     for test in sorted((t for t in tests if t.supported), key=lambda t: -abs(t.value)):
         text = (kind.more if test.value > 0 else kind.less).format(row=test.row, size=test.size(signs=False))
-        told = f"{manner}, {test.groups} {group}s, {_p(test.p)}, after Holm {_p(test.adjusted)}"
+        told = f"{manner}, {test.groups} {group}s, {p_phrase(test.p)}, after Holm {p_phrase(test.adjusted)}"
         out.append(Finding(id, each.title, what, f"{text}.", told, (test,)))
     if rest := tuple(test for test in tests if not test.supported):
         text = f"{kind.neither}: {'; '.join(f'{test.row} {test.size(signs=True)}' for test in rest)}."
         least = min(rest, key=lambda test: test.p)
-        told = f"{manner}, {rest[0].groups} {group}s, least {_p(least.p)}, after Holm {_p(least.adjusted)}"
+        told = f"{manner}, {rest[0].groups} {group}s, least {p_phrase(least.p)}, after Holm {p_phrase(least.adjusted)}"
         out.append(Finding(id, each.title, what, text, told, rest))
     return out
-
-
-def _p(p: float) -> str:
-    text = p_text(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"

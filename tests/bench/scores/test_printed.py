@@ -1,6 +1,6 @@
 import pytest
 
-from bench.scores.printed import p_text, size
+from bench.scores.printed import p_number, p_phrase, p_text, size
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,16 @@ def test_sizes_have_two_or_three_digits(count, said):
         (1e-9, "< 0.001"),
         (0.001, "0.001"),
         (0.0432, "0.043"),
+        (0.0994, "0.099"),
+        (0.0996, "0.10"),
         (0.172, "0.17"),
         (1, "1.00"),
     ],
 )
 def test_a_p_value_is_never_zero(p, said):
     assert p_text(p) == said
+    assert p_text(p_number(p)) == said
+
+
+def test_a_p_value_in_a_sentence():
+    assert [p_phrase(p) for p in (0.0, 0.0432, 0.172)] == ["p < 0.001", "p = 0.043", "p = 0.17"]

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 
 from bench.publish.figures import captions, rows
 from bench.publish.figures.canvas import INK, PALE, PaperFigure, blank, broken, drawn, inches, text_width
+from bench.reports.leaderboard.table import PEEKED
 from bench.scores import metrics
 from bench.scores.schema import Record
 
@@ -109,7 +110,8 @@ def _shades(part: pd.DataFrame) -> tuple[dict[str, float], set[str]]:
     own = own if len(own) else good.dropna()
     span = (own.max() - own.min()) or 1.0
     shade = ((good - own.min()) / span).clip(0, 1).fillna(0.0)
-    return shade.to_dict(), set(own.index[own == own.max()])
+    best = own[part.loc[own.index, "class"] != PEEKED]
+    return shade.to_dict(), set(best.index[best == best.max()])
 
 
 def _print(axis: Axes, x: float, y: float, cell: pd.Series, colour: str, best: bool) -> None:

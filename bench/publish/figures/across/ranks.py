@@ -12,8 +12,9 @@ from bench.publish.figures import captions, rows
 from bench.publish.figures.canvas import BLUE, GREY, INK, PaperFigure, blank, broken, drawn, inches, text_width
 from bench.reports.leaderboard.standings.critical_difference import critical_difference
 from bench.reports.leaderboard.standings.values import CriticalDifference, Row
-from bench.reports.leaderboard.table import cells, leaderboard
+from bench.reports.leaderboard.table import PEEKED, cells, leaderboard
 from bench.reports.names import ROW, rank_class
+from bench.scores.printed import p_phrase
 from bench.scores.schema import Record
 
 TESTS = ("nemenyi", "wilcoxon")
@@ -40,7 +41,7 @@ def ranks(records: Sequence[Record], width: int = 1, of: str = "", by: str = "ne
     Raises
     ------
     BadInput
-        For fewer than two rows that have all tasks, and fewer than two tasks.
+        For fewer than two rows that have all tasks, fewer than two tasks, and rows that chose their epoch on the test.
     UnknownId
         For another test.
 
@@ -91,10 +92,12 @@ def compared(records: Sequence[Record]) -> tuple[CriticalDifference, list[str]]:
     Raises
     ------
     BadInput
-        For fewer than two such rows or two tests.
+        For fewer than two such rows or two tests, and for rows that chose their epoch on the test.
     """
     board = leaderboard(records)
     board = board[board["class"] != rows.CONTROL]
+    if (board["class"] == PEEKED).any():
+        raise BadInput("figure ranks", "these rows chose their epoch on the test", "rank rows of another protocol")
     tests = board.attrs["mean_of"]
     whole = board[tests].notna().all(axis=1) if tests else board["encoder"].isna()
     if len(tests) < 2 or whole.sum() < 2:
@@ -150,7 +153,7 @@ def _caption(records: Sequence[Record], ranked: CriticalDifference, lost: list[s
     table = cells(used)
     table = table[(table["task"] + "/" + table["test"]).isin(ranked.tests)]
     units = {record.spec["task"]: record.data["task"]["group"] for record in used}
-    friedman = "" if ranked.friedman_p is None else f"Friedman's test that all are alike: p = {ranked.friedman_p:.2g}"
+    friedman = "" if ranked.friedman_p is None else f"Friedman's test that all are alike: {p_phrase(ranked.friedman_p)}"
     how = "Nemenyi's test" if by == "nemenyi" else "Wilcoxon's signed-rank test with Holm's correction"
     return captions.caption(
         f"Mean ranks of the main metric over {len(ranked.tests)} tasks, 1 is best",

@@ -6,7 +6,7 @@ const VIEWS = {
   pair: { title: "A against B", show: pairView, needs: BOARD },
 };
 
-const SHORT_TITLES = { ood: "Out of domain", sweep: "Layers and poolings", finetuning: "Fine-tuning", audits: "Audits" };
+const SHORT_TITLES = { ood: "Out of domain", sweep: "Layers and poolings", finetuning: "Fine-tuning", audits: "Audits", listening: "Errors to hear" };
 
 // The address of a view: #name?key=value&…
 function address(view, state = {}) {
@@ -70,7 +70,7 @@ function show() {
   const shownView = name === "section" ? sectionView(state) : name === "about" ? aboutView() : VIEWS[name].show(state);
   MAIN_ELEMENT.replaceChildren(...shownView.flat(4).filter((part) => part !== "" && part !== null));
   const section = name === "section" ? state.id || (DATA.sections[0] || {}).id : null;
-  NAVIGATION.replaceChildren(h("ul", {}, links().map(([href, title, of, id]) => h("li", {}, h("a", { href, "aria-current": of === name && id === section ? "page" : null }, title)))));
+  NAVIGATION.replaceChildren(h("ul", {}, links().map(([href, title, of, id]) => h("li", {}, h("a", { href, title: title.length > 24 ? title : null, "aria-current": of === name && id === section ? "page" : null }, title)))));
   const title = MAIN_ELEMENT.querySelector("h1");
   document.title = title && title.textContent !== DATA.title ? `${title.textContent} · ${DATA.title}` : DATA.title;
   const part = state.part && document.getElementById(`part-${state.part}`);

@@ -1,4 +1,6 @@
 // ---------------------------------------------------------------- sections
+const OPEN = 3; // parts of a section that are open at first
+
 function sectionElement(section, level) {
   const id = `part-${section.id}`;
   return h("section", { id, class: `level-${level}` }, h(`h${level}`, { tabindex: "-1" }, section.title), section.blocks.map((block) => blockElement(block, level, section)));
@@ -12,7 +14,7 @@ function blockElement(block, level, section) {
   const inner = sectionElement(block, Math.min(level + 1, 6));
   if (level > 2) return inner;
   const title = inner.firstChild;
-  return h("details", { id: inner.id, open: section.blocks.filter((each) => each.kind === "section").length < 4 }, h("summary", {}, title), [...inner.children]);
+  return h("details", { id: inner.id, open: section.blocks.filter((each) => each.kind === "section").indexOf(block) < OPEN }, h("summary", {}, title), [...inner.children]);
 }
 
 // A recording with its spectrogram; both are in the page.
@@ -43,8 +45,8 @@ function sectionTable(block, section) {
       const scores = rows.map((row) => row[field]);
       return { group: column.group, ...scoreColumn(field, column.title, column.unit, { help: column.help, axis: axisOf(scores), print: column.kind === "difference" ? signed : shown }) };
     }
-    const options = { help: column.help, unit: column.unit };
-    const made = column.kind === "number" ? numberColumn(field, column.title, options) : textColumn(field, column.title, options);
+    const options = { help: column.help, unit: column.unit, ...(column.kind === "p" ? { print: pText } : {}) };
+    const made = column.kind === "number" || column.kind === "p" ? numberColumn(field, column.title, options) : textColumn(field, column.title, options);
     if (column.kind === "text") Object.assign(made, { variableHeight: true, maxWidth: 420, cssClass: "words" });
     return { group: column.group, help: column.help, ...made };
   });

@@ -11,7 +11,7 @@ const CLASS_TITLES = {
   finetune: "Fine-tuned encoders",
   fewshot: "A few patients of the target",
   literature: "Protocols of the literature, ranked apart",
-  "literature finetune": "Fine-tuned by protocols of the literature, ranked apart",
+  "literature finetune": "Epoch chosen on the test, never ranked",
   control: "Control rows, never ranked",
 };
 
@@ -66,6 +66,11 @@ function interval(score, unit, print = shown) {
   if (value === null || value === undefined) return BLANK;
   const ends = low === null || low === undefined ? " [no interval]" : ` [${print(low, unit)}, ${print(high, unit)}]`;
   return print(value, unit) + ends;
+}
+
+// A p value as bench.scores.printed.p_text has it: never 0.
+function pText(value) {
+  return value < 0.001 ? "< 0.001" : fixed(value, value < 0.0995 ? 3 : 2);
 }
 
 function count(number) {

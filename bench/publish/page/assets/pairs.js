@@ -104,7 +104,7 @@ function pairParts(a, b, test) {
     textColumn("task", "task", { render: (value, row) => h("span", { class: "row-name" }, h("a", { href: address("task", { task: value, test: row.name }) }, name(value)), h("span", { class: "quiet" }, `${row.name} · ${row.metric}`)), column: firstColumn() }),
     unitColumn("a", "A", shown), unitColumn("b", "B", shown),
     unitColumn("change", "A − B", signed, "Paired difference with its 95 % interval, the same draws of patients for both"),
-    numberColumn("p", "p", { print: (value) => (value < 0.001 ? "< 0.001" : fixed(value, 3)), help: "Two-sided, not corrected for the number of tests" }),
+    numberColumn("p", "p", { print: pText, help: "Two-sided, not corrected for the number of tests" }),
     textColumn("verdict", "verdict"),
     { ...textColumn("clips", "decided differently", { render: link }), sorter: byNumber, hozAlign: "right" },
     numberColumn("right", "A alone right"), numberColumn("wrong", "B alone right"),

@@ -15,7 +15,7 @@ from bench.publish.papers.tables.best import best_rows
 from bench.publish.papers.tables.captions import caption, measured, protocol_words
 from bench.publish.papers.tables.columns import FACTS, ScoreColumn, fact_columns, score_columns
 from bench.reports.leaderboard.standings.values import Row as StandingsRow
-from bench.reports.leaderboard.table import cells
+from bench.reports.leaderboard.table import CONTROL, PEEKED, UNRANKED, cells
 from bench.reports.names import ROW, rank_class, row_name, row_names
 from bench.scores.printed import missing
 from bench.scores.schema import Record
@@ -23,16 +23,14 @@ from bench.scores.schema import Record
 if TYPE_CHECKING:
     import pandas as pd
 
-CONTROL = "control"
 _CLASSES = {
     "frozen": "Frozen encoders",
     "fewshot": "Few training patients",
     "finetune": "Fine-tuned",
     "literature": "Protocols of the literature",
-    "literature finetune": "Epoch chosen on the test",
+    PEEKED: "Epoch chosen on the test",
     CONTROL: "Controls, not ranked",
 }
-_UNRANKED = (CONTROL, "literature finetune")  # nothing is best among what chose by the test either
 
 
 @dataclass(frozen=True)
@@ -221,14 +219,14 @@ def _part(
     records = [by_key[long["key"].iloc[0]] for _, long in rows]
     title = _CLASSES[kind] + (f", {protocol_words(records)}" if protocol else "")
     made = {identity: _row(identity, long, facts, by_key) for identity, long in rows}
-    if kind not in _UNRANKED:
+    if kind not in UNRANKED:
         for column in shown:
             scored = {i: _of_task(seeds[i], column) for i, row in made.items() if column.name in row.scores}
             named = {StandingsRow(i[0], i[1], i[2], i[3], kind): own for i, own in scored.items()}
             for best in best_rows(named, column):
                 identity = (best.encoder, best.pooling, best.layer, best.protocol)
                 made[identity] = _in_bold(made[identity], column)
-    return Part(title, kind not in _UNRANKED, tuple(sorted(made.values(), key=_place(shown))))
+    return Part(title, kind not in UNRANKED, tuple(sorted(made.values(), key=_place(shown))))
 
 
 def _records_of_rows(records: Sequence[Record]) -> dict[tuple, list[Record]]:

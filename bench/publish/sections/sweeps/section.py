@@ -14,7 +14,7 @@ from bench.reports.sweep import sweep_table
 from bench.reports.sweep.report import SweepReport, read_report
 from bench.runs.context import SweepNotes
 from bench.scores import metrics
-from bench.scores.printed import missing, p_text
+from bench.scores.printed import missing, p_number
 
 _INTRODUCTION = (
     "Scores are those of each task's headline test, in its main metric, with 95 % intervals by bootstrap of patients. "
@@ -101,15 +101,15 @@ def _poolings(report: SweepReport) -> list[Section]:
         Column("task", "task"),
         Column("encoder", "encoder"),
         Column("poolings", "poolings"),
-        Column("difference", "difference", "score", "%", "Paired clip by clip, in points; 95 % interval."),
-        Column("p", "p"),
-        Column("holm", "p after Holm", help=f"For all {len(last)} comparisons of this table."),
+        Column("difference", "difference", "difference", "%", "Paired clip by clip, in points; 95 % interval."),
+        Column("p", "p", "p"),
+        Column("holm", "p after Holm", "p", help=f"For all {len(last)} comparisons of this table."),
         Column("groups", "patients or other groups", "number"),
     )
     lines = [
         {
             **{name: row[name] for name in ("task", "encoder", "groups")},
-            **{name: p_text(row[name]) for name in ("p", "holm")},
+            **{name: p_number(row[name]) for name in ("p", "holm")},
             "poolings": f"{row['pooling']} − {row['minus']}",
             "difference": Score(row["value"], row["low"], row["high"], row["record"]),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from bench.publish.blocks import Column, Score, Table
 from bench.publish.sections.transfers.points import Rows
@@ -27,7 +27,7 @@ from bench.reports.out_of_domain.transfer_table import (
     WORST,
     Shown,
 )
-from bench.scores.printed import missing, p_text
+from bench.scores.printed import missing, p_number
 
 _HELP = {
     DROP: "In-domain minus out-of-domain, so that a positive one is worse out of domain; unpaired.",
@@ -79,13 +79,14 @@ def decision_table(rows: Rows) -> Table:
 
 def finding_table(found: Sequence[Finding]) -> Table:
     """The test of every sentence."""
+    unit = "%" if all(test.unit == "%" for finding in found for test in finding.tests) else ""
     columns = (
         Column("metric", "metric"),
         Column("what", "number"),
         Column("row", "encoder"),
-        Column("difference", "difference", "score", "%" if all(t.unit == "%" for f in found for t in f.tests) else ""),
-        Column("p", "p"),
-        Column("adjusted", "p after Holm", help="For all tests of the page."),
+        Column("difference", "difference", "difference", unit),
+        Column("p", "p", "p"),
+        Column("adjusted", "p after Holm", "p", help="For all tests of the page."),
         Column("groups", "patients or other groups", "number"),
         Column("said", "supported"),
     )
@@ -93,7 +94,7 @@ def finding_table(found: Sequence[Finding]) -> Table:
         {
             **{"metric": finding.metric, "what": finding.what, "row": test.row},
             "difference": Score(test.value, test.low, test.high),
-            **{"p": p_text(test.p), "adjusted": p_text(test.adjusted), "groups": test.groups},
+            **{"p": p_number(test.p), "adjusted": p_number(test.adjusted), "groups": test.groups},
             "said": "yes" if test.supported else "not told apart",
         }
         for finding in found
@@ -118,7 +119,9 @@ def nuisance_table(revealed: Revealed) -> Table:
 
 
 def _column(what: str, unit: str) -> Column:
-    return Column(what, what, "score", unit, _HELP.get(what, ""))
+    is_difference = what.startswith(DROP) or what.endswith(CHANGE) or " minus " in what
+    kind: Literal["score", "difference"] = "difference" if is_difference else "score"
+    return Column(what, what, kind, unit, _HELP.get(what, ""))
 
 
 def _score(row: Mapping[str, Any] | None) -> Score | None:

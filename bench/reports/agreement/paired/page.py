@@ -19,7 +19,7 @@ from bench.reports.tables import DISCLAIMER
 from bench.scores import metrics
 from bench.scores.intervals import Difference
 from bench.scores.metrics import METRICS
-from bench.scores.printed import BLANK, amount, signed
+from bench.scores.printed import BLANK, amount, p_text, signed
 
 WHERE = ("task", "protocol", "test")
 WORDS = {*WHERE, "metric", "class", "domain", "better", "seeds", "remarks"}  # columns that hold no numbers
@@ -89,7 +89,7 @@ def _too_many(report: PairedReport) -> list[str]:
     if not corrected >= LEVEL:
         return []
     return [
-        f"{report.draws} draws give no p below {least:.3f}, which is {min(corrected, 1):.3f} after correction for "
+        f"{report.draws} draws give no p below {least:.2g}, which is {p_text(min(corrected, 1))} after correction for "
         f"{len(report.tests)} tests: no difference can pass. Name fewer tests (--task, --test headline) or take more "
         f"draws (--draws {10 * report.draws})"
     ]
@@ -101,8 +101,8 @@ def _main_table(tests: Sequence[TestComparison]) -> str:
         metric = metrics.get(each.metric)
         scores = [amount(asdict(score), metric.unit) for score in (each.a, each.b)]
         change = _change(each.difference, metric.unit)
-        cells = (*_where(each), metric.title, *scores, change, _p(each.difference.p), _p(each.p_holm), each.better)
-        rows.append(cells)
+        p = p_text(each.difference.p), p_text(each.p_holm)
+        rows.append((*_where(each), metric.title, *scores, change, *p, each.better))
     return _table(HEAD, rows)
 
 
@@ -152,12 +152,6 @@ def _change(difference: Difference, unit: str) -> str:
 
 def _size(value: float, unit: str) -> str:
     return amount({"value": value}, unit, interval=False)
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return BLANK
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 # ------------------------------------------------------------------ JSON and files

@@ -23,7 +23,7 @@ from bench.reports.leaderboard.standings.values import (
     Standings,
     TestStandings,
 )
-from bench.reports.leaderboard.table import CLASSES, CONTROL, cells, leaderboard
+from bench.reports.leaderboard.table import CLASSES, CONTROL, UNRANKED, cells, leaderboard
 from bench.reports.names import rank_class, row_names
 from bench.runs.audit.resolution import power_factor
 from bench.runs.context import NOTHING
@@ -67,7 +67,7 @@ def standings(
     tests, scored = [], {}
     for (task, test), own in by_rows_and_tests(records).items():
         of_test = {row: cell_of[task, test, row] for row in own}
-        of_class = {name: _scored(own, of_test, name, test) for name in CLASSES}
+        of_class = {name: _scored(own, of_test, name, test) for name in CLASSES if name not in UNRANKED}
         scored[f"{task}/{test}"] = of_class
         contests = {name: each.contest() for name, each in of_class.items() if each}
         found = {row: told for name, each in contests.items() for row, told in _told(of_class[name].rows, each).items()}
@@ -79,7 +79,7 @@ def standings(
     critical = {}
     for name in (*CLASSES, CONTROL):
         part = board[board["class"] == name].to_dict("records")
-        complete = [_row(line) for line in part if name != CONTROL and not missing(line["mean"])]
+        complete = [_row(line) for line in part if name not in UNRANKED and not missing(line["mean"])]
         contest = contest_of_means([scored[column][name].only(complete) for column in mean_of]) if complete else None
         overall += _of_means(part, mean_of, complete, contest)
         if len(complete) > 1:

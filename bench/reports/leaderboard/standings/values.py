@@ -16,7 +16,8 @@ class Row:
     encoder, pooling, layer, protocol
         As ``bench.reports.leaderboard.table.cells`` names them.
     rank_class
-        The class inside which rows are compared (``bench.reports.names.rank_class``); ``control`` rows never are.
+        The class inside which rows are compared (``bench.reports.names.rank_class``); ``UNRANKED``
+        ones (``bench.reports.leaderboard.table``) never are.
     """
 
     encoder: str
@@ -39,8 +40,8 @@ class Standing:
     keys : tuple of str
         Keys of the records behind it, one for each seed.
     best : bool or None
-        Not significantly worse than the best of its class; None where nothing can be compared (control rows, a test of
-        one patient, an undefined score).
+        Not significantly worse than the best of its class; None where nothing can be compared (rows that are not
+        ranked, a test of one patient, an undefined score).
     p : float or None
         Of "no row of the class is better", adjusted for all rows of the class.
     letters : str
@@ -126,7 +127,7 @@ class OverallStanding:
         Mean over ``Standings.mean_of``; None where one of them is missing.
     rank, rank_low, rank_high : int or None
         Rank of the mean among the complete rows of the class, with its 95 % interval; None for incomplete rows and
-        controls.
+        those that are not ranked.
     best : bool or None
         Not significantly worse than the best mean of the class.
     p : float or None

@@ -74,6 +74,13 @@ def _section(record):
     )
 
 
+def _others():
+    """Sections with the ids of every kind of report, of five parts each."""
+    ids = ("ood", "sweep", "finetuning", "audits", "listening")
+    parts = {id: [Section(f"{id}.{i}", f"Part {i}", (Text((HOSTILE,)),)) for i in range(5)] for id in ids}
+    return [Section(id, id, tuple(own)) for id, own in parts.items()]
+
+
 @pytest.fixture(scope="module")
 def records():
     return _records()
@@ -97,7 +104,7 @@ def page(browser, records, tmp_path_factory):
     notes = BoardNotes(
         title=f"Board {HOSTILE}", notes=[HOSTILE], absent={HOSTILE: HOSTILE}, commands=[f"respbench {HOSTILE}"]
     )
-    path.write_text(page_html(page_model(records, notes, [_section(records[0].key)])), encoding="utf-8")
+    path.write_text(page_html(page_model(records, notes, [_section(records[0].key), *_others()])), encoding="utf-8")
     opened = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
     opened.set_default_timeout(60_000)
     opened.said, opened.asked = [], []
@@ -138,7 +145,7 @@ def values(page, field):
 def test_rows_stand_class_by_class_and_controls_apart(page):
     shown(page, "#overview")
     titles = texts(page, ".tabulator-group .class")
-    assert [t.split(" ")[0] for t in titles] == ["Frozen", "Protocols", "Fine-tuned", "Control"]
+    assert [t.split(" ")[0] for t in titles] == ["Frozen", "Protocols", "Epoch", "Control"]
     assert "subset" in page.inner_text(".tabulator-header")
     assert page.locator(".muted-row").count() == 1
 
@@ -230,6 +237,26 @@ def test_protocols_of_the_literature_are_not_compared_with_others(page):
 def test_every_view_shows_its_title_and_the_disclaimer(page, view):
     shown(page, f"#{view}")
     assert page.inner_text("h1") and "Not a medical device" in page.inner_text("main") + page.inner_text("footer")
+
+
+def test_the_first_parts_of_a_section_are_open(page):
+    shown(page, "#section?id=ood")
+    assert page.eval_on_selector_all("main details", "all => all.map(each => each.open)") == [True] * 3 + [False] * 2
+    shown(page, "#section?id=ood&part=ood.4")
+    assert page.locator("main details").nth(4).get_attribute("open") is not None
+
+
+def test_differences_are_printed_with_their_sign(page):
+    shown(page, "#section?id=extra")
+    assert set(texts(page, '.tabulator-row [tabulator-field="c2"] .value')) == {"−1.0"}
+    assert set(texts(page, '.tabulator-row [tabulator-field="c2"] .ends')) == {"[−20.0, +10.0]"}
+
+
+def test_the_navigation_takes_two_lines_at_most(page):
+    page.set_viewport_size({"width": 900, "height": 900})
+    tops = page.eval_on_selector_all("nav a", "all => all.map(each => each.getBoundingClientRect().top)")
+    assert len(tops) == 11 and len(set(tops)) <= 2
+    page.set_viewport_size({"width": 1200, "height": 900})
 
 
 def test_charts_are_drawn(page):

@@ -7,6 +7,7 @@ import toy_records
 from bench.publish.page import pairs
 from bench.publish.page.compact import bits_needed, packed, packed_size, packed_words, prefixed
 from bench.scores import intervals, per_test
+from bench.scores.printed import p_number
 
 
 def unpacked(text, bits, n):
@@ -57,7 +58,7 @@ def printed(difference, scale):
     return [
         float(f"{scale * difference.low:.0f}"),
         float(f"{scale * difference.high:.0f}"),
-        float(f"{1000 * difference.p:.0f}"),
+        round(1000 * p_number(difference.p)),
     ]
 
 

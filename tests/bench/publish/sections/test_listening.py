@@ -8,7 +8,9 @@ import bench
 import toy_records
 from bench.base.errors import BadInput
 from bench.publish.blocks import Section, Sound, Text
+from bench.publish.page import folder
 from bench.publish.sections import listening
+from bench.scores import records
 
 
 def test_the_surest_errors_come_first():
@@ -38,5 +40,14 @@ def test_errors_can_be_heard_with_the_licence_of_the_recordings(simulated):
 def test_without_recordings_it_says_so(tmp_path):
     task = toy_records.task_facts()
     record = toy_records.record("icbhi.cycles2", "e.one", task, toy_records.clips(task), skill=0.5)
-    with pytest.raises(BadInput, match="--with-audio"):
+    with pytest.raises(BadInput, match=r"--with-audio: no recordings to hear: .*nothing.*RESPBENCH_DATA"):
         listening.listening_section([record], tmp_path / "nothing")
+
+
+def test_a_page_to_be_heard_without_recordings_fails_before_anything_else_is_made(tmp_path, monkeypatch):
+    task = toy_records.task_facts()
+    records.write(toy_records.record("icbhi.cycles2", "e.one", task, toy_records.clips(task), skill=0.5), tmp_path)
+    monkeypatch.setattr(folder, "sections_of", lambda folders: pytest.fail("made before"))
+    with pytest.raises(BadInput, match="--with-audio"):
+        folder.write_page(tmp_path, audio=True, root=tmp_path / "nothing")
+    assert not (tmp_path / folder.AUDIO_PAGE).exists()

@@ -6,7 +6,9 @@ import pytest
 from bench.publish.blocks import Chart, Section, Table, Text
 from bench.publish.sections.transfers.section import section_of, transfer_section
 from bench.reports.audit.nuisance import Revealed
+from bench.reports.out_of_domain.bandwidth import under
 from bench.reports.out_of_domain.contents import contents
+from bench.reports.out_of_domain.transfer_table import DROP, IN, OUT, OVER_FLOOR
 from bench.runs.context import TransferNotes
 from planted_transfers import REVERSE, TRANSFER, majority, record
 
@@ -53,6 +55,13 @@ def sections(section):
 def test_ids_are_unique_and_plain(section):
     ids = [each.id for each in sections(section)]
     assert len(set(ids)) == len(ids) and all(re.fullmatch(r"[A-Za-z0-9.-]+", id) for id in ids)
+
+
+def test_differences_of_tables_have_their_sign_and_scores_none(section):
+    kinds = {column.name: column.kind for table in blocks(section, Table) for column in table.columns}
+    assert {kinds[name] for name in (DROP, under(DROP, "lowpass2k"), OVER_FLOOR, "difference")} == {"difference"}
+    assert {kinds[name] for name in (IN, OUT, under(IN, "lowpass2k"))} == {"score"}
+    assert {kinds[name] for name in ("p", "adjusted")} == {"p"}
 
 
 def test_every_chart_is_described_and_carries_its_data(section):

@@ -4,7 +4,9 @@ import pytest
 
 import toy_boards
 from bench.base.errors import BadInput
+from bench.probe.protocols import BEST_TEST, FINETUNE
 from bench.publish.figures.across.heat_map import heat_map
+from bench.reports.leaderboard.table import PEEKED
 from figure_checks import problems, texts
 
 
@@ -68,3 +70,11 @@ def test_dollar_signs_and_markup_in_names_are_shown_as_they_are():
     figure = heat_map([record, dataclasses.replace(toy_boards.control())])
     assert any(r"$\frac{1}{0}$" in text.replace("\n", "") for text in said(figure))
     assert not problems(figure)
+
+
+def test_nothing_is_best_among_rows_that_chose_their_epoch_on_the_test():
+    facts = {"kind": "finetune", "recipe": {"epochs": 3}, "device": "cpu"}
+    made = [toy_boards.record(encoder="toy.tuned", protocol=name, **facts) for name in (FINETUNE, BEST_TEST)]
+    bold = [[t for t in texts(heat_map(made, of=of)) if t.get_weight() == "bold"] for of in ("finetune", PEEKED)]
+    assert len(bold[0]) == 1 and not bold[1]
+    assert "chosen on the test: no result" in heat_map(made, of=PEEKED).caption

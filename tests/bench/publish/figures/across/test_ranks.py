@@ -3,6 +3,7 @@ import pytest
 
 import toy_boards
 from bench.base.errors import BadInput, UnknownId
+from bench.probe.protocols import BEST_TEST
 from bench.publish.figures.across.ranks import compared, ranks
 from figure_checks import problems, texts
 
@@ -50,5 +51,8 @@ def test_rows_that_lack_a_task_are_left_out_and_named(board):
 def test_too_little_to_rank_is_refused(board):
     with pytest.raises(BadInput, match="two rows and two tasks"):
         ranks([r for r in board if r.spec["task"] == "toy.task0"])
+    peeking = {"protocol": BEST_TEST, "kind": "finetune", "recipe": {}, "device": "cpu"}
+    with pytest.raises(BadInput, match="chose their epoch on the test"):
+        ranks([toy_boards.record(f"toy.task{i}", encoder, **peeking) for i in (0, 1) for encoder in LONG[:2]])
     with pytest.raises(UnknownId, match="nemenyi"):
         ranks(board, by="nemeny")

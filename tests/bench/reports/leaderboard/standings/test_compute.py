@@ -9,9 +9,11 @@ import pytest
 
 import bench
 from bench.base.errors import BadInput
+from bench.probe.protocols import BEST_TEST, FINETUNE
 from bench.reports.leaderboard.standings.compute import by_rows_and_tests
 from bench.reports.leaderboard.standings.cost import SPEEDS, read_speeds
 from bench.reports.leaderboard.standings.samples import DRAWS, ScoredTest, contest_of_means
+from bench.reports.leaderboard.table import PEEKED
 from bench.scores import per_test, records
 from bench.scores.schema import Record
 
@@ -164,6 +166,18 @@ def test_rows_of_a_few_patients_are_compared_among_themselves():
 def _as_kind(record, kind):
     spec = dict(record.spec) | {"kind": kind}
     return dataclasses.replace(record, spec=spec, key=records.key(spec))
+
+
+def test_rows_that_chose_their_epoch_on_the_test_are_neither_best_nor_ranked():
+    honest = [_as_kind(made(e, s, protocol=FINETUNE), "finetune") for e, s in (("good", 0.9), ("bad", 0.6))]
+    peeking = [_as_kind(made(e, s, protocol=BEST_TEST), "finetune") for e, s in (("good", 0.99), ("bad", 0.6))]
+    standings = bench.standings([*honest, *peeking])
+    assert [each.row.rank_class for each in standings.overall] == ["finetune"] * 2 + [PEEKED] * 2
+    assert [each.rank for each in standings.overall] == [1, 2, None, None]
+    for each in (*standings.tests[0].rows[2:], *standings.overall[2:]):
+        assert (each.best, each.p, each.letters) == (None, None, "")
+    assert standings.overall[2].mean == standings.tests[0].rows[2].value
+    assert PEEKED not in standings.critical and standings.tests[0].resolution.pairs == 1
 
 
 def test_one_row_alone_is_not_compared():

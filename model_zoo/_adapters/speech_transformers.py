@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +118,23 @@ def read_settings(weights: Path, name: str) -> dict:
     if not isinstance(content, dict):
         raise CheckpointError(path, f"holds a {type(content).__name__}, not settings", "fetch the folder again")
     return content
+
+
+def require_settings(weights: Path, allowed: Mapping[str, Sequence[object]], remedy: str) -> None:
+    """Raises ``CheckpointError`` where a folder's ``config.json`` asks for another network than the one that is built.
+
+    ``allowed`` are the values that a setting may have, the usual one first; a setting may be absent. A name ``a.b`` is
+    that of the setting ``b`` within ``a``.
+    """
+    given = read_settings(weights, "config.json")
+    for name, values in allowed.items():
+        *outer, inner = name.split(".")
+        found: object = given
+        for part in outer:
+            found = found.get(part) if isinstance(found, dict) else None
+        if isinstance(found, dict) and inner in found and found[inner] not in values:
+            problem = f"its config.json says {name} {found[inner]!r} instead of {values[0]!r}"
+            raise CheckpointError(weights, problem, remedy)
 
 
 def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool) -> nn.Module:

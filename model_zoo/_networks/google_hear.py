@@ -163,18 +163,6 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> tuple[Geometr
     return geometry, features
 
 
-def require_settings(weights: Path) -> None:
-    """Raises ``CheckpointError`` where a ``config.json`` asks for another function than this network computes."""
-    from bench.base.errors import CheckpointError
-    from model_zoo._adapters.speech_transformers import read_settings
-
-    given = read_settings(weights, "config.json")
-    for name, allowed in SETTINGS.items():
-        if name in given and given[name] not in allowed:
-            problem = f"its config.json says {name} {given[name]!r} instead of {allowed[0]!r}"
-            raise CheckpointError(weights, problem, "take the folder google/hear-pytorch at its newest revision")
-
-
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The network with the released weights, or untrained at the released geometry."""
     import dataclasses
@@ -187,6 +175,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.speech_transformers import require_settings
     from model_zoo._adapters.windows import encode_windows
     from model_zoo._networks import vit
 
@@ -276,7 +265,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder = Hear(vit.Geometry(*LARGE, gelu="tanh"), FEATURES)
         vit.initialise(encoder.net)
         return encoder.eval()
-    require_settings(weights)
+    require_settings(weights, SETTINGS, "take the folder google/hear-pytorch at its newest revision")
     tensors = rename_tensors(load_tensors(weights, *ANCHORS), weights)
     encoder = Hear(*read_geometry(tensors, weights))
     load_strict(encoder.net, tensors, (), weights)

@@ -30,7 +30,7 @@ from model_zoo._adapters.adapter import Adapter, full_precision
 from model_zoo._adapters.cards import dims
 from model_zoo._adapters.checkpoint import load_strict
 from model_zoo._adapters.frontend import MelSpectrogram, decibels
-from model_zoo._adapters.speech_transformers import read_settings
+from model_zoo._adapters.speech_transformers import require_settings
 from model_zoo._networks import vit
 
 RATE, FFT, HOP, BANDS = 16000, 512, 160, 64
@@ -195,17 +195,8 @@ def build(
     tensors = load_tensors(weights, *ANCHORS, prefixes=[HUB_PREFIX])
     tensors = {name.replace("init_bn.1.", "init_bn."): tensor for name, tensor in tensors.items()}
     blocks = read_geometry(tensors, family, weights)
-    require_heads(blocks, weights)
+    heads = (blocks.width // blocks.head,)
+    require_settings(weights, {"num_heads": heads, "encoder_kwargs.num_heads": heads}, "take a folder of the release")
     encoder = MelVitEncoder(card, blocks, family, publish)
     load_strict(encoder.net, tensors, IGNORED, weights)
     return encoder.eval()
-
-
-def require_heads(blocks: vit.Geometry, weights: Path) -> None:
-    """Raises ``CheckpointError`` where a ``config.json`` gives another number of attention heads than the width."""
-    settings = read_settings(weights, "config.json")
-    inner = settings.get("encoder_kwargs")
-    stated = (inner if isinstance(inner, dict) else settings).get("num_heads")
-    if stated not in (None, heads := blocks.width // blocks.head):
-        problem = f"its config.json says num_heads {stated!r} for {blocks.width} channels, not {heads}"
-        raise CheckpointError(weights, problem, "take a folder of the release")

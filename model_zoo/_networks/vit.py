@@ -1,6 +1,6 @@
 """Transformer blocks with the tensor names that masked autoencoders of audio are released under.
 
-Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021 (arXiv 2010.11929): pre-norm blocks
+Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021 (arXiv 2010.11929): blocks
 ``blocks.N.{norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2}``, patch embedding ``patch_embed.proj``; He et al.,
 Masked autoencoders are scalable vision learners, CVPR 2022 (arXiv 2111.06377): the encoder around them. Geometry is
 read from the tensors: heads = width // 64, as in every release of the family.
@@ -26,7 +26,7 @@ class Geometry(NamedTuple):
     """Sizes of a stack of blocks: channels, number of blocks, channels inside the MLP, whether qkv has a bias.
 
     ``gelu`` is the approximation of the MLP's GELU: ``none``, which is exact, or ``tanh``. ``head`` are the channels of
-    one attention head.
+    one attention head. ``norm_first``: layer norms come before attention and MLP, otherwise behind their residuals.
     """
 
     width: int
@@ -35,6 +35,7 @@ class Geometry(NamedTuple):
     bias: bool = True
     gelu: str = "none"
     head: int = HEAD
+    norm_first: bool = True
 
 
 def read_geometry(tensors: Mapping[str, Tensor], where: object, bias: bool = True) -> Geometry:
@@ -79,15 +80,19 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and MLP, each with a residual connection."""
+    """Attention and MLP, each with a residual connection and a layer norm before it or behind the sum."""
 
     def __init__(self, geometry: Geometry):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(geometry.width, EPS), nn.LayerNorm(geometry.width, EPS)
         self.attn = Attention(geometry.width, geometry.bias, geometry.head)
         self.mlp = Mlp(geometry.width, geometry.hidden, geometry.gelu)
+        self.norm_first = geometry.norm_first
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if not self.norm_first:
+            x = self.norm1(x + self.attn(x, mask))
+            return self.norm2(x + self.mlp(x))
         x = x + self.attn(self.norm1(x), mask)
         return x + self.mlp(self.norm2(x))
 

@@ -53,7 +53,7 @@ def test_full_size_checkpoint_loads_strictly(name, fixture_of, tmp_path):
 
 # Golden without a fixture of their own: other sizes and files of a network that has one, and adapters of a library
 # that is itself the reference, compared with it in their own tests.
-SAME_NETWORK = {"beats.iter3_ft", "efficientat.mn10", "efficientat.mn20", "dasheng.1_2b"}
+SAME_NETWORK = {"beats.iter3_ft", "efficientat.mn10", "efficientat.mn20", "dasheng.1_2b", "sslam.base"}
 SAME_NETWORK |= {f"ced.{size}" for size in ("tiny", "mini", "small")}
 SAME_NETWORK |= {f"beats.iter3_plus_{labels}{run}" for labels in ("as2m", "as20k") for run in ("", "_ft", "_ft2")}
 REFERENCE_LIBRARY = {"fbank", "mfcc", "opensmile", "whisper", "wav2vec2", "hubert", "wavlm", "data2vec"}

@@ -139,7 +139,7 @@ def test_fine_tuning_from_python_is_as_described(monkeypatch, tmp_path, capsys):
     exec(block, names)
     assert "device-hours" in capsys.readouterr().out
     protocols = [record.spec["protocol"] for record in (names["honest"], names["peeking"])]
-    assert protocols == ["finetune", "literature/best-test-epoch"]
+    assert protocols == ["finetune", "finetune/best-test-epoch"]
     assert names["records"][0].spec["weights"] == names["trained"].weights_digest
 
 

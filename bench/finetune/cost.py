@@ -22,6 +22,7 @@ from bench.finetune.recipe import Recipe, load_recipe
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Training
 from bench.finetune.training.start import RunStart, prepare_run
+from bench.probe.protocols import FINETUNE
 from bench.types import Encoder, Task, TaskCard
 
 TIMED_QUANTILES = (0.1, 0.5, 0.9, 1.0)  # of the batches' lengths; the longest batch shows the peak of memory
@@ -107,9 +108,10 @@ def estimate_prepared(
     recipe: Recipe,
     seed: int = 0,
     stores: ClipStores | None = None,
+    protocol: str = FINETUNE,
 ) -> Estimate:
-    """Do what ``estimate`` does, for clips that have been prepared already."""
-    start = prepare_run(encoder, card, prepared, recipe, seed, stores)
+    """Do what ``estimate`` does, for clips that have been prepared already; ``protocol`` says which run."""
+    start = prepare_run(encoder, card, prepared, recipe, seed, stores, protocol=protocol)
     with tempfile.TemporaryDirectory() as folder:
         training = start.training(RunFolder(Path(folder), "estimate"))
         batches = epoch_batches(start.data, recipe.batches, seed, 0)

@@ -1,4 +1,4 @@
-"""Fine-tuning as one call: from encoder, task, recipe and seed to two records and the trained encoder."""
+"""Fine-tuning as one call: from encoder, task, recipe and seed to records and the trained encoder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 import torch
 
 from bench.base import provenance
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, UnknownId
 from bench.base.progress import Progress, silent
 from bench.data.manifest import Prepared, prepare
 from bench.encoders.weights.find import parameter_digest
 from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.recipe import Recipe, load_recipe
-from bench.finetune.record import build_record, run_specs, total_seconds
+from bench.finetune.record import PROTOCOLS_OF_RUN, build_record, run_specs, total_seconds
 from bench.finetune.training.checkpoints import CHOSEN, RunFolder
 from bench.finetune.training.loop import Training
 from bench.finetune.training.start import RunStart, prepare_run, run_folder
+from bench.probe.protocols import FINETUNE
 from bench.runs import evaluate
 from bench.scores import records
 from bench.scores.schema import Record, RunFacts, Spec
@@ -33,14 +34,16 @@ class Fit:
     Attributes
     ----------
     records
-        The record whose epoch validation patients chose (protocol ``finetune``), and the one whose epoch the test
-        chose (``literature/best-test-epoch``).
+        Of a run that withholds validation patients: the record whose epoch they chose (protocol ``finetune``), and the
+        one whose epoch the test chose (``finetune/best-test-epoch``). Of a run on all training rows:
+        ``literature/best-test-epoch``.
     encoder
         The encoder with the weights of the epoch that validation patients chose, ready for ``bench.evaluate`` and
-        ``bench.embed``; None where the records existed already and the weights were not kept.
+        ``bench.embed``; None where the records existed already and the weights were not kept, and where nobody
+        validated.
     """
 
-    records: tuple[Record, Record]
+    records: tuple[Record, ...]
     encoder: Encoder | None
 
 
@@ -54,6 +57,7 @@ def fit(
     on_bad_clip: str = "error",
     keep: bool = False,
     progress: Progress = silent,
+    protocol: str = FINETUNE,
 ) -> Fit:
     """Fine-tune a copy of an encoder on a task's training clips, on the device of the encoder.
 
@@ -76,24 +80,29 @@ def fit(
         Whether checkpoints stay in ``out/training/<key>``.
     progress
         Shows the steps.
+    protocol
+        Which run: ``finetune``, which withholds validation patients, or ``literature/best-test-epoch``, which trains
+        on all training rows and lets the test choose.
 
     Returns
     -------
     Fit
-        Two records and the trained encoder.
+        The run's records and the trained encoder.
 
     Raises
     ------
     BadInput
-        For unusable data, and for a recipe that does not suit the encoder or the task.
+        For unusable data, for a recipe that does not suit the encoder or the task, and where no epoch can be chosen.
     UnknownId
-        For a method or recipe that does not exist.
+        For a method, recipe or run that does not exist.
     TrainingDiverged
         For a loss, gradient or prediction that is not finite.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     prepared = prepare(task, on_bad_clip, progress)
-    return fit_prepared(encoder, task.card, prepared, recipe, seed, out=out, keep=keep, progress=progress)
+    return fit_prepared(
+        encoder, task.card, prepared, recipe, seed, out=out, keep=keep, progress=progress, protocol=protocol
+    )
 
 
 def fit_prepared(
@@ -107,32 +116,36 @@ def fit_prepared(
     keep: bool = False,
     progress: Progress = silent,
     stores: ClipStores | None = None,
+    protocol: str = FINETUNE,
 ) -> Fit:
     """Do what ``fit`` does, for clips that have been prepared already; ``stores`` are shared by runs of a process.
 
     A run that is finished is found without decoding a clip.
     """
     evaluate.check_trainable(card, prepared.rows)
-    specs = run_specs(encoder, card, prepared, recipe, seed)
+    if protocol not in PROTOCOLS_OF_RUN:
+        raise UnknownId("run of fine-tuning", protocol, PROTOCOLS_OF_RUN)
+    specs = run_specs(encoder, card, prepared, recipe, seed, protocol)
     stored = [_read_stored(out, spec) for spec in specs]
     folder = Path(out) / TRAINING_FOLDER / records.key(specs[0]) if out else None
     kept = folder is not None and (folder / CHOSEN).exists()
-    if all(stored) and not kept and not (keep and folder):
+    validated = protocol == FINETUNE
+    if all(stored) and not kept and not (keep and folder and validated):
         return Fit(tuple(stored), None)
-    start = prepare_run(encoder, card, prepared, recipe, seed, stores or ClipStores(progress))
+    start = prepare_run(encoder, card, prepared, recipe, seed, stores or ClipStores(progress), protocol=protocol)
     if all(stored) and kept:
         trained = _kept_encoder(start, folder, card)
         if trained is not None or not keep:
             return Fit(tuple(stored), trained)
     with run_folder(folder) as path:
         training = start.training(RunFolder(path, records.key(specs[0])))
-        title = f"{recipe.name} {encoder.card.id} on {card.id}, seed {seed}"
+        title = f"{recipe.name} {encoder.card.id} on {card.id}, seed {seed}" + ("" if validated else f", {protocol}")
         steps = training.steps_per_epoch * recipe.epochs
         with progress(title, steps) as tick:
             training.run(tick)
         costs = _costs(training)
         made = tuple(build_record(spec, training, encoder.card, card, prepared, costs) for spec in specs)
-        trained = _trained_encoder(training, card)
+        trained = _trained_encoder(training, card) if validated else None
         if out is not None:
             for record in made:
                 records.write(record, Path(out))

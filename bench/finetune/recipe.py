@@ -15,7 +15,14 @@ from bench.types import PRECISIONS
 _INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts the recipes
 _CHECKOUT = Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
 RECIPE_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-DESCRIPTIVE = ("name", "source", "about", "needs")  # settings of a recipe on which no number depends
+DESCRIPTIVE = (
+    "name",
+    "source",
+    "about",
+    "needs",
+    "published",
+    "differences",
+)  # settings of a recipe on which no number depends
 
 
 @dataclass(frozen=True)
@@ -169,14 +176,18 @@ class Spectrogram:
 class Recipe:
     """A fine-tuning run but for encoder, task and seed.
 
-    ``needs`` says in words what a run takes, and where. ``patience`` epochs without a better validation score end the
-    run (None: it trains all ``epochs``). ``precision`` is that of the network's arithmetic, by autocast.
+    ``needs`` says in words what a run takes, and where. ``published`` is what the source reports of it, and
+    ``differences`` are sentences that say what differs here from the source. ``patience`` epochs without a better
+    validation score end the run (None: it trains all ``epochs``). ``precision`` is that of the network's arithmetic,
+    by autocast.
     """
 
     name: str
     source: str = ""
     about: str = ""
     needs: str = ""
+    published: str = ""
+    differences: tuple[str, ...] = ()
     epochs: int = setting(8, at_least(1))
     patience: int | None = setting(None, at_least(1))
     precision: str = setting("float32", one_of(*PRECISIONS))

@@ -1,13 +1,14 @@
-"""A run's per-epoch predictions as two records.
+"""A run's per-epoch predictions as records.
 
-One has the epoch that validation patients chose, the other the epoch that the test itself would have chosen, which is
-how much of the literature reports.
+A run that withholds validation patients gives two: one of the epoch that they chose, one of the epoch that the test
+itself would have chosen. A run on all training rows, as much of the literature has it, gives the latter alone.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from bench.data import audio, clips
 from bench.data.manifest import Prepared
 from bench.encoders.batches import bounded_length, device_of
 from bench.encoders.weights.find import parameter_digest
-from bench.finetune.data.partition import Partition, partition, statistics_rows
+from bench.finetune.data.partition import Partition, parts_of_run, statistics_rows
 from bench.finetune.methods import default_options
 from bench.finetune.model.heads import build_readout
 from bench.finetune.recipe import Recipe
@@ -25,24 +26,32 @@ from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Epoch, Training
 from bench.probe import protocols
 from bench.probe.goal import Goal
-from bench.probe.protocols import BEST_TEST, FINETUNE
+from bench.probe.protocols import BEST_TEST, FINETUNE, PEEK, PEEKING
 from bench.runs import evaluate
 from bench.runs.spec import result_spec
 from bench.scores import records
 from bench.scores.schema import EncoderFacts, Record, RunFacts, Selection, Spec
 from bench.types import Encoder, EncoderCard, TaskCard
 
-PROTOCOLS_OF_A_RUN = (FINETUNE, BEST_TEST)
+PROTOCOLS_OF_RUN = {FINETUNE: (FINETUNE, PEEK), BEST_TEST: (BEST_TEST,)}  # {run: protocols of its records}
 CHOSEN_ON_TEST = "epoch chosen on the test"  # a mark of records
+REPORTED = "official"  # test that the literature reports, of tasks that have it
+SENSITIVITY, LEAST = "icbhi.Se", 0.05  # what released code asks of an epoch: more than that share
 
 
-def run_specs(encoder: Encoder, card: TaskCard, prepared: Prepared, recipe: Recipe, seed: int) -> tuple[Spec, ...]:
-    """Collect what determines the records of a run, in the order of ``PROTOCOLS_OF_A_RUN``; no clip is decoded.
+class NoEpochToChoose(BadInput):
+    """No epoch of a run may be chosen by its protocol's rule, so that there is no record."""
+
+
+def run_specs(
+    encoder: Encoder, card: TaskCard, prepared: Prepared, recipe: Recipe, seed: int, protocol: str = FINETUNE
+) -> tuple[Spec, ...]:
+    """Collect what determines the records of a run, in the order of ``PROTOCOLS_OF_RUN``; no clip is decoded.
 
     Raises ``BadInput`` where ``partition`` does, and where the encoder does not offer what the recipe's head reads.
     """
     device = device_of(encoder).type
-    measured = statistics_rows(encoder, partition(card, prepared, seed))
+    measured = statistics_rows(encoder, parts_of_run(card, prepared, seed, protocol))
     if encoder.card.from_scratch:
         encoder = copy.deepcopy(encoder)
         encoder.reset(seed)
@@ -59,7 +68,7 @@ def run_specs(encoder: Encoder, card: TaskCard, prepared: Prepared, recipe: Reci
     read_from = (readout.layer, readout.pooling)
     return tuple(
         build_spec(name, encoder.card, digests, card, prepared, recipe, options, read_from, seed, device)
-        for name in PROTOCOLS_OF_A_RUN
+        for name in PROTOCOLS_OF_RUN[protocol]
     )
 
 
@@ -80,7 +89,7 @@ def build_spec(
     Parameters
     ----------
     protocol
-        One of ``PROTOCOLS_OF_A_RUN``.
+        One of ``PROTOCOLS_OF_RUN``.
     encoder, digests
         The encoder's card, and the digests of its ``weights``, of its ``parameters`` before training and of the
         ``statistics`` that it took from training clips.
@@ -134,21 +143,25 @@ def build_record(
 
     Raises
     ------
-    BadInput
-        Where the metric is undefined in every epoch, so that none can be chosen.
+    NoEpochToChoose
+        Where the metric is undefined in every epoch, or no epoch is as sensitive as the protocol asks.
     """
     history, partition, recipe = training.history, training.partition, training.recipe
-    on_test = spec["protocol"] == BEST_TEST
+    on_test, asked = spec["protocol"] in PEEKING, spec["protocol"] == BEST_TEST and bool(card.adventitious)
     if on_test:
-        path = headline_scores_by_epoch(training.folder, len(history), partition, card, prepared)
-        where = f"the test `{next(iter(card.tests))}` itself"
+        test = reported_test(card)
+        path = scores_by_epoch(training.folder, len(history), partition, card, prepared, test, asked)
+        where = f"the test `{test}` itself"
+        where += f", of those with {SENSITIVITY} above {100 * LEAST:g} %" if asked else ""
     else:
         path = [epoch.score for epoch in history]
         where = f"validation {card.group}s ({partition.rule})"
     best = best_epoch(path)
     if best is None:
         problem = f"{card.main_metric} is undefined on {where} in every epoch"
-        raise BadInput(card.id, problem, "take another seed, or complete the corpus")
+        if asked:
+            problem = f"no epoch of seed {spec['seed']} finds more than {100 * LEAST:g} % of the adventitious clips"
+        raise NoEpochToChoose(card.id, problem, "take another seed or more epochs, or complete the corpus")
     groups = prepared.rows["group"].to_numpy()
     selection: Selection = {
         "method": f"epoch of the best {card.main_metric} on {where}, the first of equals",
@@ -170,16 +183,34 @@ def build_record(
     return evaluate.assemble_record(card, prepared, spec, scores, selection, facts, costs)
 
 
-def headline_scores_by_epoch(
-    folder: RunFolder, epochs: int, partition: Partition, card: TaskCard, prepared: Prepared
+def reported_test(card: TaskCard) -> str:
+    """The test that the literature reports: ``official`` where the task has it, else the headline."""
+    return REPORTED if REPORTED in card.tests else next(iter(card.tests))
+
+
+def scores_by_epoch(
+    folder: RunFolder,
+    epochs: int,
+    partition: Partition,
+    card: TaskCard,
+    prepared: Prepared,
+    test: str,
+    sensitive: bool = False,
 ) -> list[float | None]:
-    """Compute the main metric on the headline test after every epoch (high is better), None where undefined."""
-    splits = next(iter(card.tests.values()))
+    """Compute the main metric on a test after every epoch (high is better).
+
+    None where it is undefined and, if ``sensitive``, where no more than ``LEAST`` of the adventitious clips are found.
+    """
     rows = prepared.rows.iloc[partition.test]
-    tested, goal = rows["split"].isin(splits).to_numpy(), Goal.of(card)
-    label = rows["label"].to_numpy()[tested]
-    values = (goal.value(label, folder.load_scores(epoch, "test")[tested]) for epoch in range(epochs))
-    return [None if np.isnan(value) else round(float(value), records.DECIMALS) for value in values]
+    tested, goal = rows["split"].isin(card.tests[test]).to_numpy(), Goal.of(card)
+    finds, label = replace(goal, metric=SENSITIVITY), rows["label"].to_numpy()[tested]
+    path: list[float | None] = []
+    for epoch in range(epochs):
+        scores = folder.load_scores(epoch, "test")[tested]
+        value = goal.value(label, scores)
+        barred = sensitive and not finds.value(label, scores) > LEAST
+        path.append(None if barred or np.isnan(value) else round(float(value), records.DECIMALS))
+    return path
 
 
 def best_epoch(path: Sequence[float | None]) -> int | None:

@@ -16,6 +16,7 @@ from bench.finetune.data.partition import partition
 from bench.finetune.fitting import Fit, fit_prepared
 from bench.finetune.model.fine_tuned import require_compatible
 from bench.finetune.recipe import Recipe
+from bench.finetune.record import NoEpochToChoose
 from bench.finetune.training.loop import TrainingDiverged
 from bench.finetune.training.trial import Trial, try_recipe
 from bench.probe import protocols
@@ -36,7 +37,7 @@ class FinetuneOutcome:
     made
         Number of runs whose records are in the folder, whether they were made now or before.
     diverged
-        {run: why it stopped}.
+        {run: why it has no record}.
     interrupted
         Whether Ctrl-C stopped it before its end.
     """
@@ -48,13 +49,14 @@ class FinetuneOutcome:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run but for its seed; ``title`` names task, encoder and recipe."""
+    """A run but for its seed; ``title`` names task, encoder, recipe and, of the literature's run, the protocol."""
 
     title: str
     encoder: Encoder
     card: TaskCard
     prepared: Prepared
     recipe: Recipe
+    protocol: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class FinetunePlan:
         What is combined, all with all; ``data`` holds the card and the clips of each task.
     device
         Where encoders are trained.
+    runs_of_each
+        Protocols of the runs: ``finetune``, and the literature's where it is asked for.
     """
 
     recipes: tuple[Recipe, ...]
@@ -74,6 +78,7 @@ class FinetunePlan:
     data: tuple[tuple[TaskCard, Prepared], ...]
     seeds: tuple[int, ...]
     device: str
+    runs_of_each: tuple[str, ...] = (protocols.FINETUNE,)
 
     def runs(self) -> Iterator[PlannedRun]:
         """Iterate over all runs but for their seeds: encoder by encoder, of which one is held at a time."""
@@ -81,8 +86,10 @@ class FinetunePlan:
             encoder = load_encoder(choice.id, choice.weights, self.device)
             for card, prepared in self.data:
                 for recipe in self.recipes:
-                    title = f"{card.id}  {choice.id}  {recipe.name}"
-                    yield PlannedRun(title, encoder, card, prepared, with_pooling(recipe, choice))
+                    for protocol in self.runs_of_each:
+                        title = f"{card.id}  {choice.id}  {recipe.name}"
+                        title += "" if protocol == protocols.FINETUNE else f"  {protocol}"
+                        yield PlannedRun(title, encoder, card, prepared, with_pooling(recipe, choice), protocol)
 
 
 def plan(
@@ -93,6 +100,7 @@ def plan(
     *,
     root: Path | None = None,
     device: str = "cpu",
+    literature: bool = False,
     on_bad_clip: str = "error",
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
@@ -109,6 +117,8 @@ def plan(
         The data folder; by default ``$RESPBENCH_DATA`` or ``./data``.
     device
         ``cpu``, ``cuda``, …
+    literature
+        Whether every run has one beside it that trains on all training rows and lets the test choose its epoch.
     on_bad_clip
         As for ``bench.data.manifest.prepare``.
     progress, say
@@ -135,7 +145,8 @@ def plan(
         encoder = load_encoder(choice.id, choice.weights)
         for recipe in recipes:
             require_compatible(encoder, with_pooling(recipe, choice))
-    return FinetunePlan(tuple(recipes), tuple(available), tuple(data), seeds, device)
+    runs_of_each = (protocols.FINETUNE, protocols.BEST_TEST) if literature else (protocols.FINETUNE,)
+    return FinetunePlan(tuple(recipes), tuple(available), tuple(data), seeds, device, runs_of_each)
 
 
 def estimate_plan(
@@ -144,13 +155,15 @@ def estimate_plan(
     """Iterate over (title, estimate for one seed) of every run of a plan; a few steps of each are timed."""
     stores = ClipStores(progress, say)
     for run in planned.runs():
-        estimate = estimate_prepared(run.encoder, run.card, run.prepared, run.recipe, planned.seeds[0], stores)
+        estimate = estimate_prepared(
+            run.encoder, run.card, run.prepared, run.recipe, planned.seeds[0], stores, run.protocol
+        )
         yield run.title, estimate
 
 
 def try_plan(planned: FinetunePlan, progress: Progress = silent) -> Iterator[tuple[str, Trial]]:
     """Iterate over (title, trial) of every run of a plan, on its first seed; nothing is kept."""
-    for run in planned.runs():
+    for run in replace(planned, runs_of_each=(protocols.FINETUNE,)).runs():
         yield run.title, try_recipe(run.encoder, run.card, run.prepared, run.recipe, planned.seeds[0], progress)
 
 
@@ -205,11 +218,12 @@ def run_plan(
                     keep=keep_weights,
                     progress=progress,
                     stores=stores,
+                    protocol=run.protocol,
                 )
             except KeyboardInterrupt:
                 outcome.interrupted = True
                 return _noted(planned, out, stored, outcome, command, say)
-            except TrainingDiverged as error:
+            except (TrainingDiverged, NoEpochToChoose) as error:
                 outcome.diverged[title] = str(error)
                 say(f"{title}: {error}")
                 continue

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 FOLDS = 5
 SHOTS = (10, 50, 200)
 
-FINETUNE, BEST_TEST = "finetune", "literature/best-test-epoch"
+FINETUNE, PEEK, BEST_TEST = "finetune", "finetune/best-test-epoch", "literature/best-test-epoch"
+PEEKING = (PEEK, BEST_TEST)  # whose epoch the test chose: no results
 DRAWN = (0, 1, 2, 3, 4)  # seeds of protocols in whose fit chance takes part
 SELECTION = "pooled out-of-fold main metric, 5 folds by group inside train, stratified by class or set of labels"
 ADAMW = (
@@ -124,17 +125,37 @@ PROTOCOLS = {
             seeds=DRAWN,
         ),
         Protocol(
-            BEST_TEST,
+            PEEK,
             1,
             "finetune",
             "epoch of the best main metric on the test itself",
-            "the same run as finetune, at the epoch that does best on the headline test, as much of the literature "
-            "reports; never to be compared with a protocol that does not look",
+            "the same run as finetune, at the epoch that does best on the test that the literature reports (official, "
+            "where a task has it, else the headline): what looking is worth; never to be compared with a protocol that "
+            "does not look",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            BEST_TEST,
+            2,
+            "finetune",
+            "epoch of the best main metric on the test itself, among those with a sensitivity above 5 %",
+            "a run of its own, as released code of the literature does it: all training rows are trained on, none are "
+            "withheld for validation, every epoch is trained, and the one that does best on the test that the "
+            "literature reports (official, where a task has it, else the headline) is taken, unless it finds 5 % or "
+            "less of the adventitious clips; never to be compared with a protocol that does not look",
             seeds=DRAWN,
         ),
         *literature.PROTOCOLS,
     )
 }
+
+
+def peeked_in_the_same_run(spec: Mapping) -> bool:
+    """Whether a record's epoch was chosen on the test in the run whose honest record stands beside it.
+
+    Version 1 of ``literature/best-test-epoch`` did so too, on the headline test.
+    """
+    return spec["protocol"] == PEEK or (spec["protocol"] == BEST_TEST and spec["protocol_version"] < 2)
 
 
 def get(name: str, clip: str = "native") -> Protocol:

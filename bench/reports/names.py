@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
+from bench.probe.protocols import PEEKING
 from bench.scores.schema import Record
 from bench.types import ALL_LAYERS
 
@@ -20,11 +21,12 @@ CONTROL_FAMILIES = ("control", "random", "meta")
 def rank_class(spec: Mapping) -> str:
     """The class inside which a row is ranked.
 
-    It is ``control``; ``literature``, of frozen encoders, or ``literature finetune``; else the protocol's kind.
+    It is ``control``; ``literature``, of frozen encoders; ``literature finetune`` where the test chose the epoch; else
+    the protocol's kind.
     """
     if spec["encoder"].partition(".")[0] in CONTROL_FAMILIES:
         return "control"
-    if spec["protocol"].startswith("literature/"):
+    if spec["protocol"].startswith("literature/") or spec["protocol"] in PEEKING:
         return "literature finetune" if spec["kind"] == "finetune" else "literature"
     return spec["kind"]
 

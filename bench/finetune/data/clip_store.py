@@ -63,7 +63,7 @@ class ClipStore:
     sizes
         (N,) samples of each clip.
     measures
-        {clip: what was measured of it so far}.
+        {what measures: {clip: what it measured so far}}.
 
     Raises
     ------
@@ -94,7 +94,7 @@ class ClipStore:
             places = _stored(folder) | held
         waves = {row: wave for unit in units for row, wave in zip(unit.rows, places[unit.key], strict=True)}
         self._waves = [waves[row] for row in range(len(prepared.rows))]
-        self.measures: dict[int, ClipMeasures] = {}
+        self.measures: dict[Callable, dict[int, ClipMeasures]] = {}
         self.sizes = np.array([len(wave) for wave in self._waves])
 
     def __getitem__(self, row: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.features.statistics import spaced
 from bench.encoders.load import needs_statistics
 from bench.probe.goal import assign_folds
+from bench.probe.protocols import FINETUNE
 from bench.types import Encoder, TaskCard
 
 VALIDATION_FOLDS = 5  # of which one validates, where a task has no validation clips of its own
@@ -25,7 +26,7 @@ class Partition:
     training
         (n,) clips whose labels are trained on.
     validation
-        (v,) clips of the patients who choose the epoch.
+        (v,) clips of the patients who choose the epoch; none where all training rows are trained on.
     test
         (t,) clips that are only predicted.
     rule
@@ -72,6 +73,19 @@ def partition(card: TaskCard, prepared: Prepared, seed: int) -> Partition:
             problem = f"its {name} {card.group}s ({rule}) have one class only"
             raise BadInput(card.id, problem, "take another seed, or complete the corpus")
     return Partition(train[~validates], train[validates], np.flatnonzero(~np.isin(split, TRAIN)), rule)
+
+
+def parts_of_run(card: TaskCard, prepared: Prepared, seed: int, protocol: str) -> Partition:
+    """Split the clips of a task as the run of a protocol does.
+
+    ``finetune`` withholds validation patients (``partition``); ``literature/best-test-epoch`` trains on all training
+    rows, for the same tasks and seeds. Raises as ``partition``.
+    """
+    parts = partition(card, prepared, seed)
+    if protocol == FINETUNE:
+        return parts
+    training = np.sort(np.concatenate([parts.training, parts.validation]))
+    return Partition(training, training[:0], parts.test, "none: all training rows are trained on")
 
 
 def statistics_rows(encoder: Encoder, parts: Partition) -> np.ndarray | None:

@@ -1,8 +1,8 @@
 """Recording quality of a clip in one number: structure of its spectrum, and loudness.
 
-The definition is this benchmark's own, after what QLung (arXiv:2606.11915) reports of its quality: a spectral entropy
-and an RMS, weighed 0.4. On SPRSound it hardly tells the recordings that clinicians call of poor quality, and noise
-that is added to a clip, rather than put in its place, makes the clip louder as well as less structured.
+The definition is this benchmark's own: a spectral entropy and an RMS level, weighed 0.4 and 0.6. On SPRSound it hardly
+tells the recordings that clinicians call of poor quality, and noise that is added to a clip, rather than put in its
+place, makes the clip louder as well as less structured. QLung's score is in ``audio_quality``.
 """
 
 from __future__ import annotations

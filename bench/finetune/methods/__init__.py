@@ -20,6 +20,7 @@ from bench.finetune.methods.lungmix import LungMix
 from bench.finetune.methods.mixup import Mixup
 from bench.finetune.methods.patchmix import PatchMix
 from bench.finetune.methods.patchmix_cl import PatchMixContrastive
+from bench.finetune.methods.qlung import QLung
 from bench.finetune.methods.quality_margin import QualityMargin
 from bench.finetune.methods.repaugment import RepAugment
 from bench.finetune.methods.scl_hybrid import HybridSupCon
@@ -58,6 +59,7 @@ METHODS: dict[str, type[Method]] = {
         AAM,
         LogMargin,
         QualityMargin,
+        QLung,
         Mixup,
         LungMix,
         RepAugment,

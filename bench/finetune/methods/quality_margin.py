@@ -1,7 +1,6 @@
-"""Angular margin that adapts to a clip's quality and to the rarity of its class.
+"""Angular margin that adapts to a clip's quality and to the rarity of its class: this benchmark's own definition.
 
-The definition is this benchmark's own: the paper that it follows reports spectral-entropy and RMS quality, margins of
-quality and class in equal parts, log-scaled class margins, and the hyper-parameters; its equations were not at hand.
+The published method with margins of both kinds is ``qlung``.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ class QualityMargin(MarginMethod):
         "ArcFace with m = gamma m_q + (1 - gamma) m_c(y);  m_q = m_t (1 + kappa (2q - 1)), "
         "m_c(k) = m_t log(N/n_k) / max_j log(N/n_j), q by bench.finetune.data.quality"
     )
-    source = "after QLung (arXiv:2606.11915), whose hyper-parameters it takes"
-    ours = "the whole definition, of the margins as of the quality"
+    source = "this benchmark"
+    ours = "the whole definition, of the margins as of the quality; no publication's results are comparable"
     limits = rules(target=ANGLE, kappa=number(0, 1), gamma=number(0, 1), scale=SCALE)
     needs = frozenset({"quality"})
 

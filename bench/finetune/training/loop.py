@@ -50,7 +50,7 @@ class Epoch:
     loss
         Mean over the micro-batches.
     score
-        Validation metric, high is better; None where it is undefined.
+        Validation metric, high is better; None where it is undefined, and without validation clips.
     train_s, predict_s
         Seconds.
     """
@@ -131,7 +131,9 @@ class Training:
         return len(self.history) >= self.recipe.epochs or self.patience_exhausted()
 
     def patience_exhausted(self) -> bool:
-        """Whether the recipe's patience has passed without a better validation score."""
+        """Whether the recipe's patience has passed without a better validation score; never without validation."""
+        if not len(self.partition.validation):
+            return False
         best = self.best_epoch()
         waited = len(self.history) - 1 - best if best is not None else len(self.history)
         return self.recipe.patience is not None and waited >= self.recipe.patience
@@ -143,7 +145,7 @@ class Training:
         with self.averager.for_prediction():
             validation, test = (self._predict(rows) for rows in (self.partition.validation, self.partition.test))
             self.folder.save_scores(epoch, validation, test)
-            score = self.validation_metric(validation)
+            score = self.validation_metric(validation) if len(self.partition.validation) else math.nan
             score = None if math.isnan(score) else round(score, records.DECIMALS)
             self.history.append(Epoch(loss, score, trained - began, time.monotonic() - trained))
             if self.best_epoch() == epoch:
@@ -152,6 +154,8 @@ class Training:
 
     def _predict(self, rows: np.ndarray) -> np.ndarray:
         """Predict log probabilities (N, K) of clips. Raises ``TrainingDiverged``."""
+        if not len(rows):
+            return np.empty((0, 0))
         logits = self.model.predict(self.method, self.data.clips, rows)
         if len(lost := rows[~np.isfinite(logits).all(axis=1)]):  # argmax would call them the first class
             raise TrainingDiverged(

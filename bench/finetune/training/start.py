@@ -17,9 +17,9 @@ import torch
 from bench.data.manifest import Prepared
 from bench.encoders.batches import collate, plan_batches
 from bench.encoders.features.statistics import BATCH_S
+from bench.finetune.data.audio_quality import Grading, grading
 from bench.finetune.data.clip_store import ClipStore, ClipStores
-from bench.finetune.data.partition import Partition, partition, statistics_rows
-from bench.finetune.data.quality import QualityScale, measure_clip
+from bench.finetune.data.partition import Partition, parts_of_run, statistics_rows
 from bench.finetune.data.randomness import derive_seed
 from bench.finetune.data.training_data import NEUTRAL_QUALITY, TrainingData
 from bench.finetune.methods import create_method
@@ -30,6 +30,7 @@ from bench.finetune.recipe import Recipe
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Training, TrainingDiverged
 from bench.probe.goal import Goal
+from bench.probe.protocols import FINETUNE
 from bench.types import Encoder, TaskCard
 
 
@@ -79,10 +80,11 @@ def prepare_run(
     seed: int,
     stores: ClipStores | None = None,
     parts: Partition | None = None,
+    protocol: str = FINETUNE,
 ) -> RunStart:
     """Copy the encoder, add head and method, and open the clips, as a run of that seed starts.
 
-    ``parts`` are those that the seed gives, unless a trial brings its own. Raises as ``fit``.
+    ``parts`` are those that seed and protocol give, unless a trial brings its own. Raises as ``fit``.
     """
     stores = stores or ClipStores()
     encoder = copy.deepcopy(encoder)
@@ -90,7 +92,7 @@ def prepare_run(
     if encoder.card.from_scratch:
         encoder.reset(seed)
     device = next((t.device for t in [*encoder.parameters(), *encoder.buffers()]), torch.device("cpu"))
-    parts = parts or partition(card, prepared, seed)
+    parts = parts or parts_of_run(card, prepared, seed, protocol)
     rate, clip = encoder.card.sample_rate, recipe.batches.clip
     store = stores.get(prepared, rate, clip)
     if (measured := statistics_rows(encoder, parts)) is not None:
@@ -104,7 +106,8 @@ def prepare_run(
         method = create_method(recipe.method.name, facts, **recipe.method.options).to(device)
     if "quality" in method.needs:
         native = stores.get(prepared, rate, "native")
-        data = replace(data, quality=clip_qualities(native, rate, parts.training, card.id.partition(".")[0]))
+        graded = clip_qualities(native, rate, parts.training, card.id.partition(".")[0], grading(*method.quality))
+        data = replace(data, quality=graded)
     goal, label = Goal.of(card), prepared.rows["label"].to_numpy()[parts.validation]
     return RunStart(model, method, data, parts, recipe, seed, partial(goal.value, label))
 
@@ -122,8 +125,8 @@ class _StatisticsBatches:
             yield collate(self.encoder, [self.store[row] for row in self.rows[batch]])
 
 
-def clip_qualities(store: ClipStore, rate: int, training: np.ndarray, dataset: str) -> np.ndarray:
-    """Measure the quality of training clips (``bench.finetune.data.quality``), on the scale of those clips.
+def clip_qualities(store: ClipStore, rate: int, training: np.ndarray, dataset: str, by: Grading) -> np.ndarray:
+    """Grade training clips on the scale of those clips.
 
     Parameters
     ----------
@@ -135,20 +138,20 @@ def clip_qualities(store: ClipStore, rate: int, training: np.ndarray, dataset: s
         Positions of the clips to measure.
     dataset
         A name for the corpus that all clips are of.
+    by
+        The definition of quality.
 
     Returns
     -------
     ndarray
         (N,) float32 in [0, 1]; ``NEUTRAL_QUALITY`` for clips that are not trained on.
     """
+    known = store.measures.setdefault(by.measure, {})
     for row in training:
-        if row not in store.measures:
-            store.measures[row] = measure_clip(store[row], rate)
-    measures = {row: store.measures[row] for row in training}
-    scale = QualityScale.fitted(measures.values(), [dataset] * len(measures))
+        if row not in known:
+            known[row] = by.measure(store[row], rate)
     out = np.full(len(store.sizes), NEUTRAL_QUALITY, np.float32)
-    for row, measured in measures.items():
-        out[row] = scale.quality(measured, dataset)
+    out[training] = by.qualities([known[row] for row in training], dataset)
     return out
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.probe.protocols import BEST_TEST
+from bench.probe.protocols import PEEKING
 from bench.reports.tables import DISCLAIMER
 from bench.scores import per_test
 from bench.scores.schema import Record
@@ -44,7 +44,7 @@ def tests(cells: Iterable[Mapping[str, Any]]) -> str:
 def protocols(records: Iterable[Record], without: Sequence[str] = ("control",)) -> str:
     """``Protocol linear (version 3)``, of the records whose protocol is not among ``without``."""
     found = {(r.spec["protocol"], r.spec["protocol_version"]) for r in records if r.spec["protocol"] not in without}
-    peeked = {BEST_TEST: ", the epoch chosen on the test: no result"}
+    peeked = dict.fromkeys(PEEKING, ", the epoch chosen on the test: no result")
     names = [f"{name} (version {version}{peeked.get(name, '')})" for name, version in sorted(found)]
     return f"Protocol{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
 

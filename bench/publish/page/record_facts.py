@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.base import registry
+from bench.probe.protocols import PEEKING, peeked_in_the_same_run
 from bench.publish.page.compact import Pool, parts
 from bench.scores.schema import Record
 
@@ -134,6 +135,7 @@ def command(record: Record, out: str = "runs/again") -> str:
         asked += ["--clip", spec["clip"]] if spec["clip"] not in ("native", "none") else []
     if spec["kind"] == "finetune":
         asked += ["--seeds", str(spec["seed"])]
+        asked += ["--literature"] if spec["protocol"] in PEEKING and not peeked_in_the_same_run(spec) else []
     if spec["kind"] == "control":  # control rows come with every run; the encoder that needs no weights is cheapest
         encoder = registry.REFERENCE_ENCODER
     elif spec["pooling"] != "none":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.probe.protocols import BEST_TEST, FINETUNE
+from bench.probe.protocols import BEST_TEST, FINETUNE, PEEK, PEEKING, peeked_in_the_same_run
 from bench.reports.names import recipe_labels
 from bench.scores import intervals, metrics, per_test
 from bench.scores.intervals import Difference
@@ -53,8 +53,8 @@ class Row:
     """All runs of one recipe with one encoder and pooling on one task, scored on one test.
 
     ``recipe`` is its label (``bench.reports.names.recipe_labels``); ``spec`` that of the first seed's honest record.
-    ``gap`` is the difference of the best-test-epoch protocol to the honest one; ``cost`` sums seconds and device-hours
-    over the seeds.
+    ``peeking`` is the same run at the epoch that the test chose, ``gap`` its difference to the honest one;
+    ``literature`` is the run on all training rows; ``cost`` sums seconds and device-hours over the seeds.
     """
 
     task: str
@@ -66,6 +66,7 @@ class Row:
     method: str
     honest: Column
     peeking: Column | None
+    literature: Column | None
     gap: Comparison | None
     compared: Comparison | None
     epochs: tuple[int, ...]
@@ -78,9 +79,10 @@ def rows(records: Sequence[Record]) -> list[Row]:
     labels = recipe_labels(records)
     groups: dict[tuple, dict[str, list[Record]]] = {}
     for record in sorted(records, key=lambda r: r.spec["seed"]):
-        if record.spec["protocol"] in (FINETUNE, BEST_TEST):
+        if record.spec["protocol"] in (FINETUNE, *PEEKING):
             run_of = *(record.spec[name] for name in ("task", "encoder", "layer", "pooling")), labels[record.key]
-            groups.setdefault(run_of, {FINETUNE: [], BEST_TEST: []})[record.spec["protocol"]].append(record)
+            part = PEEK if peeked_in_the_same_run(record.spec) else record.spec["protocol"]
+            groups.setdefault(run_of, {FINETUNE: [], PEEK: [], BEST_TEST: []})[part].append(record)
     out = []
     for (task, *_), parts in groups.items():
         if not parts[FINETUNE]:
@@ -97,7 +99,7 @@ def _tests(task: Mapping) -> list[str]:
 
 
 def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Record]], labels: Mapping[str, str]) -> Row:
-    honest, peeking = parts[FINETUNE], parts[BEST_TEST]
+    honest, peeking, literature = parts[FINETUNE], parts[PEEK], parts[BEST_TEST]
     first = honest[0]
     base, alike = _base(honest, bases)
     return Row(
@@ -110,6 +112,7 @@ def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Reco
         method=first.spec["recipe"]["method"]["name"],
         honest=column(honest, test),
         peeking=column(peeking, test) if peeking else None,
+        literature=column(literature, test) if literature else None,
         gap=compared(peeking, honest, test, FINETUNE, True) if peeking else None,
         compared=compared(honest, base, test, labels[base[0].key], alike) if base else None,
         epochs=tuple(record.selection["chosen"]["epoch"] for record in honest),

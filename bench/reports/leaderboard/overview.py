@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.base import registry
 from bench.base.paths import file_name
-from bench.probe.protocols import BEST_TEST
+from bench.probe.protocols import PEEKING
 from bench.reports.audit.sensitivity import marks
 from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.standing_tables import (
@@ -172,8 +172,10 @@ def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
     shared = [f"{t}/{test} ({n})" for t, d in data.items() for test, n in d["groups_in_train"].items() if n]
     if shared:
         lines.append(f"Tests with patients who are also in train, and how many: {', '.join(shared)}.")
-    if any(record.spec["protocol"] == BEST_TEST for part in by_task.values() for record in part):
-        lines.append(f"**Rows of {BEST_TEST} chose their epoch on the test**: no result, hence without bold and rank.")
+    held = {record.spec["protocol"] for part in by_task.values() for record in part}
+    if peeked := [name for name in PEEKING if name in held]:
+        named = " and ".join(peeked)
+        lines.append(f"**Rows of {named} chose their epoch on the test**: no result, hence without bold and rank.")
     rows = [(task, record) for task, part in by_task.items() for record in part]
     if same := {f"{r.spec['encoder']} on {t}": t for t, r in rows if CONSTANT_FEATURES in r.data["marks"]}:
         lines.append(

@@ -38,9 +38,9 @@ def test_finetune_estimates_runs_reports_and_verifies(root, quick, tmp_path, cap
     out = tmp_path / "out"
     assert main([*command, "--out", str(out)]) == 0
     said = capsys.readouterr()
-    assert "finetune.md" in said.out and "literature/best-test-epoch" in said.err
+    assert "finetune.md" in said.out and "finetune/best-test-epoch" in said.err
     protocols = sorted(record.spec["protocol"] for record in records.load_all(out))
-    assert protocols == ["control"] * 2 + ["finetune"] * 2 + ["literature/best-test-epoch"] * 2
+    assert protocols == ["control"] * 2 + ["finetune"] * 2 + ["finetune/best-test-epoch"] * 2
     assert main(["leaderboard", str(out)]) == 0
     assert main(["verify", str(out)]) == 0
     assert "every number holds" in capsys.readouterr().out

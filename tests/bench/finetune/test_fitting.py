@@ -194,10 +194,10 @@ def test_one_run_gives_an_honest_record_and_one_that_peeked(whole):
         assert record.selection["chosen"]["epoch"] == best + 1 and len(record.selection["path"]) == 3
         assert record.spec["kind"] == "finetune" and record.data["recipe"]["name"] == "toy"
         assert record.spec["recipe"]["method"] == {"name": "ce", "options": {}}
-    assert peeking.spec["protocol"] == protocols.BEST_TEST
+    assert peeking.spec["protocol"] == protocols.PEEK
     assert CHOSEN_ON_TEST in peeking.data["marks"] and CHOSEN_ON_TEST not in honest.data["marks"]
     task = honest.data["task"]
-    main = [record.scores["corrected"][task["main_metric"]]["value"] for record in (honest, peeking)]
+    main = [record.scores["official"][task["main_metric"]]["value"] for record in (honest, peeking)]
     assert main[1] >= main[0] and main[1] == max(each["score"] for each in peeking.selection["path"])
     assert honest.selection["losses"] == peeking.selection["losses"]
     assert {"train_s", "predict_s", "device_hours", "peak_memory_mb"} <= set(honest.run)
@@ -214,14 +214,14 @@ def test_records_verify_and_are_never_ranked_with_frozen_ones(whole, task, tmp_p
     assert dict(ranked["class"].groupby(level="protocol").first()) == {
         "finetune": "finetune",
         "linear": "frozen",
-        protocols.BEST_TEST: "literature finetune",
+        protocols.PEEK: "literature finetune",
     }
     assert ranked.loc["fbank.stats", "rank"].item() == 1
     assert set(ranked.loc[(slice(None), "finetune"), "rank"]) <= {1.0, 1.5, 2.0}
     assert {"test.tiny · toy", "test.tiny · toy focal"} < set(cells(found)["encoder"])
     assert rank_class(other.records[1].spec | {"encoder": "random.x.y"}) == "control"
     write_leaderboard(found, tmp_path)
-    assert f"Rows of {protocols.BEST_TEST} chose their epoch on the test" in (tmp_path / "leaderboard.md").read_text()
+    assert f"Rows of {protocols.PEEK} chose their epoch on the test" in (tmp_path / "leaderboard.md").read_text()
     assert verify(tmp_path) == (5, [])
 
 

@@ -7,8 +7,9 @@ from bench.base.errors import BadInput, UnknownId
 from bench.base.settings import plain
 from bench.finetune.recipe import RECIPE_FOLDER, load_recipe, recipe_of, with_overrides
 
-SHIPPED = {"patchmix-cl", "scl-cnn6", "sg-scl-like", "qlung-like", "sprsound-scratch"}
-SHIPPED |= {"ce", "ce-weighted", "quality-margin", "supcon"}
+SHIPPED = {"ce", "ce-weighted", "quality-margin", "supcon", "patchmix-cl", "sg-scl-like", "scl-cnn6"}
+SHIPPED |= {"qlung-ast", "qlung-clap", "qlung-ast-fixed", "qlung-ast-quality", "qlung-ast-class"}
+SHIPPED |= {"quality-margin-ast", "sprsound-scratch"}
 
 
 def test_every_shipped_recipe_reads_and_names_itself():

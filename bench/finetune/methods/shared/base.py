@@ -15,6 +15,13 @@ from bench.base.settings import Rule, check
 LABEL_COLUMN = "label"  # stands for the class where a column of metadata may be named
 
 
+class QualityWanted(NamedTuple):
+    """A definition of quality, by its name in ``bench.finetune.data.audio_quality``, and its settings."""
+
+    definition: str
+    settings: Mapping[str, Any]
+
+
 class TrainingFacts(NamedTuple):
     """What a method knows of the training clips before it is built.
 
@@ -111,6 +118,8 @@ class Method(nn.Module, ABC):
         {hyper-parameter: what it may be}.
     needs
         What has to be prepared: ``quality``, ``patches`` (an encoder whose tokens can be mixed), ``meta:COLUMN``.
+    quality
+        How clips are graded, where ``quality`` is needed.
     hyper
         The hyper-parameters as given.
 
@@ -126,6 +135,7 @@ class Method(nn.Module, ABC):
     ours: ClassVar[str] = ""
     limits: ClassVar[Mapping[str, Rule]] = {}
     needs: frozenset[str] = frozenset()
+    quality: QualityWanted = QualityWanted("structure", {})
 
     def __init__(self, facts: TrainingFacts, **hyper: Any):
         super().__init__()

@@ -75,9 +75,40 @@ def arc_face(cosine: Tensor, label: Tensor, margin: Tensor | float, scale: float
     """
     own = cosine.gather(1, label[:, None])[:, 0]
     margin = torch.as_tensor(margin, dtype=own.dtype, device=own.device)
-    sine = (1 - own.square()).clamp_min(torch.finfo(own.dtype).eps).sqrt()
-    turned = torch.where(own > -margin.cos(), own * margin.cos() - sine * margin.sin(), own - margin * margin.sin())
+    turned = torch.where(own > -margin.cos(), _turned(own, margin), own - margin * margin.sin())
     return scale * _replace_label_column(cosine, label, turned)
+
+
+def cosine_of_wider_angle(cosine: Tensor, label: Tensor, margin: Tensor | float, scale: float) -> Tensor:
+    """Compute the logits scale · cos θ_j, and scale · cos(θ_y + margin) for the label y, for every angle alike.
+
+    Unlike ``arc_face`` it has no branch for θ_y + margin beyond π, where the label's logit rises again.
+
+    Parameters
+    ----------
+    cosine
+        (B, K) cos θ_j.
+    label
+        (B,) int64.
+    margin
+        In radians: a number, or (B,) one for each clip.
+    scale
+        Of the cosine.
+
+    Returns
+    -------
+    Tensor
+        (B, K) logits.
+    """
+    own = cosine.gather(1, label[:, None])[:, 0]
+    margin = torch.as_tensor(margin, dtype=own.dtype, device=own.device)
+    return scale * _replace_label_column(cosine, label, _turned(own, margin))
+
+
+def _turned(cosine: Tensor, angle: Tensor) -> Tensor:
+    """cos(arccos(cosine) + angle) (B,), with a finite gradient at ±1."""
+    sine = (1 - cosine.square()).clamp_min(torch.finfo(cosine.dtype).eps).sqrt()
+    return cosine * angle.cos() - sine * angle.sin()
 
 
 class MarginMethod(Method):

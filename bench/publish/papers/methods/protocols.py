@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bench.probe.protocols import BEST_TEST, PROTOCOLS
+from bench.probe.protocols import PEEKING, PROTOCOLS
 from bench.publish.papers.citations.bibliography import Bibliography
 from bench.publish.papers.methods.recipes import recipe_sentences
 from bench.publish.papers.methods.text import Paragraph, cited, free
@@ -45,7 +45,7 @@ def _protocol(name: str, version: int, records: Sequence[Record], references: Bi
         sentences.append(candidates)
     if edge := sum(bool(record.selection.get("at_edge")) for record in records):
         sentences.append(f"In {edge} of {len(records)} results the choice lay at the edge of the search.")
-    if name == BEST_TEST:
+    if name in PEEKING:
         sentences.append("This protocol looks at the test to choose, so that its scores are no results.")
     seeds = sorted({record.spec["seed"] for record in records})
     sentences.append(f"{'Seed' if len(seeds) == 1 else 'Seeds'}: {listed(seeds)}.")
@@ -55,7 +55,7 @@ def _protocol(name: str, version: int, records: Sequence[Record], references: Bi
 def _rule(record: Record) -> str:
     """A rule of selection in words, without the task's own metric and test, so that equal rules are told once."""
     words = free(record.selection["method"]).replace(record.data["task"]["main_metric"], "main metric")
-    return re.sub(r"the test `[^`]*` itself", "the headline test itself", words)
+    return re.sub(r"the test `[^`]*` itself", "the test itself", words)
 
 
 def _candidates(records: Sequence[Record]) -> str:

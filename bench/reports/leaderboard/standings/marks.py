@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.probe.protocols import BEST_TEST
+from bench.probe.protocols import PEEKING
 from bench.reports.audit.sensitivity import marks as sensitivity_marks
 from bench.reports.audit.summary import AuditSummary
 from bench.scores.schema import Record
@@ -56,7 +56,7 @@ def row_marks(record: Record, test: str, sensitivity: Mapping | None = None) -> 
         What rounding does to the record's encoder and pooling.
     """
     marks = [*record.data["marks"]]
-    marks += ["epoch chosen on the test"] if record.spec["protocol"] == BEST_TEST else []
+    marks += ["epoch chosen on the test"] if record.spec["protocol"] in PEEKING else []
     cropped = record.data.get("clips_cropped_to_max_s", 0)
     marks += [f"{cropped} clips cropped"] if cropped else []
     marks += [text.replace("**", "") for text in sensitivity_marks(sensitivity, test)]

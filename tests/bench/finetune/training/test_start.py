@@ -2,9 +2,10 @@ import numpy as np
 import torch
 
 from bench.data.manifest import prepare
+from bench.finetune.data.audio_quality import grading
 from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.data.partition import statistics_rows
-from bench.finetune.record import PROTOCOLS_OF_A_RUN, run_specs
+from bench.finetune.record import PROTOCOLS_OF_RUN, run_specs
 from bench.finetune.training import start
 from bench.finetune.training.start import prepare_run
 from toy_finetune import recipe, tiny
@@ -29,11 +30,22 @@ def test_quality_is_measured_on_training_clips_alone(task):
     assert (np.delete(quality, fit_rows) == 0.5).all()
 
 
+def test_a_method_s_own_definition_of_quality_is_measured(task):
+    found = []
+    for normalisation in ("training", "absolute"):
+        method = {"name": "qlung", "options": {"normalisation": normalisation}}
+        begun = prepare_run(tiny(), task.card, prepare(task), recipe(method=method), 0)
+        found.append(begun.data.quality[begun.data.training])
+        assert ((found[-1] >= 0) & (found[-1] <= 1)).all()
+    assert np.abs(found[0] - found[1]).max() > 0.05
+
+
 def test_runs_that_share_stores_decode_and_measure_each_clip_once(task, monkeypatch):
     prepared, stores, chosen = prepare(task), ClipStores(), recipe(method={"name": "quality-margin"})
     apart = [prepare_run(tiny(), task.card, prepared, chosen, seed) for seed in (0, 1)]
-    measured, measure = [], start.measure_clip
-    monkeypatch.setattr(start, "measure_clip", lambda *what: (measured.append(1), measure(*what))[1])
+    measured, by = [], grading("structure", {})
+    counted = by._replace(measure=lambda *what: (measured.append(1), by.measure(*what))[1])
+    monkeypatch.setattr(start, "grading", lambda *wanted: counted)
     together = [prepare_run(tiny(), task.card, prepared, chosen, seed, stores) for seed in (0, 1)]
     assert together[0].data.clips is together[1].data.clips
     assert len(measured) == len(set(together[0].partition.training) | set(together[1].partition.training))
@@ -45,7 +57,7 @@ def test_runs_that_share_stores_decode_and_measure_each_clip_once(task, monkeypa
 def test_statistics_come_from_training_clips_and_are_part_of_the_specs(task):
     prepared, encoder = prepare(task), measuring()
     specs = run_specs(encoder, task.card, prepared, recipe(), 0)
-    assert [spec["protocol"] for spec in specs] == list(PROTOCOLS_OF_A_RUN)
+    assert [spec["protocol"] for spec in specs] == list(PROTOCOLS_OF_RUN["finetune"])
     assert specs[0]["statistics"] and not run_specs(tiny(), task.card, prepared, recipe(), 0)[0]["statistics"]
     assert specs[0]["statistics"] != run_specs(encoder, task.card, prepared, recipe(), 1)[0]["statistics"]
     begun = prepare_run(encoder, task.card, prepared, recipe(), 0)

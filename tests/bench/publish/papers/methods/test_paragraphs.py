@@ -4,7 +4,7 @@ import re
 import pytest
 
 from bench.base.errors import BadInput
-from bench.probe.protocols import BEST_TEST, PROTOCOLS
+from bench.probe.protocols import PEEKING, PROTOCOLS
 from bench.publish.papers.citations.bibliography import bibliography
 from bench.publish.papers.methods import text
 from bench.publish.papers.methods.paragraphs import methods
@@ -52,7 +52,7 @@ def test_each_protocol_is_told_as_it_is_and_no_other(name):
         (name, str(PROTOCOLS[name].version))
     ]
     assert ("Recipe" in told) == (PROTOCOLS[name].kind == "finetune")
-    assert ("no results" in told) == (name == BEST_TEST)
+    assert ("no results" in told) == (name in PEEKING)
     assert "folds by" not in told.replace(text.escape.markdown(PROTOCOLS[name].selection), "")
     assert "candidates were compared" not in told and "Groups were held out" not in told
 

@@ -38,6 +38,14 @@ RATE, BANDS, FRAMES, PATCH = 16000, 128, 1024, 16
 SIZE, HOP = 400, 160  # samples of kaldi's frames
 SAMPLES = SIZE + HOP * (FRAMES - 1)  # that fill 1,024 frames
 MEAN, STD = -4.2677393, 4.5689974  # over AudioSet, published with the code
+SETTINGS = {  # of a Hub folder, what its tensors do not tell
+    "model_type": "audio-spectrogram-transformer",
+    "hidden_act": "gelu",
+    "qkv_bias": True,
+    "max_length": FRAMES,
+    "num_mel_bins": BANDS,
+}
+FRONT = {"sampling_rate": RATE, "num_mel_bins": BANDS, "max_length": FRAMES, "mean": MEAN, "std": STD}
 STRIDES = (10, 12, 14, 16)
 ANCHORS = ("v.cls_token", "v.pos_embed", "embeddings.cls_token", "embeddings.position_embeddings")  # of both forms
 IGNORED = (r"v\.head(_dist)?\..*", r"mlp_head\..*", r"classifier\..*")
@@ -180,6 +188,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import KaldiFbank
+    from model_zoo._adapters.settings import FRONT_END, require_settings
 
     import_torchaudio()
     from transformers import ASTConfig, ASTModel
@@ -299,6 +308,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if weights is None:
         return kind({}).eval()
     tensors = rename_tensors(load_tensors(weights, *ANCHORS))
-    encoder = kind(read_geometry(tensors, weights))
+    geometry = read_geometry(tensors, weights)
+    remedy = "take a folder of the release, or name it as hf.<folder>"
+    require_settings(weights, SETTINGS | geometry, remedy)
+    require_settings(weights, FRONT, remedy, FRONT_END)
+    encoder = kind(geometry)
     load_strict(encoder.model, tensors, IGNORED, weights)
     return encoder.eval()

@@ -20,6 +20,7 @@ encoder has no place for (heads) are listed in the card's notes.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -82,12 +83,16 @@ def card(id: str) -> EncoderCard:
         raise KeyError(id)
     place = model_folder(name)
     config, front = _config(place), _frontend(place)
+    rate = front["sampling_rate"]
+    if config.get("sampling_rate", rate) != rate:
+        problem = f"its config.json is of {config['sampling_rate']} Hz, its feature extractor of {rate} Hz"
+        raise CheckpointError(place, problem, "fetch the folder again")
     width = next((config[key] for key in ("hidden_size", "d_model") if key in config), 0)
     depth = next((config[key] for key in ("encoder_layers", "num_hidden_layers") if key in config), -1)
     return EncoderCard(
         id=id,
         version=2,
-        sample_rate=front["sampling_rate"],
+        sample_rate=rate,
         min_s=SHORTEST_S,
         dims=dims(width),
         frontend=f"transformers' {front.get('feature_extractor_type', 'feature extractor')}",
@@ -103,17 +108,17 @@ def card(id: str) -> EncoderCard:
 
 def _config(place: Path) -> dict:
     """The model's settings, those of its audio half in front."""
-    from model_zoo._adapters.speech_transformers import read_settings
+    from model_zoo._adapters.settings import MODEL, read_settings
 
-    config = read_settings(place, "config.json")
+    config = read_settings(place, MODEL)
     return config.get("audio_config", {}) | config
 
 
 def _frontend(place: Path) -> dict:
     """The feature extractor's settings. Raises ``CheckpointError`` where there are none for audio."""
-    from model_zoo._adapters.speech_transformers import read_settings
+    from model_zoo._adapters.settings import FRONT_END, read_settings
 
-    front = read_settings(place, "preprocessor_config.json")
+    front = read_settings(place, FRONT_END)
     front = front or read_settings(place, "processor_config.json").get("feature_extractor", {})
     if "sampling_rate" not in front:
         problem = "names no sampling rate in a preprocessor_config.json"
@@ -327,11 +332,23 @@ def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
     own = {f"{name}." * bool(name) + key for key in encoder_half.state_dict()}
     missing = sorted(key for key in own & set(loading_info["missing_keys"]) if not idle_counter(model, key))
     wrong = sorted({key for key, *_ in loading_info["mismatched_keys"]} & own)
-    if missing or wrong:
-        problem = "; ".join(
-            f"{len(keys)} tensors {what}: {', '.join(keys[:LISTED])}"
-            for what, keys in (("missing", missing), ("misshapen", wrong))
-            if keys
+    further = sorted(key for key in loading_info["unexpected_keys"] if _is_part(key, encoder_half, name))
+    problems = {"missing": missing, "misshapen": wrong, "for which config.json leaves no place": further}
+    told = [f"{len(keys)} tensors {what}: {', '.join(keys[:LISTED])}" for what, keys in problems.items() if keys]
+    if told:
+        raise CheckpointError(
+            where, "; ".join(told), "config.json and tensors are not of one model: fetch the folder again"
         )
-        raise CheckpointError(where, problem, "fetch the folder again")
     return sorted(key.removeprefix(BESIDE) for key in loading_info["unexpected_keys"])
+
+
+def _is_part(key: str, encoder: nn.Module, name: str) -> bool:
+    """Whether a tensor of a file would belong to the encoder ``name``, were the encoder larger, or its parts fuller."""
+    inside = f"{name}." * bool(name)
+    key = key.removeprefix(inside) if key.startswith(inside) else BESIDE
+    number = re.compile(r"(?<=\.)\d+(?=\.)")
+    own = {number.sub("0", one) for one, _ in encoder.named_parameters()}
+    layer, _, _ = key.rpartition(".")
+    holds = {module for module, part in encoder.named_modules() if module and any(True for _ in part.parameters(False))}
+    kept = {buffer for buffer, _ in encoder.named_buffers()}  # which files of older versions have among the tensors
+    return key not in kept and (number.sub("0", key) in own or layer in holds)

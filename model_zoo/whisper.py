@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 RATE, FFT, HOP = 16000, 400, 160
 TOKEN = 2 * HOP  # samples
 FULL_S, SHORTEST_S, STEP_S = 30.0, 2.0, 0.1
+SETTINGS = {"model_type": "whisper", "activation_function": "gelu", "scale_embedding": False}  # not told by tensors
+FRONT = {"sampling_rate": RATE, "n_fft": FFT, "hop_length": HOP, "chunk_length": round(FULL_S)}
 IGNORED = (r"decoder\..*", r"proj_out\..*")
 
 CARDS = (
@@ -91,6 +93,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.settings import FRONT_END, require_settings
 
     import_torchaudio()
     from transformers import WhisperConfig
@@ -152,6 +155,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         base = {"d_model": 512, "encoder_layers": 6, "encoder_attention_heads": 8, "encoder_ffn_dim": 2048}
         return Whisper(base).eval()
     tensors = load_tensors(weights, "conv1.weight", "conv2.weight", prefixes=["encoder."])
-    whisper = Whisper(read_geometry(tensors, weights))
+    geometry = read_geometry(tensors, weights)
+    remedy = "take a whole folder of a Whisper model, or name it as hf.<folder>"
+    require_settings(weights, SETTINGS | geometry, remedy)
+    require_settings(weights, FRONT | {"feature_size": geometry["num_mel_bins"]}, remedy, FRONT_END)
+    whisper = Whisper(geometry)
     load_strict(whisper.encoder, tensors, IGNORED, weights)
     return whisper.eval()

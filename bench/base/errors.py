@@ -6,12 +6,18 @@ The command line prints them as one line and exits with ``exit_code``; anything 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
 def one_line(text: str) -> str:
     """A text as one line for the terminal: what a terminal would act on, as names of files may hold, is spelt out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(c if is_shown(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def is_shown(character: str) -> bool:
+    """Whether a terminal shows a character, and does nothing else on its account."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"  # blanks of other widths
 
 
 class RespBenchError(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.base.errors import NothingAsked
 from bench.cli import options
-from bench.cli.options import Verb, agree, command_line, say
+from bench.cli.options import Verb, agree, command_line, say, show
 from bench.types import PRECISIONS
 
 EPILOG = """examples:
@@ -75,11 +75,11 @@ def finetune(arguments: argparse.Namespace) -> int:
     )
     if arguments.estimate:
         for title, estimate in suite.estimate_plan(planned, terminal):
-            print(f"{title}\n{estimate.text(len(planned.seeds))}")
+            show(f"{title}\n{estimate.text(len(planned.seeds))}")
         return 0
     if arguments.trial:
         for title, trial in suite.try_plan(planned, terminal):
-            print(f"{title}\n{trial.text()}")
+            show(f"{title}\n{trial.text()}")
         return 0
     outcome = suite.run_plan(
         planned,
@@ -92,8 +92,8 @@ def finetune(arguments: argparse.Namespace) -> int:
     )
     if outcome.made:
         written = [*write_finetune_report(arguments.out), write_page(arguments.out)]
-        print(written[0].read_text(encoding="utf-8"))
-        print("\n".join(map(str, written)))
+        show(written[0].read_text(encoding="utf-8"))
+        show("\n".join(map(str, written)))
     if outcome.interrupted:
         return options.stopped(arguments.out)
     if outcome.diverged:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 
 from bench.base.errors import NothingAsked, UnknownId
 from bench.cli import options
-from bench.cli.options import Verb, agree_to_licences, print_json, say
+from bench.cli.options import Verb, agree_to_licences, print_json, say, show
 
 
 def check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +51,7 @@ def _check_task(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report)
     else:
-        print(check_text(report))
+        show(check_text(report))
     return 0 if report["ok"] else 1
 
 
@@ -68,7 +67,7 @@ def _check_encoder(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(row | {"ok": ok})
     else:
-        print(examined_text([row]))
+        show(examined_text([row]))
     return 0 if ok else 1
 
 
@@ -85,7 +84,7 @@ def _check_encoders(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"ok": ok, "encoders": rows})
     else:
-        print(examined_text(rows))
+        show(examined_text(rows))
     return 0 if ok else 1
 
 
@@ -118,7 +117,7 @@ def fetch(arguments: argparse.Namespace) -> int:
         "first use": "not known before: trusted on this first use and pinned from now on",
     }
     say(f"SHA-256 {fetched.sha256}, {trust[fetched.trust]}")
-    print(fetched.path)
+    show(fetched.path)
     return 0
 
 
@@ -131,13 +130,13 @@ def fetch_corpus(arguments: argparse.Namespace) -> int:
     from bench.data.corpora.sources import corpus
 
     chosen = corpus(arguments.what)
-    print(fetch.notice(chosen), file=sys.stderr)
+    say(fetch.notice(chosen))
     root = arguments.root or paths.data_root() or Path("data")
     installed = fetch.fetch(chosen, root, arguments.source, progress=terminal)
-    print(fetch.text(installed), file=sys.stderr)
+    say(fetch.text(installed))
     for report in installed.reports:
-        print(check_text(report) if "state" in report else f"{report['id']}: {report['problem']}")
-    print(installed.folder)
+        show(check_text(report) if "state" in report else f"{report['id']}: {report['problem']}")
+    show(installed.folder)
     return 0 if installed.ok else 1
 
 
@@ -160,10 +159,10 @@ def from_csv(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(described | {"why_not": why_not})
     else:
-        print(check_text(described["report"]))
+        show(check_text(described["report"]))
         root = ["--root", str(arguments.root)] if arguments.root else []
         run = ["respbench", "run", "--task", described["id"], *root, "--encoder", "fbank.stats", "--out", "runs/own"]
-        print(f"\nit cannot be run as it is: {why_not}" if why_not else f"\nrun it: {shlex.join(run)}")
+        show(f"\nit cannot be run as it is: {why_not}" if why_not else f"\nrun it: {shlex.join(run)}")
     return 1 if why_not else 0
 
 
@@ -196,7 +195,7 @@ def simulate(arguments: argparse.Namespace) -> int:
     from bench import simulate
 
     for name, facts in simulate.corpora(arguments.folder, seed=arguments.seed, size=arguments.size).items():
-        print(f"{name}: {facts['corpus']} in {arguments.folder}")
+        show(f"{name}: {facts['corpus']} in {arguments.folder}")
     return 0
 
 

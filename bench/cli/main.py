@@ -10,6 +10,7 @@ import argparse
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +70,7 @@ class _Parser(argparse.ArgumentParser):
         if wrong:
             known = re.findall(r"[\w-]+", wrong[2])
             message = str(UnknownId("word", wrong[1], known))
-        print(f"respbench: {message} (see {self.prog} --help)", file=sys.stderr)
+        print(one_line(f"respbench: {message} (see {self.prog} --help)"), file=sys.stderr)
         sys.exit(UnknownId.exit_code)
 
 
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     arguments = build_parser().parse_args(argv)
     try:
-        with _data_folder(getattr(arguments, "root", None)):
+        with _data_folder(getattr(arguments, "root", None)), _harmless_warnings():
             return arguments.verb(arguments)
     except RespBenchError as error:
         print(f"respbench: {one_line(str(error))}", file=sys.stderr)
@@ -88,6 +89,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`respbench ls | head`); nothing is wrong
         return 0
+
+
+@contextmanager
+def _harmless_warnings() -> Iterator[None]:
+    """Warnings name files and classes too: nothing in them acts on the terminal."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda *said, **more: "\n".join(map(one_line, usual(*said, **more).split("\n")))
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 @contextmanager

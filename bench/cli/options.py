@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.base.errors import one_line
+from bench.base.errors import is_shown, one_line
 from bench.types import BACKENDS, PRECISIONS
 
 if TYPE_CHECKING:
@@ -177,12 +177,27 @@ def stopped(folder: Path) -> int:
 
 def say(line: str) -> None:
     """Prints a remark where it does not mix with results."""
-    print("\n".join(map(one_line, line.split("\n"))), file=sys.stderr)
+    print(_lines(line), file=sys.stderr)
+
+
+def show(text: object, end: str = "\n") -> None:
+    """Prints a result; nothing in it acts on the terminal."""
+    print(_lines(str(text)), end=end)
+
+
+def show_styled(text: str) -> None:
+    """Prints a result with colours, whose makers spell out what else would act on the terminal."""
+    print(text)
 
 
 def print_json(value: object) -> None:
-    """Prints any report as JSON."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    """Prints any report as JSON, with what a terminal would act on escaped as JSON escapes it."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    print("".join(c if c == "\n" or is_shown(c) else json.dumps(c)[1:-1] for c in text))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(one_line, text.split("\n")))
 
 
 def agree_to_licences(ids: Iterable[str], accept: bool) -> None:

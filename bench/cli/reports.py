@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.base import registry
 from bench.base.errors import BadInput, RespBenchError
 from bench.cli import options
-from bench.cli.options import Verb, agree, command_line, print_json, say
+from bench.cli.options import Verb, agree, command_line, print_json, say, show, show_styled
 
 SHOTS, DRAWS = (10, 50, 200), 5
 
@@ -57,12 +57,12 @@ def audit(arguments: argparse.Namespace) -> int:
             progress=terminal,
         )
         if arguments.out:
-            print("\n".join(map(str, write_audit(arguments.out, result.facts, result.task.card))))
+            show("\n".join(map(str, write_audit(arguments.out, result.facts, result.task.card))))
         else:
             if arguments.json:
                 print_json(result.facts)
             else:
-                print(render_audit(result.facts, result.task.card))
+                show(render_audit(result.facts, result.task.card))
     return 0
 
 
@@ -119,7 +119,7 @@ def ood(arguments: argparse.Namespace) -> int:
         say=print,
     )
     if whole or any(records.paths(arguments.out)):
-        print("\n".join(map(str, [*write_transfer_report(arguments.out), write_page(arguments.out)])))
+        show("\n".join(map(str, [*write_transfer_report(arguments.out), write_page(arguments.out)])))
     return 0 if whole else options.stopped(arguments.out)
 
 
@@ -151,7 +151,7 @@ def score(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report)
     else:
-        print(score_text(report))
+        show(score_text(report))
     return 0
 
 
@@ -175,8 +175,8 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(leaderboard_json(loaded, BoardNotes.read(arguments.folder)))
     else:
-        print(console_leaderboard(loaded, shutil.get_terminal_size((100, 0)).columns, sys.stdout.isatty()))
-        print(f"\nevery number, task by task: {written[0]}")
+        show_styled(console_leaderboard(loaded, shutil.get_terminal_size((100, 0)).columns, sys.stdout.isatty()))
+        show(f"\nevery number, task by task: {written[0]}")
     return 0
 
 
@@ -198,8 +198,8 @@ def verify_folder(arguments: argparse.Namespace) -> int:
         print_json({"records": checked, "problems": problems})
     else:
         for problem in problems:
-            print(problem)
-        print(f"{checked} records: " + (f"{len(problems)} problems" if problems else "every number holds"))
+            show(problem)
+        show(f"{checked} records: " + (f"{len(problems)} problems" if problems else "every number holds"))
     return 1 if problems else 0
 
 
@@ -285,7 +285,7 @@ def _compare_folders(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(comparison_page.comparison_json(found))
     else:
-        print(comparison_page.comparison_text(found, comparison_page.FEW), end="")
+        show(comparison_page.comparison_text(found, comparison_page.FEW), end="")
         _say_written(written)
     return 0 if found.agrees else 1
 
@@ -315,14 +315,14 @@ def _compare_systems(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(page.paired_json(report))
     else:
-        print(page.paired_text(report, FEW), end="")
+        show(page.paired_text(report, FEW), end="")
         _say_written(written)
     return 0
 
 
 def _say_written(written: Sequence[Path]) -> None:
     for path in written:
-        print(f"\nreport: {path}")
+        show(f"\nreport: {path}")
 
 
 LEADERBOARD = Verb(

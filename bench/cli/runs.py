@@ -9,7 +9,7 @@ from typing import Any
 from bench.base import registry
 from bench.base.errors import NothingAsked
 from bench.cli import options
-from bench.cli.options import Verb, agree, command_line, print_json, say
+from bench.cli.options import Verb, agree, command_line, print_json, say, show
 from bench.cli.reports import leaderboard
 
 EPILOG = """examples:
@@ -73,7 +73,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         return options.stopped(Path(settings["out"]))
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already{failed}")
-    print("\n".join(map(str, [*write_sweep_report(Path(settings["out"])), write_page(Path(settings["out"]))])))
+    show("\n".join(map(str, [*write_sweep_report(Path(settings["out"])), write_page(Path(settings["out"]))])))
     if outcome.interrupted:
         return options.stopped(Path(settings["out"]))
     return 1 if outcome.failed else 0
@@ -149,14 +149,14 @@ def encode_task(arguments: argparse.Namespace) -> int:
         print_json(encoded)
     else:
         memory = f"{encoded['peak_memory_mb']:.0f} MB at the peak"
-        print(f"{encoded['clips']} clips, {encoded['encoded']} encoded now, {memory}")
+        show(f"{encoded['clips']} clips, {encoded['encoded']} encoded now, {memory}")
         if arguments.device != "cpu" and encoded["encoded"]:
             share = encoded["device_waited_s"] / max(encoded["encode_s"], 1e-9)
-            print(f"the device waited for recordings {100 * share:.0f} % of {encoded['encode_s']} s")
+            show(f"the device waited for recordings {100 * share:.0f} % of {encoded['encode_s']} s")
         if encoded["drift"] is not None:
-            print(f"features differ by {encoded['drift']:.1e} of the largest from those in float32")
+            show(f"features differ by {encoded['drift']:.1e} of the largest from those in float32")
         for path in encoded["files"]:
-            print(path)
+            show(path)
     return 0
 
 

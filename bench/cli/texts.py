@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.base import registry
 from bench.base.errors import RespBenchError, one_line
-from bench.cli.options import Verb, json_output, print_json
+from bench.cli.options import Verb, json_output, print_json, show
 from bench.encoders.weights.licences import terms
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores.printed import BLANK, amount
@@ -277,10 +277,10 @@ def ls(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(listed[arguments.what] if arguments.what else listed)
         return 0
-    print("\n\n".join(TABLES[kind](rows) for kind, rows in listed.items()))
+    show("\n\n".join(TABLES[kind](rows) for kind, rows in listed.items()))
     packages = [registry.ENCODERS] * ("encoders" in listed) + [registry.TASKS] * ("tasks" in listed)
     for note in (note for package in packages for note in registry.open_ended(package)):
-        print(f"\nalso {note}")
+        show(f"\nalso {note}")
     return 0
 
 

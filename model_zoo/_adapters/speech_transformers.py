@@ -7,22 +7,22 @@ file names the library's class and its default front end; everything else is her
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.folders import folder_of
 from bench.types import EncoderCard
 from model_zoo._adapters.cards import dims
+from model_zoo._adapters.settings import FRONT_END, MODEL, read_settings, require_settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 RATE, HOP, SHORTEST = 16000, 320, 400  # samples; a clip of 400 gives one token
+AS_ANY = "name it as hf.<folder> instead"  # which takes what the folder says
 VARIANCE_FLOOR = 1e-7  # of the library's feature extractor
 # Training only: dropped layers, masked spans (and the vector that fills them), the adapter of speech translation.
 OFF = {
@@ -101,40 +101,6 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> dict:
 def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
     """Number of consecutive modules ``<prefix>0``, ``<prefix>1``, … among the tensors."""
     return 1 + max(int(key.removeprefix(prefix).partition(".")[0]) for key in tensors if key.startswith(prefix))
-
-
-def read_settings(weights: Path, name: str) -> dict:
-    """Reads a JSON file of a transformers folder, which may be given by its tensor file; empty where there is none.
-
-    Raises ``CheckpointError`` for a broken one.
-    """
-    path = folder_of(weights) / name
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(path, f"is not JSON ({error})", "fetch the folder again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(path, f"holds a {type(content).__name__}, not settings", "fetch the folder again")
-    return content
-
-
-def require_settings(weights: Path, allowed: Mapping[str, Sequence[object]], remedy: str) -> None:
-    """Raises ``CheckpointError`` where a folder's ``config.json`` asks for another network than the one that is built.
-
-    ``allowed`` are the values that a setting may have, the usual one first; a setting may be absent. A name ``a.b`` is
-    that of the setting ``b`` within ``a``.
-    """
-    given = read_settings(weights, "config.json")
-    for name, values in allowed.items():
-        *outer, inner = name.split(".")
-        found: object = given
-        for part in outer:
-            found = found.get(part) if isinstance(found, dict) else None
-        if isinstance(found, dict) and inner in found and found[inner] not in values:
-            problem = f"its config.json says {name} {found[inner]!r} instead of {values[0]!r}"
-            raise CheckpointError(weights, problem, remedy)
 
 
 def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool) -> nn.Module:
@@ -227,9 +193,10 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
 
     if weights is None:
         return Speech(network.config_class(**OFF), normalised).eval()
-    given = read_settings(weights, "config.json")
+    given = read_settings(weights, MODEL)
+    require_settings(weights, {"sampling_rate": RATE}, AS_ANY, FRONT_END)
     if (kind := given.get("model_type", network.config_class.model_type)) != network.config_class.model_type:
-        raise CheckpointError(weights, f"is a {kind} model, not {model}", "name it as hf.<folder> instead")
+        raise CheckpointError(weights, f"is a {kind} model, not {model}", AS_ANY)
     anchors = ("feature_extractor.conv_layers.0.conv.weight", "feature_projection.projection.weight")
     tensors = rename_tensors(load_tensors(weights, *anchors, prefixes=[f"{network.base_model_prefix}."]))
     geometry = read_geometry(tensors, weights) | given
@@ -237,9 +204,12 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
     usual = normalised or geometry["feat_extract_norm"] == "layer"
     try:
         config = network.config_class.from_dict(geometry | OFF | {"dtype": "float32"})
-        encoder = Speech(config, read_settings(weights, "preprocessor_config.json").get("do_normalize", usual))
+        encoder = Speech(config, read_settings(weights, FRONT_END).get("do_normalize", usual))
     except (StrictDataclassError, ValueError, TypeError, ZeroDivisionError) as error:
         problem = f"config.json and tensors give no {model} ({str(error).strip().splitlines()[-1].strip()})"
         raise CheckpointError(weights, problem, "fetch the folder again") from error
+    if (hop := math.prod(config.conv_stride)) != HOP:
+        problem = f"its config.json gives a token every {hop} samples (conv_stride), and this family has {HOP}"
+        raise CheckpointError(weights, problem, AS_ANY)
     load_strict(encoder.model, tensors, IGNORED, weights)
     return encoder.eval()

@@ -40,7 +40,7 @@ from model_zoo._adapters.adapter import Adapter, full_precision
 from model_zoo._adapters.cards import dims
 from model_zoo._adapters.checkpoint import load_strict
 from model_zoo._adapters.frontend import KaldiFbank
-from model_zoo._adapters.speech_transformers import require_settings
+from model_zoo._adapters.settings import require_settings
 from model_zoo._networks import vit
 
 RATE, BANDS, FRAMES, PATCH = 16000, 128, 1024, 16

@@ -51,8 +51,8 @@ LARGE, FEATURES = (1024, 24, 4096), 512  # channels, blocks, channels inside the
 ANCHORS = ("embeddings.cls_token", "pooler.dense.weight")
 SETTINGS = {  # of config.json, what the tensors do not tell
     "hidden_act": ("gelu_fast", "gelu_new", "gelu_pytorch_tanh"),  # three names of one function
-    "layer_norm_eps": (1e-6,),
-    "pooler_act": ("linear",),
+    "layer_norm_eps": 1e-6,
+    "pooler_act": "linear",
 }
 # Names in the released file and in files that newer transformers save, rewritten to those of ``_networks/vit.py``.
 RENAMES = tuple(
@@ -175,7 +175,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
-    from model_zoo._adapters.speech_transformers import require_settings
+    from model_zoo._adapters.settings import require_settings
     from model_zoo._adapters.windows import encode_windows
     from model_zoo._networks import vit
 
@@ -265,8 +265,18 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         encoder = Hear(vit.Geometry(*LARGE, gelu="tanh"), FEATURES)
         vit.initialise(encoder.net)
         return encoder.eval()
-    require_settings(weights, SETTINGS, "take the folder google/hear-pytorch at its newest revision")
     tensors = rename_tensors(load_tensors(weights, *ANCHORS), weights)
-    encoder = Hear(*read_geometry(tensors, weights))
+    geometry, features = read_geometry(tensors, weights)
+    sizes = {
+        "hidden_size": geometry.width,
+        "num_hidden_layers": geometry.depth,
+        "num_attention_heads": geometry.width // geometry.head,
+        "intermediate_size": geometry.hidden,
+        "patch_size": PATCH,
+        "pooler_output_size": features,
+    }
+    newest = "take the folder google/hear-pytorch at its newest revision"
+    require_settings(weights, SETTINGS | sizes, newest)
+    encoder = Hear(geometry, features)
     load_strict(encoder.net, tensors, (), weights)
     return encoder.eval()

@@ -30,7 +30,7 @@ from model_zoo._adapters.adapter import Adapter, full_precision
 from model_zoo._adapters.cards import dims
 from model_zoo._adapters.checkpoint import load_strict
 from model_zoo._adapters.frontend import MelSpectrogram, decibels
-from model_zoo._adapters.speech_transformers import require_settings
+from model_zoo._adapters.settings import require_settings
 from model_zoo._networks import vit
 
 RATE, FFT, HOP, BANDS = 16000, 512, 160, 64

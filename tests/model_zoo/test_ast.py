@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,32 @@ def test_poolings_that_only_this_encoder_gives(folder):
     (wave,) = _clips(16000)
     assert embed(encoder, [wave], "cls").shape == (1, 64)
     assert embed(encoder, [wave], None).shape == (1, 64)
+
+
+@pytest.mark.parametrize(
+    ("file", "lie"),
+    [
+        ("config.json", {"hidden_size": 128}),
+        ("config.json", {"num_hidden_layers": 1}),
+        ("config.json", {"num_attention_heads": 2}),
+        ("config.json", {"patch_size": 8}),
+        ("config.json", {"time_stride": 16}),
+        ("config.json", {"model_type": "vit"}),
+        ("preprocessor_config.json", {"sampling_rate": 8000}),
+        ("preprocessor_config.json", {"mean": -5.0}),
+    ],
+)
+def test_settings_of_another_model_than_the_tensors_are_refused(folder, tmp_path, file, lie):
+    from transformers import ASTFeatureExtractor
+
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    ASTFeatureExtractor().save_pretrained(tmp_path)
+    ast.build(CARD, tmp_path)
+    path = tmp_path / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | lie))
+    with pytest.raises(CheckpointError, match=f"its {file} says {next(iter(lie))}"):
+        ast.build(CARD, tmp_path)
 
 
 def test_gaps_are_refused(port, tmp_path):

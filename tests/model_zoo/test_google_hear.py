@@ -102,7 +102,8 @@ def test_a_configuration_that_asks_for_another_function_is_refused(weights, tmp_
     said = {"hidden_act": "gelu_fast", "layer_norm_eps": 1e-6, "pooler_act": "linear"}
     (folder / "config.json").write_text(json.dumps(said))
     np.testing.assert_array_equal(embed(build(folder), [clip(1.0)], None), embed(build(weights), [clip(1.0)], None))
-    for name, other in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-12), ("pooler_act", "tanh")):
+    lies = {"hidden_act": "gelu", "layer_norm_eps": 1e-12, "pooler_act": "tanh", "patch_size": 8, "hidden_size": 3}
+    for name, other in lies.items():
         (folder / "config.json").write_text(json.dumps(said | {name: other}))
         with pytest.raises(CheckpointError, match=f"config.json says {name} {other!r}"):
             build(folder)

@@ -221,6 +221,39 @@ def test_missing_and_misshapen_tensors_are_refused(folders, tmp_path):
         hf.build(card, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "lie", "said"),
+    [
+        ("speech", {"num_hidden_layers": 1}, r"16 tensors for which config.json leaves no place: encoder\.layers\.1\."),
+        ("speech", {"num_hidden_layers": 3}, r"16 tensors missing: encoder\.layers\.2\."),
+        ("speech", {"hidden_size": 32}, "tensors misshapen"),
+        ("speech", {"conv_dim": [16] * 6 + [8]}, "tensors misshapen"),
+        ("speech", {"conv_kernel": [10, 3, 3, 3, 3, 2, 3]}, "tensors misshapen"),
+        ("speech", {"num_conv_pos_embedding_groups": 8}, "tensors misshapen"),
+        ("spectrogram", {"num_hidden_layers": 1}, r"tensors for which config.json leaves no place: layers\.1\."),
+        ("spectrogram", {"qkv_bias": False}, r"6 tensors for which config.json leaves no place: layers\.0\."),
+        ("spectrogram", {"frequency_stride": 16, "time_stride": 16}, "misshapen: embeddings.position_embeddings"),
+        ("spectrogram", {"patch_size": 8}, "tensors misshapen"),
+        ("whisper", {"encoder_layers": 1}, r"tensors for which config.json leaves no place: encoder\.layers\.1\."),
+        ("whisper", {"num_mel_bins": 128}, "misshapen: encoder.conv1.weight"),
+        ("whisper", {"max_source_positions": 750}, "misshapen: encoder.embed_positions.weight"),
+        ("whisper", {"sampling_rate": 8000}, "its config.json is of 8000 Hz, its feature extractor of 16000 Hz"),
+    ],
+)
+def test_settings_of_another_model_than_the_tensors_are_refused(folders, tmp_path, kind, lie, said):
+    path = copied(folders[kind], tmp_path) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | lie))
+    with pytest.raises(CheckpointError, match=said):
+        load_encoder(f"hf.{tmp_path}")
+
+
+def test_buffers_of_older_files_are_no_larger_network(folders, tmp_path):
+    path = copied(folders["speech"], tmp_path) / "model.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"wav2vec2.encoder.position_ids": torch.arange(4)}, path, metadata={"format": "pt"})
+    assert "position_ids" in load_encoder(f"hf.{tmp_path}").card.notes
+
+
 def test_code_is_never_run(folders, tmp_path):
     marker = tmp_path / "ran"
 

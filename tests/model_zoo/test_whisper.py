@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -122,6 +123,31 @@ def test_gaps_are_refused(net, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("file", "lie"),
+    [
+        ("config.json", {"d_model": 128}),
+        ("config.json", {"encoder_layers": 1}),
+        ("config.json", {"encoder_attention_heads": 4}),
+        ("config.json", {"activation_function": "relu"}),
+        ("preprocessor_config.json", {"sampling_rate": 8000}),
+        ("preprocessor_config.json", {"feature_size": 128}),
+        ("preprocessor_config.json", {"chunk_length": 10}),
+    ],
+)
+def test_settings_of_another_model_than_the_tensors_are_refused(net, tmp_path, file, lie):
+    from transformers import WhisperFeatureExtractor
+
+    _saved(tmp_path, _tensors(net))
+    net.config.save_pretrained(tmp_path)
+    WhisperFeatureExtractor().save_pretrained(tmp_path)
+    whisper.build(CARD, tmp_path)
+    path = tmp_path / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | lie))
+    with pytest.raises(CheckpointError, match=f"its {file} says {next(iter(lie))}"):
+        whisper.build(CARD, tmp_path)
+
+
 def test_released_weights_fit_the_card(real_data, monkeypatch):
     monkeypatch.setenv("RESPBENCH_WEIGHTS", str(real_data / "weights"))
     encoder = load_encoder("whisper.base@short")

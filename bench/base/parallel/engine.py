@@ -16,7 +16,7 @@ from multiprocessing import TimeoutError as HungError  # what joblib raises wher
 from pickle import PicklingError
 from typing import Any, TypeVar
 
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, one_line
 from bench.base.parallel import cluster
 from bench.base.parallel.threads import cores, workers
 from bench.types import BACKENDS
@@ -197,7 +197,10 @@ class Engine:
                     remedy = "look for too little memory (dmesg); take fewer --workers or less --max-memory"
                     raise BadInput(f"backend {self.backend}", problem, remedy) from error
             except (BrokenProcessPool, PicklingError) as error:  # such as a module that only this process finds
-                print(f"units of work cannot be sent to processes ({error}); they run on threads", file=sys.stderr)
+                print(
+                    one_line(f"units of work cannot be sent to processes ({error}); they run on threads"),
+                    file=sys.stderr,
+                )
                 self._stop_workers()
                 yield from _on_threads(unit, list(left.values()), here)
                 return

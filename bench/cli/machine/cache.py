@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.base.errors import NothingAsked
 from bench.cli import options
-from bench.cli.options import Group, Verb, print_json
+from bench.cli.options import Group, Verb, print_json, show
 from bench.scores.printed import BLANK, size
 
 HOLDS = {
@@ -34,7 +34,7 @@ def ls(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"folder": str(cache_root()), "stores": rows, "parts": parts, "bytes": sum(parts.values())})
     else:
-        print(listing_text(str(cache_root()), rows, parts))
+        show(listing_text(str(cache_root()), rows, parts))
     return 0
 
 
@@ -92,17 +92,17 @@ def verify(arguments: argparse.Namespace) -> int:
         )
     else:
         for damage in found.damaged:
-            print(f"damaged: {damage.path}: {damage.problem}" + ("; removed" if damage in removed else ""))
+            show(f"damaged: {damage.path}: {damage.problem}" + ("; removed" if damage in removed else ""))
         for path in found.nameless:
-            print(f"nameless: {path}: no spec.json; a run that uses these features writes it")
+            show(f"nameless: {path}: no spec.json; a run that uses these features writes it")
         for leftover in found.leftovers:
-            print(f"left over: {leftover.path}: {leftover.what}")
+            show(f"left over: {leftover.path}: {leftover.what}")
         counted = f"{found.stores} stores, {found.shards} shards"
-        print(f"{counted}: " + (f"{len(found.damaged)} damaged" if found.damaged else "every digest holds"))
+        show(f"{counted}: " + (f"{len(found.damaged)} damaged" if found.damaged else "every digest holds"))
         if found.damaged and not arguments.repair:
-            print("take out what is damaged: respbench cache verify --repair")
+            show("take out what is damaged: respbench cache verify --repair")
         if found.leftovers:
-            print("remove what is left over: respbench cache prune --unfinished")
+            show("remove what is left over: respbench cache prune --unfinished")
     return 1 if len(removed) < len(found.damaged) else 0
 
 
@@ -141,10 +141,10 @@ def prune(arguments: argparse.Namespace) -> int:
     verb = "removed" if arguments.yes else "would remove"
     for row in rows:
         said = f"left alone: {row['stays']}" if row["stays"] else f"{verb} {size(row['bytes'])}"
-        print(f"{row['path']}: {row['what']}: {said}")
+        show(f"{row['path']}: {row['what']}: {said}")
     going = sum(not row["stays"] for row in rows)
     done = f"{size(freed)} freed" if arguments.yes else f"{size(freed)} to be freed; nothing was removed, --yes does it"
-    print(f"{going} of {len(rows)}: {done}" if rows else "there is nothing to remove")
+    show(f"{going} of {len(rows)}: {done}" if rows else "there is nothing to remove")
     return 0
 
 
@@ -166,8 +166,8 @@ def export(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"file": str(arguments.file), **done})
     else:
-        print(f"{done['stores']} stores, {done['shards']} shards, {size(done['bytes'])}; {NO_RECORDINGS}")
-        print(arguments.file)
+        show(f"{done['stores']} stores, {done['shards']} shards, {size(done['bytes'])}; {NO_RECORDINGS}")
+        show(arguments.file)
     return 0
 
 
@@ -187,7 +187,7 @@ def import_file(arguments: argparse.Namespace) -> int:
         print_json(done)
     else:
         shards = f"{done['landed']} shards taken in ({size(done['bytes'])}), {done['kept']} were there already"
-        print(f"{done['stores']} stores of {', '.join(done['encoders']) or 'nothing'}: {shards}")
+        show(f"{done['stores']} stores of {', '.join(done['encoders']) or 'nothing'}: {shards}")
     return 0
 
 

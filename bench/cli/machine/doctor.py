@@ -6,7 +6,7 @@ import argparse
 
 from bench.base import paths, provenance, registry
 from bench.base.errors import RespBenchError
-from bench.cli.options import Verb, json_output, print_json
+from bench.cli.options import Verb, json_output, print_json, show
 from bench.scores.printed import size
 
 
@@ -101,7 +101,7 @@ def diagnose(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(facts)
     else:
-        print(doctor_text(facts))
+        show(doctor_text(facts))
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli import options
-from bench.cli.options import Verb, say
+from bench.cli.options import Verb, say, show
 
 
 def figures_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def figures(arguments: argparse.Namespace) -> int:
         root=arguments.root,
         progress=terminal,
     )
-    print("\n".join(map(str, done.written)))
+    show("\n".join(map(str, done.written)))
     for stem, why in done.left_out.items():
         say(f"left out: {stem}: {why}")
     return 0

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli import options
-from bench.cli.options import Verb
+from bench.cli.options import Verb, show
 
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def report(arguments: argparse.Namespace) -> int:
     from bench.scores.printed import size
 
     path = write_page(arguments.folder, arguments.out, arguments.with_audio, arguments.root)
-    print(f"report: {path} ({size(path.stat().st_size)})")
+    show(f"report: {path} ({size(path.stat().st_size)})")
     return 0
 
 

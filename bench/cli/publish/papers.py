@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.options import Verb, say
+from bench.cli.options import Verb, say, show
 from bench.publish.papers.tables.choices import FORMATS, INTERVALS, LAYOUTS
 
 
@@ -55,9 +55,9 @@ def table(arguments: argparse.Namespace) -> int:
     for row in made.left_out:
         say(f"left out, since it has no score in any of these columns: {row}")
     if arguments.out:
-        print(write_table(made, arguments.out, arguments.format or "", **settings))
+        show(write_table(made, arguments.out, arguments.format or "", **settings))
     else:
-        print(table_text(made, arguments.format or "md", **settings), end="")
+        show(table_text(made, arguments.format or "md", **settings), end="")
     return 0
 
 
@@ -86,9 +86,9 @@ def cite(arguments: argparse.Namespace) -> int:
 
     loaded = records.load_all(arguments.folder)
     if arguments.out:
-        print("\n".join(map(str, write_paper(loaded, arguments.out))))
+        show("\n".join(map(str, write_paper(loaded, arguments.out))))
     else:
-        print(bibliography(loaded).bibtex(), end="")
+        show(bibliography(loaded).bibtex(), end="")
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.base.errors import BadInput, RespBenchError
 from bench.cli import options
-from bench.cli.options import Verb, print_json, say
+from bench.cli.options import Verb, print_json, say, show
 
 
 def submit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def submit(arguments: argparse.Namespace) -> int:
     packed = pack.submit(arguments.folder, arguments.out, arguments.by, arguments.contact, terminal)
     for line in packed.told:
         say(line)
-    print(f"{packed.records} records in {packed.file}")
+    show(f"{packed.records} records in {packed.file}")
     return 0
 
 
@@ -52,9 +52,9 @@ def merge(arguments: argparse.Namespace) -> int:
     else:
         for result in results:
             verdict = f"{len(result.added)} records added, {len(result.kept)} were there already"
-            print(f"{result.file}: " + ("refused, nothing was taken" if result.refused else verdict))
+            show(f"{result.file}: " + ("refused, nothing was taken" if result.refused else verdict))
             for reason in result.refused:
-                print(f"  {reason}")
+                show(f"  {reason}")
     return 1 if any(result.refused for result in results) else 0
 
 
@@ -71,7 +71,7 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
 def export(arguments: argparse.Namespace) -> int:
     """Runs ``export``."""
     written = _export_hub(arguments) if arguments.format == "hub" else _export_croissant(arguments)
-    print("\n".join(map(str, written)))
+    show("\n".join(map(str, written)))
     return 0
 
 

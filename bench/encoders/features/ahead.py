@@ -17,6 +17,7 @@ from pickle import PicklingError
 
 import numpy as np
 
+from bench.base.errors import one_line
 from bench.base.parallel import assigned, locks
 from bench.base.parallel.ahead import made_ahead
 from bench.base.parallel.engine import WORTH_S
@@ -143,7 +144,7 @@ def run_on_each(
             waited.append(seconds)
             yield block, clips
     except (BrokenProcessPool, PicklingError) as error:  # such as a module that only this process finds
-        print(f"blocks cannot be sent to processes ({error}); {devices[0]} encodes them all", file=sys.stderr)
+        print(one_line(f"blocks cannot be sent to processes ({error}); {devices[0]} encodes them all"), file=sys.stderr)
         yield from run(unit, list(open_blocks.values()), workers, waited)
     finally:
         shared.remove()

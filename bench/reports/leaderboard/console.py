@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.base.errors import one_line
 from bench.reports.leaderboard.standings.values import Row, Standings, TestStandings
 from bench.reports.names import row_name
 from bench.scores.printed import BLANK, amount
@@ -73,7 +74,7 @@ def _table(standings: Standings, tests: Sequence[TestStandings], width: int, wit
     if with_mean:
         table.add_column("mean", justify="right", no_wrap=True)
     for of in tests:
-        table.add_column(Text(f"{of.task}\n{of.test}"), justify="right", no_wrap=True)
+        table.add_column(Text(f"{one_line(of.task)}\n{one_line(of.test)}"), justify="right", no_wrap=True)
     found = [{each.row: each for each in of.rows} for of in tests]
     for each in standings.overall:
         cells = [Text(BLANK)] * len(tests)
@@ -96,7 +97,7 @@ def _cell(text: str, best: bool | None) -> Text:
 def _name(row: Row) -> str:
     parts = [row_name(row.encoder, row.layer), row.pooling if row.pooling not in ("published", "none") else ""]
     parts += [row.protocol if row.protocol not in ("linear", "control") else ""]
-    return " ".join(filter(None, parts))
+    return one_line(" ".join(filter(None, parts)))
 
 
 def _name_width(standings: Standings, width: int) -> int:
@@ -106,4 +107,4 @@ def _name_width(standings: Standings, width: int) -> int:
 def _test_width(of: TestStandings, intervals: bool) -> int:
     scores = ({"value": each.value, "low": each.low, "high": each.high} for each in of.rows)
     cells = (len(amount(score, of.unit, interval=intervals)) + len(BEST) for score in scores)
-    return max(len(of.task), len(of.test), *cells)
+    return max(len(one_line(of.task)), len(one_line(of.test)), *cells)

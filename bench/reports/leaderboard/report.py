@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.base.errors import one_line
 from bench.base.paths import file_name
 from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import AuditSummary, read_audit_summaries
@@ -124,7 +125,7 @@ def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 def console_leaderboard(records: Sequence[Record], width: int = 100, styled: bool = False) -> str:
     """The leaderboard as a terminal of so many columns shows it: the state of the data, scores, what the signs mean."""
-    text = "\n".join(remarks(_by_task(records))).replace("**", "")
+    text = "\n".join(map(one_line, remarks(_by_task(records)))).replace("**", "")
     return "\n\n".join(filter(None, [DISCLAIMER, text, console_tables(standings(records), width, styled)]))
 
 

@@ -216,6 +216,25 @@ def test_settings_are_checked(tiny, tmp_path):
             tiny.family.build(tiny.card, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "lie", "said"),
+    [
+        ("config.json", {"num_hidden_layers": 1}, "neither used nor declared ignored: encoder.layers.1"),
+        ("config.json", {"num_hidden_layers": 3}, "missing: encoder.layers.2"),
+        ("config.json", {"hidden_size": 32}, "misshapen"),
+        ("config.json", {"conv_stride": [5, 2, 2, 2, 2, 2, 1]}, "a token every 160 samples .* this family has 320"),
+        ("config.json", {"conv_dim": [16] * 6 + [8]}, "misshapen"),
+        ("preprocessor_config.json", {"sampling_rate": 44100}, "says sampling_rate 44100 instead of 16000"),
+    ],
+)
+def test_settings_of_another_model_than_the_tensors_are_refused(tiny, tmp_path, file, lie, said):
+    for path in tiny.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / file).write_text(json.dumps(json.loads((tmp_path / file).read_text()) | lie))
+    with pytest.raises(CheckpointError, match=said):
+        tiny.family.build(tiny.card, tmp_path)
+
+
 def test_twins_start_anew_from_the_global_generator(monkeypatch):
     transformers = library()
     config = transformers.WavLMModel.config_class

@@ -21,7 +21,7 @@ from bench.reports.tables import DISCLAIMER
 _HERE = Path(__file__).parent
 _TABLES = ("vendor/tabulator.min.js",)
 _CHARTS = ("vendor/vega.min.js", "vendor/vega-lite.min.js", "vendor/vega-embed.min.js")
-_OWN = ("core", "tables", "charts", "record", "blocks", "overview", "task", "encoder", "pairs", "app")
+_OWN = ("core", "tables", "paper", "charts", "record", "blocks", "overview", "task", "encoder", "pairs", "app")
 _STYLES = ("vendor/tabulator.min.css", "assets/page.css")
 _LICENCES = ("tabulator", "vega", "vega-lite", "vega-embed")
 

@@ -80,7 +80,7 @@ function redrawCharts() {
 
 // Intervals of named rows as a forest: `points` are {row, value, low, high, kind}, in the order of the axis.
 function forest(points, axis, options = {}) {
-  const kinds = [...new Set(points.map((point) => point.kind))];
+  const kinds = options.kinds || [...new Set(points.map((point) => point.kind))];
   const colours = { field: "kind", title: null, scale: { domain: kinds }, legend: kinds.length > 1 ? {} : null };
   const y = { field: "row", type: "nominal", sort: null, title: null, axis: { labelLimit: narrow() ? 130 : 300 } };
   const tooltip = [{ field: "row", title: options.noun || "row" }, ...["value", "low", "high"].map((field) => ({ field, format: options.format || ".1f" }))];

@@ -37,6 +37,7 @@ function recordParts(key, record) {
   const whole = `Record ${key}`;
   return [
     h("p", { class: "quiet" }, whole),
+    h("p", { class: "disclaimer" }, DATA.disclaimer),
     about.marks.length || mutedWhy(spec) ? h("p", { class: "warning" }, [mutedWhy(spec), ...about.marks].filter(Boolean).join("; ")) : "",
     h("section", {}, h("h3", {}, "How it was made"), facts([
       ["encoder", `${spec.encoder}, version ${spec.encoder_version}`],

@@ -189,7 +189,7 @@ function table(columns, rows, options = {}) {
     });
   });
   say();
-  box.grid = () => grid;
+  box.printed = () => ({ columns, rows: shownRows(), group: options.group });
   return box;
 }
 

@@ -105,7 +105,8 @@ function taskChart(test) {
     .map((cell) => ({ row: rowTitle(BOARD.rows[cell[0]]), kind: CLASS_TITLES[BOARD.rows[cell[0]].class] || BOARD.rows[cell[0]].class, value: cell[1] / scale, low: cell[2] / scale, high: cell[3] / scale }));
   if (points.length < 2) return "";
   const metric = metricOf(test.metric).title;
-  return chart(forest(points, metric, { noun: "row", format: test.unit === "%" ? ".1f" : ".2f" }), `${metric} on ${columnOf(test)}`, `${metric} of every row on ${columnOf(test)} with its 95 % interval, best first.`);
+  const kinds = Object.values(CLASS_TITLES).filter((title) => points.some((point) => point.kind === title));
+  return chart(forest(points, metric, { noun: "row", kinds, format: test.unit === "%" ? ".1f" : ".2f" }), `${metric} on ${columnOf(test)}`, `${metric} of every row on ${columnOf(test)} with its 95 % interval, best first.`);
 }
 
 function classTable(test, task) {

@@ -259,6 +259,24 @@ def test_the_navigation_takes_two_lines_at_most(page):
     page.set_viewport_size({"width": 1200, "height": 900})
 
 
+def test_on_paper_every_column_of_every_table_has_room(page):
+    page.set_viewport_size({"width": 1032, "height": 760})  # A4 across, less its margins, at 96 pixels an inch
+    for view in ("overview", "task", "pair", "section?id=extra"):
+        shown(page, f"#{view}")
+        columns = page.locator("main .tabulator-col[tabulator-field]").count()
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("main .grid").evaluate_all("all => all.every(each => each.offsetParent === null)")
+        widths = page.eval_on_selector_all(".paper table", "all => all.map(each => each.getBoundingClientRect().right)")
+        assert widths and max(widths) <= 1032, view
+        assert page.locator(".paper thead th").count() >= columns
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1032
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.locator(".paper").count() == 0
+        page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1200, "height": 900})
+
+
 def test_charts_are_drawn(page):
     shown(page, "#section?id=extra")
     page.wait_for_selector("main .plot svg[role=img]")

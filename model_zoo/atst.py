@@ -14,6 +14,8 @@ A last chunk of one to three frames has no token and counts as zero in ``publish
 the embedding of a clip of 10.01 s. The other poolings act on the tokens of all chunks, so chunks weigh by length.
 Geometry is read from the tensors: heads = width // 64. Deviations: none at evaluation. The student, both projectors,
 the predictor and the mask token are ignored.
+
+``atst.clip``, the same authors' encoder of whole clips, is in ``_networks/atst_clip.py``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.cards import dims
+from model_zoo._networks import atst_clip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +34,8 @@ if TYPE_CHECKING:
 
     from model_zoo._networks.vit import Geometry
 
-RATE, BANDS, FFT, HOP = 16000, 64, 1024, 160
+RATE, BANDS, HOP = 16000, 64, 160
 CHUNK = 1001  # frames
-RANGE_DB = 80.0
-LOWEST_DB, HIGHEST_DB = -79.6482, 50.6842  # over AudioSet, published with the code
 BASE = (768, 12, 3072, False)  # channels, blocks, channels inside the MLP, whether qkv has a bias
 TEACHER = "model.teacher.encoder."
 IGNORED = (r"mask_embed", r"model\.student\..*", r"model\.teacher\.(projector|predictor)\..*")
@@ -66,6 +67,7 @@ CARDS = (
         default_pooling="published",
         notes="published: the outputs of all 12 blocks concatenated, averaged over chunks of 10 s",
     ),
+    atst_clip.CARD,
 )
 
 
@@ -97,6 +99,8 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Layout:
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The teacher with the released weights, or as its training starts at base geometry."""
+    if card.id.partition("@")[0] == atst_clip.CARD.id:
+        return atst_clip.build(card, weights)
     import dataclasses
 
     import torch
@@ -105,10 +109,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
     from model_zoo._adapters import row_ends
-    from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
-    from model_zoo._adapters.frontend import MelSpectrogram, decibels
     from model_zoo._networks import vit
+    from model_zoo._networks.atst_frontend import AtstAdapter, Patches, initialise
 
     class Teacher(nn.Module):
         """Frames in groups of ``patch``, a linear embedding, learnt positions, blocks, a norm for their outputs."""
@@ -116,59 +119,31 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def __init__(self, layout: Layout):
             super().__init__()
             width = layout.blocks.width
-            self.patch = layout.patch
             self.pos_embed = nn.Parameter(torch.zeros(1, 1 + layout.positions, width))  # the first is not used
-            self.patch_embed = nn.ModuleDict({"patch_embed": nn.Linear(BANDS * layout.patch, width)})
+            self.patch_embed = Patches(BANDS, layout.patch, width)
             self.blocks = vit.blocks(layout.blocks)
             self.norm_frame = nn.LayerNorm(width, vit.EPS)
-
-        def initialise(self) -> None:
-            """Normal matrices and positions of standard deviation 0.02, cut at 2; zero biases."""
-            for name, parameter in self.named_parameters():
-                if name == "pos_embed" or parameter.ndim == 2:
-                    nn.init.trunc_normal_(parameter, std=0.02)
-                elif name.endswith("bias"):
-                    nn.init.zeros_(parameter)
-
-        def patches(self, frames: Tensor) -> Tensor:
-            """Embeddings (B, N // patch, D) of frames (B, N, bands)."""
-            groups = frames[:, : frames.shape[1] // self.patch * self.patch].unflatten(1, (-1, self.patch))
-            return self.patch_embed["patch_embed"](groups.transpose(2, 3).flatten(2))  # bands outer, frames inner
 
         def forward(self, x: Tensor, rows: row_ends.Rows | None = None) -> list[Tensor]:
             """Every block's output (B, T', D) of patches x (B, T', D), after the norm."""
             x = x + self.pos_embed[:, 1 : 1 + x.shape[1]]
             return [self.norm_frame(y) for y in vit.outputs(self.blocks, x, row_ends.attended(rows))]
 
-    class Atst(Adapter):
-        ragged = True
-        offers = frozenset({"spectrogram", "patches"})
-
+    class Atst(AtstAdapter):
         def __init__(self, layout: Layout):
             width, depth = layout.blocks.width, layout.blocks.depth
             offered, grid = dims(width, published=depth * width), (layout.patch * HOP / RATE, 1)
             super().__init__(dataclasses.replace(card, dims=offered, grid=grid, layers=depth))
             self.teacher, self.positions = Teacher(layout), layout.positions
-            self.frontend = MelSpectrogram(RATE, FFT, HOP, BANDS, 60.0, 7800.0, scale="htk", norm=None)
-
-        def batch_length(self, n: int) -> int:
-            """The most samples that give as many frames as n."""
-            return self.frontend.samples(n)
-
-        @full_precision
-        def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
-            """Scaled mel spectrogram (B, frames, bands) of wave (B, batch_length)."""
-            level = decibels(self.frontend(wave, length))
-            loudest = row_ends.amax(level, self.frontend.rows(length, 1), (1, 2), keepdim=True)
-            level = torch.maximum(level, loudest - RANGE_DB)
-            return 2 * (level - LOWEST_DB) / (HIGHEST_DB - LOWEST_DB) - 1
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             frames = self.tap("spectrogram", self.fbank(wave, length))
-            (patches,) = vit.chunked(frames, CHUNK, lambda chunk: [self.teacher.patches(chunk)])
+            (patches,) = vit.chunked(frames, CHUNK, lambda chunk: [self.teacher.patch_embed(chunk)])
             patches = self.tap("patches", patches)
             rows = self.frontend.rows(length, 1)
-            rows = rows and rows.then(lambda n: n // CHUNK * self.positions + n % CHUNK // self.teacher.patch)
+            rows = rows and rows.then(
+                lambda n: n // CHUNK * self.positions + n % CHUNK // self.teacher.patch_embed.patch
+            )
             if rows:
                 hidden = vit.chunked_rows(patches, rows, self.positions, self.teacher)  # each (B, T', D)
             else:
@@ -190,7 +165,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if weights is None:
         blocks = vit.Geometry(*BASE)
         encoder = Atst(Layout(blocks, 4, CHUNK // 4))
-        encoder.teacher.initialise()
+        initialise(encoder.teacher)
         return encoder.eval()
     anchors = ("patch_embed.patch_embed.weight", "norm_frame.weight")
     tensors = load_tensors(weights, *anchors, entry="state_dict", prefixes=[TEACHER])

@@ -31,7 +31,7 @@ def test_a_minute_is_cut_into_chunks(encoder):
     wave, length = collate(encoder, [np.tile(synthetic_signal(4.0, atst.RATE), 15)])
     with torch.inference_mode():
         tokens, frames = encoder(wave, length), encoder.fbank(wave, length)
-        chunks = [encoder.teacher(encoder.teacher.patches(chunk)) for chunk in frames.split(atst.CHUNK, dim=1)]
+        chunks = [encoder.teacher(encoder.teacher.patch_embed(chunk)) for chunk in frames.split(atst.CHUNK, dim=1)]
     assert frames.shape == (1, 6001, 64) and len(chunks) == 6
     assert tokens.layers[-1].hidden.shape == (1, 5 * 250 + 996 // 4, 1, 128)
     torch.testing.assert_close(tokens.layers[0].hidden[:, 250:500, 0], chunks[1][0])

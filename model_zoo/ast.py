@@ -12,6 +12,9 @@ Policy ``evar`` (eval-audio-repr): the clip's own frames, at least one patch and
 fitted to them as the original does, cut from its middle for fewer columns and stretched bilinearly for more; mean and
 std of the training clips' log-mels, each at its own length, AudioSet's until they are measured. What unit a clip is
 padded to before that is the protocol's business (eval-audio-repr: a fixed one).
+Policy ``release-positions``: as ``evar``, but the position table is cut and stretched with frequency and time
+exchanged, as released code of Patch-Mix and of others after it does, which hands frames where bands are expected: for
+reproduction alone.
 ``published`` = (cls + dist) / 2 after the final norm, as eval-audio-repr and the original's head take it; ``mean`` is
 the plain mean of the patch tokens, padding included; ``cls`` the class token alone.
 Geometry is read from the tensors: heads = width // 64, the stride is the one of 10, 12, 14, 16 that gives the stored
@@ -104,9 +107,9 @@ CARDS = (
         trained_on=("imagenet", "audioset"),
         parity="golden",
         default_pooling="published",
-        policies=("upstream", "evar"),
+        policies=("upstream", "evar", "release-positions"),
         notes="evar (eval-audio-repr): the clip at its own length, normalised by the mean and standard deviation of "
-        "the training clips",
+        "the training clips; release-positions: so too, the position table's axes exchanged as in Patch-Mix's release",
     ),
 )
 
@@ -175,6 +178,28 @@ def fit_positions(table: Tensor, shape: tuple[int, int], times: int) -> Tensor:
     return torch.cat([table[:, :2], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
+def cross_positions(table: Tensor, shape: tuple[int, int], times: int) -> Tensor:
+    """Fits the position table (1, 2 + F' * T', D) of a grid ``shape`` = (F', T') to ``times`` columns, axes exchanged.
+
+    The middle F' of the T' columns are kept and the rows stretched to ``times``, or cut to those around the middle. The
+    table of ``times`` rows of F' is then laid out row by row over patches that stand frequency by frequency. This is
+    what https://github.com/raymin0223/patch-mix_contrastive_learning computes by handing the two sizes the wrong way
+    round; it has no meaning of its own.
+    """
+    import torch
+    from torch.nn import functional
+
+    bands = shape[0]
+    exchanged = fit_positions(table, shape, bands)  # columns around the middle, as many as bands
+    grid = exchanged[:, 2:].unflatten(1, (bands, bands)).permute(0, 3, 1, 2)
+    if times < bands:
+        start = bands // 2 - times // 2
+        grid = grid[:, :, start : start + times]
+    elif times > bands:
+        grid = functional.interpolate(grid, size=(times, bands), mode="bilinear")
+    return torch.cat([table[:, :2], grid.flatten(2).transpose(1, 2)], dim=1)
+
+
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The transformer with the released weights, or with transformers' own initialisation at base geometry."""
     import dataclasses
@@ -197,6 +222,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         """Under ``upstream``: 1,024 frames."""
 
         offers = frozenset({"spectrogram", "patches"})
+        fit = staticmethod(fit_positions)
 
         def __init__(self, geometry: dict[str, int]):
             config = ASTConfig(layer_norm_eps=1e-6, max_length=FRAMES, num_mel_bins=BANDS, **geometry)
@@ -232,10 +258,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             """The position table (1 or B, 2 + F' * T', D) of ``times`` columns, fitted to each row's own."""
             table = self.model.embeddings.position_embeddings
             if rows is None:
-                return fit_positions(table, self.shape, times)
+                return self.fit(table, self.shape, times)
             fitted = []
             for count in rows.counts:
-                leading, grid = fit_positions(table, self.shape, count).split([2, self.shape[0] * count], dim=1)
+                leading, grid = self.fit(table, self.shape, count).split([2, self.shape[0] * count], dim=1)
                 grid = torch.nn.functional.pad(grid.unflatten(1, (-1, count)), (0, 0, 0, times - count))
                 fitted.append(torch.cat([leading, grid.flatten(1, 2)], dim=1))
             return torch.cat(fitted)
@@ -304,7 +330,12 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             self.mean.fill_(MEAN + mean)
             self.std.fill_(max(squares / count - mean**2, 1e-12) ** 0.5)
 
-    kind = Evar if card.policy == "evar" else Ast
+    class CrossPositions(Evar):
+        """Under ``release-positions``."""
+
+        fit = staticmethod(cross_positions)
+
+    kind = {"evar": Evar, "release-positions": CrossPositions}.get(card.policy, Ast)
     if weights is None:
         return kind({}).eval()
     tensors = rename_tensors(load_tensors(weights, *ANCHORS))

@@ -12,6 +12,7 @@ from bench.encoders.contract import check_encoder
 from model_zoo import ast
 
 CARD, EVAR = ast.CARDS[0], registry.encoder_card("ast.base@evar")
+CROSSED = registry.encoder_card("ast.base@release-positions")
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,47 @@ def test_hub_folder_equals_transformers(port, folder):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("card", [CARD, EVAR], ids=lambda card: card.policy)
+@pytest.mark.parametrize("card", [CARD, EVAR, CROSSED], ids=lambda card: card.policy)
 def test_fits_the_contract(card, folder):
     assert check_encoder(ast.build(card, folder)) == []
+
+
+def slow_cross(table, shape, times):
+    """Positions as the release gives them to the patch at (band, column), number by number."""
+    bands, columns = shape
+    grid = table[0, 2:].reshape(bands, columns, -1)
+    first = columns // 2 - bands // 2
+    square = [[grid[f, first + t] for t in range(bands)] for f in range(bands)]
+    rows = []
+    for i in range(times):
+        if times <= bands:
+            rows.append(square[i + bands // 2 - times // 2])
+            continue
+        at = max((i + 0.5) * bands / times - 0.5, 0.0)  # bilinear, corners not aligned
+        low = min(int(at), bands - 1)
+        high, share = min(low + 1, bands - 1), at - low
+        rows.append([(1 - share) * square[low][t] + share * square[high][t] for t in range(bands)])
+    laid_out = [position for row in rows for position in row]
+    return torch.stack([*table[0, :2], *laid_out])[None]
+
+
+@pytest.mark.parametrize("times", [2, 3, 4, 7, 11])
+def test_cross_positions_are_those_of_the_release(times):
+    table = torch.randn(1, 2 + 4 * 9, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    crossed = ast.cross_positions(table, (4, 9), times)
+    torch.testing.assert_close(crossed, slow_cross(table, (4, 9), times), atol=1e-12, rtol=0)
+    assert crossed.shape == ast.fit_positions(table, (4, 9), times).shape
+    if times != 4:
+        assert (crossed - ast.fit_positions(table, (4, 9), times)).abs().max() > 0.1
+
+
+def test_release_positions_differ_from_evar_in_positions_alone(folder):
+    crossed, own = ast.build(CROSSED, folder), ast.build(EVAR, folder)
+    (clip,) = _clips(20000)
+    assert np.abs(embed(crossed, [clip], None) - embed(own, [clip], None)).max() > 1e-5  # of numbers about 0.1
+    for net in (crossed, own):
+        torch.nn.init.zeros_(net.model.embeddings.position_embeddings)
+    np.testing.assert_array_equal(embed(crossed, [clip], None), embed(own, [clip], None))
 
 
 def _clips(*sizes):

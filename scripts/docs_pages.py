@@ -146,10 +146,21 @@ def recipes() -> str:
 
     named = [load_recipe(path.stem) for path in sorted(RECIPE_FOLDER.glob("*.toml"))]
     rows = [
-        [f"`{recipe.name}`", f"`{recipe.method.name}`", recipe.about, recipe.needs, recipe.source or BLANK]
+        [f"`{recipe.name}`", f"`{recipe.method.name}`", recipe.about, recipe.needs, len(recipe.differences) or BLANK]
         for recipe in named
     ]
-    return _table(["recipe", "method", "about", "needs", "source"], rows)
+    return _table(["recipe", "method", "about", "needs", "differs in"], rows, right=(4,))
+
+
+def recipe_sources() -> str:
+    """What the recipes that follow a source take from there, what was published, and what differs."""
+    parts = []
+    for row in texts.recipes():
+        if row["source"]:
+            published = f" *Published*: {_plain(row['published'])}." if row["published"] else ""
+            differs = " ".join(_plain(line) + "." for line in row["differences"])
+            parts.append(f"- **`{row['name']}`**: {_plain(row['source'])}.{published} *Differs*: {differs}")
+    return "\n".join(parts)
 
 
 def methods() -> str:
@@ -178,6 +189,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "protocols": protocols,
     "metrics": metrics,
     "recipes": recipes,
+    "recipe-sources": recipe_sources,
     "methods": methods,
 }
 

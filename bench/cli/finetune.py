@@ -1,13 +1,15 @@
-"""The verb ``finetune``."""
+"""The verbs ``finetune`` and ``recipe show``."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.base.errors import NothingAsked
 from bench.cli import options
-from bench.cli.options import Verb, agree, command_line, say, show
+from bench.cli.options import Group, Verb, agree, command_line, say, show
 from bench.types import PRECISIONS
 
 EPILOG = """examples:
@@ -102,4 +104,53 @@ def finetune(arguments: argparse.Namespace) -> int:
     return 1 if outcome.diverged else 0
 
 
+def show_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``recipe show`` takes."""
+    parser.add_argument("recipe", metavar="NAME | FILE.toml")
+    options.json_output(parser)
+
+
+def show_recipe(arguments: argparse.Namespace) -> int:
+    """Runs ``recipe show``."""
+    from bench.cli.texts import recipe_text
+
+    facts = recipe_facts(arguments.recipe)
+    if arguments.json:
+        options.print_json(facts)
+    else:
+        show(recipe_text(facts))
+    return 0
+
+
+def recipe_facts(name: str) -> dict[str, Any]:
+    """Everything about a recipe, by name or file: what it is, its method, and every setting under its dotted name.
+
+    Raises as ``bench.finetune.load_recipe``.
+    """
+    from bench.base.settings import plain
+    from bench.finetune.methods import describe
+    from bench.finetune.recipe import DESCRIPTIVE, load_recipe
+
+    recipe = load_recipe(name)
+    method = describe(recipe.method.name)
+    method["defaults"] = method["defaults"] | recipe.method.options
+    values = {key: value for key, value in plain(recipe).items() if key not in (*DESCRIPTIVE, "method")}
+    told: dict[str, Any] = {key: value for key, value in plain(recipe).items() if key in DESCRIPTIVE}
+    given = {f"method.{key}": value for key, value in method["defaults"].items()}
+    return told | {"method": method, "settings": {"method": recipe.method.name} | given | _dotted(values)}
+
+
+def _dotted(values: Mapping[str, Any], under: str = "") -> dict[str, Any]:
+    """{``table.setting``: value} of nested tables."""
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        out |= _dotted(value, f"{under}{name}.") if isinstance(value, Mapping) else {f"{under}{name}": value}
+    return out
+
+
+RECIPE = Group(
+    "recipe",
+    "show what a recipe of fine-tuning does, and what differs from its source",
+    (Verb("show", "every setting of a recipe, its source, and what differs from it", show_arguments, show_recipe),),
+)
 FINETUNE = Verb("finetune", "train encoders by recipes, on several seeds", finetune_arguments, finetune)

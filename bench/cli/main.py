@@ -28,6 +28,7 @@ VERBS = (
     runs.RUN,
     runs.SWEEP,
     finetune.FINETUNE,
+    finetune.RECIPE,
     reports.LEADERBOARD,
     reports.AUDIT,
     reports.OOD,
@@ -50,6 +51,7 @@ EPILOG = """examples:
   respbench run --suite quick --encoder fbank.stats efficientat.mn04:mean,freq --out runs/mine
   respbench sweep --suite quick --encoder efficientat.mn04:mean,freq --layers all --out runs/sweep
   respbench finetune --recipe ce --encoder efficientat.mn04 --task sprsound.events2 --out runs/finetune
+  respbench recipe show patchmix-cl
   respbench leaderboard runs/mine
   respbench report runs/mine
   respbench verify runs/mine

@@ -170,12 +170,91 @@ def protocol_table(rows: Sequence[Mapping]) -> str:
     return "\n\n".join(parts)
 
 
-LISTINGS = {"encoders": encoders, "tasks": tasks, "suites": suites, "protocols": protocols}
+def recipes() -> list[dict]:
+    """One row per recipe that goes by name: what it is, from where, and how many things differ from there."""
+    from bench.finetune.recipe import RECIPE_FOLDER, load_recipe
+
+    named = [load_recipe(path.stem) for path in sorted(RECIPE_FOLDER.glob("*.toml"))]
+    return [
+        {
+            "name": recipe.name,
+            "method": recipe.method.name,
+            "about": recipe.about,
+            "source": recipe.source,
+            "published": recipe.published,
+            "differences": list(recipe.differences),
+            "needs": recipe.needs,
+        }
+        for recipe in named
+    ]
+
+
+def recipe_table(rows: Sequence[Mapping]) -> str:
+    """``recipes()`` as text, a paragraph each."""
+    parts = ["Recipes of fine-tuning. respbench recipe show NAME: every setting, and what differs from the source."]
+    for row in rows:
+        lines = [row["about"]]
+        if row["source"]:
+            told = f"{len(row['differences'])} differences told" if row["differences"] else "nothing differs"
+            lines.append(f"Source: {row['source']}; {told}.")
+        lines += [f"Published: {row['published']}."] if row["published"] else []
+        parts.append("\n".join([f"{row['name']} (method {row['method']})", *map(_indented, lines)]))
+    return "\n\n".join(parts)
+
+
+def methods() -> list[dict]:
+    """One row per method of fine-tuning: its formula, source, what is ours, and its options."""
+    from bench.finetune.methods import METHODS, describe
+
+    return [describe(name) for name in METHODS]
+
+
+def method_table(rows: Sequence[Mapping]) -> str:
+    """``methods()`` as text, a paragraph each."""
+    return "\n\n".join("\n".join([row["name"], *map(_indented, method_lines(row))]) for row in rows)
+
+
+def method_lines(row: Mapping) -> list[str]:
+    """What a method is, in sentences."""
+    lines = [row["formula"], f"Source: {row['source']}."]
+    lines += [f"Left open there, or other here: {row['ours']}."] if row["ours"] else []
+    given = ", ".join(f"{key} {value}" for key, value in row["defaults"].items())
+    return lines + ([f"Options: {given}."] if given else [])
+
+
+def recipe_text(shown: Mapping) -> str:
+    """A recipe as ``bench.cli.finetune.recipe_facts`` gives it: what it is, what differs, and every setting."""
+    head = [shown["name"], _indented(shown["about"])]
+    for title in ("source", "published", "needs"):
+        head += [_indented(f"{title.capitalize()}: {shown[title]}")] if shown[title] else []
+    differs = [_indented(f"- {line}") for line in shown["differences"]]
+    if shown["source"]:
+        head += ["", "What differs from the source:", *(differs or [_indented("- nothing that is known")])]
+    method = ["", f"Method {shown['method']['name']}:", *map(_indented, method_lines(shown["method"]))]
+    settings = [f"    {name} = {value}" for name, value in shown["settings"].items()]
+    return "\n".join([*head, *method, "", "Every setting:", *settings])
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+LISTINGS = {
+    "encoders": encoders,
+    "tasks": tasks,
+    "suites": suites,
+    "protocols": protocols,
+    "recipes": recipes,
+    "methods": methods,
+}
+BY_DEFAULT = ("encoders", "tasks", "suites", "protocols")  # which answer at once; the others import torch
 TABLES = {
     "encoders": encoder_table,
     "tasks": task_table,
     "suites": suite_table,
     "protocols": protocol_table,
+    "recipes": recipe_table,
+    "methods": method_table,
 }
 
 
@@ -267,13 +346,13 @@ def doctor_text(report: Mapping) -> str:
 
 def ls_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``ls`` takes."""
-    parser.add_argument("what", nargs="?", choices=tuple(LISTINGS), help="default: all")
+    parser.add_argument("what", nargs="?", choices=tuple(LISTINGS), help=f"default: {', '.join(BY_DEFAULT)}")
     json_output(parser)
 
 
 def ls(arguments: argparse.Namespace) -> int:
     """Runs ``ls``."""
-    listed = {kind: LISTINGS[kind]() for kind in ([arguments.what] if arguments.what else LISTINGS)}
+    listed = {kind: LISTINGS[kind]() for kind in ([arguments.what] if arguments.what else BY_DEFAULT)}
     if arguments.json:
         print_json(listed[arguments.what] if arguments.what else listed)
         return 0
@@ -284,4 +363,4 @@ def ls(arguments: argparse.Namespace) -> int:
     return 0
 
 
-LS = Verb("ls", "list encoders, tasks, suites or protocols", ls_arguments, ls)
+LS = Verb("ls", "list encoders, tasks, suites, protocols, recipes or methods", ls_arguments, ls)

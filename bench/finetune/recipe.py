@@ -15,14 +15,9 @@ from bench.types import PRECISIONS
 _INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts the recipes
 _CHECKOUT = Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
 RECIPE_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-DESCRIPTIVE = (
-    "name",
-    "source",
-    "about",
-    "needs",
-    "published",
-    "differences",
-)  # settings of a recipe on which no number depends
+LATER = {"spectrogram": ("shared", "carried", "skipped")}  # {table: settings that came after records had been made}
+# settings of a recipe on which no number depends
+DESCRIPTIVE = ("name", "source", "about", "needs", "published", "differences")
 
 
 @dataclass(frozen=True)
@@ -157,14 +152,19 @@ class Spectrogram:
     """SpecAugment (Park et al., Interspeech 2019) without time warping.
 
     ``bands`` masks of up to ``band_mask`` bands and ``frames`` masks of up to ``frame_mask`` frames are filled with
-    the clip's mean or zero.
+    the clip's mean, zero, or the ``batch``'s mean at that moment, of bands before frames. ``shared``: the clips of a
+    batch have the same masks. ``carried``: a later view has the masks of the views before it, too. ``skipped`` is the
+    share of views that are left unmasked.
     """
 
     band_mask: int = setting(0, at_least(0))
     bands: int = setting(2, at_least(0))
     frame_mask: int = setting(0, at_least(0))
     frames: int = setting(2, at_least(0))
-    fill: str = setting("mean", one_of("mean", "zero"))
+    fill: str = setting("mean", one_of("mean", "zero", "batch"))
+    shared: bool = False
+    carried: bool = False
+    skipped: float = setting(0.0, between(0, 1))
 
     @property
     def used(self) -> bool:
@@ -203,8 +203,16 @@ class Recipe:
     spectrogram: Spectrogram = field(default_factory=Spectrogram)
 
     def numbers(self) -> dict[str, Any]:
-        """Return what enters a record's key: every setting, defaults too, without the descriptive ones."""
-        return {name: value for name, value in plain(self).items() if name not in DESCRIPTIVE}
+        """Return what enters a record's key: every setting, defaults too, without the descriptive ones.
+
+        Settings that recipes did not always have (``LATER``) are left out at their defaults, under which they change
+        nothing, so that earlier records keep their keys.
+        """
+        out = {name: value for name, value in plain(self).items() if name not in DESCRIPTIVE}
+        before = plain(Recipe(""))
+        for table, names in LATER.items():
+            out[table] = {n: v for n, v in out[table].items() if n not in names or v != before[table][n]}
+        return out
 
 
 def recipe_of(data: Mapping[str, Any], where: str = "recipe") -> Recipe:

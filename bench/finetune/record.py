@@ -173,7 +173,13 @@ def build_record(
     }
     facts: EncoderFacts = {
         **evaluate.encoder_facts(encoder, card),
-        "recipe": {"name": recipe.name, "source": recipe.source, "about": recipe.about},
+        "recipe": {
+            "name": recipe.name,
+            "source": recipe.source,
+            "about": recipe.about,
+            "published": recipe.published,
+            "differences": list(recipe.differences),
+        },
         "clips_trained_on": len(partition.training),
         "clips_padded_to_min_s": _count_padded(training, encoder),
     }

@@ -197,11 +197,17 @@ class TaskFacts(TypedDict):
 
 
 class RecipeFacts(TypedDict):
-    """What a fine-tuning recipe is called (``name``), where it is from (``source``) and what it is ``about``."""
+    """What a fine-tuning recipe is called (``name``), where it is from (``source``) and what it is ``about``.
+
+    ``published`` is what the source reports of it, ``differences`` are sentences on what differs here; older records
+    have neither.
+    """
 
     name: str
     source: str
     about: str
+    published: NotRequired[str]
+    differences: NotRequired[list[str]]
 
 
 class EncoderFacts(TypedDict):

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.data import audio
 
-EIGHT_S = 8
+EIGHT_S, FIVE_S = 8, 5
 FADES_PER_S = 16  # a fade lasts 1/16 s
 RESPIRENET_HZ = 4000
 SILENT_DB, FAINTEST = 60.0, 1e-10
@@ -27,8 +27,23 @@ def tile8(wave: np.ndarray, rate: int) -> np.ndarray:
     ----------
     SCL (Moummad and Farrugia, WASPAA 2023); EVAR.
     """
+    return _tiled(wave, rate, EIGHT_S)
+
+
+def tile5(wave: np.ndarray, rate: int) -> np.ndarray:
+    """Five seconds, otherwise as ``tile8``.
+
+    References
+    ----------
+    PAFA (Jeong and Kim, Interspeech 2025), which fades recordings, not clips.
+    """
+    return _tiled(wave, rate, FIVE_S)
+
+
+def _tiled(wave: np.ndarray, rate: int, seconds: int) -> np.ndarray:
+    """A clip faded at its ends, then cut, or repeated and faded out again, to some seconds."""
     wave = wave * _rise(len(wave), rate) * _rise(len(wave), rate)[::-1]
-    size = EIGHT_S * rate
+    size = seconds * rate
     if len(wave) > size:
         return wave[:size]
     return _repeated(wave, size, lead=0) * _rise(size, rate)[::-1]

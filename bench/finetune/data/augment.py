@@ -77,7 +77,7 @@ def augment_waves(wave: Tensor, draws: WaveDraws) -> Tensor:
 
 
 def mask_spectrogram(spectrogram: Tensor, settings: Spectrogram, generator: torch.Generator) -> Tensor:
-    """Mask bands and frames of each clip (SpecAugment without time warping).
+    """Mask bands and frames of clips (SpecAugment without time warping).
 
     A mask covers floor(U(0, n)) neighbours, n its setting but at most the whole axis, starting anywhere that it fits.
 
@@ -99,16 +99,27 @@ def mask_spectrogram(spectrogram: Tensor, settings: Spectrogram, generator: torc
     ----------
     Park et al., SpecAugment, Interspeech 2019 (arXiv:1904.08779).
     """
-    clips, frames, bands = spectrogram.shape
-    hidden = torch.zeros(clips, frames, bands, dtype=torch.bool)
-    for widest, count, axis in ((settings.band_mask, settings.bands, 2), (settings.frame_mask, settings.frames, 1)):
-        size = spectrogram.shape[axis]
-        for _ in range(count if widest else 0):
-            width = (torch.rand(clips, generator=generator) * min(widest, size)).floor()
-            first = (torch.rand(clips, generator=generator) * (size - width + 1)).floor()
-            position = torch.arange(size)
-            covered = (position >= first[:, None]) & (position < (first + width)[:, None])
-            hidden |= covered[:, None, :] if axis == 2 else covered[:, :, None]
+    if settings.skipped and float(torch.rand((), generator=generator)) < settings.skipped:
+        return spectrogram
+    bands = _masks(spectrogram, settings.band_mask, settings.bands, 2, settings.shared, generator)
+    frames = _masks(spectrogram, settings.frame_mask, settings.frames, 1, settings.shared, generator)
+    if settings.fill == "batch":
+        banded = torch.where(bands, spectrogram.mean(), spectrogram)
+        return torch.where(frames, banded.mean(), banded)
     by_mean = settings.fill == "mean"
-    fill = spectrogram.mean(dim=(1, 2), keepdim=True) if by_mean else spectrogram.new_zeros(clips, 1, 1)
-    return torch.where(hidden.to(spectrogram.device), fill, spectrogram)
+    fill = spectrogram.mean(dim=(1, 2), keepdim=True) if by_mean else spectrogram.new_zeros(len(spectrogram), 1, 1)
+    return torch.where(bands | frames, fill, spectrogram)
+
+
+def _masks(spectrogram: Tensor, widest: int, count: int, axis: int, shared: bool, generator: torch.Generator) -> Tensor:
+    """Draw ``count`` masks of up to ``widest`` neighbours along an axis.
+
+    Bool, True where hidden, of length 1 along the other axis and, if ``shared``, along the clips.
+    """
+    clips, size = 1 if shared else len(spectrogram), spectrogram.shape[axis]
+    hidden, position = torch.zeros(clips, size, dtype=torch.bool), torch.arange(size)
+    for _ in range(count if widest else 0):
+        width = (torch.rand(clips, generator=generator) * min(widest, size)).floor()
+        first = (torch.rand(clips, generator=generator) * (size - width + 1)).floor()
+        hidden |= (position >= first[:, None]) & (position < (first + width)[:, None])
+    return hidden.unsqueeze(3 - axis).to(spectrogram.device)

@@ -93,17 +93,26 @@ class FineTunedModel(nn.Module):
     def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return features (B, D) of the augmented batch; see ``TrainableModel.features``."""
         recipe, self.views = self.recipe, self.views | {view}
-        drawn = self.drawn.get((*self.position, view))
-        if drawn is None or drawn.shape != batch.wave.shape:
-            drawn = self.draw(self.position, view, batch.wave.shape)
-        wave, generator = augment_waves(batch.wave, drawn.waves), drawn.generator()
+        wave = augment_waves(batch.wave, self._drawn(view, batch.wave.shape).waves)
         taps: dict[str, Callable[[Tensor], Tensor]] = {}
         if recipe.spectrogram.used:
-            taps["spectrogram"] = lambda x: mask_spectrogram(x, recipe.spectrogram, generator)
+            taps["spectrogram"] = lambda x: self._masked(x, view, batch.wave.shape)
         if mix is not None:
             taps["patches"] = mix
         with _tapped(self.encoder, taps):
             return self._encode(wave, batch.length)
+
+    def _masked(self, spectrogram: Tensor, view: int, shape: torch.Size) -> Tensor:
+        """Mask a spectrogram (B, frames, bands) for a view of waves of a shape."""
+        for each in range(view + 1) if self.recipe.spectrogram.carried else (view,):
+            generator = self._drawn(each, shape).generator()
+            spectrogram = mask_spectrogram(spectrogram, self.recipe.spectrogram, generator)
+        return spectrogram
+
+    def _drawn(self, view: int, shape: torch.Size) -> DrawnView:
+        """What was drawn for a view ahead, else what is drawn now: the same."""
+        drawn = self.drawn.get((*self.position, view))
+        return drawn if drawn is not None and drawn.shape == shape else self.draw(self.position, view, shape)
 
     def draw(self, position: tuple[int, int], view: int, shape: torch.Size) -> DrawnView:
         """Draw what a view of a batch of waves (B, T) needs; any thread may, before the view is asked for."""

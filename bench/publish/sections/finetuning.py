@@ -43,8 +43,19 @@ def finetune_section(folder: Path) -> Section | None:
         for test in dict.fromkeys(row.test for row in rows if row.task == task):
             own = [row for row in rows if (row.task, row.test) == (task, test)]
             parts += [_table(own, every, labels, test), _chart(own, every, task, test)]
+        parts += _differences([row for row in rows if row.task == task])
         blocks.append(Section(f"finetuning.{task}", task, tuple(parts)))
     return Section("finetuning", "Fine-tuning", tuple(blocks))
+
+
+def _differences(rows: Sequence[Row]) -> list[Text]:
+    """A paragraph for each recipe that follows a source: what was published of it, and what differs from there."""
+    told = {}
+    for row in rows:
+        if differs := recipe_rows.differences(row.told):
+            published = f" Published: {row.told['published']}." if row.told.get("published") else ""
+            told[row.recipe] = f"{row.recipe}, after {row.told['source']}.{published} {' '.join(differs)}"
+    return [Text(("What differs from the sources:", *told.values()))] if told else []
 
 
 def _table(rows: Sequence[Row], every: Sequence[Record], labels: dict[str, str], test: str) -> Table:
@@ -89,7 +100,7 @@ def _line(row: Row, key: str) -> dict[str, Any]:
     return {
         "encoder": row.encoder,
         "pooling": row.pooling,
-        "recipe": row.recipe,
+        "recipe": recipe_rows.named(row),
         "method": row.method,
         "seeds": len(row.honest.seeds),
         "honest": Score(honest.value, honest.low, honest.high, key),

@@ -14,6 +14,7 @@ from bench.scores.intervals import Difference
 from bench.scores.schema import Record
 from bench.types import Score
 
+UNTOLD = "What differs from the source, the record does not say."
 BASE = "ce"  # the method that others are compared with
 FROZEN = "linear"  # the probe shown beside
 SAME = ("task", "manifest", "encoder", "encoder_version", "weights", "clip", "dtype", "device")
@@ -52,9 +53,10 @@ class Comparison:
 class Row:
     """All runs of one recipe with one encoder and pooling on one task, scored on one test.
 
-    ``recipe`` is its label (``bench.reports.names.recipe_labels``); ``spec`` that of the first seed's honest record.
-    ``peeking`` is the same run at the epoch that the test chose, ``gap`` its difference to the honest one;
-    ``literature`` is the run on all training rows; ``cost`` sums seconds and device-hours over the seeds.
+    ``recipe`` is its label (``bench.reports.names.recipe_labels``), ``told`` what it says of itself; ``spec`` is that
+    of the first seed's honest record. ``peeking`` is the same run at the epoch that the test chose, ``gap`` its
+    difference to the honest one; ``literature`` is the run on all training rows; ``cost`` sums seconds and device-hours
+    over the seeds.
     """
 
     task: str
@@ -72,6 +74,7 @@ class Row:
     epochs: tuple[int, ...]
     cost: Mapping[str, float]
     spec: Mapping
+    told: Mapping
 
 
 def rows(records: Sequence[Record]) -> list[Row]:
@@ -121,6 +124,7 @@ def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Reco
         }
         | {"memory_mb": max(_memory(record) for record in honest)},
         spec=first.spec,
+        told=first.data["recipe"],
     )
 
 
@@ -201,6 +205,25 @@ def frozen(records: Sequence[Record], row: Row) -> Record | None:
     ]
     nearest = ("clip", "pooling", "layer")
     return min(probes, key=lambda r: ([r.spec[name] != row.spec[name] for name in nearest], r.key), default=None)
+
+
+def differences(told: Mapping) -> tuple[str, ...]:
+    """What differs from a recipe's source, in sentences; one that says so where a record does not tell.
+
+    ``told`` is what the recipe says of itself. Nothing differs where there is no source.
+    """
+    if not told["source"]:
+        return ()
+    return tuple(told.get("differences", (UNTOLD,)))
+
+
+def named(row: Row) -> str:
+    """The row's recipe, with how many differences from its source are told below."""
+    differs = differences(row.told)
+    if not differs:
+        return row.recipe
+    count = "differences not recorded" if differs == (UNTOLD,) else f"differs: {len(differs)}"
+    return f"{row.recipe} ({count})"
 
 
 def unit_of(row: Row) -> str:

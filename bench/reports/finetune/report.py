@@ -37,7 +37,8 @@ seeds; after ±: standard deviation over seeds (n − 1), which also draw the
 validation patients unless the task has its own. The two speak of different things and are never merged. *Against ce* is
 paired: the same encoder, seeds and clips, one draw of patients for both; † marks a comparison in which more than the
 method differs. p is two-sided and not corrected for the number of comparisons. Time and device-hours are sums over the
-seeds; memory is the largest, of the GPU where there is one, else of the whole process."""
+seeds; memory is the largest, of the GPU where there is one, else of the whole process. Behind a recipe that follows a
+source stands in how many points it *differs* from there; the last section tells them."""
 
 _BEFORE = f"""\
 The column {PEEK} holds records of version 1 of {BEST_TEST}, which was the same run with the
@@ -132,7 +133,7 @@ def _line(row: Row) -> list[str]:
     return [
         row.encoder,
         row.pooling,
-        row.recipe,
+        recipe_rows.named(row),
         row.method,
         str(len(row.honest.seeds)),
         _told(row.honest, unit),
@@ -177,6 +178,9 @@ def _recipes(all_records: Sequence[Record]) -> str:
             options = ", ".join(f"{name} {value}" for name, value in method["options"].items())
             text = f"{recipe['about']} " if recipe["about"] else ""
             source = f" Source: {recipe['source']}." if recipe["source"] else ""
+            source += f" Published: {recipe['published']}." if recipe.get("published") else ""
+            if differs := recipe_rows.differences(recipe):
+                source += " Differences from the source: " + " ".join(differs)
             lines[labels[record.key]] = (
                 f"- **{labels[record.key]}**: {text}{method['name']} ({options or 'no options'}). "
                 f"Run for at most {numbers_of['epochs']} epochs.{source}"

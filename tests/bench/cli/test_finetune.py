@@ -1,12 +1,17 @@
 """The verb ``finetune`` on a simulated corpus, with an untrained network of released geometry."""
 
+import json
+
 import pytest
 
 import bench
 from bench import simulate
+from bench.base.settings import plain
 from bench.cli.main import main
 from bench.data.manifest import prepare
 from bench.finetune import suite
+from bench.finetune.methods import METHODS, default_options
+from bench.finetune.recipe import RECIPE_FOLDER, load_recipe
 from bench.finetune.training.loop import TrainingDiverged
 from bench.runs import evaluate
 from bench.scores import records
@@ -130,3 +135,33 @@ def test_a_run_that_diverges_leaves_the_others_and_their_report(root, quick, tmp
     said = capsys.readouterr()
     assert "1 of 2 runs diverged" in said.err and "seed 1: finetune icbhi.Score" in said.err
     assert "finetune.md" in said.out and main(["verify", str(tmp_path / "out")]) == 0
+
+
+def test_recipes_and_methods_are_listed_with_their_sources(capsys):
+    assert main(["ls", "recipes"]) == main(["ls", "methods"]) == 0
+    told = capsys.readouterr().out
+    for name in (path.stem for path in RECIPE_FOLDER.glob("*.toml")):
+        assert f"{name} (method " in told
+    for name in METHODS:
+        assert f"\n{name}\n" in told or told.startswith(name)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml")))
+def test_a_recipe_is_shown_with_every_setting_and_difference(name, capsys):
+    recipe = load_recipe(name)
+    assert main(["recipe", "show", name]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for words in (recipe.about, recipe.source, recipe.published, *recipe.differences):
+        assert " ".join(words.split()) in told
+    assert main(["recipe", "show", name, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    numbers, options = plain(recipe), default_options(recipe.method.name) | recipe.method.options
+    for table in ("optimiser", "batches", "spectrogram", "head"):
+        for setting, value in numbers[table].items():
+            assert shown["settings"][f"{table}.{setting}"] == value
+    assert {key: shown["settings"][f"method.{key}"] for key in options} == options
+
+
+def test_a_recipe_that_does_not_exist_is_refused_with_the_nearest(capsys):
+    assert main(["recipe", "show", "patchmix-cll"]) == 2
+    assert "did you mean 'patchmix-cl'" in capsys.readouterr().err

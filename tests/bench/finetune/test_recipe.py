@@ -7,9 +7,24 @@ from bench.base.errors import BadInput, UnknownId
 from bench.base.settings import plain
 from bench.finetune.recipe import RECIPE_FOLDER, load_recipe, recipe_of, with_overrides
 
-SHIPPED = {"ce", "ce-weighted", "quality-margin", "supcon", "patchmix-cl", "sg-scl-like", "scl-cnn6"}
+SHIPPED = {
+    "ce",
+    "ce-weighted",
+    "quality-margin",
+    "supcon",
+    "scl-hybrid-scratch",
+    "quality-margin-ast",
+    "sprsound-scratch",
+}
 SHIPPED |= {"qlung-ast", "qlung-clap", "qlung-ast-fixed", "qlung-ast-quality", "qlung-ast-class"}
-SHIPPED |= {"quality-margin-ast", "sprsound-scratch"}
+SHIPPED |= {"ast-ce", "patchmix-ce", "patchmix-cl", "patchmix-cl@release", "beats-ce", "sprsound-records"}
+SHIPPED |= {"sg-scl", "sg-scl@release", "dat", "dat@release"}
+MASKS = {"shared": True, "skipped": 0.1587, "fill": "batch"}
+RELEASED = {  # {recipe: what its release does differently, table by table}
+    "sg-scl": {"spectrogram": MASKS | {"carried": True}, "method": {"reverse": False, "stopped": True}},
+    "dat": {"spectrogram": MASKS, "method": {"strength": "full", "domain_norm": True}},
+    "patchmix-cl": {"spectrogram": MASKS, "method": {}},
+}
 
 
 def test_every_shipped_recipe_reads_and_names_itself():
@@ -24,6 +39,33 @@ def test_patch_mix_is_as_published():
     assert (recipe.optimiser.name, recipe.optimiser.lr, recipe.optimiser.weight_decay) == ("adam", 5e-5, 1e-6)
     assert (recipe.averaging.kind, recipe.averaging.decay, recipe.schedule.floor) == ("step", 0.5, 1e-3)
     assert recipe.patience is None and recipe.head.norm == "layer" and recipe.precision == "float16"
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_release_differs_in_named_settings_alone(name):
+    paper, release = load_recipe(name), load_recipe(f"{name}@release")
+    changed = plain(paper)
+    changed["spectrogram"] |= RELEASED[name]["spectrogram"]
+    changed["method"]["options"] |= RELEASED[name]["method"]
+    assert recipe_of(changed).numbers() == release.numbers()
+    told = " ".join(line for line in release.differences if line.startswith("Against the paper, "))
+    for table, settings in RELEASED[name].items():
+        for setting in settings:
+            assert f"{'method.options' if table == 'method' else table}.{setting} = " in told, setting
+
+
+def test_what_bears_a_paper_s_name_says_what_differs():
+    for name in SHIPPED:
+        recipe = load_recipe(name)
+        assert bool(recipe.differences) == bool(recipe.source), name
+        assert all(line.endswith(".") for line in recipe.differences)
+
+
+def test_settings_that_came_later_leave_the_keys_of_earlier_records():
+    numbers = recipe_of({"name": "x"}).numbers()
+    assert set(numbers["spectrogram"]) == {"band_mask", "bands", "frame_mask", "frames", "fill"}
+    changed = recipe_of({"name": "x", "spectrogram": {"shared": True}}).numbers()
+    assert changed["spectrogram"] == numbers["spectrogram"] | {"shared": True}
 
 
 def test_the_four_small_recipes_differ_in_the_method_alone():

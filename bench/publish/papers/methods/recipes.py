@@ -147,6 +147,13 @@ def _batches(batches: Mapping) -> list[str]:
     return [f"batches of {batches['size']} clips{steps}{sampling}{crop}"]
 
 
+_MASKS = {
+    "shared": "the same masks for a batch",
+    "carried": "later views with the masks of those before",
+    "skipped": "some views left unmasked",
+}
+
+
 def _augmentation(waveform: Mapping, spectrogram: Mapping) -> list[str]:
     parts = []
     if waveform.get("gain_db"):
@@ -158,4 +165,9 @@ def _augmentation(waveform: Mapping, spectrogram: Mapping) -> list[str]:
     for axis, count in (("band", "bands"), ("frame", "frames")):
         if spectrogram.get(f"{axis}_mask") and spectrogram.get(count):
             parts.append(f"{counted(spectrogram[count], 'mask')} of up to {spectrogram[f'{axis}_mask']} {axis}s")
+    told = [words for name, words in _MASKS.items() if spectrogram.get(name)]
+    if spectrogram.get("fill") == "batch":
+        told.append("filled with the batch's mean")
+    if told and parts:
+        parts[-1] += f" ({', '.join(told)})"
     return [f"augmentation by {listed(parts)}"] if parts else []

@@ -65,3 +65,29 @@ def test_the_same_generator_gives_the_same_draws():
     choice = Spectrogram(band_mask=8, frame_mask=8)
     assert torch.equal(mask_spectrogram(x, choice, source(1)), mask_spectrogram(x, choice, source(1)))
     assert not torch.equal(mask_spectrogram(x, choice, source(1)), mask_spectrogram(x, choice, source(2)))
+
+
+def test_masks_that_are_shared_hide_the_same_of_every_clip():
+    x = torch.rand(5, 30, 20, generator=source()) + 1
+    choice = Spectrogram(band_mask=8, frame_mask=8, fill="zero", shared=True)
+    hidden = mask_spectrogram(x, choice, source()) == 0
+    assert hidden.any() and torch.equal(hidden, hidden[:1].expand_as(hidden))
+
+
+def test_the_batch_s_mean_fills_bands_before_frames():
+    x = torch.rand(4, 30, 20, generator=source()) + 1
+    bands = mask_spectrogram(x, Spectrogram(band_mask=8, fill="batch"), source())
+    changed = bands != x
+    assert changed.any() and torch.equal(bands[changed], x.mean().expand_as(bands[changed]))
+    both = mask_spectrogram(x, Spectrogram(band_mask=8, frame_mask=9, fill="batch"), source())
+    later = both != bands
+    assert later.any() and torch.equal(both[later], bands.mean().expand_as(both[later]))
+
+
+def test_some_views_are_left_unmasked():
+    x = torch.rand(2, 30, 20, generator=source())
+    left = [
+        torch.equal(mask_spectrogram(x, Spectrogram(band_mask=19, bands=9, skipped=0.1587), source(i)), x)
+        for i in range(1000)
+    ]
+    assert abs(sum(left) / 1000 - 0.1587) < 5 * (0.1587 * 0.8413 / 1000) ** 0.5

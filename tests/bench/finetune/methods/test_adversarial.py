@@ -76,6 +76,48 @@ def test_supcon_dat_contrasts_domains_behind_the_reversal(reverse):
     torch.testing.assert_close(gradient["model.embed.weight"], expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("progress", [0.0, 0.2])
+def test_full_strength_is_one_from_the_first_step(progress):
+    model, given = ToyModel(), batch([0, 1, 2, 3, 0], domain=[0, 1, 2, -1, 1], progress=progress)
+    ramp, full = (create_method("dat", FACTS, strength=strength) for strength in ("ramp", "full"))
+    full.load_state_dict(ramp.state_dict())
+    (loss, gradient), (same_loss, other) = trained(full, model, given), trained(ramp, model, given)
+    assert loss == same_loss
+    by_domain = torch.autograd.grad(
+        domain_loss(full.domains(model.features(given)), given.meta["domain"]), model.embed.weight
+    )[0]
+    apart = gradient["model.embed.weight"] - other["model.embed.weight"]
+    torch.testing.assert_close(apart, -(1 - reversal_strength(progress, 10)) * by_domain, atol=1e-7, rtol=1e-4)
+    torch.testing.assert_close(gradient["method.domains.weight"], other["method.domains.weight"])
+
+
+def test_the_norm_of_the_domain_head_is_the_plain_formula():
+    model, given = ToyModel(), batch([0, 1, 2, 3], domain=[0, 1, 2, 1])
+    ours = create_method("dat", FACTS, domain_norm=True)
+    x = model.features(given)
+    mean = x.mean(1, keepdim=True)
+    normed = (x - mean) / ((x - mean).square().mean(1, keepdim=True) + 1e-5).sqrt()
+    expected = cross_entropy(model.logits(x), given.label) + domain_loss(ours.domains(normed), given.meta["domain"])
+    assert trained(ours, model, given)[0] == pytest.approx(expected.item(), rel=1e-5)
+    plain = create_method("dat", FACTS)
+    plain.domains.load_state_dict(ours.domains.state_dict())
+    assert trained(plain, model, given)[0] != pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_a_stopped_second_view_changes_the_gradient_alone():
+    model, given = ToyModel(), batch([0, 1, 2, 3, 0], domain=[0, 1, 1, -1, 0])
+    free, stopped = (create_method("supcon-dat", FACTS, reverse=False, stopped=stop) for stop in (False, True))
+    stopped.load_state_dict(free.state_dict())
+    (loss, _), (same_loss, gradient) = trained(free, model, given), trained(stopped, model, given)
+    assert loss == pytest.approx(same_loss, rel=1e-6)
+    first, second = (stopped.projector(model.features(given, view=view)) for view in (0, 1))
+    constant = second.detach().clone()
+    expected = cross_entropy(model.logits(model.features(given)), given.label)
+    expected = expected + sup_con(torch.stack([first, constant]), given.meta["domain"], 0.06)
+    by_hand = torch.autograd.grad(expected, model.embed.weight)[0]
+    torch.testing.assert_close(gradient["model.embed.weight"], by_hand, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["dat", "supcon-dat"])
 @pytest.mark.parametrize("label", [[0, 1, 2, 3], [1, 1, 1], [2]])
 @pytest.mark.parametrize("domain", [0, -1])

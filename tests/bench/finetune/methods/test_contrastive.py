@@ -99,8 +99,12 @@ def test_hybrid_weighs_contrast_and_cross_entropy(alpha):
     loss, _ = trained(ours, model, given)
     seen = [model.features(given, view=view) for view in (0, 1)]
     contrast = sup_con(torch.stack([ours.projector(x) for x in seen]), given.meta["domain"], 0.06)
-    told = cross_entropy(model.logits(torch.cat(seen)), torch.cat([given.label, given.label]))
+    each = -model.logits(torch.cat(seen)).log_softmax(1).gather(1, given.label.repeat(2)[:, None])[:, 0]
+    weight = torch.tensor([1 / FACTS.counts[y] for y in given.label.repeat(2)])  # rarer classes weigh more
+    told = (weight * each).sum() / weight.sum()
     assert loss == pytest.approx((alpha * contrast + (1 - alpha) * told).item(), rel=1e-5)
+    even = trained(create_method("scl-hybrid", FACTS, alpha=0.0, weights="none"), model, given)[0]
+    assert even == pytest.approx(each.mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["supcon", "scl-hybrid"])

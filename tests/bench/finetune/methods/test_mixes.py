@@ -78,7 +78,7 @@ def test_mask_is_the_share_where_loud_and_chance_elsewhere():
     given = batch([0, 1], length=[SAMPLES, 25])
     pair = pair_waves(given, torch.tensor([1, 0]))
     coin, share = torch.tensor([[1.0] * 6, [0.0, 1.0] * 3]), torch.tensor([0.3, 0.8])
-    mask = lung_mask(pair, share, coin, 7)
+    mask = lung_mask(pair, share, coin, 7, 7)
     either = loud_samples(pair.own, 7) | loud_samples(pair.other, 7)
     assert 0 < either.float().mean() < 1
     for i in range(2):
@@ -91,7 +91,7 @@ def test_mask_is_the_share_where_loud_and_chance_elsewhere():
 
 
 def test_lungmix_mixes_clips_under_the_mask_and_labels_by_share():
-    model, ours = ToyModel(), create_method("lungmix-style", FACTS, window=5)
+    model, ours = ToyModel(), create_method("lungmix-style", FACTS, window=5, held=5)
     loss, _ = trained(ours, model, batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10]))
     again = batch([0, 1, 2, 3], seed=3, length=[SAMPLES, 30, 20, 10])
     partner = draw_partners(again)
@@ -99,13 +99,37 @@ def test_lungmix_mixes_clips_under_the_mask_and_labels_by_share():
     coin = torch.randint(2, (4, 8), generator=again.generator).float()
     share = draw_shares(again, 0.5, 4)
     pair = pair_waves(again, partner, start)
-    mask = lung_mask(pair, share, coin, 5)
+    mask = lung_mask(pair, share, coin, 5, 5)
     mixed = again._replace(wave=overlay(pair, mask), length=pair.length)
     torch.testing.assert_close(model.asked[0][1], mixed.wave)
     logits = model.logits(model.features(mixed))
     kept = [mask[i, : int(pair.length[i])].mean() for i in range(4)]
     expected = mixed_cross_entropy(logits, again.label, again.label[partner], torch.stack(kept))
     assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_lungmix_as_released_is_a_coin_for_each_sample_and_the_union_of_labels():
+    model = ToyModel()
+    ours = create_method("lungmix-style", FACTS, mask="chance", held=1, labels="union")
+    loss, _ = trained(ours, model, batch([0, 1, 2, 3, 1], seed=3))
+    again = batch([0, 1, 2, 3, 1], seed=3)
+    partner = draw_partners(again)
+    start = torch.randint(SAMPLES, (5,), generator=again.generator)
+    coin = torch.randint(2, (5, SAMPLES), generator=again.generator)
+    for i in range(5):
+        for t in range(SAMPLES):
+            source = again.wave[i, t] if coin[i, t] else again.wave[partner[i], (t + start[i]) % SAMPLES]
+            assert model.asked[0][1][i, t] == source
+    union = {(0, 1): 1, (0, 2): 2, (1, 2): 3}
+    pairs = [tuple(sorted((int(a), int(b)))) for a, b in zip(again.label, again.label[partner], strict=True)]
+    label = torch.tensor([a if a == b else union.get((a, b), 3) for a, b in pairs])
+    logits = model.logits(model.features(again._replace(wave=model.asked[0][1])))
+    assert loss == pytest.approx(cross_entropy(logits, label).item(), rel=1e-5)
+
+
+def test_the_union_of_labels_is_that_of_lung_sounds_alone():
+    with pytest.raises(BadInput, match="labels = 'union' for 3 classes"):
+        create_method("lungmix-style", FACTS._replace(classes=3, counts=(1, 2, 3)), labels="union")
 
 
 def test_windows_are_odd():
@@ -118,10 +142,13 @@ def test_masking_and_disturbance_by_hand():
     noise = torch.tensor([[1.0, -1.0], [2.0, 2.0]])
     out = disturb_features(features, noise, 0.5)
     assert out.tolist() == [[1.5, 2.5], [5.0, 5.0]]
-    kept = mask_features(out, torch.tensor([[True, False], [False, True]]))
+    told = torch.tensor([[True, False], [False, True]])
+    kept = mask_features(out, told, "zero")
     assert kept.tolist() == [[1.5, 0.0], [0.0, 5.0]]
     kept.sum().backward()
     assert features.grad.tolist() == [[1, 0], [0, 1]]
+    assert mask_features(out, told, "batch").tolist() == [[1.5, 3.75], [3.25, 5.0]]
+    assert mask_features(out, told, "clip").tolist() == [[1.5, 2.0], [5.0, 5.0]]
 
 
 def test_repaugment_shares_the_loss_between_plain_and_augmented_features():
@@ -130,9 +157,9 @@ def test_repaugment_shares_the_loss_between_plain_and_augmented_features():
     assert trained(create_method("repaugment-style", FACTS, mask=0, noise=0), model, given)[0] == pytest.approx(plain)
     assert trained(create_method("repaugment-style", FACTS, weight=0), model, given)[0] == pytest.approx(plain)
     nothing = cross_entropy(model.head.bias.expand(4, 4), given.label).item()
-    assert trained(create_method("repaugment-style", FACTS, mask=1, weight=1), model, given)[0] == pytest.approx(
-        nothing
-    )
+    assert trained(create_method("repaugment-style", FACTS, mask=1, weight=1, fill="zero"), model, given)[
+        0
+    ] == pytest.approx(nothing)
     again = batch([0, 1, 2, 3], seed=3)
     loss = trained(create_method("repaugment-style", FACTS), model, given)[0]
     given = batch([0, 1, 2, 3], seed=3)

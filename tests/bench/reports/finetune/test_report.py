@@ -10,6 +10,7 @@ import bench
 from bench.base.errors import BadInput
 from bench.finetune import fit
 from bench.finetune.record import PROTOCOLS_OF_RUN
+from bench.publish.sections.finetuning import finetune_section
 from bench.reports.agreement.verify import verify
 from bench.reports.finetune import recipe_rows
 from bench.reports.finetune.recipe_rows import rows
@@ -205,3 +206,20 @@ def test_a_folder_without_fine_tuning_has_no_report(task, tmp_path):
     records.write(evaluate.evaluate(tiny(), task)[0], tmp_path)
     with pytest.raises(BadInput, match="no fine-tuned record"):
         write_finetune_report(tmp_path)
+
+
+def test_what_differs_from_a_recipe_s_source_stands_beside_its_row(folder, tmp_path):
+    told = {"name": "ce", "about": "", "source": "A paper", "published": "Score 1.0", "differences": ["It is late."]}
+    plain = ce(folder)
+    for record in plain:
+        records.write(dataclasses.replace(record, data=record.data | {"recipe": told}), tmp_path)
+    text = write_finetune_report(tmp_path)[0].read_text()
+    assert "| ce (differs: 1) " in text
+    assert "Source: A paper. Published: Score 1.0. Differences from the source: It is late." in text
+    section = finetune_section(tmp_path)
+    shown = [block for part in section.blocks for block in getattr(part, "blocks", ())]
+    assert any("It is late." in line for block in shown for line in getattr(block, "paragraphs", ()))
+    before = {name: told[name] for name in ("name", "about", "source")}  # as older records have it
+    for record in plain:
+        records.write(dataclasses.replace(record, data=record.data | {"recipe": before}), tmp_path)
+    assert "| ce (differences not recorded) " in write_finetune_report(tmp_path)[0].read_text()

@@ -1,9 +1,8 @@
 """What a record holds: every key with its meaning and unit, and the check that a stored record has them.
 
-A record is one result as JSON: what determined it (``Spec``), its scores, how hyperparameters were selected
-(``Selection``) and what the data were (``DataFacts``). Beside it lie the predictions and how they were made
-(``RunFacts``). Scores are fractions in [0, 1] unless their metric has a unit of its own; times are seconds, memory is
-MB. The schema is a set of typed dictionaries because records must stay the same bytes of JSON.
+A record is one result as JSON: what determined it (``Spec``), its scores, the choice of hyperparameters (``Selection``)
+and the data (``DataFacts``); beside it lie predictions and ``RunFacts``. Scores are fractions in [0, 1] unless their
+metric has a unit, times seconds, memory MB. Typed dictionaries, because records must stay the same bytes of JSON.
 """
 
 from __future__ import annotations
@@ -166,10 +165,8 @@ class Selection(Choice):
         Whether the choice lies at the edge of the search.
     folds
         {group: the fold that held it out}; empty for probes that select nothing.
-    losses
-        Mean training loss of every epoch of a fine-tuning run.
-    validation_groups
-        Groups on whose clips a fine-tuning run was validated.
+    losses, validation_groups
+        Of a fine-tuning run: mean training loss of every epoch; groups on whose clips it was validated.
     """
 
     method: str
@@ -197,16 +194,12 @@ class TaskFacts(TypedDict):
 
 
 class RecipeFacts(TypedDict):
-    """What a fine-tuning recipe is called (``name``), where it is from (``source``) and what it is ``about``.
-
-    ``published`` is what the source reports of it, ``differences`` are sentences on what differs here; older records
-    have neither.
-    """
+    """A recipe's ``name`` and ``source``, what it is ``about``, what was ``published`` of it and what differs here."""
 
     name: str
     source: str
     about: str
-    published: NotRequired[str]
+    published: NotRequired[str]  # older records lack it and the differences
     differences: NotRequired[list[str]]
 
 

@@ -124,6 +124,12 @@ def require_rows(array: Path, listing: Listing) -> None:
         raise DamagedShard("the array does not have a row of float32 for each clip")
 
 
+def require_finite(array: Path) -> None:
+    """Raises ``DamagedShard`` where an array holds NaN or infinity, which no encoding writes."""
+    if not np.isfinite(np.load(array, mmap_mode="r")).all():
+        raise DamagedShard("the array holds NaN or infinity")
+
+
 def save(store: Path, layer_pooling: LayerPooling, block: Block, values: np.ndarray) -> None:
     """Stores features (clips, P) of a block's recordings, in their order, as one shard.
 

@@ -306,5 +306,12 @@ class FeatureStore:
         if lost := [unit.path for unit in self.units if unit.key not in places]:
             problem = f"has no features of {len(lost)} recordings, the first {lost[0]}"
             raise BadInput(self.folder, problem, "run the command again: they are encoded then")
+        width = None
         for position, values in shards.read([places[unit.key] for unit in self.units]):
-            yield list(self.units[position].rows), values
+            unit = self.units[position]
+            width = values.shape[1] if width is None else width
+            if values.shape != (len(unit.rows), width):  # which an assignment would repeat until they fit
+                problem = f"has {len(values)} rows of {values.shape[1]} features of {unit.path}"
+                problem += f", and should have {len(unit.rows)} rows of {width}"
+                raise BadInput(self.folder, problem, "remove this folder: its clips are encoded again then")
+            yield list(unit.rows), values

@@ -150,6 +150,7 @@ def _take_shard(reader: _Reader, store: Path, shard: Shard) -> bool:
         try:
             listed = shards.parsed(partial_listing)
             shards.require_rows(partial, listed)
+            shards.require_finite(partial)
         except shards.DamagedShard as error:
             raise BadInput(reader.archive, f"is damaged: {shard.array.path!r}: {error}", COPY_AGAIN) from error
         if listed.sha256 != shard.array.sha256:

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 import pickle
 import signal
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.base.errors import BadInput
 from bench.data import audio
 from bench.data.manifest import load_task, prepare
 from bench.encoders.batches import embed
@@ -81,6 +84,28 @@ def test_a_damaged_shard_is_made_again(prepared, tmp_path):
     shard.write_bytes(content)
     assert store.encode([want]) > 0
     np.testing.assert_array_equal(store.gather(want), expected)
+
+
+@pytest.mark.parametrize("units", ["fewer", "wider"])
+def test_rows_that_are_not_those_of_the_clips_are_never_repeated_until_they_fit(prepared, tmp_path, units):
+    encoder = load_encoder("meta.duration")
+    want = (-1, encoder.card.default_pooling)
+    store = FeatureStore(encoder, prepared, folder=tmp_path)
+    store.encode([want])
+    listing = next(path for path in sorted(store.folder.glob("*/*.json")))
+    content = json.loads(listing.read_text())
+    array = listing.with_suffix(".npy")
+    values = np.load(array)
+    if units == "fewer":  # one row each, of recordings with several clips
+        content["units"] = [[key, 1] for key, _ in content["units"]]
+        np.save(array, values[: len(content["units"])])
+    else:
+        np.save(array, np.concatenate([values, values], axis=1))
+    listing.write_text(json.dumps(content | {"sha256": hashlib.sha256(array.read_bytes()).hexdigest()}))
+    with pytest.raises(
+        BadInput, match=r"has \d+ rows of \d features .* and should have \d+ rows of \d; remove this folder"
+    ):
+        store.gather(want)
 
 
 def test_an_encoder_that_was_trained_after_loading_is_another_one(prepared):

@@ -231,20 +231,39 @@ def test_an_archive_cut_between_two_members_is_cut_short(archive, laptop):
     assert not verify.verify().damaged
 
 
-def test_an_array_of_objects_never_lands(archive, laptop):
-    """Digests that fit each other do not make an array of what could run code."""
+def with_first_array(archive, change):
+    """Puts another array in place of the first, with digests that fit each other."""
     first, *rest = members(archive)
     table = json.loads(first[1])
     at = next(i for i, (info, _) in enumerate(rest) if info.name.endswith(".npy"))
     buffer = io.BytesIO()
-    np.save(buffer, np.array([{}], dtype=object))
+    np.save(buffer, change(np.load(io.BytesIO(rest[at][1]))))
     array = buffer.getvalue()
     listing = json.dumps(json.loads(rest[at + 1][1]) | {"sha256": hashlib.sha256(array).hexdigest()}).encode()
     for offset, content in ((0, array), (1, listing)):
         rest[at + offset] = (rest[at + offset][0], content)
         table["files"][at + offset].update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
     write(archive, [(first[0], json.dumps(table).encode()), *rest])
-    with pytest.raises(BadInput, match="the array cannot be read"):
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda values: np.array([{}], dtype=object), "the array cannot be read"),  # which could run code
+        (lambda values: values[:-1], "does not have a row of float32 for each clip"),
+        (lambda values: np.concatenate([values, values]), "does not have a row of float32 for each clip"),
+        (lambda values: values.astype(np.float64), "does not have a row of float32 for each clip"),
+        (lambda values: values.astype(np.float16), "does not have a row of float32 for each clip"),
+        (lambda values: values.astype("S8"), "does not have a row of float32 for each clip"),
+        (lambda values: values[:, 0], "does not have a row of float32 for each clip"),
+        (lambda values: values[..., None], "does not have a row of float32 for each clip"),
+        (lambda values: values * np.float32("nan"), "holds NaN or infinity"),
+        (lambda values: np.where(np.arange(len(values))[:, None], values, np.float32(np.inf)), "holds NaN or infinity"),
+    ],
+)
+def test_an_array_of_anything_else_never_lands(archive, laptop, change, said):
+    with_first_array(archive, change)
+    with pytest.raises(BadInput, match=said):
         import_archive(archive)
     assert not list(laptop.rglob("*.npy"))
 

@@ -47,6 +47,18 @@ ODD += [
     "1,5",
     "sep=;",
     "正常",
+    "=1+1",
+    "@x",
+    "'1",
+    "\t",
+    "inf",
+    "-0",
+    "1e400",
+    "½",
+    "٣",
+    "a|b",
+    "\u202ea",
+    "🫁",
 ]
 NAMES = st.lists(st.sampled_from(ODD) | st.text(max_size=5), min_size=2, max_size=5, unique=True)
 
@@ -57,12 +69,12 @@ def card_of(names, kind="multiclass"):
     return TaskCard("toy.task", 1, tuple(names), metric, (metric,), {"test": ("test",)}, **facts)
 
 
-def predicted(card, seed, n=12):
+def predicted(card, seed, n=16):
     """A prediction table as records hold it, of clips with odd names."""
     draw = np.random.default_rng(seed)
     scores = records.as_stored(draw.normal(size=(n, len(card.classes))))
     most = 2 ** len(card.classes) if card.kind == "multilabel" else len(card.classes)
-    odd = ["", "#", " ", '"', ",", ";", "é", "NA", "0"]
+    odd = ["", "#", " ", '"', ",", ";", "é", "NA", "0", "=", "@", "'", "\t", "|", "-"]
     table = {
         "clip_id": [f"{odd[k % len(odd)]}clip{k}" for k in range(n)],
         "group": [f"p{k // 2}" for k in range(n)],

@@ -19,7 +19,7 @@ from reduced import batch, from_fixture, untrained
 CASES = {str(case): case for case in {case.fixture: case for case in reversed(cases()) if not case.released}.values()}
 CASES |= {str(case): case for case in cases() if case.encoder in ("audiomae.base@opera", "beats.iter3@upstream-mask")}
 BOTH = ("ast", "atst", "audiomae", "beats", "m2d", "clap.ms2023", "clap.laion", "opera.ct", "opera.gt", "hear")
-BOTH += ("dasheng", "ced", "eat")
+BOTH += ("dasheng", "ced", "eat", "htsat")
 
 
 BUILT = {}
@@ -50,7 +50,9 @@ def recorded(encoder, wave, length, change=lambda x: x):
 def test_taps_are_called_once_with_whole_clips_and_change_nothing_by_themselves(encoder):
     id = encoder.card.id
     assert encoder.offers == ({"spectrogram", "patches"} if id.startswith(BOTH) else {"spectrogram"})
-    pieces = id.startswith(("atst", "m2d.80x200", "audiomae.base@opera", "opera", "vggish", "hear", "dasheng", "ced"))
+    pieces = id.startswith(
+        ("atst", "m2d.80x200", "audiomae.base@opera", "opera", "vggish", "hear", "dasheng", "ced", "htsat")
+    )
     wave, length = batch(encoder, *[11.0 if pieces else 1.3] * 2)
     with torch.inference_mode():
         plain = encoder(wave, length)
@@ -88,7 +90,9 @@ def test_blocks_hold_every_parameter_once(encoder):
     assert sorted(listed) == sorted(id(p) for p in encoder.parameters())
     assert len(blocks) >= 3
     depth = encoder.card.layers
-    assert len(blocks) in (depth, depth + 1, depth + 2) or encoder.card.id.startswith(("clap", "opera.c", "vggish"))
+    assert len(blocks) in (depth, depth + 1, depth + 2) or encoder.card.id.startswith(
+        ("clap", "opera.c", "vggish", "htsat")
+    )
 
 
 @pytest.mark.long

@@ -1,5 +1,7 @@
 """The literature's run: all training rows, the epoch by the test that is reported, sensitive epochs alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from bench.finetune import fit, record
 from bench.finetune.data.partition import partition, parts_of_run
 from bench.finetune.record import LEAST, NoEpochToChoose, best_epoch, reported_test, scores_by_epoch
 from bench.probe.protocols import BEST_TEST, FINETUNE, PEEK
+from bench.reports.finetune import recipe_rows
 from bench.scores import records
 from toy_finetune import recipe, tiny
 
@@ -93,3 +96,21 @@ def test_a_run_without_a_sensitive_epoch_has_no_record(task, tmp_path, monkeypat
 def test_a_run_that_does_not_exist_is_refused_with_the_nearest(task):
     with pytest.raises(UnknownId, match="did you mean 'literature/best-test-epoch'"):
         fit(tiny(), task, recipe(), 0, protocol="literature/best-test-epoc")
+
+
+def test_the_report_has_the_literature_s_run_beside_the_honest_one(task, literature, tmp_path):
+    for made in (*literature[0].records, *fit(tiny(), task, recipe(**SENSITIVE), 1).records):
+        records.write(made, tmp_path)
+    row = next(row for row in recipe_rows.rows(records.load_all(tmp_path)) if row.test == "official")
+    values = [made.scores["official"][task.card.main_metric]["value"] for made in literature[0].records]
+    assert row.literature.by_seed == tuple(values) and row.gap.difference.value >= 0
+    before = [_version_1(made) for made in records.load_all(tmp_path) if made.spec["protocol"] == PEEK]
+    honest = [made for made in records.load_all(tmp_path) if made.spec["protocol"] == FINETUNE]
+    (old,) = (row for row in recipe_rows.rows([*honest, *before]) if row.test == "official")
+    assert old.literature is None and old.peeking.by_seed == row.peeking.by_seed
+
+
+def _version_1(made):
+    """The record as it was before the literature had a run of its own."""
+    spec = made.spec | {"protocol": BEST_TEST, "protocol_version": 1}
+    return dataclasses.replace(made, spec=spec, key=records.key(spec))

@@ -2,13 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from bench.finetune import fit
 from bench.finetune.data.audio_quality import audio_quality_score
-from bench.finetune.methods import create_method
+from bench.finetune.methods import create_method, default_options
 from bench.finetune.methods.qlung import prior_margins
 from bench.finetune.recipe import load_recipe
+from toy_finetune import recipe, tiny
 from toy_methods import FACTS, ToyModel, batch, cosine, random, same, trained
 
 LABEL, QUALITY = [0, 1, 2, 3, 0, 3], [0.0, 0.2, 0.5, 0.7, 1.0, 0.3]
@@ -101,3 +104,10 @@ def test_the_ladder_is_the_ablation_rung_by_rung():
     methods = [each.pop("method")["options"] for each in numbers]
     assert all(each == numbers[0] for each in numbers) and methods == list(RUNGS.values())
     assert all(load_recipe(name).published and load_recipe(name).differences for name in ladder)
+
+
+@pytest.mark.parametrize("options", RUNGS.values(), ids=RUNGS)
+def test_every_rung_trains_on_simulated_clips(options, task):
+    honest, peeking = fit(tiny(), task, recipe(epochs=1, method={"name": "qlung", "options": options}), 0).records
+    assert honest.spec["recipe"]["method"]["options"] == default_options("qlung") | options
+    assert np.isfinite(honest.selection["losses"]).all() and peeking.key != honest.key

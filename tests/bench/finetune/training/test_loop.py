@@ -1,5 +1,6 @@
 import copy
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -220,3 +221,35 @@ def test_a_damaged_or_strange_checkpoint_is_refused(tmp_path):
     torch.save({"format": 1, "key": "mine", "evil": RunFolder(tmp_path, "x")}, tmp_path / STATE)
     with pytest.raises(BadInput, match="not a readable checkpoint"):
         folder.load(STATE)
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_a_later_view_carries_the_masks_of_the_first_where_asked(task, tmp_path, carried):
+    masks = {"band_mask": 6, "frame_mask": 0, "bands": 1, "fill": "zero", "carried": carried}
+    silent = {"gain_db": 0.0, "shift_s": 0.0, "noise_snr_db": None}
+    training = started(task, tmp_path, spectrogram=masks, waveform=silent)
+    model, seen = training.model, {}
+    batch = training.make_batch(training.partition.training[:8], 0, 0, 0.0, torch.Generator())
+    for view in (0, 1):
+        with _recorded(model, seen, view):
+            model.features(batch, view=view)
+    hidden = {view: (spectrogram == 0).all(1) for view, spectrogram in seen.items()}
+    first, second = hidden[0], hidden[1]
+    assert first.any() and not torch.equal(first, second)
+    assert bool((second | ~first).all()) == carried  # all that the first view hides, the second hides too
+
+
+@contextmanager
+def _recorded(model, seen, view):
+    """Notes the spectrogram that the encoder goes on with."""
+    before = type(model.encoder).tap
+
+    def tap(self, name, x):
+        out = before(self, name, x)
+        if name == "spectrogram":
+            seen[view] = out
+        return out
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model.encoder), "tap", tap)
+        yield

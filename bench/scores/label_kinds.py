@@ -12,10 +12,10 @@ regression     the target, in its own unit            the prediction (N, 1)     
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from bench.scores.schema import TaskFacts
 from bench.types import TaskCard
 
 
@@ -118,7 +118,7 @@ KINDS: dict[str, Multiclass] = {
 }
 
 
-def of(task: TaskCard | TaskFacts) -> Multiclass:
+def of(task: TaskCard | Mapping[str, Any]) -> Multiclass:
     """The kind of a task's card, or of a record's copy of it (which names it only where it is not multiclass)."""
     return KINDS[task.kind if isinstance(task, TaskCard) else task.get("kind", "multiclass")]
 

@@ -82,7 +82,10 @@ def size(count: int) -> str:
 
 def record_facts(spec: Mapping[str, Any], scores: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, str]:
     """What a record is and its main score on every test, each a few words."""
-    metric, unit = task["main_metric"], "" if task.get("kind") == "regression" else "%"
+    from bench.scores import metrics  # numpy, which printing itself has no need of
+
+    metric = task["main_metric"]
+    unit = metrics.get(metric).unit
     facts = {name: str(spec[name]) for name in ("task", "encoder", "pooling", "protocol")}
     facts |= {f"{metric} {test}": amount(table.get(metric), unit) for test, table in scores.items()}
     return facts | {name: str(spec[name]) for name in ("layer", "seed", "state")}

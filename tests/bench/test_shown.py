@@ -7,6 +7,7 @@ import bench
 from bench.base import registry
 from bench.base.errors import BadInput
 from bench.scores import records
+from bench.scores.printed import record_facts
 from bench.shown import Shown
 
 
@@ -49,6 +50,13 @@ def test_a_record_shows_its_scores(found):
     assert f"icbhi.Score corrected {value:.1f} [" in repr(record) and record.key in repr(record)
     assert f"{value:.1f} [" in record._repr_html_()
     assert dataclasses.replace(record) == record
+
+
+def test_a_fraction_of_a_regression_is_shown_in_percent():
+    score = {"value": 0.123, "low": 0.1, "high": 0.2}
+    spec = dict.fromkeys(("task", "encoder", "pooling", "protocol", "layer", "seed", "state"), "x")
+    shown = {name: record_facts(spec, {"test": {name: score}}, {"main_metric": name}) for name in ("mape", "mae")}
+    assert shown["mape"]["mape test"] == "12.3 [10.0, 20.0]" and shown["mae"]["mae test"] == "0.12 [0.10, 0.20]"
 
 
 def test_a_leaderboard_is_read_from_a_folder_and_styled(found, tmp_path):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli.options import Verb, say, show
 from bench.publish.papers.tables.choices import FORMATS, INTERVALS, LAYOUTS
+
+if TYPE_CHECKING:
+    from bench.scores.schema import Record
 
 
 def table_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +56,8 @@ def table(arguments: argparse.Namespace) -> int:
 
     settings = {name: getattr(arguments, name) for name in ("decimals", "layout", "intervals", "label", "standalone")}
     loaded = records.load_all(arguments.folder)
-    made = paper_table(loaded, arguments.columns, arguments.tests, arguments.protocol, arguments.encoder)
+    chosen = (arguments.columns, arguments.tests, arguments.protocol, arguments.encoder)
+    made = paper_table(loaded, *chosen, *_audited(arguments.folder, loaded))
     for row in made.left_out:
         say(f"left out, since it has no score in any of these columns: {row}")
     if arguments.out:
@@ -59,6 +65,14 @@ def table(arguments: argparse.Namespace) -> int:
     else:
         show(table_text(made, arguments.format or "md", **settings), end="")
     return 0
+
+
+def _audited(folder: Path, loaded: Sequence[Record]) -> tuple[Mapping, Mapping]:
+    """What audits in the folder found of the records' data, and what rounding does to the records."""
+    from bench.reports.audit.sensitivity import read_sensitivities
+    from bench.reports.audit.summary import read_audit_summaries
+
+    return read_audit_summaries(folder, {r.spec["task"] for r in loaded}), read_sensitivities(folder, loaded)
 
 
 TABLE = Verb(
@@ -86,7 +100,7 @@ def cite(arguments: argparse.Namespace) -> int:
 
     loaded = records.load_all(arguments.folder)
     if arguments.out:
-        show("\n".join(map(str, write_paper(loaded, arguments.out))))
+        show("\n".join(map(str, write_paper(loaded, arguments.out, *_audited(arguments.folder, loaded)))))
     else:
         show(bibliography(loaded).bibtex(), end="")
     return 0

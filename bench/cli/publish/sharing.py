@@ -40,6 +40,7 @@ def merge_arguments(parser: argparse.ArgumentParser) -> None:
 def merge(arguments: argparse.Namespace) -> int:
     """``merge``: exit status 1 where a submission was refused."""
     from bench.base.progress import terminal
+    from bench.publish.page import PAGE, write_page
     from bench.publish.sharing.merge import merge
     from bench.reports.leaderboard.report import write_leaderboard
     from bench.scores import records
@@ -47,6 +48,8 @@ def merge(arguments: argparse.Namespace) -> int:
     results = merge(arguments.file, arguments.into, terminal)
     if any(result.added for result in results):
         write_leaderboard(records.load_all(arguments.into), arguments.into)
+        if (arguments.into / PAGE).exists():
+            write_page(arguments.into)
     if arguments.json:
         print_json([{**vars(result), "file": str(result.file)} for result in results])
     else:

@@ -12,18 +12,26 @@ from bench.publish.papers.methods.paragraphs import methods
 from bench.publish.papers.tables.content import paper_table
 from bench.publish.papers.tables.latex import PACKAGES, latex_table
 from bench.publish.papers.tables.plain import csv_text, markdown_text
+from bench.reports.audit.summary import AuditSummary
+from bench.runs.context import NOTHING
 from bench.scores.schema import Record
 
 BIBTEX, METHODS, TABLE = "respbench.bib", "methods", "table"
 
 
-def paper_texts(records: Sequence[Record]) -> Mapping[str, str]:
+def paper_texts(
+    records: Sequence[Record],
+    audits: Mapping[str, AuditSummary] = NOTHING,
+    sensitivities: Mapping[str, Mapping] = NOTHING,
+) -> Mapping[str, str]:
     """{file name: text}: references, the methods section, tables, and ``paper.tex`` that shows them all.
 
     Parameters
     ----------
     records
         Of any number of tasks.
+    audits, sensitivities
+        As ``bench.publish.papers.tables.content.paper_table`` takes them.
 
     Raises
     ------
@@ -32,7 +40,7 @@ def paper_texts(records: Sequence[Record]) -> Mapping[str, str]:
     """
     references = bibliography(records)
     paragraphs = methods(records, references)
-    table = paper_table(records)
+    table = paper_table(records, audits=audits, sensitivities=sensitivities)
     return {
         BIBTEX: references.bibtex(),
         f"{METHODS}.md": text.markdown(paragraphs),
@@ -44,9 +52,14 @@ def paper_texts(records: Sequence[Record]) -> Mapping[str, str]:
     }
 
 
-def write_paper(records: Sequence[Record], folder: Path) -> list[Path]:
+def write_paper(
+    records: Sequence[Record],
+    folder: Path,
+    audits: Mapping[str, AuditSummary] = NOTHING,
+    sensitivities: Mapping[str, Mapping] = NOTHING,
+) -> list[Path]:
     """Writes ``paper_texts`` into a folder and returns the files. Raises as ``paper_texts``."""
-    texts = paper_texts(records)
+    texts = paper_texts(records, audits, sensitivities)
     for name, content in texts.items():
         write_text(folder / name, content)
     return [folder / name for name in texts]

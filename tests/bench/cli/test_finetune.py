@@ -13,6 +13,7 @@ from bench.finetune import suite
 from bench.finetune.methods import METHODS, default_options
 from bench.finetune.recipe import RECIPE_FOLDER, load_recipe
 from bench.finetune.training.loop import TrainingDiverged
+from bench.publish.page import PAGE, stale_page
 from bench.runs import evaluate
 from bench.scores import records
 
@@ -46,6 +47,7 @@ def test_finetune_estimates_runs_reports_and_verifies(root, quick, tmp_path, cap
     assert "finetune.md" in said.out and "finetune/best-test-epoch" in said.err
     protocols = sorted(record.spec["protocol"] for record in records.load_all(out))
     assert protocols == ["control"] * 2 + ["finetune"] * 2 + ["finetune/best-test-epoch"] * 2
+    assert str(out / PAGE) in said.out and stale_page(out) == []
     assert main(["leaderboard", str(out)]) == 0
     assert main(["verify", str(out)]) == 0
     assert "every number holds" in capsys.readouterr().out

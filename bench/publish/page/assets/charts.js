@@ -15,10 +15,10 @@ function chartConfig() {
     view: { stroke: null },
     axis: {
       labelColor: quiet, titleColor: quiet, gridColor: line, domain: false, ticks: false,
-      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelPadding: 6, titlePadding: 10, labelLimit: 260,
+      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelPadding: 6, titlePadding: 10, labelLimit: narrow() ? 130 : 260,
     },
     axisY: { grid: false, labelColor: ink },
-    legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", orient: "top", symbolSize: 60, labelLimit: 320 },
+    legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", orient: "top", symbolSize: 60, labelLimit: 320, ...(narrow() ? { columns: 1 } : {}) },
     header: { labelColor: ink, titleColor: quiet, labelFontSize: 12, titleFontSize: 12 },
     title: { color: ink, fontSize: 13, fontWeight: 600, anchor: "start" },
     text: { color: ink, font, fontSize: 12 },

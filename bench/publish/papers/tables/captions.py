@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.publish.papers.tables.columns import ScoreColumn
+from bench.reports.audit.summary import AuditSummary
 from bench.scores.intervals import FEW_GROUPS
 from bench.scores.schema import Record
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def measured(column: ScoreColumn, cells: pd.DataFrame, by_key: Mapping[str, Record]) -> ScoreColumn:
+def measured(
+    column: ScoreColumn, cells: pd.DataFrame, by_key: Mapping[str, Record], audit: AuditSummary | None = None
+) -> ScoreColumn:
     """The column with how many patients and clips its test has, and the remarks on its data.
 
     Parameters
@@ -25,10 +28,13 @@ def measured(column: ScoreColumn, cells: pd.DataFrame, by_key: Mapping[str, Reco
         Its cells (``bench.reports.leaderboard.table.cells``); none leaves the column as it is.
     by_key
         The records of the cells.
+    audit
+        The audit of the task's data.
     """
     if not len(cells):
         return column
-    data = by_key[cells["key"].iloc[0]].data
+    first = by_key[cells["key"].iloc[0]]
+    data = first.data
     groups, clips = ((int(cells[name].min()), int(cells[name].max())) for name in ("groups", "n"))
     notes = []
     if "simulated" in data["state"]:
@@ -45,6 +51,8 @@ def measured(column: ScoreColumn, cells: pd.DataFrame, by_key: Mapping[str, Reco
         notes.append(f"Fewer than {FEW_GROUPS} {column.group}s: intervals are optimistic.")
     if data["task"].get("demonstration"):
         notes.append("A demonstration, no benchmark.")
+    if found := audit.of_test(first, column.test) if audit else []:
+        notes.append(f"Audit of the data: {', '.join(found)}.")
     return replace(column, groups=groups, clips=clips, notes=tuple(notes))
 
 

@@ -14,9 +14,12 @@ from bench.publish.blocks import Column, Score
 from bench.publish.papers.tables.best import best_rows
 from bench.publish.papers.tables.captions import caption, measured, protocol_words
 from bench.publish.papers.tables.columns import FACTS, ScoreColumn, fact_columns, score_columns
+from bench.reports.audit.summary import AuditSummary
+from bench.reports.leaderboard.standings.marks import row_marks
 from bench.reports.leaderboard.standings.values import Row as StandingsRow
 from bench.reports.leaderboard.table import CONTROL, PEEKED, UNRANKED, cells
 from bench.reports.names import ROW, rank_class, row_name, row_names
+from bench.runs.context import NOTHING
 from bench.scores.printed import missing
 from bench.scores.schema import Record
 
@@ -31,6 +34,9 @@ _CLASSES = {
     PEEKED: "Epoch chosen on the test",
     CONTROL: "Controls, not ranked",
 }
+
+
+Marks = Callable[[Record, str], tuple[str, ...]]  # what is said of a record's score on a test
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,8 @@ def paper_table(
     tests: Sequence[str] = (),
     protocols: Sequence[str] = (),
     encoders: Sequence[str] = (),
+    audits: Mapping[str, AuditSummary] = NOTHING,
+    sensitivities: Mapping[str, Mapping] = NOTHING,
 ) -> PaperTable:
     """A table of records for a paper.
 
@@ -130,6 +138,10 @@ def paper_table(
         Protocols whose rows are shown, controls that know the labels alone beside them; all if none.
     encoders
         Encoders whose rows are shown; all if none.
+    audits
+        {task: the audit of its data}, for remarks.
+    sensitivities
+        {record key: what rounding does to it} (``bench.reports.audit.sensitivity``), for remarks.
 
     Raises
     ------
@@ -148,7 +160,7 @@ def paper_table(
     long = _scores(records, shown)
     by_key = {record.key: record for record in records}
     rows = dict(iter(long.groupby(ROW, sort=False, dropna=False)))
-    shown = tuple(measured(column, long[long["column"] == column.name], by_key) for column in shown)
+    shown = tuple(measured(c, long[long["column"] == c.name], by_key, audits.get(c.task)) for c in shown)
     members: dict[tuple[str, str], list[tuple]] = {}
     for identity, part in rows.items():
         spec = by_key[part["key"].iloc[0]].spec
@@ -156,8 +168,12 @@ def paper_table(
         members.setdefault((kind, "" if kind == CONTROL else spec["protocol"]), []).append(identity)
     facts = _told_apart(fact_columns(columns), members)
     seeds = _records_of_rows(records)
+
+    def marks(record: Record, test: str) -> tuple[str, ...]:
+        return row_marks(record, test, sensitivities.get(record.key))
+
     parts = [
-        _part(*group, [(identity, rows[identity]) for identity in members[group]], facts, shown, by_key, seeds)
+        _part(*group, [(identity, rows[identity]) for identity in members[group]], facts, shown, by_key, seeds, marks)
         for group in sorted(members, key=lambda group: (list(_CLASSES).index(group[0]), group[1]))
     ]
     return PaperTable(facts, shown, tuple(parts), caption(shown, long, by_key), _left_out(seeds, set(rows)))
@@ -214,11 +230,12 @@ def _part(
     shown: Sequence[ScoreColumn],
     by_key: Mapping[str, Record],
     seeds: Mapping[tuple, Sequence[Record]],
+    marks: Marks,
 ) -> Part:
     """The rows of a class under one protocol; controls of all protocols are one part."""
     records = [by_key[long["key"].iloc[0]] for _, long in rows]
     title = _CLASSES[kind] + (f", {protocol_words(records)}" if protocol else "")
-    made = {identity: _row(identity, long, facts, by_key) for identity, long in rows}
+    made = {identity: _row(identity, long, facts, by_key, marks) for identity, long in rows}
     if kind not in UNRANKED:
         for column in shown:
             scored = {i: _of_task(seeds[i], column) for i, row in made.items() if column.name in row.scores}
@@ -249,7 +266,9 @@ def _in_bold(row: Row, column: ScoreColumn) -> Row:
     return replace(row, scores={**row.scores, column.name: score})
 
 
-def _row(identity: tuple, long: pd.DataFrame, facts: Sequence[Column], by_key: Mapping[str, Record]) -> Row:
+def _row(
+    identity: tuple, long: pd.DataFrame, facts: Sequence[Column], by_key: Mapping[str, Record], marks: Marks
+) -> Row:
     records = [by_key[key] for key in long["key"]]
     encoder, _, layer, _ = identity
     with_layer = any(column.name == "layer" for column in facts)
@@ -260,8 +279,8 @@ def _row(identity: tuple, long: pd.DataFrame, facts: Sequence[Column], by_key: M
     scores = {}
     for cell in long.to_dict("records"):
         low, high = (None if missing(cell[bound]) else float(cell[bound]) for bound in ("low", "high"))
-        marks = tuple(by_key[cell["key"]].data["marks"])
-        scores[cell["column"]] = Score(float(cell["value"]), low, high, cell["key"], marks=marks)
+        own = marks(by_key[cell["key"]], cell["test"])
+        scores[cell["column"]] = Score(float(cell["value"]), low, high, cell["key"], marks=own)
     return Row(texts, scores, (int(long["seeds"].min()), int(long["seeds"].max())))
 
 

@@ -22,6 +22,17 @@ def test_the_plane_is_that_of_the_largest_variance_of_standardised_features():
     assert first == "PC 1 (67 %)"  # two of three features that vary
 
 
+def test_umap_is_the_same_every_time():
+    pytest.importorskip("umap", reason="no umap-learn: pip install respbench[maps]")
+    draw = np.random.default_rng(0)
+    features = np.concatenate([draw.standard_normal((30, 5)), 8 + draw.standard_normal((30, 5))])
+    places, titles = on_a_plane(features, "umap")
+    again, _ = on_a_plane(features, "umap")
+    assert titles == ("UMAP 1", "UMAP 2") and places.shape == (60, 2) and (places == again).all()
+    between = np.linalg.norm(places[:30].mean(axis=0) - places[30:].mean(axis=0))
+    assert between > np.linalg.norm(places[:30] - places[:30].mean(axis=0), axis=1).max()  # two clouds stay two
+
+
 def test_what_makes_no_map_is_refused(monkeypatch):
     features = np.random.default_rng(0).standard_normal((10, 4))
     with pytest.raises(BadInput, match="three at least"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench.cli.main import main
+from bench.publish.page import PAGE, stale_page
 from bench.publish.sharing import merge as merging
 from bench.publish.sharing.merge import merge, read_ledger
 from bench.publish.sharing.opened import Bounds
@@ -85,6 +86,14 @@ def test_what_was_submitted_arrives_and_holds(results, submission, tmp_path, cap
     assert entry.sha256 == hashlib.sha256(submission.read_bytes()).hexdigest()
     assert entry.commands == tuple(BoardNotes.read(results).commands) != ()
     assert "3 records submitted by Ann (ann@example.org)" in (into / "leaderboard.md").read_text()
+
+
+def test_a_page_that_stands_in_the_folder_is_written_again(submission, tmp_path):
+    into = tmp_path / "into"
+    into.mkdir()
+    (into / PAGE).write_text("of before", encoding="utf-8")
+    assert main(["merge", str(submission), "--into", str(into)]) == 0
+    assert stale_page(into) == []
 
 
 def test_a_second_time_changes_nothing(submission, tmp_path):

@@ -2,6 +2,7 @@ import pytest
 
 from bench.base.errors import BadInput, UnknownId
 from bench.publish.papers.tables.content import paper_table
+from bench.reports.audit.summary import AuditSummary
 from paper_records import record
 
 
@@ -105,6 +106,17 @@ def test_remarks_on_data_and_cells_are_kept():
         assert said in notes
     for said in ("Fewer than 30 patients", "left out as unusable (1 finding)", "sprsound seen in pretraining"):
         assert said in notes
+
+
+def test_what_audits_found_is_a_remark(monkeypatch):
+    monkeypatch.setattr("bench.reports.leaderboard.standings.marks.sensitivity_marks", lambda found, test: found or [])
+    one, other = record("ast.base"), record("beats.iter3")
+    task, spec = one.spec["task"], one.spec
+    audit = AuditSummary(task, spec["task_version"], spec["manifest"], {"inter": ("meta.duration AUROC 83.3",)})
+    table = paper_table([one, other], audits={task: audit}, sensitivities={one.key: ["**sensitive to rounding**: 2 %"]})
+    assert "Audit of the data: meta.duration AUROC 83.3." in table.notes()
+    marked = {row.facts["encoder"] for row, _, score in table.cells() if "sensitive to rounding: 2 %" in score.marks}
+    assert marked == {"ast.base"}
 
 
 def test_the_caption_says_interval_protocol_and_patients(made):

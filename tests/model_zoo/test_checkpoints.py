@@ -49,6 +49,16 @@ RELEASED = {"atst.clip": "teacher"}  # the network's entry in files that hold an
 IDS = [*FIXTURES, "efficientat.mn04", *LIBRARY]
 
 
+ELSEWHERE = {"s3prl"}  # which reads its upstreams' files itself
+SAME_NETWORK = {"sslam": "eat"}
+
+
+def test_every_family_with_weights_is_tried():
+    families = {card.id.partition(".")[0] for card in registry.cards(registry.ENCODERS) if card.weights}
+    tried = {id.partition(".")[0] for id in IDS}
+    assert {SAME_NETWORK.get(family, family) for family in families - ELSEWHERE} <= tried
+
+
 class Subject:
     """A family's checkpoint that can be changed: the file's content, and where in it the tensors are."""
 

@@ -22,7 +22,7 @@ _WIDE = 100  # columns from where on intervals stand beside scores
 _LEAST = 60  # columns that a table takes, however narrow the terminal
 _PADDING = 3  # columns between cells
 _MEAN = "100.0*"
-_NAME = 34  # columns of an encoder's name, which is folded where it is longer
+_NAME = 34  # columns of an encoder's name, and of a task's, which are folded where they are longer
 
 
 def console_tables(standings: Standings, width: int, styled: bool = False) -> str:
@@ -57,7 +57,7 @@ def _beside(standings: Standings, width: int) -> Iterator[list[TestStandings]]:
     taken: list[TestStandings] = []
     left = room - len(_MEAN) - _PADDING  # the first table has the mean
     for of in tests:
-        needed = _test_width(of, width >= _WIDE) + _PADDING
+        needed = _test_width(of, width) + _PADDING
         if taken and needed > left:
             yield taken
             taken, left = [], room
@@ -69,12 +69,13 @@ def _beside(standings: Standings, width: int) -> Iterator[list[TestStandings]]:
 
 def _table(standings: Standings, tests: Sequence[TestStandings], width: int, with_mean: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("rank", justify="right", no_wrap=True, min_width=len("rank"))
     table.add_column("encoder", overflow="fold", width=_name_width(standings, width))
     if with_mean:
-        table.add_column("mean", justify="right", no_wrap=True)
+        table.add_column("mean", justify="right", no_wrap=True, min_width=len(_MEAN))
     for of in tests:
-        table.add_column(Text(f"{one_line(of.task)}\n{one_line(of.test)}"), justify="right", no_wrap=True)
+        title, room = Text(f"{one_line(of.task)}\n{one_line(of.test)}"), _test_width(of, width)
+        table.add_column(title, justify="right", overflow="fold", width=room)
     found = [{each.row: each for each in of.rows} for of in tests]
     for each in standings.overall:
         cells = [Text(BLANK)] * len(tests)
@@ -104,7 +105,8 @@ def _name_width(standings: Standings, width: int) -> int:
     return min(_NAME, width // 3, max((len(_name(each.row)) for each in standings.overall), default=0))
 
 
-def _test_width(of: TestStandings, intervals: bool) -> int:
+def _test_width(of: TestStandings, width: int) -> int:
     scores = ({"value": each.value, "low": each.low, "high": each.high} for each in of.rows)
-    cells = (len(amount(score, of.unit, interval=intervals)) + len(BEST) for score in scores)
-    return max(len(one_line(of.task)), len(one_line(of.test)), *cells)
+    cells = (len(amount(score, of.unit, interval=width >= _WIDE)) + len(BEST) for score in scores)
+    names = (min(_NAME, width // 3, len(one_line(name))) for name in (of.task, of.test))
+    return max(*names, *cells)

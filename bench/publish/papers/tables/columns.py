@@ -141,11 +141,13 @@ def score_columns(records: Sequence[Record], asked: Sequence[str] = ()) -> tuple
 
 def _column(text: str, records: Sequence[Record]) -> ScoreColumn:
     tasks = {record.spec["task"]: record.data["task"] for record in records}
-    name, _, metric = text.partition(":")
-    task, _, test = name.partition("/")
-    known = [f"{id}/{each}" for id, facts in tasks.items() for each in facts["tests"]]
-    if task not in tasks or (test and test not in tasks[task]["tests"]):
-        raise UnknownId("test", name, [*tasks, *known])
+    # Ids of own tasks hold slashes, and may hold colons: names are not taken apart, but looked up
+    known = {id: (id, "") for id in tasks}
+    known |= {f"{id}/{each}": (id, each) for id, facts in tasks.items() for each in facts["tests"]}
+    name, metric = (text, "") if text in known else text.rpartition(":")[::2]
+    if name not in known:
+        raise UnknownId("test", name or text, list(known))
+    task, test = known[name]
     facts = tasks[task]
     test, metric = test or per_test.headline(facts), metric or facts["main_metric"]
     scored = {

@@ -12,11 +12,14 @@ ROWS = (
 )
 
 
-def _standings(n_tests):
+LONG = "csv.a b%27c%22d %2520 100%25 %C3%BCn%C3%AF %F0%9F%AB%81 %5Bred%5D{k}/[/bold]clips.csv"
+
+
+def _standings(n_tests, task="corpus.task{k}"):
     values = (0.9123, 0.51, 0.5)
     tests = tuple(
         TestStandings(
-            task=f"corpus.task{k}",
+            task=task.format(k=k),
             test="official",
             metric="uar",
             unit="%",
@@ -45,6 +48,17 @@ def test_tables_fit_the_terminal_and_cut_nothing_off(width):
     assert all(f"corpus.task{k}" in text for k in range(7)) and "a.[b] mean attentive" in text
     assert f"91.2 [81.2, 100.0]{BEST}" in text if width >= 100 else f"91.2{BEST}" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_names_of_tasks_are_folded_and_no_number_is_cut_off(width):
+    text = console_tables(_standings(3, LONG), width)
+    assert max(map(len, text.splitlines())) <= width and "…" not in text
+    assert text.count("91.2") == 4  # the mean and each test
+
+
+def test_nothing_acts_on_the_terminal():
+    assert "\x1b" not in console_tables(_standings(2, "csv.\x1b[31m{k}"), 80)
 
 
 def test_a_test_without_a_row_is_blank_and_a_styled_terminal_gets_bold():

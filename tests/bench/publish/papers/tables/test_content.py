@@ -45,6 +45,18 @@ def test_every_headline_is_a_column_and_a_missing_cell_stays_missing(made):
     assert set(by_name["fbank.stats"].scores) == {"sprsound.events2/inter:sprsound.Score"}
 
 
+def test_ids_of_own_tasks_are_looked_up_whatever_signs_they_hold(made):
+    own = ["csv.folder/clips.csv", "csv.a:b/c@d/e f.csv", "csv./abs/x.csv", "csv.folder/clips.csv/official"]
+    records = [record("ast.base", task, accuracy=0.9) for task in own]
+    assert {column.task for column in paper_table(records).scores} == set(own)
+    for task in own:
+        for asked in (task, f"{task}:auroc"):
+            (column,) = paper_table(records, tests=[asked]).scores
+            assert column.task == task and column.metric == ("auroc" if asked.endswith("auroc") else column.metric)
+    with pytest.raises(UnknownId, match=r"unknown test 'csv\.folder'"):
+        paper_table(records, tests=["csv.folder"])
+
+
 def test_scores_are_the_records_own(made):
     table = paper_table(made[:2], tests=["sprsound.events2/inter:auroc"])
     for row, column, score in table.cells():

@@ -46,7 +46,7 @@ RATE, HOP = 16000, 512
 SIZE, SHORT, CHUNK = 8 * RATE, 2 * RATE, 130_880  # samples that clips are filled up to; CHUNK fills 256 frames
 CROP, CROP_STEP = 1024, 512  # frames
 PATCH, GRID = 4, (64, 16)  # patches of a chunk in time and frequency
-HEADS = (r"g\..*", r"layer_norm\..*", r"linear\..*")  # of the contrastive training
+HEADS = (r"g\..*", r"layer_norm\..*", r"linear\..*", r"middle\..*")  # of the contrastive training
 DECODER = (r"mask_token", r"decoder_.*")
 ANCHORS = {
     "opera.ct": ("patch_embed.proj.weight", "layers.0.blocks.0.attn.qkv.weight"),
@@ -153,8 +153,12 @@ def positions(width: int) -> Tensor:
     return torch.cat([torch.zeros(1, width), table])[None]
 
 
-def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
-    """The encoder with the released weights, or with an initialisation like the original's at full size."""
+def build(card: EncoderCard, weights: Path | None = None, network: str = "", fills: bool = True) -> nn.Module:
+    """The encoder with the released weights, or with an initialisation like the original's at full size.
+
+    ``network`` is the id of this family whose network a card of another family has; without ``fills`` its clips are not
+    filled up.
+    """
     import dataclasses
 
     import torch
@@ -198,7 +202,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def __init__(self, card: EncoderCard):
             super().__init__(card)
-            self.size = SHORT if card.policy == "2s" else SIZE
+            least = SHORT if card.policy == "2s" else SIZE
+            self.size, self.nominal_s = least if fills else 1, least / RATE
 
         def batch_length(self, n: int) -> int:
             """The most samples that give as many frames as n, or as the least length."""
@@ -232,7 +237,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             side = swin.SIZE // swin.PATCH >> (layers - 1)  # tokens of the last image: time quarters by bands, times
             bands = side // swin.QUARTERS
             offered = dims(width, bands, published=width)
-            grid = (self.size / RATE / (side * swin.QUARTERS), bands)
+            grid = (self.nominal_s / (side * swin.QUARTERS), bands)
             self.card = dataclasses.replace(card, dims=offered, grid=grid, layers=layers)
 
         def blocks(self) -> list[nn.Module]:
@@ -252,7 +257,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return [
                 (
                     row_ends.joined(x, crops),
-                    self.size / RATE / x.shape[1],
+                    self.nominal_s / x.shape[1],
                     row_ends.ends([count * x.shape[1] for count in crops], 1, x.device),
                 )
                 for x in self.net(tapped.unflatten(1, (height, width)))
@@ -333,7 +338,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                 grids.append(Grid(hidden, tokens, PATCH * HOP / RATE, f"block{i}", cls=cls))
             return Tokens(tuple(grids), row_ends.mean_of_pieces(clip, counts))
 
-    id = card.id.partition("@")[0]
+    id = network or card.id.partition("@")[0]
     kind, ignored = {
         "opera.ct": (Ct, swin.IGNORED + HEADS),
         "opera.ce": (Ce, HEADS),

@@ -10,7 +10,7 @@ from bench.publish.papers.citations.bibliography import bibliography
 from bench.publish.papers.methods import text
 from bench.publish.papers.methods.paragraphs import methods
 from bench.publish.papers.tables.content import paper_table
-from bench.publish.papers.tables.latex import PACKAGES, latex_table
+from bench.publish.papers.tables.latex import FONTS, PACKAGES, latex_table
 from bench.publish.papers.tables.plain import csv_text, markdown_text
 from bench.reports.audit.summary import AuditSummary
 from bench.runs.context import NOTHING
@@ -69,7 +69,7 @@ def _document() -> str:
     """A small article in two columns that shows the other files."""
     lines = (
         r"\documentclass[10pt,twocolumn]{article}",
-        r"\usepackage[T1]{fontenc}",
+        FONTS,
         r"\usepackage[a4paper,textwidth=178mm,textheight=240mm,columnsep=8mm]{geometry}",
         r"\usepackage{url}",
         PACKAGES,

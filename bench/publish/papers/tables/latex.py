@@ -16,6 +16,8 @@ from bench.publish.papers.tables.content import PaperTable, Part, Row
 from bench.scores.printed import number
 
 PACKAGES = r"\usepackage{booktabs,siunitx,tabularx}"
+# outlines where Latin Modern is installed; else TeX makes bitmaps of its fonts, which takes minutes and looks coarse
+FONTS = r"\usepackage[T1]{fontenc}\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}"
 _MISSING = "{--}"
 
 
@@ -101,7 +103,7 @@ def _pages(parts: Sequence[Part], height: int) -> list[tuple[Part, ...]]:
 def _document(body: str) -> str:
     lines = (
         r"\documentclass[10pt,twocolumn]{article}",
-        r"\usepackage[T1]{fontenc}",
+        FONTS,
         r"\usepackage[a4paper,textwidth=178mm,textheight=240mm,columnsep=8mm]{geometry}",
         PACKAGES,
         r"\begin{document}",

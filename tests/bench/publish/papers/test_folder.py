@@ -33,7 +33,7 @@ def test_the_paper_compiles(tmp_path):
     write_paper(MADE, tmp_path)
     latex = ["pdflatex", "-interaction=nonstopmode", "-no-shell-escape", "paper"]
     for command in (latex, ["bibtex", "paper"], latex, latex):
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=600)
         if "not found" in done.stdout and ".sty" in done.stdout:
             pytest.skip("this TeX lacks booktabs, siunitx or tabularx")
         assert done.returncode == 0, done.stdout[-3000:]

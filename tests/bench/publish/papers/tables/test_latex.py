@@ -95,7 +95,7 @@ def test_layouts_that_there_are_not_are_refused(table):
 def test_it_compiles_and_nothing_sticks_out(table, layout, intervals, tmp_path):
     (tmp_path / "t.tex").write_text(latex_table(table, layout, intervals, standalone=True), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=600)
     if "not found" in done.stdout and ".sty" in done.stdout:
         pytest.skip("this TeX lacks booktabs, siunitx or tabularx")
     assert done.returncode == 0, done.stdout[-3000:]

@@ -154,7 +154,7 @@ class Spectrogram:
     ``bands`` masks of up to ``band_mask`` bands and ``frames`` masks of up to ``frame_mask`` frames are filled with
     the clip's mean, zero, or the ``batch``'s mean at that moment, of bands before frames. ``shared``: the clips of a
     batch have the same masks. ``carried``: a later view has the masks of the views before it, too. ``skipped`` is the
-    share of views that are left unmasked.
+    share of clips (``shared``: of batches) that a view leaves unmasked.
     """
 
     band_mask: int = setting(0, at_least(0))

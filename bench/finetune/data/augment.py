@@ -99,10 +99,12 @@ def mask_spectrogram(spectrogram: Tensor, settings: Spectrogram, generator: torc
     ----------
     Park et al., SpecAugment, Interspeech 2019 (arXiv:1904.08779).
     """
-    if settings.skipped and float(torch.rand((), generator=generator)) < settings.skipped:
-        return spectrogram
-    bands = _masks(spectrogram, settings.band_mask, settings.bands, 2, settings.shared, generator)
-    frames = _masks(spectrogram, settings.frame_mask, settings.frames, 1, settings.shared, generator)
+    masked: Tensor | bool = True
+    if settings.skipped:
+        drawn = torch.rand(1 if settings.shared else len(spectrogram), 1, 1, generator=generator)
+        masked = (drawn >= settings.skipped).to(spectrogram.device)
+    bands = _masks(spectrogram, settings.band_mask, settings.bands, 2, settings.shared, generator) & masked
+    frames = _masks(spectrogram, settings.frame_mask, settings.frames, 1, settings.shared, generator) & masked
     if settings.fill == "batch":
         banded = torch.where(bands, spectrogram.mean(), spectrogram)
         return torch.where(frames, banded.mean(), banded)

@@ -150,7 +150,7 @@ def _batches(batches: Mapping) -> list[str]:
 _MASKS = {
     "shared": "the same masks for a batch",
     "carried": "later views with the masks of those before",
-    "skipped": "some views left unmasked",
+    "skipped": "some left unmasked",
 }
 
 

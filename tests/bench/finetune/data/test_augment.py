@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import torch
@@ -84,10 +85,12 @@ def test_the_batch_s_mean_fills_bands_before_frames():
     assert later.any() and torch.equal(both[later], bands.mean().expand_as(both[later]))
 
 
-def test_some_views_are_left_unmasked():
-    x = torch.rand(2, 30, 20, generator=source())
-    left = [
-        torch.equal(mask_spectrogram(x, Spectrogram(band_mask=19, bands=9, skipped=0.1587), source(i)), x)
-        for i in range(1000)
-    ]
-    assert abs(sum(left) / 1000 - 0.1587) < 5 * (0.1587 * 0.8413 / 1000) ** 0.5
+def test_some_clips_are_left_unmasked_or_if_masks_are_shared_some_batches():
+    x = torch.rand(4000, 3, 20, generator=source())
+    masks = Spectrogram(band_mask=19, bands=9, skipped=0.1587)
+    left = (mask_spectrogram(x, masks, source()) == x).flatten(1).all(1).float().mean()
+    assert abs(left - 0.1587) < 5 * (0.1587 * 0.8413 / 4000) ** 0.5
+    shared = dataclasses.replace(masks, shared=True)
+    whole = [(mask_spectrogram(x[:4], shared, source(i)) == x[:4]).flatten(1).all(1) for i in range(1000)]
+    assert all(bool(each.all()) == bool(each.any()) for each in whole)
+    assert abs(sum(map(float, (each.all() for each in whole))) / 1000 - 0.1587) < 5 * (0.1587 * 0.8413 / 1000) ** 0.5

@@ -17,7 +17,6 @@ later years, made for other tasks, are left alone.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.base.errors import BadInput
+from bench.base.paths import parse_json
 from bench.types import Corpus, Finding, RemoteFile, TaskCard
 from tasks._shared import completeness, layout
 from tasks._shared.labels import ALIASES, EVENTS2, EVENTS7, RECORDS3, RECORDS5, recount
@@ -286,7 +286,7 @@ def _annotation(path: Path) -> tuple[str | None, list[tuple[float, float, str]]]
     Raises ``ValueError`` that says what is wrong.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"is not JSON ({error})") from error
     events = content.get("event_annotation") if isinstance(content, dict) else None

@@ -6,6 +6,7 @@ Environment variables come first, then fixed places; nothing is guessed.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import urllib.parse
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.base.errors import BadInput
 
@@ -43,6 +45,14 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON of unknown origin holds. Raises ``ValueError``, also where it is nested deeper than Python follows."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def weight_folders() -> list[Path]:

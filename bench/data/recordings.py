@@ -22,6 +22,7 @@ import numpy as np
 from bench.base import paths
 from bench.base.errors import BadInput, UnknownId
 from bench.base.parallel.threads import cores
+from bench.base.paths import parse_json
 from bench.base.progress import Progress, Tick, silent
 from bench.data import audio
 from bench.data.sound_files import plausible
@@ -338,7 +339,7 @@ def _cache_file(folder: Path) -> Path:
 def _load(cache: Path) -> dict:
     """The cached entries; none where the file is absent or damaged."""
     try:
-        content = json.loads(cache.read_text(encoding="utf-8"))
+        content = parse_json(cache.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.base.errors import BadInput
-from bench.base.paths import file_digest, write_text
+from bench.base.paths import file_digest, parse_json, write_text
 
 SEALS = "pages.json"
 
@@ -96,7 +96,7 @@ def _seals(folder: Path) -> Iterator[tuple[Path, Mapping[str, str]]]:
 def _read_seals(path: Path) -> dict[str, dict[str, str]]:
     """{file name: its ``sha256`` and the ``command`` that made it}."""
     try:
-        seals = json.loads(path.read_text(encoding="utf-8"))
+        seals = parse_json(path.read_text(encoding="utf-8"))
         return {str(name): {field: str(seal[field]) for field in ("sha256", "command")} for name, seal in seals.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(path, f"not a readable list of pages ({error})", "restore it or delete it") from error

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import ClassVar, Self
 
 from bench.base.errors import BadInput
-from bench.base.paths import write_text
+from bench.base.paths import parse_json, write_text
 from bench.base.settings import read as read_settings
 from bench.scores.records import stored_specs
 
@@ -38,8 +38,8 @@ class RunNotes:
         if not path.exists():
             return cls()
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            data = parse_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise BadInput(path, f"is not readable JSON ({error})", "restore it or delete it") from error
         notes = read_settings(cls, data, str(path))
         for name, value in vars(notes).items():

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from bench.base.errors import BadInput
-from bench.base.paths import file_name, write_bytes
+from bench.base.paths import file_name, parse_json, write_bytes
 from bench.scores.schema import DataIdentity, Record, RecordJson, RunFacts, ScoreJson, Spec, violations
 from bench.types import Score
 
@@ -109,7 +109,7 @@ def read(json_path: Path) -> Record:
     """
     table = json_path.with_name(f"{json_path.stem}.csv.gz")
     try:
-        body = json.loads(json_path.read_text())
+        body = parse_json(json_path.read_text())
         if body["schema"] != SCHEMA:
             problem = f"record schema {body['schema']}, this version reads {SCHEMA}"
             raise BadInput(json_path, problem, "delete it, or take another results folder, and run again")
@@ -121,7 +121,7 @@ def read(json_path: Path) -> Record:
         predictions = read_predictions(table)
         untouched = hashlib.sha256(predictions_csv(predictions)).hexdigest() == fields["data"]["predictions_sha256"]
         run_path = json_path.with_name(f"{json_path.stem}.run.json")
-        run: RunFacts = json.loads(run_path.read_text()) if run_path.exists() else {}
+        run = _run_facts(run_path)
         if problem := next(violations(run, RunFacts), ""):
             raise BadInput(run_path, f"not what is known of a run: {problem}", "delete it")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zlib.error) as error:
@@ -133,9 +133,17 @@ def read(json_path: Path) -> Record:
     return Record(**fields, predictions=predictions, run=run)
 
 
+def _run_facts(run_path: Path) -> RunFacts:
+    """What is known of a record's run. Raises ``BadInput`` where the file cannot be read, ``OSError`` by itself."""
+    try:
+        return parse_json(run_path.read_text()) if run_path.exists() else {}
+    except ValueError as error:
+        raise BadInput(run_path, f"not what is known of a run ({error})", "delete it") from error
+
+
 def read_fields(json_path: Path) -> RecordJson:
     """The fields of a record that is known to be whole (``stored_specs``): neither checked nor with predictions."""
-    return json.loads(json_path.read_text())
+    return parse_json(json_path.read_text())
 
 
 def read_predictions(csv_path: Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from bench.base.errors import BadInput
-from bench.base.paths import cache_root, write_text
+from bench.base.paths import cache_root, parse_json, write_text
 
 LOCK_S = 60.0  # longest wait for another process
 
@@ -24,7 +24,7 @@ class CacheTable:
         Raises ``BadInput`` for a file that cannot be read or is not such a table.
         """
         try:
-            table = json.loads(self.path.read_text(encoding="utf-8"))
+            table = parse_json(self.path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.base.paths import write_text
+from bench.base.paths import parse_json, write_text
 from bench.encoders.batches import encode_batch
 from bench.encoders.load import precision_of
 from bench.encoders.pooling import LayerPooling
@@ -52,6 +52,6 @@ def measure(store: Path, encoder: Encoder, waves: Sequence[np.ndarray], requeste
 def read(store: Path) -> float | None:
     """What ``measure`` kept; None where nothing was measured."""
     try:
-        return float(json.loads((store / FILE).read_text(encoding="utf-8"))["largest"])
+        return float(parse_json((store / FILE).read_text(encoding="utf-8"))["largest"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

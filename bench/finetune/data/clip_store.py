@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.base.parallel.engine import Engine
 from bench.base.parallel.threads import cores, workers
-from bench.base.paths import cache_root, file_digest, replacing, write_text
+from bench.base.paths import cache_root, file_digest, parse_json, replacing, write_text
 from bench.base.progress import Progress, silent
 from bench.data import audio, clips
 from bench.data.manifest import Prepared
@@ -171,7 +171,7 @@ def _mapped(listing: Path) -> Places:
     """The clips of one file; none where it is damaged, so that they are decoded again."""
     samples = listing.with_suffix(".f32")
     try:
-        content = json.loads(listing.read_text(encoding="utf-8"))
+        content = parse_json(listing.read_text(encoding="utf-8"))
         if file_digest(samples) != content["sha256"]:
             return {}
         ends = np.cumsum([size for _, sizes in content["sizes"] for size in sizes])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.base.errors import BadInput
+from bench.base.paths import parse_json
 from bench.base.registry import CONTROL_PREFIX
 from bench.publish.blocks import Column, Score, Section, Table, Text
 from bench.reports.audit.summary import AUDIT_FOLDER
@@ -45,7 +45,7 @@ def audit_section(folder: Path) -> Section | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(path, f"not a readable audit ({error})", "make it again with `respbench audit`") from error
 

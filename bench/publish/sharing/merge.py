@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.base import registry
 from bench.base.errors import BadInput, RespBenchError, UnknownId
 from bench.base.parallel.locks import alone
-from bench.base.paths import write_bytes, write_text
+from bench.base.paths import parse_json, write_bytes, write_text
 from bench.base.progress import Progress, silent
 from bench.base.settings import read as read_settings
 from bench.probe.protocols import PROTOCOLS
@@ -280,8 +280,8 @@ def read_ledger(folder: Path) -> list[Entry]:
     if not path.exists():
         return []
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        body = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BadInput(path, f"is not readable JSON ({error})", "restore it or delete it") from error
     if not isinstance(body, list):
         raise BadInput(path, "is no list of submissions", "restore it or delete it")

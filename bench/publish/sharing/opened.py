@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import stat
 import zipfile
 import zlib
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.base.errors import BadInput
-from bench.base.paths import file_digest
+from bench.base.paths import file_digest, parse_json
 from bench.base.settings import read as read_settings
 from bench.publish.sharing.submission import MANIFEST, MOST_TEXT, NOTES, RECORD, REMEDY, Manifest, digest
 
@@ -164,8 +163,8 @@ def _require_whole_records(archive: Path, contents: Mapping[str, bytes]) -> None
 def _notes(archive: Path, content: bytes) -> Notes:
     """Title, commands and remarks, each on one line and not too long."""
     try:
-        body: Any = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        body: Any = parse_json(content)
+    except ValueError as error:
         raise BadInput(archive, f"its {NOTES} is not readable ({error})", REMEDY) from error
     notes = read_settings(Notes, body, f"{archive}: {NOTES}")
     lines = [*notes.commands, *notes.notes]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.base.errors import BadInput
+from bench.base.paths import parse_json
 from bench.base.settings import read as read_settings
 
 FORMAT, VERSION = "respbench submission", 1
@@ -54,8 +55,8 @@ class Manifest:
     def parse(cls, archive: Path, content: bytes) -> Manifest:
         """The manifest of an archive. Raises ``BadInput`` for what is none, or of another version."""
         try:
-            body: Any = json.loads(content)
-        except (ValueError, RecursionError) as error:
+            body: Any = parse_json(content)
+        except ValueError as error:
             raise BadInput(archive, f"its {MANIFEST} is not readable ({error})", REMEDY) from error
         if not isinstance(body, dict) or body.pop("format", None) != FORMAT:
             raise BadInput(archive, f"its {MANIFEST} is not that of a submission", REMEDY)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.base.errors import BadInput
+from bench.base.paths import parse_json
 from bench.base.progress import Progress, silent
 from bench.reports.agreement.differences import DIFFERS, USUAL, RecordDifference, Tolerance, difference
 from bench.reports.audit.sensitivity import sensitive_rows
@@ -137,8 +137,8 @@ def marked_rows(path: Path) -> list[MarkedRow]:
         return list(sensitive_rows(path))
     remedy = "give a list of objects with fields of a record's spec, such as task and encoder"
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        rows = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BadInput(path, f"is not readable JSON ({error})", remedy) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) and row for row in rows):
         raise BadInput(path, "is no list of rows", remedy)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.base.errors import BadInput
-from bench.base.paths import file_name
+from bench.base.paths import file_name, parse_json
 from bench.reports.audit.summary import AUDIT_FOLDER
 from bench.reports.tables import markdown
 from bench.scores.printed import BLANK
@@ -51,7 +50,7 @@ def read_revealed(folder: Path, tasks: Iterable[str]) -> list[Revealed]:
         if not path.exists():
             continue
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = parse_json(path.read_text(encoding="utf-8"))
             rows = {
                 str(encoder): [{name: row[name] for name in _FIELDS} for row in found]
                 for encoder, found in facts["nuisance"].items()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from bench.base.errors import UnknownId
-from bench.base.paths import file_name
+from bench.base.paths import file_name, parse_json
 from bench.base.registry import CONTROL_PREFIX, task_card
 from bench.data.recordings import KEEP_SHORT
 from bench.reports.audit.sensitivity import audited_rows, sensitivity_sections, stored_sensitivities
@@ -99,7 +99,7 @@ def stale_audits(folder: Path) -> list[str]:
         if path.name == SEALS:
             continue
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = parse_json(path.read_text(encoding="utf-8"))
             texts[f"{AUDIT_FOLDER}/{path.stem}.md"] = render_audit(facts, task_card(facts["task"]))
             texts |= {f"{AUDIT_FOLDER}/{name}": text for name, text in _sensitivities(facts).items()}
         except UnknownId as error:

@@ -6,13 +6,12 @@ leaderboard shows it beside the records of the same encoder, pooling, weights, d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.base.errors import BadInput
-from bench.base.paths import file_name
+from bench.base.paths import file_name, parse_json
 from bench.reports.audit.summary import AUDIT_FOLDER
 from bench.reports.tables import markdown
 from bench.runs.audit.checks.sensitivity import DITHER, HALF, TENTH, reasons
@@ -124,7 +123,7 @@ def _stored(audits: Path, task: str = "*") -> Iterator[tuple[tuple[tuple[str, An
 def _read(path: Path) -> dict[str, Any]:
     remedy = "delete it and make it again with `respbench audit TASK --encoder ID:POOLING --out FOLDER`"
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = parse_json(path.read_text(encoding="utf-8"))
         hash(_values(_spec(facts)))
         for test in facts["tests"]:
             reasons(facts, test)

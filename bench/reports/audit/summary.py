@@ -6,13 +6,12 @@ tests that they concern, provided that it concerns the very data (digest and tas
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.base.errors import BadInput
-from bench.base.paths import file_name
+from bench.base.paths import file_name, parse_json
 from bench.reports.names import link_target
 from bench.scores.schema import Record
 
@@ -58,7 +57,7 @@ def read_audit_summaries(folder: Path, tasks: Iterable[str]) -> dict[str, AuditS
         if not path.exists():
             continue
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = parse_json(path.read_text(encoding="utf-8"))
             marks = {test: tuple(map(str, remarks)) for test, remarks in facts["marks"].items()}
             out[task] = AuditSummary(facts["task"], facts["version"], facts["digest"], marks)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -94,3 +94,10 @@ def test_the_digest_of_a_file_is_that_of_its_content(tmp_path):
     file.write_bytes(b"abc")
     assert paths.file_digest(file) == hashlib.sha256(b"abc").hexdigest()
     assert paths.file_digest(file, "md5") == "900150983cd24fb0d6963f7d28e17f72"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a":' * 100_000, b"[" * 100_000, "\0"])
+def test_what_is_no_json_is_a_value_error_however_deep(text):
+    with pytest.raises(ValueError):
+        paths.parse_json(text)
+    assert paths.parse_json('{"a": [1]}') == {"a": [1]}

@@ -110,6 +110,16 @@ def test_a_damaged_record_is_named_with_a_remedy(tmp_path, damage):
         records.read(path)
 
 
+@pytest.mark.parametrize("suffix", [".json", ".run.json"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", "[" * 100_000, "\0", '"x"'])
+def test_what_is_no_record_is_named_by_its_own_file(tmp_path, suffix, content):
+    path = records.write(example(), tmp_path)
+    broken = path.with_name(path.stem + suffix)
+    broken.write_text(content)
+    with pytest.raises(BadInput, match=re.escape(broken.name)):
+        records.read(path)
+
+
 def test_an_empty_folder_is_an_error_that_says_how_to_fill_it(tmp_path):
     with pytest.raises(BadInput, match="respbench run"):
         records.load_all(tmp_path)

@@ -5,7 +5,6 @@ Nothing is read but specifications and listings, so that a cache of many gigabyt
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import urllib.parse
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from bench.base.errors import BadInput, UnknownId
 from bench.base.parallel import locks
-from bench.base.paths import cache_root
+from bench.base.paths import cache_root, parse_json
 from bench.encoders.features import shards
 
 FEATURES = "features"
@@ -35,8 +34,8 @@ class Store:
     def spec(self) -> Mapping | None:
         """What determines its embeddings, as ``store_spec`` says; None where ``spec.json`` is absent or unreadable."""
         path = self.path / "spec.json"
-        with suppress(OSError, ValueError, RecursionError):
-            if not path.is_symlink() and isinstance(spec := json.loads(path.read_text(encoding="utf-8")), dict):
+        with suppress(OSError, ValueError):
+            if not path.is_symlink() and isinstance(spec := parse_json(path.read_text(encoding="utf-8")), dict):
                 return spec
         return None
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.base.errors import BadInput
+from bench.base.paths import parse_json
 from bench.encoders.features import shards
 from bench.encoders.features.upkeep.inventory import LAYER_POOLING, STORE
 
@@ -70,9 +71,9 @@ def parse(archive: Path, content: bytes) -> list[StorePlan]:
         For what is no manifest of this format, and for names or orders that no export writes.
     """
     try:
-        table = json.loads(content)
+        table = parse_json(content)
         kind, number = table["kind"], table["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise _no_export(archive) from error
     if kind != KIND or not isinstance(number, int):
         raise _no_export(archive)

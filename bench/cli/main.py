@@ -7,6 +7,7 @@ the data is at fault (one line says where and what to do), 2 an id or option tha
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -42,6 +43,9 @@ VERBS = (
     cache.CACHE,
     doctor.DOCTOR,
 )
+# What a disk or its owner refuses, of a file that was named
+REFUSED = {errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOSPC}
+REFUSED |= {errno.ENOTDIR, errno.EPERM, errno.EROFS}
 DESCRIPTION = "Benchmark pretrained audio representations on lung, breath and cough sounds."
 EPILOG = """examples:
   respbench ls encoders
@@ -91,6 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`respbench ls | head`); nothing is wrong
         return 0
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # while a file is written, which is then not named
+        if error.errno not in REFUSED or (error.filename is None and not full):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        said = f"respbench: {where}{error.strerror}; see to its folder, permissions and disk"
+        print(one_line(said), file=sys.stderr)
+        return RespBenchError.exit_code
 
 
 @contextmanager

@@ -92,3 +92,22 @@ def test_words_of_the_command_line_act_on_nothing(capsys, tmp_path):
             main(command)
         printed = capsys.readouterr()
         assert "\x1b" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied", "/x/\x1b[31m"), OSError(28, "No space left", "/x")]
+)
+def test_what_a_disk_refuses_is_said_in_one_line(error, capsys, monkeypatch):
+    def refused(arguments):
+        raise error
+
+    monkeypatch.setattr("bench.cli.main.VERBS", (options.Verb("w", "write", lambda parser: None, refused),))
+    assert main(["w"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and error.strerror in said and "\x1b" not in said
+    monkeypatch.setattr(error, "filename", None)
+    if error.errno == 28:  # while a file is written
+        assert main(["w"]) == 1
+        return
+    with pytest.raises(OSError):
+        main(["w"])

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import selection_simulated as simulated
 from selection_cells import DISTURBED, ENCODERS, TASKS, file_of
-from selection_rules import OF_DRAWN, RULES, best
+from selection_rules import OF_DRAWN, OF_LOSS, RULES, best
 from selection_trials import Trial
 
 from bench.base import registry
@@ -43,6 +43,7 @@ mean square over cells. *Paths*: the range over code paths of the processor (ATe
 The last row is no rule: one candidate for every disturbance, chosen on features as they are; what it moves by dither
 is what the disturbed features do to the same probe, which no rule of selection can take away. *Decisions drawn*:
 held-out scores not of the most probable class but expected when classes are drawn from sharpened probabilities.
+*Log loss*: held-out log loss in place of the score, every class counting alike.
 SE is the bootstrap standard error, over patients, of the best candidate's score; *behind* is the distance from the best
 score.
 """
@@ -61,6 +62,10 @@ def scores_of(trial: Trial, metric: str, roles: Roles, undisturbed: Trial) -> pd
     for name, (rule, _, position) in OF_DRAWN.items():
         for fold in range(len(held_out)):
             shares = rule(trial.softened[fold, position], errors[fold])
+            rows.append({"rule": name, "fold": fold, "score": _tested(trial, shares, metric, roles)})
+    for name, rule in OF_LOSS.items():
+        for fold in range(len(held_out)):
+            shares = rule(-trial.losses[fold], 0.0)
             rows.append({"rule": name, "fold": fold, "score": _tested(trial, shares, metric, roles)})
     fixed = best(_held_out(undisturbed)[0], 0.0)
     if np.isfinite(trial.log_proba[fixed > 0]).all():  # else its path ended before

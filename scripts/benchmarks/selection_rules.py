@@ -69,6 +69,28 @@ def triangular(width: float = 0.0, errors: float = 0.0) -> Rule:
     return rule
 
 
+def every(decades: float = 0.0) -> Rule:
+    """All solved candidates, whatever they score; shares fall by e for so many decades of a weaker penalty."""
+    weight = np.exp(-(np.log10(HALF_DECADES) - np.log10(HALF_DECADES[0])) / decades) if decades else 1.0
+
+    def rule(scores: np.ndarray, error: float) -> np.ndarray:
+        shares = np.where(np.isnan(scores), 0.0, 1.0) * np.reshape(weight, (-1, 1))
+        return shares / shares.sum()
+
+    return rule
+
+
+def penalised_more(then: Rule) -> Rule:
+    """A rule whose shares also fall by a factor e for each decade of a weaker penalty."""
+    prior = every(1.0)
+
+    def rule(scores: np.ndarray, error: float) -> np.ndarray:
+        shares = then(scores, error) * prior(scores, error)
+        return shares / shares.sum()
+
+    return rule
+
+
 def _whole(scores: np.ndarray, position: int) -> np.ndarray:
     shares = np.zeros(scores.shape)
     shares.flat[position] = 1.0
@@ -93,6 +115,10 @@ RULES: Mapping[str, tuple[Rule, int]] = {  # name: (rule, draws of the folds who
     "mean, linear to 0.05": (triangular(0.05), 1),
     "mean, linear to 1 SE": (triangular(errors=1.0), 1),
     "smoothed, then mean, exp(-behind / 0.01)": (smoothed(0.5, averaged(0.01)), 1),
+    "mean, linear to 0.1, e a decade": (penalised_more(triangular(0.1)), 1),
+    "mean, linear to 0.2, e a decade": (penalised_more(triangular(0.2)), 1),
+    "mean of all, e a decade": (every(1.0), 1),
+    "mean of all": (every(), 1),
     "version 3: mean, linear to 0.05, e a decade": (version_3, 1),
     "version 3 on 3 draws of the folds": (version_3, 3),
 }
@@ -102,4 +128,11 @@ OF_DRAWN: Mapping[str, tuple[Rule, int, int]] = {
     f"{name}, decisions drawn at sharpness {sharpness:g}": (rule, 1, position)
     for name, rule in (("best", best), ("version 3", version_3))
     for position, sharpness in enumerate(SHARPNESS)
+}
+# the same on the log loss of held-out rows, every class counting alike, in nats
+OF_LOSS: Mapping[str, Rule] = {
+    "least log loss": best,
+    "log loss: mean, exp(-behind / 0.01)": averaged(0.01),
+    "log loss: mean, exp(-behind / 0.05)": averaged(0.05),
+    "log loss: mean, linear to 0.05, e a decade": penalised_more(triangular(0.05)),
 }

@@ -40,6 +40,8 @@ class Trial:
         Decisions on the training rows, held out; -1 beyond a path's end.
     softened : np.ndarray of shape (S, T, C, W)
         The main metric of decisions that are drawn rather than made, for ``SHARPNESS`` of the draw.
+    losses : np.ndarray of shape (S, C, W)
+        Log loss in nats on pooled held-out rows, the mean over classes of each class's mean.
     solved : np.ndarray of shape (S, W)
         Number of values of C that were solved.
     log_proba : np.ndarray of shape (C, W, N_test, K), float32
@@ -53,6 +55,7 @@ class Trial:
     scores: np.ndarray
     decisions: np.ndarray
     softened: np.ndarray
+    losses: np.ndarray
     solved: np.ndarray
     log_proba: np.ndarray
     labels: np.ndarray
@@ -104,15 +107,23 @@ def solved(rows: Rows, classes: int, metric: str, roles: Roles, seeds: range) ->
     _, y = class_positions(rows.y, range(classes))
     grid = CandidateGrid(HALF_DECADES, CLASS_WEIGHTS, classes)
     designs = Designs(threads=1)
-    scores, decisions, softened, n_solved = [], [], [], []
+    scores, decisions, softened, losses, n_solved = [], [], [], [], []
     for seed in seeds:
         table = np.full((*grid.shape, len(y)), -1, np.int8)
         soft_table = np.full((len(SHARPNESS), *grid.shape), np.nan)
+        loss_table = np.full(grid.shape, np.nan)
 
-        def score(at: Candidate, pooled: np.ndarray, table: np.ndarray = table, soft: np.ndarray = soft_table) -> float:
+        def score(
+            at: Candidate,
+            pooled: np.ndarray,
+            table: np.ndarray = table,
+            soft: np.ndarray = soft_table,
+            loss: np.ndarray = loss_table,
+        ) -> float:
             _, i, j = at
             table[i, j] = pooled.argmax(axis=1)
             soft[:, i, j] = _softened(y, pooled, metric, roles)
+            loss[i, j] = _balanced_log_loss(y, pooled)
             return metrics.evaluate(metric, y, table[i, j], pooled, roles)
 
         folds, _ = assign_folds(y, rows.groups, 5, seed)
@@ -120,11 +131,12 @@ def solved(rows: Rows, classes: int, metric: str, roles: Roles, seeds: range) ->
         scores.append(found.scores[0])
         n_solved.append(found.solved[0])
         beyond = np.arange(grid.shape[0])[:, None] >= found.solved[0]
-        table[beyond], soft_table[:, beyond] = -1, np.nan
+        table[beyond], soft_table[:, beyond], loss_table[beyond] = -1, np.nan, np.nan
         decisions.append(table)
         softened.append(soft_table)
+        losses.append(loss_table)
     log_proba = _on_test(rows, grid, designs, np.max(n_solved, axis=0))
-    held_out = np.array(scores), np.array(decisions), np.array(softened), np.array(n_solved)
+    held_out = np.array(scores), np.array(decisions), np.array(softened), np.array(losses), np.array(n_solved)
     return Trial(*held_out, log_proba, y, rows.groups, rows.y_test)
 
 
@@ -144,6 +156,11 @@ def _softened(y: np.ndarray, log_proba: np.ndarray, metric: str, roles: Roles) -
         np.add.at(counts, y, drawn)
         out.append(float(known.fn(counts, roles)))
     return np.array(out)
+
+
+def _balanced_log_loss(y: np.ndarray, log_proba: np.ndarray) -> float:
+    of_rows = -np.maximum(log_proba[np.arange(len(y)), y], -50.0)
+    return float(np.mean([of_rows[y == each].mean() for each in np.unique(y)]))
 
 
 def _on_test(rows: Rows, grid: CandidateGrid, designs: Designs, n_solved: np.ndarray) -> np.ndarray:

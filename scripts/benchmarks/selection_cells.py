@@ -1,4 +1,4 @@
-"""Solves the trials of the study of selection: python scripts/benchmarks/selection_cells.py FOLDER [--only TEXT ...]
+"""Solves the trials of the study of selection: python scripts/benchmarks/selection_cells.py FOLDER [--tasks …]
 
 A cell is an encoder with a pooling on a task. Its features are disturbed, by dither of one 16-bit step that is drawn
 anew (``dither-0`` to ``dither-19``; six draws on large tasks) or by another code path of the processor
@@ -79,12 +79,12 @@ def solve(folder: Path, encoder_id: str, disturbed: str, tasks: tuple[str, ...] 
             print(path.stem, flush=True)
 
 
-def in_process(folder: Path, encoder: str, disturbed: str) -> None:
+def in_process(folder: Path, tasks: list[str], encoder: str, disturbed: str) -> None:
     """``solve`` in a process of its own, which takes a code path from its environment."""
     environment = dict(os.environ, OMP_NUM_THREADS="1")
     if disturbed in PATHS:
         environment["ATEN_CPU_CAPABILITY"] = disturbed.partition("-")[2]
-    command = [sys.executable, __file__, str(folder), "--one", encoder, disturbed]
+    command = [sys.executable, __file__, str(folder), "--tasks", *tasks, "--one", encoder, disturbed]
     subprocess.run(command, check=True, env=environment)
 
 
@@ -93,14 +93,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=[""], help="parts of the names to solve")
+    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--one", nargs=2, metavar=("ENCODER", "DISTURBED"))
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.one:
-        solve(arguments.folder, *arguments.one)
+        solve(arguments.folder, *arguments.one, tuple(arguments.tasks))
         return 0
     jobs = [(e, d) for d in DISTURBED for e in ENCODERS if any(only in f"{e} {d}" for only in arguments.only)]
-    Parallel(n_jobs=2, prefer="threads")(delayed(in_process)(arguments.folder, *job) for job in jobs)
+    Parallel(n_jobs=2, prefer="threads")(delayed(in_process)(arguments.folder, arguments.tasks, *job) for job in jobs)
     return 0
 
 

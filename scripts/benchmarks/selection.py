@@ -190,7 +190,8 @@ def sections(cells: pd.DataFrame, made_up: pd.DataFrame) -> Iterator[str]:
     yield "# How the probe is chosen\n"
     yield COMMANDS
     yield ABOUT
-    yield f"## Real recordings, {len(cells.drop_duplicates(CELL))} cells\n"
+    of = len(TASKS) * sum(map(len, ENCODERS.values()))
+    yield f"## Real recordings, {len(cells.drop_duplicates(CELL))} of {of} cells\n"
     yield by_rule(cells) + "\n"
     yield "A percentage compares the spread with version 2's, on the same cells.\n"
     yield "### Every cell, version 2 → version 3\n"

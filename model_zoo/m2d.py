@@ -215,83 +215,29 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import dataclasses
 
     import torch
-    from torch import nn
 
     from bench.base.errors import CheckpointError
     from bench.encoders.weights.read import load_tensors
-    from bench.types import Grid, Tokens
-    from model_zoo._adapters import row_ends
-    from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.adapter import full_precision
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import MelSpectrogram
     from model_zoo._networks import vit
+    from model_zoo._networks.mel_chunks import ChunkedPatchEncoder
 
-    class M2d(Adapter):
-        ragged = True
-        offers = frozenset({"spectrogram", "patches"})
-
+    class M2d(ChunkedPatchEncoder):
         def __init__(self, layout: Layout):
-            (width, depth, *_), rate = layout.blocks, layout.rate or card.sample_rate
-            self.chunk = layout.grid[1] * layout.patch[1]  # frames
-            facts = {
-                "sample_rate": rate,
-                "dims": dims(width, layout.grid[0], published=layout.grid[0] * width, cls=True),
-                "frontend": _frontend(rate, layout.bands, self.chunk),
-                "grid": (layout.patch[1] * HOP_S, layout.grid[0]),
-                "layers": depth,
-            }
-            super().__init__(dataclasses.replace(card, **facts))
-            self.patch = layout.patch
-            self.net = vit.PatchEncoder(layout.blocks, layout.patch, layout.grid)
+            rate = layout.rate or card.sample_rate
+            frontend = _frontend(rate, layout.bands, layout.grid[1] * layout.patch[1])
+            mel = MelSpectrogram(rate, rate // 40, rate // 100, layout.bands, LOW_HZ, rate / 2)
+            told = dataclasses.replace(card, sample_rate=rate, frontend=frontend)
+            super().__init__(told, mel, layout.blocks, layout.patch, layout.grid, HOP_S)
             self.net.register_buffer("norm_stats", torch.tensor(NORM_STATS))
-            self.frontend = MelSpectrogram(rate, rate // 40, rate // 100, layout.bands, LOW_HZ, rate / 2)
-
-        def batch_length(self, n: int) -> int:
-            """The most samples that give as many frames as n."""
-            return self.frontend.samples(n)
 
         @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
             """Normalised log-mel (B, frames, bands) of wave (B, batch_length)."""
             mean, std = self.net.norm_stats
             return ((self.frontend(wave, length) + torch.finfo(torch.float32).eps).log() - mean) / std
-
-        def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            frames = self.tap("spectrogram", self.fbank(wave, length))
-            rows = self.frontend.rows(length, 1)
-            frames = row_ends.zero_behind(frames, rows)
-            frames = nn.functional.pad(frames, (0, 0, 0, -frames.shape[1] % self.patch[1]))
-            (patches,) = vit.chunked(frames, self.chunk, self._patches)
-            patches = self.tap("patches", patches.flatten(1, 2)).unflatten(1, patches.shape[1:3])
-            columns = self.net.grid[1]  # of a chunk
-            rows = rows and rows.then(lambda n: -(-n // self.patch[1]))
-            chunks = rows and rows.then(lambda n: -(-n // columns))
-            if rows:
-                outputs = vit.chunked_rows(patches, rows, columns, self._outputs)
-            else:
-                outputs = vit.chunked(patches, columns, self._outputs)
-            hidden, cls = outputs[: len(outputs) // 2], outputs[len(outputs) // 2 :]
-            count = row_ends.tokens(rows, length, hidden[-1].shape[1])
-            layers = tuple(
-                Grid(y, count, self.card.grid[0], f"block{i}", cls=row_ends.mean(first.float(), chunks, (1,)))
-                for i, (y, first) in enumerate(zip(hidden, cls, strict=True), start=1)
-            )
-            return Tokens(layers, row_ends.mean(hidden[-1].float(), rows, (1,)).flatten(1))
-
-        def _patches(self, frames: Tensor) -> list[Tensor]:
-            """Embeddings (B, T', F', D) of chunks (B, N, bands)."""
-            return [self.net.patch_embed(frames.transpose(1, 2)[:, None]).permute(0, 3, 2, 1)]
-
-        def _outputs(self, patches: Tensor, rows: row_ends.Rows | None = None) -> list[Tensor]:
-            """Every block's patches (B, T', F', D), then every block's class token (B, 1, D).
-
-            ``patches`` are (B, T', F', D), ``rows`` theirs along T'. The outputs of the last block are taken after the
-            norm.
-            """
-            bands = self.net.grid[0]
-            outputs = self.net(patches.permute(0, 3, 2, 1), row_ends.attended(rows, 1, bands))
-            outputs[-1] = self.net.norm(outputs[-1])
-            return [y[:, 1:].unflatten(1, (bands, -1)).transpose(1, 2) for y in outputs] + [y[:, :1] for y in outputs]
 
     if weights is None:
         bands, frames, patch, _ = sizes_in_name(card.weights[0].file)

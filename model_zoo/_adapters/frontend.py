@@ -110,7 +110,55 @@ class KaldiFbank(nn.Module):
         )
 
 
-class MelSpectrogram(nn.Module):
+class MelFrames(nn.Module):
+    """What mel spectrograms share: frames of ``fft`` samples every ``hop``, and where the clips' frames end.
+
+    ``forward(wave (B, T), length (B,)) -> (B, frames, bands)`` of wave as long as the longest clip's ``samples(n)``.
+    """
+
+    fft: int
+    hop: int
+
+    def frames(self, n: int | Tensor) -> int | Tensor:
+        """Number of frames of n samples."""
+        raise NotImplementedError
+
+    def samples(self, n: int) -> int:
+        """The most samples that give as many frames as n."""
+        raise NotImplementedError
+
+    def rows(self, length: Tensor, axis: int) -> Rows | None:
+        """Where the clips' frames end in arrays whose time is along ``axis``."""
+        return ends([self.frames(n) for n in length.tolist()], axis, length.device)
+
+
+class WholeFramesMel(MelFrames):
+    """Mel spectrogram of whole frames alone, without padding: power under a periodic Hann window of ``fft`` samples.
+
+    1 + (n - fft) // hop frames of the power spectrum, times librosa's mel matrix (slaney/slaney), computed in float64.
+    """
+
+    def __init__(self, rate: int, fft: int, hop: int, bands: int, low_hz: float, high_hz: float):
+        super().__init__()
+        self.fft, self.hop = fft, hop
+        self.register_buffer("window", torch.hann_window(fft), persistent=False)
+        self.register_buffer("mel", mel_bank(rate, fft, bands, low_hz, high_hz), persistent=False)
+
+    def frames(self, n: int | Tensor) -> int | Tensor:
+        """Number of whole frames in n samples (n at least one frame long)."""
+        return 1 + (n - self.fft) // self.hop
+
+    def samples(self, n: int) -> int:
+        """The most samples that give as many frames as n."""
+        return self.fft + self.hop * self.frames(n) - 1
+
+    def forward(self, wave: Tensor, length: Tensor) -> Tensor:
+        frames = wave.unfold(1, self.fft, self.hop)[:, : self.frames(int(length.max()))]
+        spectrum = torch.fft.rfft(frames * self.window)
+        return (spectrum.real.square() + spectrum.imag.square()) @ self.mel
+
+
+class MelSpectrogram(MelFrames):
     """Centred mel spectrogram, each clip mirrored about its own ends; linear, so every family takes its own logarithm.
 
     ``forward(wave (B, T), length (B,)) -> (B, frames, bands)`` of wave as long as the longest clip's ``samples(n)``:
@@ -148,10 +196,6 @@ class MelSpectrogram(nn.Module):
     def samples(self, n: int) -> int:
         """The most samples that give as many frames as n."""
         return self.frames(n) * self.hop - 1
-
-    def rows(self, length: Tensor, axis: int) -> Rows | None:
-        """Where the clips' frames end in arrays whose time is along ``axis``."""
-        return ends([self.frames(n) for n in length.tolist()], axis, length.device)
 
     def forward(self, wave: Tensor, length: Tensor) -> Tensor:
         framed = pad_reflected(wave, length, self.fft // 2)

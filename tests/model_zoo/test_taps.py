@@ -19,7 +19,7 @@ from reduced import batch, from_fixture, untrained
 CASES = {str(case): case for case in {case.fixture: case for case in reversed(cases()) if not case.released}.values()}
 CASES |= {str(case): case for case in cases() if case.encoder in ("audiomae.base@opera", "beats.iter3@upstream-mask")}
 BOTH = ("ast", "atst", "audiomae", "beats", "m2d", "clap.ms2023", "clap.laion", "opera.ct", "opera.gt", "hear")
-BOTH += ("dasheng", "ced", "eat", "htsat")
+BOTH += ("dasheng", "ced", "eat", "htsat", "matpac")
 
 
 BUILT = {}
@@ -51,7 +51,7 @@ def test_taps_are_called_once_with_whole_clips_and_change_nothing_by_themselves(
     id = encoder.card.id
     assert encoder.offers == ({"spectrogram", "patches"} if id.startswith(BOTH) else {"spectrogram"})
     pieces = id.startswith(
-        ("atst", "m2d.80x200", "audiomae.base@opera", "opera", "vggish", "hear", "dasheng", "ced", "htsat")
+        ("atst", "m2d.80x200", "audiomae.base@opera", "opera", "vggish", "hear", "dasheng", "ced", "htsat", "matpac")
     )
     wave, length = batch(encoder, *[11.0 if pieces else 1.3] * 2)
     with torch.inference_mode():

@@ -50,7 +50,7 @@ IDS = [*FIXTURES, "efficientat.mn04", *LIBRARY]
 
 
 ELSEWHERE = {"s3prl"}  # which reads its upstreams' files itself
-SAME_NETWORK = {"sslam": "eat"}
+SAME_NETWORK = {"sslam": "eat", "auscultabase": "opera"}
 
 
 def test_every_family_with_weights_is_tried():

@@ -135,7 +135,7 @@ def test_a_run_that_diverges_leaves_the_others_and_their_report(root, quick, tmp
     assert "seed 0: quick: the loss is nan" in capsys.readouterr().err and not (tmp_path / "out").exists()
     assert main([*command, "--seeds", "0", "1"]) == 1
     said = capsys.readouterr()
-    assert "1 of 2 runs diverged" in said.err and "seed 1: finetune icbhi.Score" in said.err
+    assert "1 of 2 runs left no record" in said.err and "seed 1: finetune icbhi.Score" in said.err
     assert "finetune.md" in said.out and main(["verify", str(tmp_path / "out")]) == 0
 
 

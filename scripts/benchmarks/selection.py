@@ -41,7 +41,7 @@ metric on the headline test, in percent, the mean over cells, and over draws in 
 draws of dither of one 16-bit step. *Folds*: over draws of the folds. Both are standard deviations, the root of their
 mean square over cells. *Paths*: the range over code paths of the processor (ATen's default, AVX2, the machine's own).
 The last row is no rule: one candidate for every disturbance, chosen on features as they are; what it moves by dither
-is what the disturbed features do to the same probe, which no rule of selection can take away. *Decisions drawn*:
+is what the disturbed features do to the same probe, which no choice of one candidate can take away. *Decisions drawn*:
 held-out scores not of the most probable class but expected when classes are drawn from sharpened probabilities.
 *Log loss*: held-out log loss in place of the score, every class counting alike.
 SE is the bootstrap standard error, over patients, of the best candidate's score; *behind* is the distance from the best
@@ -190,8 +190,10 @@ def sections(cells: pd.DataFrame, made_up: pd.DataFrame) -> Iterator[str]:
     yield "# How the probe is chosen\n"
     yield COMMANDS
     yield ABOUT
-    of = len(TASKS) * sum(map(len, ENCODERS.values()))
-    yield f"## Real recordings, {len(cells.drop_duplicates(CELL))} of {of} cells\n"
+    found, of = len(cells.drop_duplicates(CELL)), len(TASKS) * sum(map(len, ENCODERS.values()))
+    yield f"## Real recordings, {found} of {of} cells\n"
+    if found < of:
+        yield "The other cells are not solved yet: conclude nothing from so few.\n"
     yield by_rule(cells) + "\n"
     yield "A percentage compares the spread with version 2's, on the same cells.\n"
     yield "### Every cell, version 2 → version 3\n"

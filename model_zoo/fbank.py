@@ -8,12 +8,15 @@ logarithm, no dither. ``published`` is mean, population standard deviation and t
 percentile (linear interpolation) of each band over time, statistic-major: 7 x 128. The tokens are the frames with the
 bands as channels (F' = 1), so that every pooling keeps the bands apart and ``freq`` equals ``mean``.
 
-Under the logarithm every band has a floor: the power expected in it of white noise as strong as one 16-bit step
-(``STEP``, variance 1 in units of the scaled waveform). The bands above the Nyquist frequency of a recording at 8 kHz
-hold what a resampler's arithmetic rounds to, which was different on every make of processor (version 1, whose floor was
-Kaldi's 1.2e-7). Rounding to 16 bits adds a twelfth of the floor (Bennett, Spectra of quantized signals, Bell Syst.
-Tech. J. 27, 1948) and the clip policy ``dither16`` a sixth, so that neither lifts a band above it. One number would not
-do as floor of all bands: pre-emphasis and the width of bands give them 0.008 to 3,300 times the noise's variance.
+Under the logarithm every band has a floor: the power expected in it of white noise as strong as four 16-bit steps
+(``FLOOR``, variance 16 in units of the scaled waveform, 78 dB below full scale). The bands above the Nyquist frequency
+of a recording at 8 kHz hold what a resampler's arithmetic rounds to, which was different on every make of processor
+(version 1, whose floor was Kaldi's 1.2e-7). Rounding to 16 bits adds power of a twelfth of a squared step (Bennett,
+Spectra of quantized signals, Bell Syst. Tech. J. 27, 1948) and the clip policy ``dither16`` a sixth; a band's power in
+a single frame is exponentially distributed about that, so that a floor of one squared step (version 2) was passed now
+and then, and one of 16 is not. One number would not do as floor of all bands: pre-emphasis and the width of bands give
+them 0.008 to 3,300 times the noise's variance. Mean and deviation are summed in float64: in float32 the mean of a band
+at its floor depended on the number of frames, which told the probe how long a clip is.
 """
 
 from __future__ import annotations
@@ -28,17 +31,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 BANDS = 128
-STEP = 1.0  # variance of the floor's noise, in squares of a 16-bit step
+FLOOR = 16.0  # variance of the floor's noise, in squares of a 16-bit step
 STATISTICS = 7  # mean, deviation, five percentiles
 
 CARDS = (
     EncoderCard(
         id="fbank.stats",
-        version=2,
+        version=3,
         sample_rate=16000,
         min_s=0.025,
         dims=dims(BANDS, published=STATISTICS * BANDS),
-        frontend="kaldi log-mel, 128 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of one 16-bit step",
+        frontend="kaldi log-mel, 128 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of four 16-bit steps",
         citation="Povey et al., The Kaldi speech recognition toolkit, ASRU 2011",
         licence="MIT",
         year=2011,
@@ -55,4 +58,4 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters.frame_statistics import FrameStatistics
     from model_zoo._adapters.frontend import KaldiFbank
 
-    return FrameStatistics(card, KaldiFbank(card.sample_rate, BANDS, scale=2.0**15, noise=STEP)).eval()
+    return FrameStatistics(card, KaldiFbank(card.sample_rate, BANDS, scale=2.0**15, noise=FLOOR)).eval()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard
 from model_zoo._adapters.cards import dims
-from model_zoo.fbank import STEP
+from model_zoo.fbank import FLOOR
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,12 +35,12 @@ STATISTICS = 7  # mean, deviation, five percentiles
 CARDS = (
     EncoderCard(
         id="mfcc.stats",
-        version=2,
+        version=3,
         year=1980,
         sample_rate=16000,
         min_s=0.025,
         dims=dims(COEFFICIENTS, published=STATISTICS * COEFFICIENTS),
-        frontend="kaldi MFCC, 13 of 23 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of one 16-bit step",
+        frontend="kaldi MFCC, 13 of 23 bands from 20 Hz, 25/10 ms, Povey window, 16 kHz, floor of four 16-bit steps",
         citation="Davis and Mermelstein, Comparison of parametric representations, IEEE TASSP 1980",
         licence="MIT",
         grid=(0.010, 1),
@@ -75,7 +75,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         """(B, T) to (B, frames, COEFFICIENTS)."""
 
         def __init__(self) -> None:
-            super().__init__(card.sample_rate, BANDS, scale=2.0**15, noise=STEP)
+            super().__init__(card.sample_rate, BANDS, scale=2.0**15, noise=FLOOR)
             self.register_buffer("cepstrum", cepstral_matrix(), persistent=False)
 
         def forward(self, wave: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class FewShotProbe(BaseEstimator):
 
     Attributes
     ----------
-    best_params_, path_, path_ends_, at_edge_
+    best_params_, path_, path_ends_, left_out_, at_edge_
         Those of the probe.
     folds_ : np.ndarray of shape (N,)
         The probe's fold of each row, -1 for the rows of groups that were not drawn.
@@ -80,6 +80,7 @@ class FewShotProbe(BaseEstimator):
         self.probe.fit(X[taken], y[taken], groups[taken])
         self.best_params_, self.path_ = self.probe.best_params_, self.probe.path_
         self.path_ends_ = getattr(self.probe, "path_ends_", [])
+        self.left_out_ = getattr(self.probe, "left_out_", 0)
         self.at_edge_ = getattr(self.probe, "at_edge_", False)
         self.folds_ = np.full(len(y), -1)
         self.folds_[taken] = self.probe.folds_

@@ -35,10 +35,11 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             "linear",
-            3,
+            4,
             "frozen",
             "shares by pooled out-of-fold main metric, StratifiedGroupKFold(5) by group inside train",
-            "standardise on train; L2 logistic regression, C in 10^-6..10^5 by half decades x class weight "
+            "standardise on train, without features whose deviation is at most 0.001 of their largest magnitude; "
+            "L2 logistic regression, C in 10^-6..10^5 by half decades x class weight "
             "{none, balanced}; the mean of the candidates less than 0.05 behind the best, refitted on all train, under "
             "shares that fall linearly to there and by a factor e for each decade of C; argmax. Multilabel: one such "
             "probe per label, compared by its AUROC, on folds stratified by the combination of labels. Regression: "
@@ -47,7 +48,7 @@ PROTOCOLS = {
         ),
         Protocol(
             "knn",
-            2,
+            3,
             "frozen",
             SELECTION,
             "standardise on train; the k training clips of largest cosine similarity vote with exp(similarity / "
@@ -57,7 +58,7 @@ PROTOCOLS = {
         ),
         Protocol(
             "prototype",
-            1,
+            2,
             "frozen",
             SELECTION,
             "standardise on train; cosine to each class's training mean, of which every feature is moved towards 0 by "
@@ -66,7 +67,7 @@ PROTOCOLS = {
         ),
         Protocol(
             "mlp",
-            1,
+            2,
             "frozen",
             f"{SELECTION}, after every epoch",
             "standardise on train; one hidden layer of {256, 1024} rectified units, dropout 0.5; rate in {1e-4, 1e-3}; "
@@ -75,7 +76,7 @@ PROTOCOLS = {
         ),
         Protocol(
             "attentive",
-            1,
+            2,
             "frozen",
             f"{SELECTION}, after every epoch",
             "the clip's tokens in 8 equal steps of time, frequency bands apart, whatever pooling is asked for; "
@@ -87,7 +88,7 @@ PROTOCOLS = {
         ),
         Protocol(
             "layer-mix",
-            1,
+            2,
             "frozen",
             f"{SELECTION}, after every epoch",
             "all layers under one pooling, whatever layer is asked for, each standardised on train; their softmax-"
@@ -106,7 +107,7 @@ PROTOCOLS = {
         *(
             Protocol(
                 f"fewshot-{shots}",
-                3,
+                4,
                 "fewshot",
                 "as linear, inside the groups drawn, in as many folds (2 to 5) as of them hold the rarest class",
                 f"linear on all clips of {shots} training groups (patients, or recordings where nobody is known), "

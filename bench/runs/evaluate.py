@@ -177,6 +177,8 @@ def _choice(probe: Any) -> Choice:
     choice: Choice = {"chosen": probe.best_params_, "path": [_rounded(candidate) for candidate in probe.path_]}
     if ends := getattr(probe, "path_ends_", []):
         choice["path_ends"] = ends
+    if count := getattr(probe, "left_out_", 0):
+        choice["features_left_out"] = count
     return choice
 
 

@@ -134,21 +134,22 @@ class Choice(TypedDict):
     Attributes
     ----------
     chosen
-        {hyperparameter: value}, of the best candidate. With one probe per left-out group: {group: its hyperparameters
-        as text}.
+        {hyperparameter: value}, of the best candidate. With one probe per left-out group: {group: them as text}.
     path
         Every candidate: its hyperparameters, its ``score`` on held-out training clips (None where undefined), its
         ``share`` in a probe that is the mean of several, and the ``label`` that it is for where every label has
         candidates of its own. Of a fine-tuning run, its epochs.
     path_ends
-        Where a path of ascending C ended before its last value, since the rest had fallen behind: class weight,
-        ``label`` if any, and the last ``C`` that was solved; in ``path`` the larger ones take over its score. Absent
-        where all candidates were solved.
+        Where a path of ascending C ended early, since the rest had fallen behind: class weight, ``label`` if any, and
+        the last ``C`` solved; in ``path`` the larger ones take over its score. Absent where all were solved.
+    features_left_out
+        Number of features left out as constant, absent if none.
     """
 
     chosen: dict[str, Any]
     path: list[dict[str, Any]]
     path_ends: NotRequired[list[dict[str, Any]]]
+    features_left_out: NotRequired[int]
 
 
 class Selection(Choice):

@@ -47,8 +47,12 @@ class FrameStatistics(Adapter):
 
 
 def statistics(frames: Tensor) -> Tensor:
-    """Mean, deviation and percentiles (B, 7 * channels) of (B, T', channels) over time."""
-    parts = [frames.mean(1), frames.std(1, correction=0), *percentiles(frames)]
+    """Mean, deviation and percentiles (B, 7 * channels) of (B, T', channels) over time.
+
+    The sums are float64's: in float32 a channel that stays at its floor would have a mean that depends on T'.
+    """
+    double = frames.double()
+    parts = [double.mean(1).float(), double.std(1, correction=0).float(), *percentiles(frames)]
     return torch.stack(parts, dim=1).flatten(1)
 
 

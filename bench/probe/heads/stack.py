@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.probe.linear.design import CONSTANT
+
 BATCHES = 16  # in an epoch, as far as the bounds of a batch allow
 SMALLEST_BATCH, LARGEST_BATCH = 16, 256
 WEIGHT_DECAY = 0.01  # of matrices; vectors are left alone
@@ -210,7 +212,8 @@ class TensorScaler:
     Attributes
     ----------
     mean, inverse : torch.Tensor
-        Mean of the features, and the inverse of their standard deviation: 0 for a feature that does not vary.
+        Mean of the features, and the inverse of their standard deviation: 0 for a feature that does not vary, as
+        ``bench.probe.linear.design.standardise`` has it.
     """
 
     mean: Tensor
@@ -229,7 +232,9 @@ def feature_scaler(x: Tensor, index: np.ndarray, averaged_axes: tuple[int, ...])
     high = torch.stack([x[i].amax(averaged_axes) for i in parts]).amax(0)
     mean = _widened(sum(x[i].to(_DOUBLE).sum(averaged_axes) for i in parts) / counted, averaged_axes)
     variance = sum((x[i].to(_DOUBLE) - mean).square().sum(averaged_axes) for i in parts) / counted
-    spread = torch.where(high > low, variance, torch.inf).sqrt()
+    size = torch.maximum(-low, high).to(_DOUBLE)
+    varies = (high > low) & (variance.sqrt() > CONSTANT * size)
+    spread = torch.where(varies, variance, torch.inf).sqrt()
     return TensorScaler(mean.float(), _widened(1 / spread, averaged_axes).float())
 
 

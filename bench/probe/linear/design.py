@@ -20,6 +20,8 @@ import torch
 from bench.base.errors import BadArray
 from bench.probe.linear.kernel import Kernel
 
+CONSTANT = 1e-3  # of a feature's largest magnitude: a standard deviation up to it is that of rounding and rare outliers
+
 
 @dataclass(frozen=True)
 class Scaler:
@@ -30,12 +32,17 @@ class Scaler:
     mean, scale : np.ndarray of shape (kept,)
         Mean and standard deviation of the features that vary.
     kept : np.ndarray of shape (D,), bool
-        Features that vary at all; the others are left out.
+        Features that vary; the others are left out, see ``standardise``.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     kept: np.ndarray
+
+    @property
+    def left_out(self) -> int:
+        """Number of features that are left out."""
+        return int((~self.kept).sum())
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Standardised features (N, kept), float64, of features (N, D)."""
@@ -83,7 +90,10 @@ def check_features(x: np.ndarray) -> np.ndarray:
 def standardise(x: np.ndarray) -> tuple[np.ndarray, Scaler]:
     """Standardises features to mean 0 and standard deviation 1.
 
-    A feature is dropped only if it is exactly constant, so features of any magnitude count alike.
+    A feature counts as constant, and is left out, where its standard deviation is at most ``CONSTANT`` of its largest
+    magnitude; features of any magnitude count alike otherwise. What varies less is rounding and a few outliers, which
+    would be enlarged to the rank of a feature: float32's mean over time of a constant rounds by how many frames there
+    are, and so tells a clip's duration, differently on every make of processor.
 
     Parameters
     ----------
@@ -101,11 +111,15 @@ def standardise(x: np.ndarray) -> tuple[np.ndarray, Scaler]:
         For features that are no matrix or not finite.
     """
     x = check_features(x)
-    kept = x.max(axis=0) > x.min(axis=0)
-    z = (x if kept.all() else x[:, kept]).astype(float)
+    low, high = x.min(axis=0), x.max(axis=0)
+    z = x.astype(float)
     mean = z.mean(axis=0)
     z -= mean
     scale = np.sqrt(np.einsum("nd,nd->d", z, z) / len(z))
+    # the first condition holds for constants too small to be told from the rounding of their mean
+    kept = (high > low) & (scale > CONSTANT * np.maximum(-low, high).astype(float))
+    if not kept.all():
+        z, mean, scale = z[:, kept], mean[kept], scale[kept]
     z /= scale
     return z, Scaler(mean, scale, kept)
 

@@ -74,13 +74,15 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
         ``class_weight`` and ``C`` of the last candidate solved, where a path ended before the last C.
     at_edge_ : bool
         Whether the best C is the first or last of several.
+    left_out_ : int
+        Number of features left out as constant, see ``bench.probe.linear.design.standardise``.
     folds_ : np.ndarray of shape (N,)
         Fold of each training row.
     n_folds_ : int
         Number of folds used.
     classes_ : np.ndarray of shape (K,)
         The classes.
-    coef_ : np.ndarray of shape (M, D)
+    coef_ : np.ndarray of shape (M, D - left_out_)
         Coefficients of the standardised features; M = 1 for two classes, else K.
     intercept_ : np.ndarray of shape (M,)
         Intercepts.
@@ -169,6 +171,7 @@ class LogisticPathCV(ClassifierMixin, BaseEstimator):
         self.best_params_ = {"C": best["C"], "class_weight": best["class_weight"]}
         self.at_edge_ = grid.at_edge(best["C"])
         self._fitted = found.refit(0, shares)
+        self.left_out_ = self._fitted.scaler.left_out
         self.coef_, self.intercept_ = self._fitted.coef, self._fitted.intercept
         return self
 

@@ -54,6 +54,8 @@ class MultilabelPathCV(BaseEstimator):
         ``label``, ``class_weight`` and ``C`` of the last candidate solved, where a path ended before the last C.
     at_edge_ : bool
         Whether any label's C is the first or last of several.
+    left_out_ : int
+        Number of features left out as constant, see ``bench.probe.linear.design.standardise``.
     folds_ : np.ndarray of shape (N,)
         Fold of each training row.
     n_folds_ : int
@@ -122,6 +124,7 @@ class MultilabelPathCV(BaseEstimator):
             self.best_params_ |= {f"{name} C": best["C"], f"{name} class_weight": best["class_weight"]}
             self.at_edge_ |= grid.at_edge(best["C"])
             self._fitted.append(found.refit(k, shares))
+        self.left_out_ = self._fitted[0].scaler.left_out
         return self
 
     def predict_scores(self, X: np.ndarray) -> np.ndarray:

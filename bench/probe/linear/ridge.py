@@ -50,7 +50,9 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
         Whether the chosen alpha is the first or last of several.
     folds_ : np.ndarray of shape (N,)
         Group of each training row.
-    coef_ : np.ndarray of shape (D,)
+    left_out_ : int
+        Number of features left out as constant, see ``bench.probe.linear.design.standardise``.
+    coef_ : np.ndarray of shape (D - left_out_,)
         Coefficients of the standardised features.
     intercept_ : float
         Intercept, the mean of the targets.
@@ -119,6 +121,7 @@ class RidgePathCV(RegressorMixin, BaseEstimator):
         self.at_edge_ = len(grid) > 1 and best in (0, len(grid) - 1)
         self.coef_ = design.coefficients(design.x.new_tensor(shared @ weights)).cpu().numpy()
         self.intercept_ = float(centre)
+        self.left_out_ = self._scaler.left_out
         if self.progress:
             self.progress(1, 1)
         return self

@@ -38,7 +38,7 @@ FEATURES = {
 @pytest.mark.parametrize(
     ("protocol", "more", "key"),
     [
-        ("linear", {}, "baa29c134bf1d198febb"),
+        ("linear", {}, "1c177dd7f669de96d310"),
         ("finetune", {"device": "cpu", "recipe": {"epochs": 2, "method": {"name": "ce"}}}, "82310c574b993caa0c6e"),
     ],
 )

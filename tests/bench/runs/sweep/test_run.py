@@ -162,7 +162,7 @@ def test_every_number_of_the_report_is_that_of_its_record(made):
 def test_the_report_says_what_it_is_of(made):
     text = (made[0] / "sweep" / "sweep.md").read_text()
     assert "**Simulated data**" in text and "Not a medical device" in text and "Optimistic intervals" in text
-    assert "4 records; protocols `linear` version 3; clip policy `native`; seeds 0, 1." in text
+    assert "4 records; protocols `linear` version 4; clip policy `native`; seeds 0, 1." in text
     assert "## Oracle (chosen on test; never a result)" in text and "best on test, never a result" in text
     for title in ("At a glance", "Layers", "Poolings", "Seeds", "Sensitivity to C"):
         assert f"## {title}" in text

@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from bench.finetune.methods import MicroBatch, TrainingFacts
+from bench.finetune.methods.shared.base import Reading
 
-FACTS = TrainingFacts(classes=4, width=6, counts=(12, 6, 3, 1), domains={"domain": 3, "sex": 2})
+FACTS = TrainingFacts(classes=4, width=6, counts=(12, 6, 3, 1), domains={"domain": 3, "sex": 2, "patient": 3}, token=5)
 SAMPLES, PATCHES, TOKEN = 40, 10, 4
 
 
@@ -17,7 +18,7 @@ def batch(label, seed=0, domain=None, progress=0.5, quality=None, length=None):
     domain = torch.randint(3, (clips,), generator=source) if domain is None else torch.tensor(domain)
     quality = torch.full((clips,), 0.5) if quality is None else torch.tensor(quality)
     length = torch.full((clips,), SAMPLES) if length is None else torch.tensor(length)
-    meta = {"domain": domain, "sex": domain.clamp_max(1)}
+    meta = {"domain": domain, "sex": domain.clamp_max(1), "patient": domain}
     return MicroBatch(wave, length, torch.tensor(label), meta, quality, progress, source)
 
 
@@ -35,11 +36,18 @@ class ToyModel(nn.Module):
             self.head = nn.Linear(facts.width, facts.classes)
         self.asked = []
 
-    def features(self, batch, *, view=0, mix=None):
+    def tokens(self, batch, view, mix=None):
         self.asked.append((view, batch.wave))
         patches = self.embed(batch.wave.unflatten(1, (PATCHES, TOKEN)) + 0.3 * view)
         patches = mix(patches) if mix else patches
-        return self.out((patches + self.positions).tanh().mean(1))
+        return (patches + self.positions).tanh()
+
+    def features(self, batch, *, view=0, mix=None):
+        return self.out(self.tokens(batch, view, mix).mean(1))
+
+    def reading(self, batch, *, view=0):
+        tokens = self.tokens(batch, view)
+        return Reading(self.out(tokens.mean(1)), tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
     def logits(self, features):
         return self.head(features)

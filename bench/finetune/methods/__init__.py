@@ -18,6 +18,7 @@ from bench.finetune.methods.label_smoothing import LabelSmoothing
 from bench.finetune.methods.log_margin import LogMargin
 from bench.finetune.methods.lungmix import LungMix
 from bench.finetune.methods.mixup import Mixup
+from bench.finetune.methods.pafa import PatientAwareAlignment
 from bench.finetune.methods.patchmix import PatchMix
 from bench.finetune.methods.patchmix_cl import PatchMixContrastive
 from bench.finetune.methods.qlung import QLung
@@ -52,6 +53,7 @@ METHODS: dict[str, type[Method]] = {
         PatchMixContrastive,
         SupCon,
         HybridSupCon,
+        PatientAwareAlignment,
         DomainAdversarial,
         SupConDomainAdversarial,
         AMSoftmax,

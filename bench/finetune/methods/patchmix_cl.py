@@ -9,7 +9,7 @@ from bench.base.settings import number, one_of, rules
 from bench.finetune.methods.patchmix import PATCHES, PatchMixing
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
-from bench.finetune.methods.shared.projector import build_projector
+from bench.finetune.methods.shared.projector import BatchNorm, build_projector
 from bench.finetune.methods.shared.vectors import cosines
 
 ALL, DIFF_LABEL = "all", "diff_label"
@@ -85,7 +85,7 @@ class PatchMixContrastive(Method):
     ):
         super().__init__(facts, alpha=alpha, temperature=temperature, beta=beta, negatives=negatives)
         self.alpha, self.temperature, self.beta, self.negatives = alpha, temperature, beta, negatives
-        self.projector = build_projector(facts.width, facts.width, norm=True)
+        self.projector = build_projector(facts.width, facts.width, norm=BatchNorm)
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """Compute both losses; both passes have the same augmentation, as in the released code."""

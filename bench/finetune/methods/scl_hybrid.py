@@ -46,7 +46,7 @@ class HybridSupCon(Method):
         self.register_buffer("weight", class_weights(self.name, weights, facts))
         self.require_groups(positives)
         self.alpha, self.temperature, self.positives = alpha, temperature, positives
-        self.projector = build_projector(facts.width, PROJECTED, norm=False)
+        self.projector = build_projector(facts.width, PROJECTED, norm=None)
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """Compute the weighted sum of both losses."""

@@ -74,7 +74,7 @@ class SupCon(Method):
         super().__init__(facts, temperature=temperature, positives=positives)
         self.require_groups(positives)
         self.temperature, self.positives = temperature, positives
-        self.projector = build_projector(facts.width, PROJECTED, norm=False)
+        self.projector = build_projector(facts.width, PROJECTED, norm=None)
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """Compute the sum of both losses."""

@@ -9,7 +9,7 @@ from bench.base.settings import NAME, TRUTH, number, rules
 from bench.finetune.methods.dat import RAMP, STRENGTH, reversed_gradient, strength_at
 from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
-from bench.finetune.methods.shared.projector import build_projector
+from bench.finetune.methods.shared.projector import BatchNorm, build_projector
 from bench.finetune.methods.supcon import sup_con
 
 
@@ -63,7 +63,7 @@ class SupConDomainAdversarial(Method):
         self.require_column(column)
         self.column, self.alpha, self.temperature = column, alpha, temperature
         self.steepness, self.reverse, self.strength, self.stopped = steepness, reverse, strength, stopped
-        self.projector = build_projector(facts.width, facts.width, norm=True)
+        self.projector = build_projector(facts.width, facts.width, norm=BatchNorm)
 
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """Compute both losses; each view has its own batch statistics in the projector."""

@@ -18,11 +18,11 @@ from bench.finetune.data.augment import WaveDraws, augment_waves, draw_waves, ma
 from bench.finetune.data.clip_store import ClipStore
 from bench.finetune.data.randomness import torch_generator
 from bench.finetune.methods import METHODS
-from bench.finetune.methods.shared.base import Method, MicroBatch
-from bench.finetune.model.heads import build_classifier, build_readout
+from bench.finetune.methods.shared.base import Method, MicroBatch, Reading
+from bench.finetune.model.heads import build_classifier, build_readout, token_sequence
 from bench.finetune.model.parts import require_measured
 from bench.finetune.recipe import Recipe
-from bench.types import Encoder
+from bench.types import Encoder, Tokens
 
 
 class DrawnView(NamedTuple):
@@ -92,6 +92,14 @@ class FineTunedModel(nn.Module):
 
     def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return features (B, D) of the augmented batch; see ``TrainableModel.features``."""
+        return self.readout(self._augmented(batch, view, mix))
+
+    def reading(self, batch: MicroBatch, *, view: int = 0) -> Reading:
+        """Return features and tokens of the augmented batch; see ``TrainableModel.reading``."""
+        tokens = self._augmented(batch, view)
+        return Reading(self.readout(tokens), *token_sequence(tokens.layers[self.readout.layer]))
+
+    def _augmented(self, batch: MicroBatch, view: int, mix: Callable[[Tensor], Tensor] | None = None) -> Tokens:
         recipe, self.views = self.recipe, self.views | {view}
         wave = augment_waves(batch.wave, self._drawn(view, batch.wave.shape).waves)
         taps: dict[str, Callable[[Tensor], Tensor]] = {}
@@ -124,10 +132,9 @@ class FineTunedModel(nn.Module):
         """Classify features (B, D): logits (B, K)."""
         return self.classifier(features)
 
-    def _encode(self, wave: Tensor, length: Tensor) -> Tensor:
+    def _encode(self, wave: Tensor, length: Tensor) -> Tokens:
         with autocast(wave.device, self.recipe.precision):
-            tokens = self.encoder(wave, length)
-        return self.readout(tokens)
+            return self.encoder(wave, length)
 
     @torch.no_grad()
     def predict(self, method: Method, clips: ClipStore, rows: np.ndarray, batch_s: float = BATCH_S) -> np.ndarray:
@@ -161,7 +168,7 @@ class FineTunedModel(nn.Module):
             most=batches_ahead(device_of(self.encoder)),
         )
         for batch, (wave, length) in collated:
-            logits = method.scores(self, self._encode(wave, length)).double().cpu().numpy()
+            logits = method.scores(self, self.readout(self._encode(wave, length))).double().cpu().numpy()
             if out is None:
                 out = np.empty((len(rows), logits.shape[1]))
             out[batch] = logits

@@ -18,7 +18,7 @@ SHIPPED = {
 }
 SHIPPED |= {"qlung-ast", "qlung-clap", "qlung-ast-fixed", "qlung-ast-quality", "qlung-ast-class"}
 SHIPPED |= {"ast-ce", "patchmix-ce", "patchmix-cl", "patchmix-cl@release", "beats-ce", "sprsound-records"}
-SHIPPED |= {"sg-scl", "sg-scl@release", "dat", "dat@release"}
+SHIPPED |= {"sg-scl", "sg-scl@release", "dat", "dat@release", "pafa-beats"}
 MASKS = {"shared": True, "skipped": 0.1587, "fill": "batch"}
 RELEASED = {  # {recipe: what its release does differently, table by table}
     "sg-scl": {"spectrogram": MASKS | {"carried": True}, "method": {"reverse": False, "stopped": True}},

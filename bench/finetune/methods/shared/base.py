@@ -35,12 +35,15 @@ class TrainingFacts(NamedTuple):
         (K,) clips of each class.
     domains
         {column of metadata: number of its values}.
+    token
+        Channels W of the encoder's tokens; 0 where it gives whole clips alone.
     """
 
     classes: int
     width: int
     counts: tuple[int, ...]
     domains: Mapping[str, int]
+    token: int = 0
 
 
 class MicroBatch(NamedTuple):
@@ -73,6 +76,24 @@ class MicroBatch(NamedTuple):
     generator: torch.Generator
 
 
+class Reading(NamedTuple):
+    """A batch as the encoder gives it and as the head reads it.
+
+    Attributes
+    ----------
+    features
+        (B, D) float32.
+    tokens
+        (B, N, W) float32.
+    counted
+        (B, N) bool, False for padding.
+    """
+
+    features: Tensor
+    tokens: Tensor
+    counted: Tensor
+
+
 class TrainableModel(Protocol):
     """What a method may call: the encoder with its readout, and the head's classifier."""
 
@@ -88,6 +109,9 @@ class TrainableModel(Protocol):
         mix
             Applied to the patch tokens (B, P, D') before positions are added to them.
         """
+
+    def reading(self, batch: MicroBatch, *, view: int = 0) -> Reading:
+        """Return the features of the augmented clips, and the tokens that they were read from."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Classify features (B, D): logits (B, K)."""

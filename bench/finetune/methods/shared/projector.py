@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,7 +18,7 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(x)
 
 
-def build_projector(width: int, out: int, norm: bool) -> nn.Sequential:
-    """Build a network (B, width) → (B, out): linear, batch normalisation if ``norm``, ReLU, linear."""
-    middle = [BatchNorm(width)] if norm else []
+def build_projector(width: int, out: int, norm: Callable[[int], nn.Module] | None) -> nn.Sequential:
+    """Build a network (B, width) → (B, out): linear, ``norm`` where it is given, ReLU, linear."""
+    middle = [norm(width)] if norm else []
     return nn.Sequential(nn.Linear(width, width), *middle, nn.ReLU(), nn.Linear(width, out))

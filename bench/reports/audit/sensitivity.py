@@ -52,7 +52,7 @@ def _section(facts: Mapping[str, Any]) -> list[str]:
         rows.append([change["name"], change["clips"], *shifts, decisions, others, _chosen(change), *scores])
     parts = [f"### {facts['encoder']}, {facts['pooling']}", markdown(header, rows, right=(1, 2, 3, 4, 5))]
     if still := [f"{change['name']} {change['constant']}" for change in facts["changes"] if change["constant"]]:
-        parts.append(f"Features that are the same for all training clips, and move: {', '.join(still)}.")
+        parts.append(f"Features that the probe leaves out as constant, and that move: {', '.join(still)}.")
     return parts
 
 

@@ -25,6 +25,7 @@ from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import require_trained
 from bench.encoders.pooling import LayerPooling
 from bench.probe import protocols
+from bench.probe.linear.design import standardise
 from bench.runs.audit import variants
 from bench.runs.audit.checks import shortcuts
 from bench.runs.audit.checks.fitted import PROTOCOL, FittedProbes
@@ -92,7 +93,7 @@ def sensitivity(
         for each in requested:
             features = stores["native"].gather(each)
             probes = fitted.get(each) or FittedProbes(features, here.rows, card)
-            plain = Plain.of(probes, features[train].std(axis=0, dtype=np.float64), resamples)
+            plain = Plain.of(probes, _deviation(features[train]), resamples)
             changes = [effect(DITHER, plain, everything, stores[DITHER].gather(each) - features)]
             changes += [effect(name, plain, picked, moved[each]) for name, moved in tried.items()]
             tick(1)
@@ -141,8 +142,8 @@ def _tried(
 class Plain:
     """Probes on features as they are.
 
-    ``scores``: {test: the task's main metric}; ``deviation`` (P,) of the features over training clips; ``resamples``:
-    draws of groups behind intervals.
+    ``scores``: {test: the task's main metric}; ``deviation`` (P,) of the features over training clips, 0 of those that
+    a probe leaves out as constant; ``resamples``: draws of groups behind intervals.
     """
 
     probes: FittedProbes
@@ -154,6 +155,14 @@ class Plain:
     def of(cls, probes: FittedProbes, deviation: np.ndarray, resamples: int) -> Plain:
         """Scores the probes."""
         return cls(probes, _scores(probes, resamples), deviation, resamples)
+
+
+def _deviation(features: np.ndarray) -> np.ndarray:
+    """(P,) standard deviation of features (N, P), 0 of those that a probe leaves out as constant."""
+    scaler = standardise(features)[1]
+    deviation = np.zeros(len(scaler.kept))
+    deviation[scaler.kept] = scaler.scale
+    return deviation
 
 
 def _scores(probes: FittedProbes, resamples: int) -> dict[str, Score]:
@@ -180,7 +189,7 @@ def effect(name: str, plain: Plain, clips: np.ndarray, moved: np.ndarray) -> dic
     -------
     dict
         ``name``; number of ``clips``; ``shift``, the largest of a feature in units of its deviation, and
-        ``median_shift``, that of the middle feature; ``constant``: features without deviation that it moves;
+        ``median_shift``, that of the middle feature; ``constant``: features left out as constant that it moves;
         ``tested`` clips and how many of them have another ``decision``. Where all clips were tried also ``tests``
         {test: {value, change, of_interval}}, ``chosen`` of the probe fitted anew, and ``other_candidates``, the part of
         it that consists of other candidates than before (0 to 1, the largest of several probes), else None.

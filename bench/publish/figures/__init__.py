@@ -19,7 +19,7 @@ _HOME = {
     "map_of": "bench.publish.figures.maps",
     "confusion": "bench.publish.figures.decisions.confusion",
     "reliability": "bench.publish.figures.decisions.reliability",
-    "write": "bench.publish.figures.canvas",
+    "write": "bench.drawing.canvas",
 }
 __all__ = [
     "confusion",

@@ -11,7 +11,8 @@ from pathlib import Path
 from bench.base.errors import RespBenchError, UnknownId
 from bench.base.paths import write_text
 from bench.base.progress import Progress, silent
-from bench.publish.figures import canvas, rows
+from bench.drawing import canvas
+from bench.publish.figures import rows
 from bench.publish.figures.across.cost import cost
 from bench.publish.figures.across.heat_map import heat_map
 from bench.publish.figures.across.in_and_out import in_and_out

@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
+from bench.drawing.canvas import PaperFigure, blank, drawn
+from bench.drawing.labels import broken
+from bench.drawing.looks import PALE, looks
 from bench.publish.figures import captions, rows
-from bench.publish.figures.canvas import PALE, PaperFigure, blank, broken, drawn, looks
 from bench.publish.figures.projection import METHODS, MOST, on_a_plane, sampled
 from bench.scores import label_kinds
 from bench.types import TaskCard

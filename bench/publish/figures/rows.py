@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from bench.base.errors import BadInput
-from bench.publish.figures.canvas import Look, looks
+from bench.drawing.looks import Look, looks
 from bench.reports.leaderboard.table import CLASSES, CONTROL, cells
 from bench.reports.names import ROW, rank_class, row_name, row_names
 from bench.reports.out_of_domain.transfer_table import UNPRINTED

@@ -10,8 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bench.base.errors import BadInput, UnknownId
+from bench.drawing.canvas import PaperFigure, blank, drawn, inches
+from bench.drawing.labels import broken, legend_size
+from bench.drawing.looks import GREY, INK, Look
 from bench.publish.figures import captions, rows
-from bench.publish.figures.canvas import GREY, INK, Look, PaperFigure, blank, broken, drawn, inches, legend_size
 from bench.reports.leaderboard.standings.cost import cost as cost_of
 from bench.scores import metrics
 from bench.scores.schema import Record

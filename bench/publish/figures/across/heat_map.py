@@ -11,8 +11,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from bench.drawing.canvas import PaperFigure, blank, drawn, inches
+from bench.drawing.labels import broken, text_width
+from bench.drawing.looks import INK, PALE
 from bench.publish.figures import captions, rows
-from bench.publish.figures.canvas import INK, PALE, PaperFigure, blank, broken, drawn, inches, text_width
 from bench.reports.leaderboard.table import PEEKED
 from bench.scores import metrics
 from bench.scores.schema import Record

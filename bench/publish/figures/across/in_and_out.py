@@ -10,8 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bench.base.errors import BadInput
+from bench.drawing.canvas import PaperFigure, blank, drawn, inches
+from bench.drawing.labels import broken, legend_size
+from bench.drawing.looks import GREY, PALE, Look, looks
 from bench.publish.figures import captions, rows
-from bench.publish.figures.canvas import GREY, PALE, Look, PaperFigure, blank, broken, drawn, inches, legend_size, looks
 from bench.reports.names import rank_class
 from bench.reports.out_of_domain import bandwidth
 from bench.runs.out_of_domain import Transfer, transfer

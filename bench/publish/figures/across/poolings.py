@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bench.base.errors import BadInput
+from bench.drawing.canvas import PaperFigure, blank, drawn
+from bench.drawing.labels import SMALLEST, broken
+from bench.drawing.looks import BLUE, GREY, INK, VERMILLION
 from bench.publish.figures import captions, rows
-from bench.publish.figures.canvas import BLUE, GREY, INK, SMALLEST, VERMILLION, PaperFigure, blank, broken, drawn
 from bench.reports.names import VARIANT, rank_class, row_names
 from bench.scores import intervals, metrics, per_test
 from bench.scores.intervals import Difference

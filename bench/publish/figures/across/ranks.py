@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from bench.base.errors import BadInput, UnknownId
+from bench.drawing.canvas import PaperFigure, blank, drawn, inches
+from bench.drawing.labels import broken, text_width
+from bench.drawing.looks import BLUE, GREY, INK
 from bench.publish.figures import captions, rows
-from bench.publish.figures.canvas import BLUE, GREY, INK, PaperFigure, blank, broken, drawn, inches, text_width
 from bench.reports.leaderboard.standings.critical_difference import critical_difference
 from bench.reports.leaderboard.standings.values import CriticalDifference, Row
 from bench.reports.leaderboard.table import PEEKED, cells, leaderboard

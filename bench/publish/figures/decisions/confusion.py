@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
+from bench.drawing.canvas import PaperFigure, blank, drawn, inches
+from bench.drawing.labels import broken, text_width
+from bench.drawing.looks import INK
 from bench.publish.figures import captions
-from bench.publish.figures.canvas import INK, PaperFigure, blank, broken, drawn, inches, text_width
 from bench.publish.figures.decisions.of_record import about, one_task
 from bench.scores import metrics
 from bench.scores.schema import Record

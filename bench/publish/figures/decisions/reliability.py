@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from bench.base.errors import BadInput
+from bench.drawing.canvas import PaperFigure, blank, drawn, inches
+from bench.drawing.labels import broken
+from bench.drawing.looks import BLUE, GREY, INK
 from bench.publish.figures import captions
-from bench.publish.figures.canvas import BLUE, GREY, INK, PaperFigure, blank, broken, drawn, inches
 from bench.publish.figures.decisions.of_record import Shown, about, one_task
 from bench.reports.out_of_domain.measures.calibration import BINS, Calibration, calibration
 from bench.reports.out_of_domain.measures.resampled import OWN, Draws

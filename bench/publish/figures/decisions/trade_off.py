@@ -11,8 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bench.base.errors import BadInput
+from bench.drawing.canvas import PaperFigure, blank, drawn, inches
+from bench.drawing.labels import legend_size
+from bench.drawing.looks import GREY, PALE, Look
 from bench.publish.figures import captions, rows
-from bench.publish.figures.canvas import GREY, PALE, Look, PaperFigure, blank, drawn, inches, legend_size
 from bench.reports.leaderboard.published.rows import PublishedRow, comparable, published_rows
 from bench.reports.leaderboard.table import cells
 from bench.scores import metrics

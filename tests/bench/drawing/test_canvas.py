@@ -5,7 +5,7 @@ import matplotlib
 import pytest
 
 from bench.base.errors import BadInput, UnknownId
-from bench.publish.figures import canvas
+from bench.drawing import canvas
 from figure_checks import problems, texts
 
 
@@ -28,7 +28,7 @@ def test_a_figure_has_its_printed_width_and_the_same_bytes_every_time(width, mm,
 
 
 def test_the_bytes_of_another_process_are_the_same(tmp_path):
-    code = "import sys; from test_canvas import plain; from bench.publish.figures import canvas\n"
+    code = "import sys; from test_canvas import plain; from bench.drawing import canvas\n"
     code += "sys.stdout.buffer.write(canvas.file_bytes(plain('Ünïcode label $5'), 'pdf'))"
     made = {}
     for seed in ("1", "2"):
@@ -96,22 +96,3 @@ def test_widths_and_formats_that_do_not_exist_are_refused():
         canvas.inches(3)
     with pytest.raises(UnknownId, match="pdf"):
         canvas.file_bytes(plain(), "pdff")
-
-
-def test_looks_differ_in_shape_among_as_many_as_there_are_shapes_and_controls_are_grey():
-    names = [f"n{i}" for i in range(66)]
-    found = canvas.looks([*names, "control.x"], ["control.x"])
-    assert len({found[name] for name in names}) == 66
-    assert len({found[name].marker for name in names[:11]}) == 11
-    assert found["control.x"].colour == canvas.GREY
-
-
-@pytest.mark.parametrize("text", ["whisper.base@short, mean_valid", "x" * 60, "a b", "", "transfer.icbhi-to-sprsound"])
-def test_a_name_is_broken_to_fit_and_nothing_of_it_is_lost(text):
-    broken = canvas.broken(text, 0.5)
-    assert all(canvas.text_width(line) <= 0.5 for line in broken.split("\n"))
-    assert broken.replace("\n", "").replace(" ", "") == text.replace(" ", "")
-
-
-def test_a_name_is_broken_where_it_reads_best():
-    assert canvas.broken("one.two three_four", 0.6) == "one.two\nthree_four"

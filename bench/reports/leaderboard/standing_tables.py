@@ -14,9 +14,10 @@ MOST_LETTERS = 6  # of a row; more say nothing at a glance
 MARKED = "†"  # of a cell with marks of its own
 HOW_TO_READ = (
     "**Bold**: not significantly worse than the best row of its kind (frozen, fine-tuned, literature). Rows that share "
-    "a letter are not told apart. Both at 5 % over all rows, by bootstrap of patients, the same draws for all rows. "
-    "Ranks are those of the mean, with 95 % intervals. An interval of ranks holds for its row alone, letters for all "
-    "pairs at once: rows that share a letter may have rank intervals that lie apart. "
+    "a letter are not told apart; bold rows of one kind always share one. Both at 5 % over all rows, by bootstrap of "
+    "patients, the same draws for all rows. Ranks are those of the mean, with 95 % intervals. An interval of ranks "
+    "holds for its row alone, bold and letters for all rows at once: the interval of a bold row may leave out rank 1, "
+    "and rows that share a letter may have intervals that lie apart. "
     f"Letters are left out where a row would have more than {MOST_LETTERS}: `leaderboard.csv` has them."
 )
 

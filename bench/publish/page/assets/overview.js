@@ -30,7 +30,7 @@ function overviewView(state) {
 function reading(chosen) {
   const what = chosen.metric === MAIN ? "Each number is the task's main metric" : `Each number is the ${chosen.metric}`;
   return `${what}, in percent where it is a fraction, with its 95 % interval by bootstrap of patients; the bar is that interval on the column's own axis, the dot the value. ` +
-    (hasBest() ? "Bold: not significantly worse than the best of its class; rows of a class that share a letter are not told apart. " : "") +
+    (hasBest() ? "Bold: not significantly worse than the best of its class; rows of a class that share a letter are not told apart, and bold ones always share one. " : "") +
     `The mean is over ${BOARD.mean_of.length ? BOARD.mean_of.join(", ") : "nothing"}, and blank where one of them is missing; different metrics have different floors, so read it as an order, not as a quantity. ` +
     "† has a remark. Select a number to open its record. " + BOARD.parity;
 }

@@ -7,7 +7,8 @@ does not hold its level: the leader was chosen on the same patients (``results/s
 
 *May be best*: a row is worse than the best where some row beats it by more than chance lets any row beat any other
 that may still be best (multiple comparisons with the best, Hsu 1981, 10.1214/aos/1176345581, by the step-down of
-Romano & Wolf 2005, 10.1198/016214504000000539). *Told apart*: the same for all pairs. *Ranks*: one more than the rows
+Romano & Wolf 2005, 10.1198/016214504000000539). *Told apart*: the same for all pairs, but never two rows that may
+both be best, since of two rows that differ only one can be. *Ranks*: one more than the rows
 that are told to be better, up to the number of rows that are not told to be worse, from the pairs of each row with all
 others (Mogstad, Romano, Shaikh & Wilhelm 2024, 10.1093/restud/rdad006).
 
@@ -90,7 +91,12 @@ class Contest:
         return step_down(self.lead.max(axis=0), largest)
 
     def told_apart(self) -> np.ndarray:
-        """(K, K) whether two rows differ, with one level for all pairs."""
+        """(K, K) whether two rows differ, with one level for all pairs.
+
+        Step-downs over rows and over pairs stop at different places, so that a pair may be rejected of whose rows
+        neither is told to be worse than the best. Such pairs are given up: that can only lower the error rate, and
+        keeps what is said of two rows free of contradiction (coherence, Gabriel 1969, 10.1214/aoms/1177697819).
+        """
         rows, others = np.triu_indices(len(self.values), 1)
         lead = np.abs(self.lead[rows, others])
         order = np.argsort(lead, kind="stable")
@@ -106,7 +112,8 @@ class Contest:
         adjusted[order] = np.maximum.accumulate(p[order][::-1])[::-1]
         out = np.zeros((len(self.values), len(self.values)), dtype=bool)
         out[rows, others] = out[others, rows] = adjusted <= ALPHA
-        return out
+        may_be_best = self.best_p() > ALPHA
+        return out & ~np.outer(may_be_best, may_be_best)
 
     def ranks(self) -> np.ndarray:
         """(K, 2) lowest and highest rank of each row, 1 being best.

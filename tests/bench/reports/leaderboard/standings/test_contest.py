@@ -17,6 +17,15 @@ def _alike(seed, rows=6, patients=40):
     return np.random.default_rng(seed).normal(0, 1, (rows, patients))
 
 
+def _rejected(one):
+    """(K, K) of pairs by the step-down of all pairs at once."""
+    rows, others = np.triu_indices(len(one.values), 1)
+    centred = (one.centred[rows] - one.centred[others]) / one.spread[rows, others][:, None]
+    out = np.zeros_like(one.spread, dtype=bool)
+    out[rows, others] = step_down(np.abs(one.lead[rows, others]), np.abs(centred)) <= ALPHA
+    return out | out.T
+
+
 def test_a_row_far_ahead_is_alone_at_the_top():
     of = _means(_alike(0) + np.array([5, 0, 0, 0, 0, 0])[:, None])
     assert (of.best_p() > ALPHA).tolist() == [True] + 5 * [False]
@@ -82,10 +91,17 @@ def test_pairs_in_blocks_are_told_apart_as_all_at_once(monkeypatch):
     told = one.told_apart()
     monkeypatch.setattr(contest, "_PAIRS", 5)
     assert np.array_equal(told, one.told_apart())
-    rows, others = np.triu_indices(12, 1)
-    centred = (one.centred[rows] - one.centred[others]) / one.spread[rows, others][:, None]
-    p = step_down(np.abs(one.lead[rows, others]), np.abs(centred))
-    assert np.array_equal(told[rows, others], p <= ALPHA) and told.any() and not told[rows, others].all()
+    rejected, pairs = _rejected(one), np.triu_indices(12, 1)
+    assert np.array_equal(told, rejected) and told.any() and not told[pairs].all()
+
+
+@pytest.mark.parametrize("seed", [19, 25, 31])
+def test_rows_that_may_both_be_best_share_a_letter_with_each_other_and_the_leader(seed):
+    one = _means(_alike(seed, rows=4) + np.linspace(0, 1.2, 4)[:, None])
+    best = np.flatnonzero(one.best_p() > ALPHA)
+    assert one.values.argmax() in best and _rejected(one)[np.ix_(best, best)].any()  # what a step-down of pairs says
+    assert not one.told_apart()[np.ix_(best, best)].any()
+    assert np.array_equal(one.told_apart() | one.told_apart().T, one.told_apart())
 
 
 def test_the_spread_is_that_of_the_differences():

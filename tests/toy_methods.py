@@ -6,7 +6,14 @@ from torch import nn
 from bench.finetune.methods import MicroBatch, TrainingFacts
 from bench.finetune.methods.shared.base import Reading
 
-FACTS = TrainingFacts(classes=4, width=6, counts=(12, 6, 3, 1), domains={"domain": 3, "sex": 2, "patient": 3}, token=5)
+FACTS = TrainingFacts(
+    classes=4,
+    width=6,
+    counts=(12, 6, 3, 1),
+    domains={"domain": 3, "sex": 2, "patient": 3},
+    token=5,
+    names=("normal", "crackle", "wheeze", "both"),
+)
 SAMPLES, PATCHES, TOKEN = 40, 10, 4
 
 
@@ -36,14 +43,15 @@ class ToyModel(nn.Module):
             self.head = nn.Linear(facts.width, facts.classes)
         self.asked = []
 
-    def tokens(self, batch, view, mix=None):
+    def tokens(self, batch, view, **mix):
         self.asked.append((view, batch.wave))
-        patches = self.embed(batch.wave.unflatten(1, (PATCHES, TOKEN)) + 0.3 * view)
-        patches = mix(patches) if mix else patches
-        return (patches + self.positions).tanh()
+        spectrogram = batch.wave.unflatten(1, (-1, TOKEN)) + 0.3 * view
+        patches = self.embed(mix.get("spectrogram", lambda x: x)(spectrogram))
+        patches = mix.get("patches", lambda x: x)(patches)
+        return (patches + self.positions.repeat(patches.shape[1] // PATCHES, 1)).tanh()
 
-    def features(self, batch, *, view=0, mix=None):
-        return self.out(self.tokens(batch, view, mix).mean(1))
+    def features(self, batch, *, view=0, mix=None, mixed="patches"):
+        return self.out(self.tokens(batch, view, **({mixed: mix} if mix else {})).mean(1))
 
     def reading(self, batch, *, view=0):
         tokens = self.tokens(batch, view)

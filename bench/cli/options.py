@@ -89,8 +89,8 @@ def clip(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clip",
         default="native",
-        help="clip policy: native (default), tile8, tile5, opera8, respirenet, dither16, lowpass2k, lowpass4k, or "
-        "several joined by +; see bench/data/clips.py",
+        help="clip policy: native (default), tile8, tile5, tile10, opera8, respirenet, dither16, lowpass2k, lowpass4k, "
+        "or several joined by +; see bench/data/clips.py",
     )
 
 

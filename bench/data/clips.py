@@ -41,6 +41,7 @@ CLIP_POLICIES: Mapping[str, Policy] = {
     "native": _plain(literature.native),
     "tile8": _plain(literature.tile8),
     "tile5": _plain(literature.tile5),
+    "tile10": _plain(literature.tile10),
     "opera8": _plain(literature.opera8),
     "respirenet": _plain(literature.respirenet),
     "dither16": lambda wave, rate, identity: dither.dithered(wave, identity),
@@ -48,7 +49,7 @@ CLIP_POLICIES: Mapping[str, Policy] = {
     "lowpass4k": lambda wave, rate, identity: bandwidth.low_passed(wave, rate, identity, 4000),
 }
 LOW_PASSES = ("lowpass2k", "lowpass4k")  # which put corpora of any bandwidth on the same footing
-_RESHAPING = ("tile8", "tile5", "opera8", "respirenet")  # which change lengths
+_RESHAPING = ("tile8", "tile5", "tile10", "opera8", "respirenet")  # which change lengths
 _DITHERING = ("dither16", *LOW_PASSES)  # which draw the same dither
 _OTHER_DRAW = re.compile(r"dither16\.([1-9]\d*)")  # for studies of how far scores depend on the draw
 

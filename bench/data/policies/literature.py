@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.data import audio
 
-EIGHT_S, FIVE_S = 8, 5
+EIGHT_S, FIVE_S, TEN_S = 8, 5, 10
 FADES_PER_S = 16  # a fade lasts 1/16 s
 RESPIRENET_HZ = 4000
 SILENT_DB, FAINTEST = 60.0, 1e-10
@@ -38,6 +38,16 @@ def tile5(wave: np.ndarray, rate: int) -> np.ndarray:
     PAFA (Jeong and Kim, Interspeech 2025), which fades recordings, not clips.
     """
     return _tiled(wave, rate, FIVE_S)
+
+
+def tile10(wave: np.ndarray, rate: int) -> np.ndarray:
+    """Ten seconds, otherwise as ``tile8``.
+
+    References
+    ----------
+    PC-MCL (Jeong and Kim, ICASSP 2026).
+    """
+    return _tiled(wave, rate, TEN_S)
 
 
 def _tiled(wave: np.ndarray, rate: int, seconds: int) -> np.ndarray:

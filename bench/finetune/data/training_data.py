@@ -61,23 +61,22 @@ class TrainingData:
         quality = np.full(len(rows), NEUTRAL_QUALITY, np.float32)
         return cls(clips, rows["clip_id"].to_numpy(), training, label, metadata_codes(rows, training), quality)
 
-    def facts(self, classes: int, width: int, token: int = 0) -> TrainingFacts:
+    def facts(self, classes: Sequence[str], width: int, token: int = 0) -> TrainingFacts:
         """Return what a method is told before it is built.
 
         Parameters
         ----------
         classes
-            Of the task.
+            Their names.
         width
             Number of features that the head reads.
         token
             Channels of the encoder's tokens; 0 where it gives none.
         """
-        counts = np.bincount(self.label[self.training], minlength=classes)
+        counts = np.bincount(self.label[self.training], minlength=len(classes))
         values = {name: len(np.unique(codes[codes >= 0])) for name, codes in self.metadata.items()}
-        return TrainingFacts(
-            classes, width, tuple(map(int, counts)), {name: n for name, n in values.items() if n}, token
-        )
+        domains = {name: n for name, n in values.items() if n}
+        return TrainingFacts(len(classes), width, tuple(map(int, counts)), domains, token, tuple(classes))
 
 
 def metadata_codes(rows: pd.DataFrame, training: np.ndarray) -> dict[str, np.ndarray]:

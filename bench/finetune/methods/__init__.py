@@ -13,6 +13,7 @@ from bench.finetune.methods.ce import CrossEntropy
 from bench.finetune.methods.ce_center import CrossEntropyCenter
 from bench.finetune.methods.ce_weighted import WeightedCrossEntropy
 from bench.finetune.methods.dat import DomainAdversarial
+from bench.finetune.methods.dual_axis_patchmix import DualAxisPatchMix
 from bench.finetune.methods.focal import Focal
 from bench.finetune.methods.label_smoothing import LabelSmoothing
 from bench.finetune.methods.log_margin import LogMargin
@@ -21,6 +22,7 @@ from bench.finetune.methods.mixup import Mixup
 from bench.finetune.methods.pafa import PatientAwareAlignment
 from bench.finetune.methods.patchmix import PatchMix
 from bench.finetune.methods.patchmix_cl import PatchMixContrastive
+from bench.finetune.methods.pc_mcl import PatientConsistentMultiCycle
 from bench.finetune.methods.qlung import QLung
 from bench.finetune.methods.quality_margin import QualityMargin
 from bench.finetune.methods.repaugment import RepAugment
@@ -51,9 +53,11 @@ METHODS: dict[str, type[Method]] = {
         CrossEntropyCenter,
         PatchMix,
         PatchMixContrastive,
+        DualAxisPatchMix,
         SupCon,
         HybridSupCon,
         PatientAwareAlignment,
+        PatientConsistentMultiCycle,
         DomainAdversarial,
         SupConDomainAdversarial,
         AMSoftmax,

@@ -7,11 +7,9 @@ from torch import Tensor
 
 from bench.base.errors import BadInput
 from bench.base.settings import number, rules
-from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.shared.base import PATCHES, Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import mixed_cross_entropy
 from bench.finetune.methods.shared.mixing import draw_partners, draw_shares
-
-PATCHES = "patches"
 
 
 def mixed_patches(patches: Tensor, partner: Tensor, positions: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from bench.base.settings import number, one_of, rules
-from bench.finetune.methods.patchmix import PATCHES, PatchMixing
-from bench.finetune.methods.shared.base import Method, MicroBatch, TrainableModel, TrainingFacts
+from bench.finetune.methods.patchmix import PatchMixing
+from bench.finetune.methods.shared.base import PATCHES, Method, MicroBatch, TrainableModel, TrainingFacts
 from bench.finetune.methods.shared.cross_entropy import cross_entropy
 from bench.finetune.methods.shared.projector import BatchNorm, build_projector
 from bench.finetune.methods.shared.vectors import cosines
@@ -25,7 +25,7 @@ def patch_mix_contrast(
     Parameters
     ----------
     mixed, clean
-        (B, D) projected features of mixed clips and features of clean ones; no gradient reaches ``clean``.
+        (B, D) projected features of mixed clips, and features of clean ones.
     partner
         (B,) int64 index of the clip that each was mixed with.
     share
@@ -45,7 +45,7 @@ def patch_mix_contrast(
     ----------
     Bae et al., Interspeech 2023 (arXiv:2305.14032) and its released code.
     """
-    similarity = cosines(mixed, clean.detach()) / temperature
+    similarity = cosines(mixed, clean) / temperature
     rows = torch.arange(len(similarity), device=similarity.device)
     if label is not None:
         compared = label[:, None] != label[None]
@@ -93,5 +93,5 @@ class PatchMixContrastive(Method):
         mixing = PatchMixing(batch, self.beta)
         mixed = self.projector(model.features(batch, mix=mixing))
         label = batch.label if self.negatives == DIFF_LABEL else None
-        contrast = patch_mix_contrast(mixed, clean, mixing.partner, mixing.share, self.temperature, label)
+        contrast = patch_mix_contrast(mixed, clean.detach(), mixing.partner, mixing.share, self.temperature, label)
         return cross_entropy(model.logits(clean), batch.label) + self.alpha * contrast

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from bench.finetune.data.augment import WaveDraws, augment_waves, draw_waves, ma
 from bench.finetune.data.clip_store import ClipStore
 from bench.finetune.data.randomness import torch_generator
 from bench.finetune.methods import METHODS
-from bench.finetune.methods.shared.base import Method, MicroBatch, Reading
+from bench.finetune.methods.shared.base import PATCHES, SPECTROGRAM, Method, MicroBatch, Reading
 from bench.finetune.model.heads import build_classifier, build_readout, token_sequence
 from bench.finetune.model.parts import require_measured
 from bench.finetune.recipe import Recipe
@@ -90,23 +91,31 @@ class FineTunedModel(nn.Module):
         """Modules trained at the head's learning rate, besides the method."""
         return [self.readout, self.classifier]
 
-    def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def features(
+        self,
+        batch: MicroBatch,
+        *,
+        view: int = 0,
+        mix: Callable[[Tensor], Tensor] | None = None,
+        mixed: str = PATCHES,
+    ) -> Tensor:
         """Return features (B, D) of the augmented batch; see ``TrainableModel.features``."""
-        return self.readout(self._augmented(batch, view, mix))
+        return self.readout(self._augmented(batch, view, {} if mix is None else {mixed: mix}))
 
     def reading(self, batch: MicroBatch, *, view: int = 0) -> Reading:
         """Return features and tokens of the augmented batch; see ``TrainableModel.reading``."""
         tokens = self._augmented(batch, view)
         return Reading(self.readout(tokens), *token_sequence(tokens.layers[self.readout.layer]))
 
-    def _augmented(self, batch: MicroBatch, view: int, mix: Callable[[Tensor], Tensor] | None = None) -> Tokens:
+    def _augmented(
+        self, batch: MicroBatch, view: int, mixes: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({})
+    ) -> Tokens:
         recipe, self.views = self.recipe, self.views | {view}
         wave = augment_waves(batch.wave, self._drawn(view, batch.wave.shape).waves)
-        taps: dict[str, Callable[[Tensor], Tensor]] = {}
+        taps = dict(mixes)
         if recipe.spectrogram.used:
-            taps["spectrogram"] = lambda x: self._masked(x, view, batch.wave.shape)
-        if mix is not None:
-            taps["patches"] = mix
+            after = taps.get(SPECTROGRAM, lambda x: x)
+            taps[SPECTROGRAM] = lambda x: after(self._masked(x, view, batch.wave.shape))
         with _tapped(self.encoder, taps):
             return self._encode(wave, batch.length)
 
@@ -187,9 +196,10 @@ def require_compatible(encoder: Encoder, recipe: Recipe) -> None:
     if encoder.card.from_scratch:
         require_measured(encoder, recipe.encoder, encoder.card.id)
     if recipe.spectrogram.used:
-        require_tap(encoder, "spectrogram", "the recipe masks the spectrogram")
-    if "patches" in METHODS[recipe.method.name].needs:
-        require_tap(encoder, "patches", f"the method {recipe.method.name} mixes patches")
+        require_tap(encoder, SPECTROGRAM, "the recipe masks the spectrogram")
+    for name, what in ((PATCHES, "patches"), (SPECTROGRAM, "spectrograms")):
+        if name in METHODS[recipe.method.name].needs:
+            require_tap(encoder, name, f"the method {recipe.method.name} mixes {what}")
 
 
 def require_tap(encoder: Encoder, name: str, why: str) -> None:

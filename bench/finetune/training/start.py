@@ -102,7 +102,7 @@ def prepare_run(
         torch.manual_seed(derive_seed(seed, "initialisation"))
         freeze(encoder, recipe.encoder, recipe.lora, encoder.card.id)
         model = FineTunedModel(encoder, len(card.classes), recipe, seed).to(device)
-        facts = data.facts(len(card.classes), model.readout.width, encoder.card.dims.get("mean", 0))
+        facts = data.facts(card.classes, model.readout.width, encoder.card.dims.get("mean", 0))
         method = create_method(recipe.method.name, facts, **recipe.method.options).to(device)
     if "quality" in method.needs:
         native = stores.get(prepared, rate, "native")

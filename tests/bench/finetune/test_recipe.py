@@ -18,7 +18,15 @@ SHIPPED = {
 }
 SHIPPED |= {"qlung-ast", "qlung-clap", "qlung-ast-fixed", "qlung-ast-quality", "qlung-ast-class"}
 SHIPPED |= {"ast-ce", "patchmix-ce", "patchmix-cl", "patchmix-cl@release", "beats-ce", "sprsound-records"}
-SHIPPED |= {"sg-scl", "sg-scl@release", "dat", "dat@release", "pafa-beats"}
+SHIPPED |= {
+    "sg-scl",
+    "sg-scl@release",
+    "dat",
+    "dat@release",
+    "pafa-beats",
+    "dual-axis-patchmix-style-ast",
+    "pc-mcl-style-beats",
+}
 MASKS = {"shared": True, "skipped": 0.1587, "fill": "batch"}
 RELEASED = {  # {recipe: what its release does differently, table by table}
     "sg-scl": {"spectrogram": MASKS | {"carried": True}, "method": {"reverse": False, "stopped": True}},

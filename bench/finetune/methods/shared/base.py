@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bench.base.errors import BadInput, UnknownId
 from bench.base.settings import Rule, check
 
+PATCHES, SPECTROGRAM = "patches", "spectrogram"  # what a method may mix inside the encoder
 LABEL_COLUMN = "label"  # stands for the class where a column of metadata may be named
 
 
@@ -37,6 +38,8 @@ class TrainingFacts(NamedTuple):
         {column of metadata: number of its values}.
     token
         Channels W of the encoder's tokens; 0 where it gives whole clips alone.
+    names
+        (K,) names of the classes.
     """
 
     classes: int
@@ -44,6 +47,7 @@ class TrainingFacts(NamedTuple):
     counts: tuple[int, ...]
     domains: Mapping[str, int]
     token: int = 0
+    names: tuple[str, ...] = ()
 
 
 class MicroBatch(NamedTuple):
@@ -97,7 +101,14 @@ class Reading(NamedTuple):
 class TrainableModel(Protocol):
     """What a method may call: the encoder with its readout, and the head's classifier."""
 
-    def features(self, batch: MicroBatch, *, view: int = 0, mix: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def features(
+        self,
+        batch: MicroBatch,
+        *,
+        view: int = 0,
+        mix: Callable[[Tensor], Tensor] | None = None,
+        mixed: str = PATCHES,
+    ) -> Tensor:
         """Return features (B, D) of the augmented clips.
 
         Parameters
@@ -107,7 +118,10 @@ class TrainableModel(Protocol):
         view
             Number of the augmentation: another view is augmented differently, the same view again alike.
         mix
-            Applied to the patch tokens (B, P, D') before positions are added to them.
+            Applied to what ``mixed`` names.
+        mixed
+            ``patches``: tokens (B, P, D') before positions are added to them; or ``spectrogram``: (B, frames, bands)
+            after the recipe's masks.
         """
 
     def reading(self, batch: MicroBatch, *, view: int = 0) -> Reading:
@@ -141,7 +155,8 @@ class Method(nn.Module, ABC):
     limits
         {hyper-parameter: what it may be}.
     needs
-        What has to be prepared: ``quality``, ``patches`` (an encoder whose tokens can be mixed), ``meta:COLUMN``.
+        What has to be prepared: ``quality``, ``patches`` or ``spectrogram`` (an encoder where
+        those can be mixed), ``meta:COLUMN``.
     quality
         How clips are graded, where ``quality`` is needed.
     hyper

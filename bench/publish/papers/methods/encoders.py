@@ -17,6 +17,7 @@ _CLIPS = {
     "native": "as they are annotated",
     "tile8": "as 8 s, shorter ones repeated and longer ones cut, with fades",
     "tile5": "as 5 s, shorter ones repeated and longer ones cut, with fades",
+    "tile10": "as 10 s, shorter ones repeated and longer ones cut, with fades",
     "opera8": "with silence trimmed at both ends and repeated to at least 8 s",
     "respirenet": "as 8 s without what is above 2 kHz, repeated on both sides",
     "dither16": "with dither of one 16-bit step",

@@ -7,7 +7,14 @@ from bench.data.policies import literature
 
 POLICIES = {
     each.__name__: each
-    for each in (literature.native, literature.tile8, literature.tile5, literature.opera8, literature.respirenet)
+    for each in (
+        literature.native,
+        literature.tile8,
+        literature.tile5,
+        literature.tile10,
+        literature.opera8,
+        literature.respirenet,
+    )
 }
 
 
@@ -22,7 +29,8 @@ def test_policies_of_eight_seconds_give_eight_seconds(rate, seconds):
     before = wave.copy()
     for name, shape in POLICIES.items():
         out = shape(wave, rate)
-        expected = {"native": len(wave), "opera8": max(len(wave), 8 * rate), "tile5": 5 * rate}.get(name, 8 * rate)
+        lengths = {"native": len(wave), "opera8": max(len(wave), 8 * rate), "tile5": 5 * rate, "tile10": 10 * rate}
+        expected = lengths.get(name, 8 * rate)
         assert len(out) == expected and out.dtype == np.float32 and np.isfinite(out).all(), name
     np.testing.assert_array_equal(wave, before)
 
@@ -48,11 +56,15 @@ def test_tile8_by_hand():
     np.testing.assert_array_equal(out, [0, *[2] * 255])
 
 
-def test_tile5_is_tile8_of_another_length():
+def test_tile5_and_tile10_are_tile8_of_another_length():
     long, short = np.full(300, 2, np.float32), np.full(100, 2, np.float32)
     np.testing.assert_array_equal(POLICIES["tile5"](long, 32), POLICIES["tile8"](long, 32)[:160])
     cut, whole = POLICIES["tile5"](short, 32), POLICIES["tile8"](short, 32)
     assert len(cut) == 160 and np.array_equal(cut[:158], whole[:158]) and cut[-1] == 0
+    grown = POLICIES["tile10"](short, 32)
+    assert (
+        len(grown) == 320 and np.array_equal(grown[:254], whole[:254]) and np.array_equal(grown[200:300], grown[:100])
+    )
 
 
 @pytest.mark.parametrize("seconds", [0.7, 3.1, 8.0, 9.5])

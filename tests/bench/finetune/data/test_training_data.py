@@ -33,7 +33,8 @@ def test_material_says_nothing_of_rows_that_are_not_trained_on(prepared, data):
     other = np.setdiff1d(np.arange(len(prepared.rows)), data.training)
     assert (data.label[other] == -1).all() and (data.label[data.training] >= 0).all()
     assert all((codes[other] == -1).all() for codes in data.metadata.values())
-    facts = data.facts(2, 8)
+    facts = data.facts(("normal", "abnormal"), 8, 5)
+    assert (facts.classes, facts.width, facts.token, facts.names) == (2, 8, 5, ("normal", "abnormal"))
     assert sum(facts.counts) == len(data.training) and facts.domains["device"] == facts.domains["domain"] == 2
 
 

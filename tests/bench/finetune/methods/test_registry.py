@@ -22,7 +22,7 @@ def test_every_method_lowers_its_loss_and_survives_a_reload(name):
     model, ours = ToyModel(), create_method(name, FACTS)
     weights = [*model.parameters(), *ours.parameters()]
     losses = []
-    for step in range(40):
+    for step in range(80):
         loss = ours.loss(model, batch([0, 1, 2, 3, 0, 1], progress=0.0)._replace(generator=source(step)))
         gradient = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         length = sum(g.square().sum() for g in gradient).sqrt()

@@ -15,7 +15,9 @@ from bench.types import PRECISIONS
 _INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts the recipes
 _CHECKOUT = Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
 RECIPE_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-LATER = {"spectrogram": ("shared", "carried", "skipped")}  # {table: settings that came after records had been made}
+LATER = {
+    "spectrogram": ("shared", "carried", "skipped", "mixstyle", "mixstyle_alpha")
+}  # {table: settings that came after records had been made}
 # settings of a recipe on which no number depends
 DESCRIPTIVE = ("name", "source", "about", "needs", "published", "differences")
 
@@ -149,12 +151,16 @@ class Waveform:
 
 @dataclass(frozen=True)
 class Spectrogram:
-    """SpecAugment (Park et al., Interspeech 2019) without time warping.
+    """SpecAugment (Park et al., Interspeech 2019) without time warping, behind Freq-MixStyle.
 
     ``bands`` masks of up to ``band_mask`` bands and ``frames`` masks of up to ``frame_mask`` frames are filled with
     the clip's mean, zero, or the ``batch``'s mean at that moment, of bands before frames. ``shared``: the clips of a
-    batch have the same masks. ``carried``: a later view has the masks of the views before it, too. ``skipped`` is the
-    share of clips (``shared``: of batches) that a view leaves unmasked.
+    batch have the same masks. ``carried``: to a later view happens what happened to those before it, too.
+    ``skipped`` is the share of clips (``shared``: of batches) that a view leaves unmasked.
+
+    ``mixstyle`` is the share of views in which each clip's mean and deviation in each band are drawn towards those of
+    another clip of the batch, by shares from Beta(``mixstyle_alpha``, ``mixstyle_alpha``) (Zhou et al., MixStyle, ICLR
+    2021; by bands: Schmid et al., DCASE workshop 2022).
     """
 
     band_mask: int = setting(0, at_least(0))
@@ -165,11 +171,13 @@ class Spectrogram:
     shared: bool = False
     carried: bool = False
     skipped: float = setting(0.0, between(0, 1))
+    mixstyle: float = setting(0.0, between(0, 1))
+    mixstyle_alpha: float = setting(0.3, above(0))
 
     @property
     def used(self) -> bool:
-        """Whether anything is masked."""
-        return bool((self.band_mask and self.bands) or (self.frame_mask and self.frames))
+        """Whether anything is masked or mixed."""
+        return bool((self.band_mask and self.bands) or (self.frame_mask and self.frames) or self.mixstyle)
 
 
 @dataclass(frozen=True)

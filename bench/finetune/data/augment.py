@@ -1,4 +1,4 @@
-"""Augmentation of waveforms and spectrograms, each clip by itself, with draws from a given generator."""
+"""Augmentation of waveforms and spectrograms with draws from a given generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bench.finetune.methods.shared.mixing import beta_shares
 from bench.finetune.recipe import Spectrogram, Waveform
+
+STYLE_FLOOR = 1e-6  # added to a band's variance
 
 
 class WaveDraws(NamedTuple):
@@ -74,6 +77,43 @@ def augment_waves(wave: Tensor, draws: WaveDraws) -> Tensor:
     if draws.gain is not None:
         wave = wave * draws.gain.to(wave, non_blocking=True)
     return wave
+
+
+def mix_styles(spectrogram: Tensor, settings: Spectrogram, generator: torch.Generator) -> Tensor:
+    """Draw the mean and deviation of each band of a clip towards those of another clip (Freq-MixStyle).
+
+    Clip i becomes (x_i − μ_i) / σ_i · (s_i σ_i + (1 − s_i) σ_p) + s_i μ_i + (1 − s_i) μ_p; p is its partner by a
+    permutation of the batch, μ and σ = √(variance + 1e-6) are over frames, and s_i is drawn from Beta(α, α).
+
+    Parameters
+    ----------
+    spectrogram
+        (B, frames, bands).
+    settings
+        The recipe's share of views that are mixed, and α.
+    generator
+        The only source of chance, on the CPU. Nothing is drawn where the share is 0.
+
+    Returns
+    -------
+    Tensor
+        (B, frames, bands).
+
+    References
+    ----------
+    Zhou et al., MixStyle, ICLR 2021 (arXiv:2104.02008), eqs. 2 to 6, with statistics of bands as Schmid et al., DCASE
+    workshop 2022.
+    """
+    if not settings.mixstyle or float(torch.rand((), generator=generator)) >= settings.mixstyle:
+        return spectrogram
+    clips, device = len(spectrogram), spectrogram.device
+    share = beta_shares(generator, settings.mixstyle_alpha, clips).to(spectrogram)[:, None, None]
+    partner = torch.randperm(clips, generator=generator).to(device)
+    variance, mean = torch.var_mean(spectrogram.detach(), dim=1, correction=0, keepdim=True)
+    deviation = (variance + STYLE_FLOOR).sqrt()
+    mixed_mean = share * mean + (1 - share) * mean[partner]
+    mixed_deviation = share * deviation + (1 - share) * deviation[partner]
+    return (spectrogram - mean) / deviation * mixed_deviation + mixed_mean
 
 
 def mask_spectrogram(spectrogram: Tensor, settings: Spectrogram, generator: torch.Generator) -> Tensor:

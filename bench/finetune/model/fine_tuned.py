@@ -15,7 +15,7 @@ from bench.base.errors import BadInput
 from bench.base.parallel.ahead import batches_ahead, made_ahead
 from bench.encoders.batches import BATCH_S, collate, device_of, plan_batches
 from bench.encoders.load import autocast
-from bench.finetune.data.augment import WaveDraws, augment_waves, draw_waves, mask_spectrogram
+from bench.finetune.data.augment import WaveDraws, augment_waves, draw_waves, mask_spectrogram, mix_styles
 from bench.finetune.data.clip_store import ClipStore
 from bench.finetune.data.randomness import torch_generator
 from bench.finetune.methods import METHODS
@@ -120,9 +120,10 @@ class FineTunedModel(nn.Module):
             return self._encode(wave, batch.length)
 
     def _masked(self, spectrogram: Tensor, view: int, shape: torch.Size) -> Tensor:
-        """Mask a spectrogram (B, frames, bands) for a view of waves of a shape."""
+        """Mix and mask a spectrogram (B, frames, bands) for a view of waves of a shape."""
         for each in range(view + 1) if self.recipe.spectrogram.carried else (view,):
             generator = self._drawn(each, shape).generator()
+            spectrogram = mix_styles(spectrogram, self.recipe.spectrogram, generator)
             spectrogram = mask_spectrogram(spectrogram, self.recipe.spectrogram, generator)
         return spectrogram
 
@@ -196,7 +197,7 @@ def require_compatible(encoder: Encoder, recipe: Recipe) -> None:
     if encoder.card.from_scratch:
         require_measured(encoder, recipe.encoder, encoder.card.id)
     if recipe.spectrogram.used:
-        require_tap(encoder, SPECTROGRAM, "the recipe masks the spectrogram")
+        require_tap(encoder, SPECTROGRAM, "the recipe masks or mixes the spectrogram")
     for name, what in ((PATCHES, "patches"), (SPECTROGRAM, "spectrograms")):
         if name in METHODS[recipe.method.name].needs:
             require_tap(encoder, name, f"the method {recipe.method.name} mixes {what}")

@@ -11,11 +11,17 @@ from torch import Tensor
 from bench.finetune.methods.shared.base import MicroBatch
 
 
+def beta_shares(generator: torch.Generator, concentration: float, count: int) -> Tensor:
+    """Draw (count,) float32 from Beta(concentration, concentration), on the CPU.
+
+    torch draws from that distribution only without a generator, so numpy does, seeded by one draw from ``generator``.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.from_numpy(np.random.default_rng(seed).beta(concentration, concentration, count)).float()
+
+
 def draw_shares(batch: MicroBatch, concentration: float, count: int = 1) -> Tensor:
     """Draw mixing shares from Beta(concentration, concentration).
-
-    torch draws from that distribution only without a generator, so numpy does, seeded by one draw from the batch's
-    generator.
 
     Parameters
     ----------
@@ -31,8 +37,7 @@ def draw_shares(batch: MicroBatch, concentration: float, count: int = 1) -> Tens
     Tensor
         (count,) float32 in [0, 1], on the CPU.
     """
-    seed = int(torch.randint(2**62, (), generator=batch.generator))
-    return torch.from_numpy(np.random.default_rng(seed).beta(concentration, concentration, count)).float()
+    return beta_shares(batch.generator, concentration, count)
 
 
 def draw_partners(batch: MicroBatch) -> Tensor:

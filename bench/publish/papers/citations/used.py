@@ -67,3 +67,5 @@ def _of_protocol(record: Record) -> Iterator[str]:
     masks = recipe.get("spectrogram", {})
     if any(masks.get(f"{axis}_mask") and masks.get(f"{axis}s") for axis in ("band", "frame")):
         yield "augmentation/spectrogram"
+    if masks.get("mixstyle"):
+        yield "augmentation/mixstyle"

@@ -170,4 +170,6 @@ def _augmentation(waveform: Mapping, spectrogram: Mapping) -> list[str]:
         told.append("filled with the batch's mean")
     if told and parts:
         parts[-1] += f" ({', '.join(told)})"
+    if spectrogram.get("mixstyle"):
+        parts.append(f"bands' mean and deviation mixed between clips in {100 * spectrogram['mixstyle']:g} % of batches")
     return [f"augmentation by {listed(parts)}"] if parts else []

@@ -1,9 +1,11 @@
 import dataclasses
 import math
 
+import pytest
 import torch
 
-from bench.finetune.data.augment import augment_waves, draw_waves, mask_spectrogram
+from bench.finetune.data.augment import augment_waves, draw_waves, mask_spectrogram, mix_styles
+from bench.finetune.methods.shared.mixing import beta_shares
 from bench.finetune.recipe import Spectrogram, Waveform
 
 
@@ -94,3 +96,36 @@ def test_some_clips_are_left_unmasked_or_if_masks_are_shared_some_batches():
     whole = [(mask_spectrogram(x[:4], shared, source(i)) == x[:4]).flatten(1).all(1) for i in range(1000)]
     assert all(bool(each.all()) == bool(each.any()) for each in whole)
     assert abs(sum(map(float, (each.all() for each in whole))) / 1000 - 0.1587) < 5 * (0.1587 * 0.8413 / 1000) ** 0.5
+
+
+@pytest.mark.parametrize("clips, frames", [(4, 7), (1, 7), (3, 1)])
+def test_styles_and_their_gradient_are_the_plain_formula(clips, frames):
+    x = torch.randn(clips, frames, 3, generator=source(1), dtype=torch.float64).requires_grad_()
+    ours = mix_styles(x, Spectrogram(mixstyle=1.0, mixstyle_alpha=0.5), source(3))
+    draws = source(3)
+    torch.rand((), generator=draws)
+    share = beta_shares(draws, 0.5, clips).double()
+    partner = torch.randperm(clips, generator=draws)
+    value = x.detach()
+    plain = torch.zeros_like(value)
+    slope = torch.zeros_like(value)
+    for b in range(3):
+        mean = [sum(value[i, t, b] for t in range(frames)) / frames for i in range(clips)]
+        spread = [sum((value[i, t, b] - mean[i]) ** 2 for t in range(frames)) / frames for i in range(clips)]
+        sigma = [(each + 1e-6) ** 0.5 for each in spread]
+        for i in range(clips):
+            p, s = int(partner[i]), share[i]
+            slope[i, :, b] = (s * sigma[i] + (1 - s) * sigma[p]) / sigma[i]
+            plain[i, :, b] = (value[i, :, b] - mean[i]) * slope[i, 0, b] + s * mean[i] + (1 - s) * mean[p]
+    torch.testing.assert_close(ours.detach(), plain)
+    torch.testing.assert_close(torch.autograd.grad(ours.sum(), x)[0], slope)  # statistics pass no gradient
+
+
+def test_styles_are_mixed_in_the_share_of_views_and_without_it_nothing_is_drawn():
+    x, generator = torch.randn(4, 6, 3, generator=source(1)), source(2)
+    mixed = [not torch.equal(mix_styles(x, Spectrogram(mixstyle=0.3), generator), x) for _ in range(400)]
+    # a permutation of four leaves all in place once in 24
+    assert abs(sum(mixed) / 400 - 0.3 * 23 / 24) < 5 * (0.21 / 400) ** 0.5
+    untouched, state = Spectrogram(band_mask=3), generator.get_state()
+    assert mix_styles(x, untouched, generator) is x and torch.equal(generator.get_state(), state)
+    assert Spectrogram(mixstyle=0.1).used and not Spectrogram().used

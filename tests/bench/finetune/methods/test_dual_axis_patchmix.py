@@ -113,8 +113,10 @@ def test_the_recipe_has_what_the_digests_say():
     assert options == {"alpha": 1.0, "temperature": 0.2, "beta": 1.0, "axes": "both"}
 
 
-def test_it_trains_behind_the_masks_of_the_recipe(task):
-    honest, _ = fit(tiny(), task, recipe(method={"name": NAME}, epochs=1), 0).records
+def test_it_trains_behind_the_augmentation_of_the_recipe(task):
+    spectrogram = {"band_mask": 4, "mixstyle": 1.0}
+    honest, _ = fit(tiny(), task, recipe(method={"name": NAME}, epochs=1, spectrogram=spectrogram), 0).records
+    assert honest.spec["recipe"]["spectrogram"]["mixstyle"] == 1.0
     assert honest.spec["recipe"]["method"]["name"] == NAME
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import bench
 from bench.base.errors import BadInput
 from bench.data.manifest import prepare
 from bench.finetune import TrainingDiverged, fit
@@ -190,7 +191,8 @@ def test_every_way_to_train_learns_and_repeats_itself(changes, task):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_method_trains(name, task):
+def test_every_method_trains(name, task, corpus):
+    task = bench.load_task("icbhi.cycles4", corpus) if name == "pc-mcl-style" else task
     given = {"aam": {}, "dat": {"column": "device"}, "supcon-dat": {"column": "device"}}.get(name, {})
     found = fit(tiny(), task, recipe(method={"name": name, "options": given}, epochs=1), 0)
     assert np.isfinite(found.records[0].selection["losses"]).all()

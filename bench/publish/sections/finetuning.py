@@ -26,6 +26,7 @@ _ABOUT = (
     "patients for these seeds. Against ce is paired: the same encoder, seeds and clips; its p is two-sided and not "
     "corrected for the number of comparisons."
 )
+_THEN = " · "  # between an encoder and its recipe
 _PEEKED = "its epoch was chosen on the test: no result"
 
 
@@ -150,13 +151,15 @@ def _chart(rows: Sequence[Row], every: Sequence[Record], task: str, test: str) -
 
     points = []
     for row in rows:
-        name = f"{row.encoder} · {row.recipe}"
+        name = f"{row.encoder}{_THEN}{row.recipe}"
         points.append(point(name, "on validation patients", row.honest.score))
         if row.peeking:
             points.append(point(name, "on the test (no result)", row.peeking.score))
     for line in _frozen(rows, every):
-        points.append(point(f"{line['encoder']} · frozen", "on validation patients", line["honest"]))
-    y = {"field": "row", "type": "nominal", "title": None, "sort": None, "axis": {"labelLimit": 320}}
+        points.append(point(f"{line['encoder']}{_THEN}frozen", "on validation patients", line["honest"]))
+    # the encoder above, its recipe below, both in the middle of the row
+    lines = {"labelExpr": f"split(datum.label, '{_THEN}')", "labelLineHeight": 14, "labelOffset": -7}
+    y = {"field": "row", "type": "nominal", "title": None, "sort": None, "axis": lines}
     shade = {
         "field": "chosen",
         "title": "epoch chosen",
@@ -166,6 +169,7 @@ def _chart(rows: Sequence[Row], every: Sequence[Record], task: str, test: str) -
     shared = {"y": y, "yOffset": shift, "color": shade}
     spec = {
         "data": {"values": points},
+        "height": {"step": 36, "for": "position"},  # of a row: two lines of its name
         "layer": [
             {
                 "mark": {"type": "rule"},

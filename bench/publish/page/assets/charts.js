@@ -15,7 +15,7 @@ function chartConfig() {
     view: { stroke: null },
     axis: {
       labelColor: quiet, titleColor: quiet, gridColor: line, domain: false, ticks: false,
-      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelPadding: 6, titlePadding: 10, labelLimit: narrow() ? 130 : 260,
+      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelPadding: 6, titlePadding: 10, labelLimit: narrow() ? 130 : 320,
     },
     axisY: { grid: false, labelColor: ink },
     legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", orient: "top", symbolSize: 60, labelLimit: 320, ...(narrow() ? { columns: 1 } : {}) },
@@ -82,7 +82,7 @@ function redrawCharts() {
 function forest(points, axis, options = {}) {
   const kinds = options.kinds || [...new Set(points.map((point) => point.kind))];
   const colours = { field: "kind", title: null, scale: { domain: kinds }, legend: kinds.length > 1 ? {} : null };
-  const y = { field: "row", type: "nominal", sort: null, title: null, axis: { labelLimit: narrow() ? 130 : 300 } };
+  const y = { field: "row", type: "nominal", sort: null, title: null };
   const tooltip = [{ field: "row", title: options.noun || "row" }, ...["value", "low", "high"].map((field) => ({ field, format: options.format || ".1f" }))];
   const zero = options.zero ? [{ data: { values: [{}] }, mark: { type: "rule", strokeDash: [3, 3], color: cssVariable("--quiet") }, encoding: { x: { datum: 0 } } }] : [];
   return {
@@ -96,6 +96,10 @@ function forest(points, axis, options = {}) {
   };
 }
 
+// Labels take less of a narrow page; charts are drawn anew when the page becomes narrow or wide.
+const NARROW = matchMedia("(max-width: 639px)");
+NARROW.addEventListener("change", redrawCharts);
+
 function narrow() {
-  return innerWidth < 640;
+  return NARROW.matches;
 }

@@ -140,7 +140,7 @@ function overviewChart(chosen) {
     params: [{ name: "picked", select: { type: "point", fields: ["row"], on: "pointerover", clear: "pointerout" } }],
     mark: { type: "tick", thickness: 3, size: 20 },
     encoding: {
-      y: { field: "test", type: "nominal", sort: null, title: null, axis: { labelLimit: narrow() ? 150 : 300 } },
+      y: { field: "test", type: "nominal", sort: null, title: null },
       x: { field: "value", type: "quantitative", title: "score in percent", scale: { zero: false, nice: true } },
       color: { field: "kind", title: null, scale: { domain: ["encoders", "control rows"], range: [cssVariable("--series-1"), cssVariable("--series-5")] } },
       opacity: { condition: { param: "picked", value: 1, empty: true }, value: 0.15 },

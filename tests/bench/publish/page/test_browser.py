@@ -285,6 +285,17 @@ def test_charts_are_drawn(page):
     page.wait_for_selector("main .plot svg[role=img]")
 
 
+def test_names_beside_a_chart_leave_it_most_of_a_narrow_page(page):
+    shown(page, "#section?id=extra")
+    names = "[...document.querySelectorAll('main .plot .role-axis-label text')]"
+    widest = f"Math.max(0, ...{names}.map(each => each.getBoundingClientRect().width))"
+    until(page, f"{widest} > 160")
+    page.set_viewport_size({"width": 400, "height": 900})
+    until(page, f"{names}.length && {widest} <= 160")  # drawn anew
+    page.set_viewport_size({"width": 1200, "height": 900})
+    until(page, f"{widest} > 160")
+
+
 def test_the_theme_follows_the_system_and_the_switch(page):
     shown(page, "#overview")
     colour = "getComputedStyle(document.body).backgroundColor"

@@ -21,7 +21,7 @@ the predictor and the mask token are ignored.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.cards import dims
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from model_zoo._networks.vit import Geometry
+    from model_zoo._networks.atst_frontend import Layout
 
 RATE, BANDS, HOP = 16000, 64, 160
 CHUNK = 1001  # frames
@@ -71,30 +71,17 @@ CARDS = (
 )
 
 
-class Layout(NamedTuple):
-    """What a checkpoint's tensors say: the blocks' sizes, frames of a token, tokens of a chunk."""
-
-    blocks: Geometry
-    patch: int
-    positions: int
-
-
 def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Layout:
     """Reads the layout of an ATST-Frame encoder from its tensors. Raises ``CheckpointError``."""
     from bench.base.errors import CheckpointError
-    from model_zoo._networks import vit
+    from model_zoo._networks.atst_frontend import read_layout
 
     remedy = "take an ATST-Frame checkpoint of the release"
-    blocks = vit.read_geometry(tensors, where, bias=BASE[3])
-    try:
-        patch = tensors["patch_embed.patch_embed.weight"].shape[1] // BANDS
-        positions = tensors["pos_embed"].shape[1] - 1
-    except (KeyError, IndexError) as error:
-        raise CheckpointError(where, f"lacks the tensors of ATST-Frame ({error})", remedy) from error
-    if not patch or positions != CHUNK // patch:
-        problem = f"has {positions} positions for tokens of {patch} frames, not chunks of {CHUNK} frames"
+    layout = read_layout(tensors, where, CHUNK, "ATST-Frame", remedy)
+    if layout.positions != CHUNK // layout.patch:  # its chunks use every position
+        problem = f"has {layout.positions} positions for tokens of {layout.patch} frames, not chunks of {CHUNK} frames"
         raise CheckpointError(where, problem, remedy)
-    return Layout(blocks, patch, positions)
+    return layout
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
@@ -111,7 +98,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._networks import vit
-    from model_zoo._networks.atst_frontend import AtstAdapter, Patches, initialise
+    from model_zoo._networks.atst_frontend import AtstAdapter, Layout, Patches, initialise
 
     class Teacher(nn.Module):
         """Frames in groups of ``patch``, a linear embedding, learnt positions, blocks, a norm for their outputs."""

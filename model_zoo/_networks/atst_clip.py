@@ -25,17 +25,13 @@ ignored. No released file was at hand: parity is that of a reduced network in bo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor, nn
-
-    from model_zoo._networks.vit import Geometry
 
 RATE, BANDS, HOP = 16000, 64, 160
 LONGEST = 12 * RATE  # samples that are kept of a clip
@@ -85,32 +81,6 @@ CARD = EncoderCard(
 )
 
 
-class Layout(NamedTuple):
-    """What a checkpoint's tensors say: the blocks' sizes, frames of a token, tokens that have a position."""
-
-    blocks: Geometry
-    patch: int
-    positions: int
-
-
-def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Layout:
-    """Reads the layout of an ATST-Clip encoder from its tensors. Raises ``CheckpointError``."""
-    from bench.base.errors import CheckpointError
-    from model_zoo._networks import vit
-
-    remedy = "take base.ckpt or small.ckpt of the release"
-    blocks = vit.read_geometry(tensors, where, bias=BASE[3])
-    try:
-        patch = tensors["patch_embed.patch_embed.weight"].shape[1] // BANDS
-        positions = tensors["pos_embed"].shape[1] - 1
-    except (KeyError, IndexError) as error:
-        raise CheckpointError(where, f"lacks the tensors of ATST-Clip ({error})", remedy) from error
-    if not patch or positions < CHUNK // patch:
-        problem = f"has {positions} positions for tokens of {patch} frames, too few for chunks of {CHUNK} frames"
-        raise CheckpointError(where, problem, remedy)
-    return Layout(blocks, patch, positions)
-
-
 def chunk_frames(frames: int, patch: int) -> list[int]:
     """Frames of each chunk of a clip that has a token."""
     chunks = [CHUNK] * (frames // CHUNK) + [frames % CHUNK] * (frames % CHUNK >= patch)
@@ -144,7 +114,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._networks import vit
-    from model_zoo._networks.atst_frontend import AtstAdapter, Patches, initialise
+    from model_zoo._networks.atst_frontend import AtstAdapter, Layout, Patches, initialise, read_layout
 
     whole, last_alone = card.policy == "whole", card.policy == "evar"
 
@@ -225,6 +195,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         initialise(encoder.teacher)
         return encoder.eval()
     tensors = load_tensors(weights, *ANCHORS, entry=ENTRY, prefixes=PREFIXES)
-    encoder = AtstClip(read_geometry(tensors, weights))
+    encoder = AtstClip(read_layout(tensors, weights, CHUNK, "ATST-Clip", "take base.ckpt or small.ckpt of the release"))
     load_strict(encoder.teacher, tensors, IGNORED, weights)
     return encoder.eval()

@@ -6,8 +6,9 @@ import torch
 
 from bench.base import registry
 from bench.base.errors import CheckpointError
-from bench.encoders.batches import embed
+from bench.encoders.batches import collate, embed
 from bench.encoders.contract import check_encoder
+from bench.encoders.pooling import pool
 from model_zoo import vggish
 
 SMALL = vggish.Geometry((4, 4, 6, 6, 8, 8), (32, 32, 16))
@@ -52,6 +53,15 @@ def test_a_clip_shorter_than_one_example_is_padded_with_zeros():
     padded = np.pad(clip, (0, vggish.SHORTEST - 3000))
     np.testing.assert_array_equal(embed(encoder, [clip], None), embed(encoder, [padded], None))
     assert round(encoder.card.min_s * 16000) == vggish.SHORTEST
+
+
+def test_freq_keeps_the_bands_of_the_maps_before_the_embedding():
+    encoder = _untrained()
+    tokens = encoder(*collate(encoder, [_clip(vggish.SHORTEST)]))
+    for layer, bands in zip((-5, -4, -3, -2, -1), (32, 16, 8, 4, 1), strict=True):
+        hidden = tokens.layers[layer].hidden  # (1, T', F', D)
+        assert hidden.shape[2] == bands
+        torch.testing.assert_close(pool(tokens, layer, "freq"), hidden.mean(dim=1).flatten(1))
 
 
 def test_opera_takes_the_same_samples_at_another_rate():

@@ -27,7 +27,7 @@ def record(task):
 @pytest.mark.long
 def test_a_record_carries_what_a_number_needs_to_be_trusted(record, task):
     spec = record.spec
-    assert spec["protocol"] == "linear" and spec["protocol_version"] == 3 and spec["seed"] == 0
+    assert spec["protocol"] == "linear" and spec["protocol_version"] == 4 and spec["seed"] == 0
     assert len(spec["manifest"]) == 64 and spec["weights"] == "none" and spec["clip"] == "native"
     assert set(record.scores) == set(task.card.tests)
     score = record.scores["corrected"]["icbhi.Score"]

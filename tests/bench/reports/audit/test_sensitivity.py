@@ -64,7 +64,7 @@ def test_the_section_says_what_each_change_does(record):
     heading, about, of, table, still = sensitivity_sections([stored(record)])
     assert (heading[:3], of) == ("## ", "### meta.duration, published")
     assert "10% of its interval's width, or more than 50% of its probe" in about and still.endswith(
-        "and move: dither16 2."
+        "and that move: dither16 2."
     )
     dither = next(line for line in table.splitlines() if line.startswith("| dither16"))
     expected = ["20", "13", "0.5", "3 of 9", "25%", "C 10.0", "55.0 (+5.0, 25% of its interval)"]

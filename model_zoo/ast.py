@@ -21,6 +21,10 @@ Geometry is read from the tensors: heads = width // 64, the stride is the one of
 number of positions. Deviations: the clip's mean is not removed, because kaldi removes it per frame; layer norms use
 the original's epsilon 1e-6 (the port's configuration says 1e-12); the original's half-precision autocast on a GPU is
 not imitated. Heads are ignored.
+
+``scratch.ast``, whose card is in ``scratch.py``, is the same network at reduced geometry without released weights, with
+clips as under ``evar``. Its class token and positions start from a normal distribution, as the original's do before
+ImageNet (timm).
 """
 
 from __future__ import annotations
@@ -50,6 +54,14 @@ SETTINGS = {  # of a Hub folder, what its tensors do not tell
 }
 FRONT = {"sampling_rate": RATE, "num_mel_bins": BANDS, "max_length": FRAMES, "mean": MEAN, "std": STD}
 STRIDES = (10, 12, 14, 16)
+REDUCED = {  # of scratch.ast
+    "hidden_size": 192,
+    "num_attention_heads": 3,
+    "intermediate_size": 768,
+    "num_hidden_layers": 4,
+    "frequency_stride": PATCH,
+    "time_stride": PATCH,
+}
 ANCHORS = ("v.cls_token", "v.pos_embed", "embeddings.cls_token", "embeddings.position_embeddings")  # of both forms
 IGNORED = (r"v\.head(_dist)?\..*", r"mlp_head\..*", r"classifier\..*")
 
@@ -214,6 +226,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters.checkpoint import load_strict
     from model_zoo._adapters.frontend import KaldiFbank
     from model_zoo._adapters.settings import FRONT_END, require_settings
+    from model_zoo._networks.on_log_mel import seeded
 
     import_torchaudio()
     from transformers import ASTConfig, ASTModel
@@ -335,6 +348,24 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         fit = staticmethod(cross_positions)
 
+    class Reduced(Evar):
+        """``scratch.ast``."""
+
+        def network(self) -> nn.Module:
+            """A network initialised from torch's global generator."""
+            model = ASTModel(self.model.config)
+            for leading in (name for name, _ in model.embeddings.named_parameters(recurse=False)):
+                torch.nn.init.trunc_normal_(getattr(model.embeddings, leading), std=model.config.initializer_range)
+            return model
+
+        def reset(self, seed: int) -> None:
+            """Puts the parameters back to an initialisation by ``seed``, the same on every device."""
+            self.model.load_state_dict(seeded(seed, self.network).state_dict())
+
+    if card.from_scratch:
+        reduced = seeded(0, lambda: Reduced(REDUCED))
+        reduced.reset(0)
+        return reduced.eval()
     kind = {"evar": Evar, "release-positions": CrossPositions}.get(card.policy, Ast)
     if weights is None:
         return kind({}).eval()

@@ -3,7 +3,9 @@
 ``cnn6``, ``cnn10``: Kong et al., PANNs, IEEE/ACM TASLP 2020 (arXiv 1912.10211), see ``_networks/cnn.py``; ``resnet18``:
 He et al., Deep residual learning, CVPR 2016 (arXiv 1512.03385), see ``_networks/resnet.py``; ``inception``: inspired by
 an inception-residual network with multi-head attention on two spectrograms (arXiv 2303.04104), our definition, see
-``_networks/inception.py``. Checkpoints: none, by design. Licence: this project's. Trained on: nothing, until
+``_networks/inception.py``; ``ast``: Gong, Chung, Glass, AST: Audio spectrogram transformer, Interspeech 2021 (arXiv
+2104.01778) at a width of 192, four blocks and patches that do not overlap, see ``ast.py``, so that methods that mix or contrast patches can be tried
+without a GPU. Checkpoints: none, by design. Licence: this project's. Trained on: nothing, until
 ``respbench finetune`` trains them; nothing else scores them.
 """
 
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.types import EncoderCard
+from model_zoo import ast
 from model_zoo._adapters.cards import dims
 
 if TYPE_CHECKING:
@@ -82,6 +85,23 @@ CARDS = (
         notes="published: the features of both branches, each multiplied by its learned weight",
         **SHARED,
     ),
+    EncoderCard(
+        id="scratch.ast",
+        version=1,
+        year=2021,
+        citation="Gong et al., AST: Audio spectrogram transformer, Interspeech 2021",
+        sample_rate=ast.RATE,
+        frontend="kaldi log-mel, 128 bands, 25 ms frames every 10 ms, Hann window, 16 kHz",
+        min_s=0.025,
+        max_s=ast.SAMPLES / ast.RATE,
+        dims=dims(192, 8, published=192, cls=True),
+        grid=(0.16, 8),
+        params=1_928_256,
+        layers=4,
+        notes="a reduced AST: width 192 (not 768), 4 blocks (not 12), patches that do not overlap, without pretraining; clips at their own length, "
+        "normalised by the mean and standard deviation of the training clips",
+        **SHARED,
+    ),
 )
 
 
@@ -91,5 +111,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._networks.inception import Inception
     from model_zoo._networks.resnet import Resnet
 
+    if card.id == "scratch.ast":
+        return ast.build(card)
     kind = {"scratch.resnet18": Resnet, "scratch.inception": Inception}.get(card.id, Cnn)
     return kind(card).eval()

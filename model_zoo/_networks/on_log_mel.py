@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +14,13 @@ from model_zoo._adapters.adapter import Adapter, full_precision
 from model_zoo._networks import cnn14
 
 RATE, FFT, HOP, HIGH_HZ = 16000, 512, 160, 8000.0  # PANNs' front end at 16 kHz: Hz, samples, samples, Hz
+
+
+def seeded(seed: int, make: Callable[[], Any]) -> Any:
+    """What ``make`` makes with torch's global generator at ``seed``; the global generators are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would seed accelerators too
+        return make()
 
 
 class Scratch(Adapter):
@@ -26,9 +36,7 @@ class Scratch(Adapter):
 
     def fresh(self, seed: int) -> nn.Module:
         """A network initialised by ``seed``; the global generators are left alone."""
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would seed accelerators too
-            return self.network()
+        return seeded(seed, self.network)
 
     def reset(self, seed: int) -> None:
         """Puts parameters and statistics back to an initialisation by ``seed``, the same on every device."""

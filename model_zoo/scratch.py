@@ -4,9 +4,9 @@
 He et al., Deep residual learning, CVPR 2016 (arXiv 1512.03385), see ``_networks/resnet.py``; ``inception``: inspired by
 an inception-residual network with multi-head attention on two spectrograms (arXiv 2303.04104), our definition, see
 ``_networks/inception.py``; ``ast``: Gong, Chung, Glass, AST: Audio spectrogram transformer, Interspeech 2021 (arXiv
-2104.01778) at a width of 192, four blocks and patches that do not overlap, see ``ast.py``, so that methods that mix or contrast patches can be tried
-without a GPU. Checkpoints: none, by design. Licence: this project's. Trained on: nothing, until
-``respbench finetune`` trains them; nothing else scores them.
+2104.01778) at a width of 192, four blocks and patches that do not overlap, see ``ast.py``, so that methods that mix or
+contrast patches can be tried without a GPU. Checkpoints: none, by design. Licence: this project's. Trained on: nothing,
+until ``respbench finetune`` trains them; nothing else scores them.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ CARDS = (
         grid=(0.16, 8),
         params=1_928_256,
         layers=4,
-        notes="a reduced AST: width 192 (not 768), 4 blocks (not 12), patches that do not overlap, without pretraining; clips at their own length, "
-        "normalised by the mean and standard deviation of the training clips",
+        notes="a reduced AST: width 192 (not 768), 4 blocks (not 12), patches that do not overlap, not pretrained; "
+        "clips at their own length, normalised by the mean and standard deviation of the training clips",
         **SHARED,
     ),
 )

@@ -14,7 +14,8 @@ ON_A_CPU = (  # recipes of each group differ in the method alone
 )
 SHIPPED |= {name for group in ON_A_CPU for name in group}
 SHIPPED |= {"qlung-ast", "qlung-clap", "qlung-ast-fixed", "qlung-ast-quality", "qlung-ast-class"}
-SHIPPED |= {"ast-ce", "patchmix-ce", "patchmix-cl", "patchmix-cl@release", "beats-ce", "sprsound-records"}
+SHIPPED |= {"ast-ce", "patchmix-ce", "patchmix-cl", "patchmix-cl@release", "beats-ce"}
+SHIPPED |= {"sprsound-records", "sprsound-records-scratch"}
 SHIPPED |= {
     "sg-scl",
     "sg-scl@release",
@@ -57,6 +58,17 @@ def test_a_release_differs_in_named_settings_alone(name):
     for table, settings in RELEASED[name].items():
         for setting in settings:
             assert f"{'method.options' if table == 'method' else table}.{setting} = " in told, setting
+
+
+def test_the_scratch_recipe_of_recordings_differs_from_that_of_events_in_named_settings_alone():
+    events, recordings = plain(load_recipe("sprsound-scratch")), load_recipe("sprsound-records-scratch")
+    events |= {"epochs": 4, "patience": None}
+    events["schedule"]["warmup_epochs"] = 0.5
+    events["batches"] |= {"size": 16, "crop_s": 4.0, "sampling": "balanced"}
+    assert recipe_of(events).numbers() == recordings.numbers()
+    assert all(
+        "abstract alone" in load_recipe(f"sprsound-{name}").differences[0] for name in ("scratch", "records-scratch")
+    )
 
 
 def test_what_bears_a_paper_s_name_says_what_differs():

@@ -159,6 +159,9 @@ class Encoder(_Module, typing.Protocol):
         Optional: without taps, nothing can.
     offers
         Names of taps that the encoder calls (``spectrogram``, ``patches``). Optional: none.
+    band_hz
+        (F,) float64, centre frequencies in Hz of the bands of what ``spectrogram`` taps, on the CPU: ascending, and
+        again from the lowest where another spectrogram lies beside the first. Optional: None.
     """
 
     card: EncoderCard
@@ -176,6 +179,10 @@ class Encoder(_Module, typing.Protocol):
 
     @property
     def offers(self) -> frozenset[str]:
+        """Optional; see above."""
+
+    @property
+    def band_hz(self) -> torch.Tensor | None:
         """Optional; see above."""
 
     @property

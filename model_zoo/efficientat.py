@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BANDS, HOP, FFT, WINDOW = 128, 320, 1024, 800
+HIGH_HZ = 15000.0
 # MobileNetV3-large: kernel, expansion, output channels, squeeze-excitation, hard swish (else ReLU), stride
 PLAN = (
     (3, 16, 16, False, False, 1),
@@ -149,7 +150,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
-    from model_zoo._adapters.frontend import kaldi_mel, pad_reflected
+    from model_zoo._adapters.frontend import kaldi_mel, mel_centres, pad_reflected
 
     class Excite(row_ends.Ragged):
         """Channel gates from the map's average."""
@@ -197,7 +198,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             width = plan[-1]["out"]
             super().__init__(dataclasses.replace(card, dims=dims(width, BANDS // STRIDE, published=width)))
             self.register_buffer("window", torch.hann_window(WINDOW, periodic=False), persistent=False)
-            self.register_buffer("mel", kaldi_mel(BANDS, FFT, card.sample_rate, 0.0, 15000.0), persistent=False)
+            self.register_buffer("mel", kaldi_mel(BANDS, FFT, card.sample_rate, 0.0, HIGH_HZ), persistent=False)
+            self.centres = mel_centres(card.sample_rate, BANDS, 0.0, HIGH_HZ, "kaldi")
             inside = [p["out"] for p in plan]
             blocks = [Block(inside[i], plan[i + 1], hard, stride) for i, (*_, hard, stride) in enumerate(PLAN)]
             stem, last = conv(1, inside[0], 3, 2, act=nn.Hardswish), conv(inside[-2], width, 1, act=nn.Hardswish)

@@ -189,6 +189,7 @@ def build(card: EncoderCard, weights: Path | None = None, network: str = "", fil
         def __init__(self, card: EncoderCard):
             super().__init__(card)
             self.mel = LogMel()
+            self.centres = self.mel.centres
 
         def forward(self, wave: Tensor, length: Tensor) -> Tokens:
             return super().forward(*trim_silence(wave, length))

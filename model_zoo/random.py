@@ -99,6 +99,11 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return getattr(self.encoder, "offers", frozenset())
 
         @property
+        def band_hz(self) -> torch.Tensor | None:
+            """The original's."""
+            return getattr(self.encoder, "band_hz", None)
+
+        @property
         def ragged(self) -> bool:
             """The original's."""
             return getattr(self.encoder, "ragged", False)

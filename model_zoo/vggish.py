@@ -107,6 +107,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import mel_centres
 
     import_torchaudio()
     from transformers.audio_utils import mel_filter_bank
@@ -150,6 +151,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                 FFT // 2 + 1, BANDS, LOW_HZ, HIGH_HZ, RATE, None, "kaldi", triangularize_in_mel_space=True
             )
             self.register_buffer("mel", torch.from_numpy(bank).to(torch.float32), persistent=False)
+            self.centres = mel_centres(RATE, BANDS, LOW_HZ, HIGH_HZ, "kaldi")
             self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 
         def batch_length(self, n: int) -> int:

@@ -41,6 +41,7 @@ class Tiny(Adapter):
     """Frames of 50 ms, their log power in 16 bands, patches, blocks, mean."""
 
     offers = frozenset({"spectrogram", "patches"})
+    centres = (3.5 + 6 * torch.arange(16, dtype=torch.float64)) / FRAME  # of bins 1 to 6, 7 to 12, …
 
     def __init__(self, norm: bool = True, blocks: int = 3):
         super().__init__(card())

@@ -16,7 +16,7 @@ _INSTALLED = Path(__file__).parent / "recipes"  # where a wheel puts the recipes
 _CHECKOUT = Path(__file__).parents[2] / "scripts" / "recipes" / "finetune"
 RECIPE_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 LATER = {
-    "spectrogram": ("shared", "carried", "skipped", "mixstyle", "mixstyle_alpha")
+    "spectrogram": ("shared", "carried", "skipped", "mixstyle", "mixstyle_alpha", "vtlp", "vtlp_hz")
 }  # {table: settings that came after records had been made}
 # settings of a recipe on which no number depends
 DESCRIPTIVE = ("name", "source", "about", "needs", "published", "differences")
@@ -151,7 +151,7 @@ class Waveform:
 
 @dataclass(frozen=True)
 class Spectrogram:
-    """SpecAugment (Park et al., Interspeech 2019) without time warping, behind Freq-MixStyle.
+    """SpecAugment (Park et al., Interspeech 2019) without time warping, behind Freq-MixStyle, behind VTLP.
 
     ``bands`` masks of up to ``band_mask`` bands and ``frames`` masks of up to ``frame_mask`` frames are filled with
     the clip's mean, zero, or the ``batch``'s mean at that moment, of bands before frames. ``shared``: the clips of a
@@ -161,6 +161,10 @@ class Spectrogram:
     ``mixstyle`` is the share of views in which each clip's mean and deviation in each band are drawn towards those of
     another clip of the batch, by shares from Beta(``mixstyle_alpha``, ``mixstyle_alpha``) (Zhou et al., MixStyle, ICLR
     2021; by bands: Schmid et al., DCASE workshop 2022).
+
+    ``vtlp`` is how far from 1 the factor may lie by which each clip's frequencies are stretched, ``vtlp_hz`` the
+    frequency in Hz from which on the stretch gives way (vocal tract length perturbation, Jaitly and Hinton, ICML
+    workshop 2013).
     """
 
     band_mask: int = setting(0, at_least(0))
@@ -173,11 +177,14 @@ class Spectrogram:
     skipped: float = setting(0.0, between(0, 1))
     mixstyle: float = setting(0.0, between(0, 1))
     mixstyle_alpha: float = setting(0.3, above(0))
+    vtlp: float = setting(0.0, between(0, 1, open_end=True))
+    vtlp_hz: float = setting(4800.0, above(0))
 
     @property
     def used(self) -> bool:
-        """Whether anything is masked or mixed."""
-        return bool((self.band_mask and self.bands) or (self.frame_mask and self.frames) or self.mixstyle)
+        """Whether anything is masked, mixed or stretched."""
+        masked = (self.band_mask and self.bands) or (self.frame_mask and self.frames)
+        return bool(masked or self.mixstyle or self.vtlp)
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,17 @@ class Adapter(Shown, nn.Module):
     length in a batch: ``spectrogram``, the network's normalised input (B, frames, bands); ``patches``, the patch
     embeddings (B, P, D) in the encoder's own order, without class tokens and before positions are added. Of clips
     that are encoded in pieces they hold all pieces, one after another.
+
+    ``centres`` (bands,) float64, the encoder's own or those of its ``frontend``, are the centre frequencies of the
+    spectrogram's bands in cycles a sample: ascending, and again from the lowest where another spectrogram lies beside
+    the first.
     """
 
     needs_stats = False
     threads_may_share = True  # subclasses that call foreign code, which may keep a call's values in its modules, say no
     ragged = False
     offers: frozenset[str] = frozenset()
+    centres: Tensor | None = None
 
     def __init__(self, card: EncoderCard):
         super().__init__()
@@ -71,6 +76,13 @@ class Adapter(Shown, nn.Module):
         and each row gets the tokens that it gets alone.
         """
         raise NotImplementedError
+
+    @property
+    def band_hz(self) -> Tensor | None:
+        """``centres`` (bands,) in Hz of the audio that the encoder is given; None where it has no spectrogram."""
+        frontend = getattr(self, "frontend", None)
+        centres = getattr(frontend, "centres", None) if self.centres is None else self.centres
+        return None if centres is None else centres * self.card.sample_rate
 
     def tap(self, name: str, x: Tensor, pieces: int = 1) -> Tensor:
         """Returns x (B * pieces, N, D), changed by the tap ``name``, which is given it as (B, pieces * N, D)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +44,7 @@ class KaldiFbank(nn.Module):
         hann = torch.hann_window(self.size, periodic=False)
         self.register_buffer("window", hann**0.85 if window == "povey" else hann, persistent=False)
         mel = kaldi_mel(bands, self.fft, rate, 20.0, rate / 2)
+        self.centres = mel_centres(rate, bands, 20.0, rate / 2, "kaldi")
         floor = (noise * self._white_power() @ mel.T.double()).clamp_min(KALDI_FLOOR).float()
         self.register_buffer("floor", floor, persistent=False)
         mel = mel.repeat_interleave(2, dim=1)  # of (re, im, re, im, …)
@@ -114,10 +116,12 @@ class MelFrames(nn.Module):
     """What mel spectrograms share: frames of ``fft`` samples every ``hop``, and where the clips' frames end.
 
     ``forward(wave (B, T), length (B,)) -> (B, frames, bands)`` of wave as long as the longest clip's ``samples(n)``.
+    ``centres`` (bands,) are the bands' centre frequencies in cycles a sample.
     """
 
     fft: int
     hop: int
+    centres: Tensor
 
     def frames(self, n: int | Tensor) -> int | Tensor:
         """Number of frames of n samples."""
@@ -143,6 +147,7 @@ class WholeFramesMel(MelFrames):
         self.fft, self.hop = fft, hop
         self.register_buffer("window", torch.hann_window(fft), persistent=False)
         self.register_buffer("mel", mel_bank(rate, fft, bands, low_hz, high_hz), persistent=False)
+        self.centres = mel_centres(rate, bands, low_hz, high_hz)
 
     def frames(self, n: int | Tensor) -> int | Tensor:
         """Number of whole frames in n samples (n at least one frame long)."""
@@ -188,6 +193,7 @@ class MelSpectrogram(MelFrames):
         self.register_buffer("window", torch.hann_window(window or fft), persistent=False)
         bank = mel_bank(rate, fft, bands, low_hz, high_hz, scale, norm) if bank is None else bank.to(torch.float32)
         self.register_buffer("mel", bank, persistent=False)
+        self.centres = mel_centres(rate, bands, low_hz, high_hz, scale)
 
     def frames(self, n: int | Tensor) -> int | Tensor:
         """Number of frames of n samples."""
@@ -216,6 +222,18 @@ def mel_bank(
     from transformers.audio_utils import mel_filter_bank
 
     return torch.from_numpy(mel_filter_bank(fft // 2 + 1, bands, low_hz, high_hz, rate, norm, scale)).to(torch.float32)
+
+
+def mel_centres(rate: int, bands: int, low_hz: float, high_hz: float, scale: str = "slaney") -> Tensor:
+    """Centre frequencies (bands,) in cycles a sample, float64, of triangular filters that share a mel axis evenly.
+
+    ``scale`` is slaney, htk or kaldi, as in ``transformers.audio_utils.hertz_to_mel``.
+    """
+    import_torchaudio()
+    from transformers.audio_utils import hertz_to_mel, mel_to_hertz
+
+    edges = np.linspace(hertz_to_mel(low_hz, scale), hertz_to_mel(high_hz, scale), bands + 2)
+    return torch.from_numpy(mel_to_hertz(edges[1:-1], scale) / rate)
 
 
 def decibels(power: Tensor, amin: float = 1e-10) -> Tensor:

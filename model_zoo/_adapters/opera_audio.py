@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo._adapters.adapter import full_precision
-from model_zoo._adapters.frontend import mel_bank
+from model_zoo._adapters.frontend import mel_bank, mel_centres
 
 RATE = 16000
 SILENT_DB = 60.0  # below the loudest frame
@@ -97,6 +97,7 @@ class LogMel(nn.Module):
     def __init__(self):
         super().__init__()
         self.register_buffer("mel", mel_bank(RATE, FFT, BANDS, LOW_HZ, HIGH_HZ), persistent=False)
+        self.centres = mel_centres(RATE, BANDS, LOW_HZ, HIGH_HZ)
 
     def frames(self, n: int | Tensor) -> int | Tensor:
         """Number of frames of n samples."""

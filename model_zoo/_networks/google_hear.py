@@ -175,6 +175,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.frontend import mel_centres
     from model_zoo._adapters.settings import require_settings
     from model_zoo._adapters.windows import encode_windows
     from model_zoo._networks import vit
@@ -210,6 +211,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             self.net.pooler = nn.Linear(geometry.width, features)
             self.register_buffer("hann", torch.hann_window(FFT), persistent=False)
             self.register_buffer("mel", mel_bank(), persistent=False)
+            self.centres = mel_centres(RATE, BANDS, 0.0, RATE / 2, "htk")
             self.register_buffer("smoother", smoother(), persistent=False)
 
         def batch_length(self, n: int) -> int:

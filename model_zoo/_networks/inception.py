@@ -34,7 +34,7 @@ from model_zoo._adapters.adapter import full_precision
 from model_zoo._adapters.row_ends import Ragged, Rows
 from model_zoo._networks.on_log_mel import Scratch
 from model_zoo._networks.recompute import recomputed
-from model_zoo._networks.timefrequency import gammatone, morlet
+from model_zoo._networks.timefrequency import erb_spaced, gammatone, log_spaced, morlet
 
 RATE, BANDS, LOW_HZ, HIGH_HZ = 8000, 64, 50.0, 2000.0
 SIZE, HOP = 200, 80  # samples of a frame
@@ -214,6 +214,7 @@ class Inception(Scratch):
     def __init__(self, card: EncoderCard):
         super().__init__(card)
         self.gammatone, self.wavelet = (bank(RATE, BANDS, LOW_HZ, HIGH_HZ, SIZE, HOP) for bank in (gammatone, morlet))
+        self.centres = torch.cat([erb_spaced(BANDS, LOW_HZ, HIGH_HZ), log_spaced(BANDS, LOW_HZ, HIGH_HZ)]) / RATE
 
     def network(self) -> nn.Module:
         return Net()

@@ -84,6 +84,38 @@ def test_what_a_tap_gives_is_what_the_network_hears(encoder):
         assert not torch.allclose(plain[0], plain[1], rtol=1e-3, atol=1e-4)
 
 
+def heard(encoder, hz):
+    """The spectrogram (F,) of a tone, averaged over time, before any batch norm over bands."""
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.num_features == len(encoder.band_hz):
+            module.reset_parameters()
+    rate = encoder.card.sample_rate
+    wave = 0.3 * torch.sin(2 * torch.pi * hz * torch.arange(2 * rate) / rate)[None]
+    _, seen = recorded(encoder, wave, torch.tensor([2 * rate]))
+    return seen["spectrogram"][0][0].mean(0)
+
+
+def test_a_tone_is_heard_in_the_bands_that_are_said_to_lie_there(encoder):
+    low, high = 500.0, 1500.0
+    difference = heard(encoder, low) - heard(encoder, high)
+    band_hz = encoder.band_hz
+    assert band_hz.shape == difference.shape and band_hz.dtype == torch.float64
+    assert bool((band_hz.diff() > 0).all()) and band_hz[0] > 0 and band_hz[-1] < encoder.card.sample_rate / 2
+    for hz, band in ((low, int(difference.argmax())), (high, int(difference.argmin()))):
+        blur = 2 / 0.025  # half of the main lobe of a Hann window of 25 ms, the shortest of any front end
+        assert band_hz[band - 1] - blur < hz < band_hz[band + 1] + blur
+
+
+@pytest.mark.parametrize("id", ["scratch.inception", "scratch.cnn6"])
+def test_a_tone_is_heard_in_either_spectrogram_of_a_network_without_weights(id):
+    encoder = untrained(id)
+    for hz in (400.0, 1200.0):
+        for band_hz, level in zip(encoder.band_hz.split(64), heard(encoder, hz).split(64), strict=True):
+            assert bool((band_hz.diff() > 0).all())
+            loudest = int(level.argmax())
+            assert band_hz[loudest - 1] < hz < band_hz[loudest + 1]
+
+
 def test_blocks_hold_every_parameter_once(encoder):
     blocks = encoder.blocks()
     listed = [id(p) for block in blocks for p in block.parameters()]

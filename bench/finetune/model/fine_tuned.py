@@ -18,6 +18,7 @@ from bench.encoders.load import autocast
 from bench.finetune.data.augment import WaveDraws, augment_waves, draw_waves, mask_spectrogram, mix_styles
 from bench.finetune.data.clip_store import ClipStore
 from bench.finetune.data.randomness import torch_generator
+from bench.finetune.data.vtlp import perturb_tracts, require_bands
 from bench.finetune.methods import METHODS
 from bench.finetune.methods.shared.base import PATCHES, SPECTROGRAM, Method, MicroBatch, Reading
 from bench.finetune.model.heads import build_classifier, build_readout, token_sequence
@@ -120,9 +121,11 @@ class FineTunedModel(nn.Module):
             return self._encode(wave, batch.length)
 
     def _masked(self, spectrogram: Tensor, view: int, shape: torch.Size) -> Tensor:
-        """Mix and mask a spectrogram (B, frames, bands) for a view of waves of a shape."""
+        """Stretch, mix and mask a spectrogram (B, frames, bands) for a view of waves of a shape."""
+        band_hz, nyquist_hz = getattr(self.encoder, "band_hz", None), self.encoder.card.sample_rate / 2
         for each in range(view + 1) if self.recipe.spectrogram.carried else (view,):
             generator = self._drawn(each, shape).generator()
+            spectrogram = perturb_tracts(spectrogram, band_hz, self.recipe.spectrogram, nyquist_hz, generator)
             spectrogram = mix_styles(spectrogram, self.recipe.spectrogram, generator)
             spectrogram = mask_spectrogram(spectrogram, self.recipe.spectrogram, generator)
         return spectrogram
@@ -191,13 +194,14 @@ def require_compatible(encoder: Encoder, recipe: Recipe) -> None:
     Raises
     ------
     BadInput
-        Where the encoder has no tap for what the recipe masks or its method mixes, or has no pretraining and the
-        recipe keeps its BatchNorm unmeasured.
+        Where the encoder has no tap for what the recipe masks or its method mixes, no known frequencies of bands that
+        the recipe stretches, or no pretraining and the recipe keeps its BatchNorm unmeasured.
     """
     if encoder.card.from_scratch:
         require_measured(encoder, recipe.encoder, encoder.card.id)
     if recipe.spectrogram.used:
-        require_tap(encoder, SPECTROGRAM, "the recipe masks or mixes the spectrogram")
+        require_tap(encoder, SPECTROGRAM, "the recipe masks, mixes or stretches the spectrogram")
+        require_bands(encoder, recipe.spectrogram)
     for name, what in ((PATCHES, "patches"), (SPECTROGRAM, "spectrograms")):
         if name in METHODS[recipe.method.name].needs:
             require_tap(encoder, name, f"the method {recipe.method.name} mixes {what}")

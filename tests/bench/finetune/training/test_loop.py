@@ -10,9 +10,11 @@ import bench
 from bench.base.errors import BadInput
 from bench.data.manifest import prepare
 from bench.finetune import TrainingDiverged, fit
+from bench.finetune.data.vtlp import perturb_tracts
 from bench.finetune.methods import METHODS
 from bench.finetune.methods.ce import CrossEntropy
 from bench.finetune.model import fine_tuned
+from bench.finetune.recipe import Spectrogram
 from bench.finetune.training import loop
 from bench.finetune.training.checkpoints import STATE, RunFolder
 from bench.finetune.training.loop import Epoch
@@ -239,6 +241,25 @@ def test_a_later_view_carries_the_masks_of_the_first_where_asked(task, tmp_path,
     first, second = hidden[0], hidden[1]
     assert first.any() and not torch.equal(first, second)
     assert bool((second | ~first).all()) == carried  # all that the first view hides, the second hides too
+
+
+def test_a_spectrogram_is_stretched_clip_by_clip_and_the_same_for_the_same_view(task, tmp_path):
+    plain, stretch = {"band_mask": 0, "frame_mask": 0}, {"vtlp": 0.3, "vtlp_hz": 1500.0}
+    silent = {"gain_db": 0.0, "shift_s": 0.0, "noise_snr_db": None}
+    training = started(task, tmp_path, spectrogram=plain | stretch, waveform=silent)
+    model, seen = training.model, {}
+    batch = training.make_batch(training.partition.training[:8], 0, 0, 0.0, torch.Generator())
+    for name, view in (("first", 0), ("again", 0), ("other", 1)):
+        with _recorded(model, seen, name):
+            model.features(batch, view=view)
+    assert torch.equal(seen["first"], seen["again"]) and not torch.equal(seen["first"], seen["other"])
+    model.eval()
+    model.encoder.taps["spectrogram"] = lambda x: seen.setdefault("heard", x)
+    model.encoder(batch.wave, batch.length)
+    drawn = model.draw((0, 0), 0, batch.wave.shape).generator()
+    expected = perturb_tracts(seen["heard"], model.encoder.band_hz, Spectrogram(**stretch), 2000.0, drawn)
+    assert torch.equal(seen["first"], expected)
+    assert not any(torch.equal(a, b) for a, b in zip(seen["first"], seen["heard"], strict=True))
 
 
 @contextmanager

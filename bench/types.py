@@ -374,8 +374,9 @@ class Protocol:
 
     ``kind`` is ``frozen``, ``finetune`` or ``control``: kinds are never ranked together. ``selection`` names the rule
     that chose the hyperparameters. ``reads`` is what its probe is handed: one ``clip`` vector (N, D), ``tokens``
-    (N, T, D) or ``layers`` (N, L, D). ``seeds`` are those of a run that names none: several where chance takes part in
-    the fit. ``validates``: its probe's ``fit`` takes the task's own validation rows as ``validation``.
+    (N, T, D), ``layers`` (N, L, D) or ``layer-steps`` (N, L, T, D). ``seeds`` are those of a run that names none:
+    several where chance takes part in the fit. ``validates``: its probe's ``fit`` takes the task's own validation rows
+    as ``validation``.
     """
 
     name: str

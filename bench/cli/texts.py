@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from bench.base import registry
 from bench.base.errors import RespBenchError, one_line
 from bench.cli.options import Verb, json_output, print_json, show
+from bench.encoders.pooling import SEQUENCES
 from bench.encoders.weights.licences import terms
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores.printed import BLANK, amount
@@ -82,11 +83,12 @@ def encoder_table(rows: Sequence[Mapping], present: bool = True) -> str:
 def pooling_sizes(dims: Mapping[str, int]) -> str:
     """``768 (mean, max), 9216 (freq)``: poolings of one size together.
 
-    ``tokens`` is left out: it is a sequence, whose size is that of ``freq`` times its steps.
+    Sequences are left out: the size of ``tokens`` is that of ``freq`` times the number of its steps, of ``steps`` that
+    of ``mean``.
     """
     sizes: dict[int, list[str]] = {}
     for pooling, size in dims.items():
-        if pooling == "tokens":
+        if pooling in SEQUENCES:
             continue
         sizes.setdefault(size, []).append(pooling)
     return ", ".join(f"{size} ({', '.join(poolings)})" for size, poolings in sizes.items())

@@ -4,7 +4,8 @@ Every pooling counts only the tokens within ``Grid.length`` (``mean_valid``: wit
 batch never enters. ``freq`` keeps the frequency axis: (B, T', F', D) -> (B, T', F' * D), F' outer, then the mean over
 time (Niizumi et al., Masked modeling duo, ICASSP 2023, arXiv 2210.14648); the average of its F' bands is exactly
 ``mean``. ``tokens`` is for heads that need a sequence: (B, T', F', D) -> (B, STEPS * F' * D), the clip's tokens
-averaged into ``STEPS`` equal steps in time.
+averaged into ``STEPS`` equal steps in time. ``steps`` is the same averaged over the bands, (B, STEPS * D): short enough
+to be kept of every layer.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from bench.types import Grid, Tokens
 if TYPE_CHECKING:
     from torch import Tensor
 
-POOLINGS = ("published", "mean", "mean_valid", "max", "cls", "mean+max", "[mean,max]", "[mean,std]", "freq", "tokens")
-STEPS = 8  # in time, of the pooling ``tokens``
+VECTORS = ("published", "mean", "mean_valid", "max", "cls", "mean+max", "[mean,max]", "[mean,std]", "freq")
+SEQUENCES = ("tokens", "steps")  # several vectors of a clip, one behind the other
+POOLINGS = VECTORS + SEQUENCES
+STEPS = 8  # in time, of sequences
 
 LayerPooling = tuple[int, str]  # (layer, pooling), the layer counted from the last one, -1
 
@@ -28,10 +31,10 @@ def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
 
     ``published`` is the authors' own embedding and has no layer. ``mean+max`` is the sum of both (as BYOL-A and PANNs
     publish it), ``[mean,max]`` and ``[mean,std]`` (population standard deviation) are concatenated; all are taken
-    over time and frequency at once, but for ``freq`` and ``tokens``. ``mean_valid`` averages tokens over real audio;
-    where the encoder averages no padding it equals ``mean``. ``tokens`` takes real audio alone too: of n tokens, step
-    s averages those from floor(s n / 8) up to floor((s + 1) n / 8); a clip of fewer than 8 repeats token
-    floor(s n / 8).
+    over time and frequency at once, but for ``freq``, ``tokens`` and ``steps``. ``mean_valid`` averages tokens over
+    real audio; where the encoder averages no padding it equals ``mean``. ``tokens`` takes real audio alone too: of n
+    tokens, step s averages those from floor(s n / 8) up to floor((s + 1) n / 8); a clip of fewer than 8 repeats token
+    floor(s n / 8). ``steps`` is their mean over the bands.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
     -------
     Tensor, (B, P)
         P is D for ``mean``, ``mean_valid``, ``max``, ``cls`` and ``mean+max``, 2 D for ``[mean,max]`` and
-        ``[mean,std]``, F' D for ``freq``, 8 F' D for ``tokens``.
+        ``[mean,std]``, F' D for ``freq``, 8 F' D for ``tokens``, 8 D for ``steps``.
 
     Raises
     ------
@@ -70,8 +73,9 @@ def pool(tokens: Tokens, layer: int = -1, pooling: str = "mean") -> Tensor:
         return grid.cls
     if pooling == "mean_valid" and grid.valid is not None:
         return _mean(grid.hidden, _counted(grid, grid.valid)).mean(dim=1)
-    if pooling == "tokens":
-        return _steps(grid.hidden, _counted(grid, grid.length if grid.valid is None else grid.valid)).flatten(1)
+    if pooling in SEQUENCES:
+        steps = _steps(grid.hidden, _counted(grid, grid.length if grid.valid is None else grid.valid))
+        return (steps if pooling == "tokens" else steps.mean(dim=2)).flatten(1)
     length = _counted(grid, grid.length)
     if pooling == "max":
         return _max(grid.hidden, length)

@@ -6,10 +6,12 @@ import numpy as np
 
 from bench.base.errors import BadInput, UnknownId
 from bench.encoders.features.store import FeatureStore
-from bench.encoders.pooling import LayerPooling
+from bench.encoders.pooling import SEQUENCES, STEPS, LayerPooling
 from bench.types import ALL_LAYERS, EncoderCard, Protocol
 
-NOT_PER_LAYER = ("published", "tokens")  # poolings that a weighted sum of layers does not take by default
+_SEQUENCE_OF = {"tokens": "tokens", "layer-steps": "steps"}  # the pooling that a protocol's input is, whatever is asked
+_EVERY_LAYER = ("layers", "layer-steps")
+NOT_PER_LAYER = ("published", *SEQUENCES)  # poolings that a weighted sum of layers does not take by default
 
 
 def resolve_layer_pooling(
@@ -25,10 +27,10 @@ def resolve_layer_pooling(
         A pooling of ``card.dims``; None takes the card's default.
     layer : int or None
         Counted from either end; None takes the card's pooled layer.
-    reads : {"clip", "tokens", "layers"}
+    reads : {"clip", "tokens", "layers", "layer-steps"}
         What the protocol's probe reads (``Protocol.reads``). ``tokens`` implies the pooling ``tokens`` whatever is
         asked for. ``layers`` implies ``ALL_LAYERS``, and ``mean`` where the card's default pooling does not exist for
-        every layer.
+        every layer. ``layer-steps`` implies ``ALL_LAYERS`` and the pooling ``steps``.
 
     Returns
     -------
@@ -42,18 +44,18 @@ def resolve_layer_pooling(
     BadInput
         If the encoder cannot give what the probe reads.
     """
-    if reads == "tokens":
-        pooling = "tokens"
+    if sequence := _SEQUENCE_OF.get(reads):
+        pooling = sequence
         if pooling not in card.dims:
-            raise BadInput(card.id, "gives no tokens, only whole clips", "take the protocol linear")
+            raise BadInput(card.id, f"gives no {pooling}, only whole clips", "take the protocol linear")
     if reads == "layers" and pooling is None:
         pooling = "mean" if card.default_pooling in NOT_PER_LAYER else card.default_pooling
     pooling = pooling or card.default_pooling
     if pooling not in card.dims:
         raise UnknownId(f"pooling of {card.id}", pooling, card.dims)
-    if reads == "layers":
+    if reads in _EVERY_LAYER:
         if card.layers < 2:
-            raise BadInput(card.id, "has one layer, and layer-mix needs several", "take the protocol linear")
+            raise BadInput(card.id, "has one layer, and a mixture needs several", "take the protocol linear")
         if pooling == "published":
             raise BadInput(card.id, "'published' has no layers to mix", "take the pooling 'mean'")
         return ALL_LAYERS, pooling
@@ -68,7 +70,7 @@ def resolve_layer_pooling(
 def required_features(card: EncoderCard, layer_pooling: LayerPooling, reads: str) -> list[LayerPooling]:
     """Lists the (layer, pooling) pairs that must be stored before ``probe_input`` can read what a probe ``reads``."""
     layer, pooling = layer_pooling
-    if reads == "layers":
+    if reads in _EVERY_LAYER:
         return [(k, pooling) for k in range(-card.layers, 0)]
     if reads == "tokens":
         return [layer_pooling, (layer, "mean")]  # the width of the mean is that of a token
@@ -92,8 +94,8 @@ def probe_input(store: FeatureStore, card: EncoderCard, layer_pooling: LayerPool
     Returns
     -------
     ndarray of float32
-        In the order of the rows: (N, P) for ``clip``, (N, T, D) for ``tokens``, (N, L, P) for ``layers``, the first
-        layer first.
+        In the order of the rows: (N, P) for ``clip``, (N, T, D) for ``tokens``, (N, L, P) for ``layers`` and
+        (N, L, ``STEPS``, D) for ``layer-steps``, the first layer first.
 
     Raises
     ------
@@ -106,8 +108,10 @@ def probe_input(store: FeatureStore, card: EncoderCard, layer_pooling: LayerPool
         return tokens.reshape(len(tokens), -1, mean.shape[1])
     if protocol.reads == "clip":
         return features[0]
-    if len({values.shape[1] for values in features}) > 1:
-        widths = ", ".join(str(values.shape[1]) for values in features)
+    if protocol.reads == "layer-steps":
+        features = [values.reshape(len(values), STEPS, -1) for values in features]
+    if len({values.shape[-1] for values in features}) > 1:
+        widths = ", ".join(str(values.shape[-1]) for values in features)
         problem = f"its layers are of different widths ({widths}) and have no weighted sum"
         raise BadInput(card.id, problem, "take an encoder whose layers are alike, as a transformer's")
     return np.stack(features, axis=1)

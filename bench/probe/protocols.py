@@ -87,6 +87,36 @@ PROTOCOLS = {
             seeds=DRAWN,
         ),
         Protocol(
+            "protobin-style",
+            1,
+            "frozen",
+            f"{SELECTION}, after every epoch",
+            "the clip's tokens in 8 equal steps of time, frequency bands apart, whatever pooling is asked for; "
+            "standardised by channel on train; {64, 256} learned prototypes of signs (straight-through), the largest "
+            "cosine of each with the clip's tokens is read by a linear layer, dropout 0.2; rate in "
+            f"{{1e-3, 1e-2, 1e-1}}; epochs 1..20; {ADAMW}; ties to the fewer prototypes, then to fewer epochs. "
+            "The pooling, its first values and dropout are those of protobin (Rauch et al., arXiv 2509.24901) as "
+            "released; ours: steps of time, standardisation, the number of prototypes (10,000 there), training, choice",
+            reads="tokens",
+            seeds=DRAWN,
+        ),
+        Protocol(
+            "cgp-style",
+            1,
+            "frozen",
+            f"{SELECTION}, after every epoch",
+            "all layers' tokens in 8 equal steps of time, averaged over frequency bands, whatever layer and pooling "
+            "are asked for; standardised by layer and channel on train, each token scaled to length 1; their "
+            "softmax-weighted sum over the layers; {64, 256} learned prototypes of length 1, the smallest, mean and "
+            "largest product of each with the sums are read by a linear layer, dropout 0.2; rate in "
+            f"{{1e-3, 1e-2, 1e-1}}, 10 times that for the weights; epochs 1..20; {ADAMW}; ties to the fewer "
+            "prototypes, then to fewer epochs. Gate and pooling, their first values and dropout are those of convex "
+            "gated probing (Ghaffari et al., arXiv 2602.16305) as released for encoders without a class token; ours: "
+            "steps of time without bands, standardisation, the number of prototypes (10,000 there), training, choice",
+            reads="layer-steps",
+            seeds=DRAWN,
+        ),
+        Protocol(
             "layer-mix",
             2,
             "frozen",
@@ -298,6 +328,18 @@ def _attentive(request: _Request) -> Any:
     return AttentiveProbe(**request.settings())
 
 
+def _protobin_style(request: _Request) -> Any:
+    from bench.probe.heads.protobin import ProtobinStyleProbe
+
+    return ProtobinStyleProbe(**request.settings())
+
+
+def _cgp_style(request: _Request) -> Any:
+    from bench.probe.heads.cgp import CgpStyleProbe
+
+    return CgpStyleProbe(**request.settings())
+
+
 def _layer_mix(request: _Request) -> Any:
     from bench.probe.heads.layer_mix import LayerMixProbe
 
@@ -321,6 +363,8 @@ _BUILDERS: dict[str, Callable[[_Request], Any]] = {
     "prototype": _prototype,
     "mlp": _mlp,
     "attentive": _attentive,
+    "protobin-style": _protobin_style,
+    "cgp-style": _cgp_style,
     "layer-mix": _layer_mix,
     **{f"fewshot-{shots}": partial(_few_shot, shots=shots) for shots in SHOTS},
     **{protocol.name: _literature for protocol in literature.PROTOCOLS},

@@ -71,7 +71,7 @@ class EncoderChoice:
         card
             Of the encoder as built.
         reads
-            What the protocol's probe reads: ``clip``, ``tokens`` or ``layers``.
+            What the protocol's probe reads (``bench.types.Protocol.reads``).
 
         Raises
         ------

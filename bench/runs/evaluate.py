@@ -122,7 +122,7 @@ def record_from_features(
     ----------
     features
         Float32 of all clips in the order of ``prepared.rows``, as ``bench.encoders.probe_inputs.probe_input`` gives
-        them: (N, D), of tokens (N, T, D), of layers (N, L, D).
+        them: (N, D), of tokens (N, T, D), of layers (N, L, D), of their steps (N, L, T, D).
     spec
         As ``bench.runs.spec.encoder_spec`` builds it.
     device

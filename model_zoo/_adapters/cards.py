@@ -12,4 +12,4 @@ def dims(width: int, bands: int = 1, published: int | None = None, cls: bool = F
     if cls:
         offered["cls"] = width
     offered |= {"mean+max": width, "[mean,max]": 2 * width, "[mean,std]": 2 * width, "freq": bands * width}
-    return offered | {"tokens": STEPS * bands * width}
+    return offered | {"tokens": STEPS * bands * width, "steps": STEPS * width}

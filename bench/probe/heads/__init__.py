@@ -1,1 +1,1 @@
-"""Probes trained by gradient descent: MLP, attentive pooling, mixtures of layers."""
+"""Probes trained by gradient descent: MLP, attentive pooling, prototypes, mixtures of layers."""

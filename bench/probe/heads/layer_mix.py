@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.base.errors import BadInput
 from bench.probe.goal import Goal
-from bench.probe.heads.stack import Head, Parameters
+from bench.probe.heads.stack import Head, Parameters, Stack
 from bench.probe.heads.training import HeadProbe
 
 LEARNING_RATES = (1e-4, 1e-3, 1e-2)
@@ -48,6 +48,11 @@ class Mixture:
         """Outputs (F, C, B, columns) of standardised rows, see ``bench.probe.heads.stack.Head``."""
         mixed = p["mixture"].softmax(dim=2)[:, None] @ x  # (F, 1, C, L) @ (F, B, L, D)
         return mixed.transpose(1, 2) @ p["outer"] + p["outer_bias"][:, :, None]
+
+
+def learned_weights(fitted: Stack) -> list[float]:
+    """Weights (L,) of the layers that the first slice of a head with a ``mixture`` has learned, to four places."""
+    return [round(float(weight), 4) for weight in fitted.parameters["mixture"][0, 0].softmax(dim=0)]
 
 
 class LayerMixProbe(HeadProbe):
@@ -94,8 +99,7 @@ class LayerMixProbe(HeadProbe):
         if np.ndim(X) == 3 and np.shape(X)[1] < 2:
             raise BadInput("layer-mix", "there is one layer and nothing to mix", "take the protocol linear")
         super().fit(X, y, groups)
-        weights = self._fitted.parameters["mixture"][0, 0].softmax(dim=0)
-        self.best_params_["layer_weights"] = [round(float(weight), 4) for weight in weights]
+        self.best_params_["layer_weights"] = learned_weights(self._fitted)
         return self
 
     def heads(self) -> list[tuple[dict, Head]]:

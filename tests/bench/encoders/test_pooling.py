@@ -75,6 +75,12 @@ def test_tokens_are_the_means_of_equal_steps_in_time():
     torch.testing.assert_close(steps[0], torch.stack(parts))
 
 
+def test_steps_are_the_band_average_of_tokens():
+    tokens = _tokens([19, 24], times=24)
+    apart = pool(tokens, -1, "tokens").unflatten(1, (STEPS, 3, 5))
+    torch.testing.assert_close(pool(tokens, -1, "steps").unflatten(1, (STEPS, 5)), apart.mean(2))
+
+
 def test_a_clip_of_few_tokens_repeats_them_by_index():
     tokens = _tokens([3, 1, 7], valid=[3, 1, 2])
     hidden = tokens.layers[-1].hidden

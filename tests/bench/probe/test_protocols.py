@@ -22,20 +22,25 @@ def test_every_protocol_says_how_it_selects():
 
 
 def test_descriptions_state_what_the_probes_do():
-    from bench.probe.heads import attentive, layer_mix, mlp
+    from bench.probe.heads import attentive, cgp, layer_mix, mlp, protobin
     from bench.probe.neighbours import knn, prototype
 
     told = {name: named.description for name, named in protocols.PROTOCOLS.items()}
-    for name, module in (("mlp", mlp), ("attentive", attentive), ("layer-mix", layer_mix)):
+    heads = {"mlp": mlp, "attentive": attentive, "layer-mix": layer_mix}
+    of_prototypes = {"protobin-style": protobin, "cgp-style": cgp}
+    for name, module in (heads | of_prototypes).items():
         rates = ", ".join(f"{rate:.0e}".replace("e-0", "e-") for rate in module.LEARNING_RATES)
         assert f"{{{rates}}}" in told[name] and f"1..{module.EPOCHS};" in told[name]
+    for name, module in of_prototypes.items():
+        assert f"{{{', '.join(map(str, module.PROTOTYPES))}}} learned prototypes" in told[name]
+        assert f"dropout {protobin.DROPPED}" in told[name]
     assert str(set(mlp.WIDTHS)).strip("{}").replace("1024, 256", "256, 1024") in told["mlp"]
     assert ", ".join(map(str, knn.NEIGHBOURS)) in told["knn"] and str(knn.TEMPERATURES).strip("()") in told["knn"]
     assert ", ".join(f"{s:g}" for s in prototype.SHRINKAGES) in told["prototype"]
-    assert f"{layer_mix.MIXTURE_RATE_FACTOR:g} times" in told["layer-mix"]
+    assert all(f"{layer_mix.MIXTURE_RATE_FACTOR:g} times" in told[name] for name in ("layer-mix", "cgp-style"))
 
 
-@pytest.mark.parametrize("name", ["knn", "prototype", "mlp", "attentive", "layer-mix"])
+@pytest.mark.parametrize("name", ["knn", "prototype", "mlp", "attentive", "protobin-style", "cgp-style", "layer-mix"])
 def test_probes_are_chosen_by_the_tasks_main_metric(name):
     card, calls = task_card("icbhi.cycles4"), []
     probe = protocols.probe(protocols.get(name), card, 3, calls.append)

@@ -35,6 +35,7 @@ _POOLINGS = {
     "[mean,std]": "mean and standard deviation side by side",
     "freq": "the mean over time with frequency bands kept apart",
     "tokens": "tokens averaged into eight steps of time",
+    "steps": "tokens averaged over frequency and into eight steps of time",
 }
 
 

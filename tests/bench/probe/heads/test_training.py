@@ -9,8 +9,10 @@ from bench.base.errors import BadInput
 from bench.probe.goal import Goal
 from bench.probe.heads import training
 from bench.probe.heads.attentive import AttentiveProbe
+from bench.probe.heads.cgp import CgpStyleProbe
 from bench.probe.heads.layer_mix import LayerMixProbe
 from bench.probe.heads.mlp import MlpProbe
+from bench.probe.heads.protobin import ProtobinStyleProbe
 from bench.scores.label_kinds import bits
 
 TWO = Goal(("a", "b"))
@@ -18,6 +20,8 @@ SMALL = {
     MlpProbe: {"widths": (16,), "rates": (1e-2,), "epochs": 6},
     AttentiveProbe: {"queries": (1, 2), "rates": (1e-2,), "epochs": 6},
     LayerMixProbe: {"rates": (3e-2,), "epochs": 6},
+    ProtobinStyleProbe: {"prototypes": (32, 64), "rates": (3e-2,), "epochs": 6},
+    CgpStyleProbe: {"prototypes": (8, 16), "rates": (1e-1,), "epochs": 6},
 }
 every = pytest.mark.parametrize("kind", SMALL)
 
@@ -28,11 +32,12 @@ def made(kind, goal=TWO, **settings):
 
 def corpus(kind, n=120, strength=1.5, seed=0):
     """(features, labels, groups) with the label in one channel of every token or layer."""
+    shape = {MlpProbe: (24,), CgpStyleProbe: (2, 2, 6)}.get(kind, (4, 6))
     rng = np.random.default_rng(seed)
     y = np.concatenate([[0, 1], rng.integers(0, 2, n - 2)])
     x = rng.standard_normal((n, 4, 6))
     x[:, :, 0] += strength * (2 * y - 1)[:, None]
-    return (x.reshape(n, -1) if kind is MlpProbe else x).astype(np.float32), y, np.arange(n) // 4
+    return x.reshape(n, *shape).astype(np.float32), y, np.arange(n) // 4
 
 
 @every
@@ -41,7 +46,7 @@ def test_candidates_are_chosen_by_group_and_all_recorded(kind):
     calls = []
     probe = made(kind, progress=lambda done, total: calls.append((done, total))).fit(x, y, groups)
     assert all(len(set(probe.folds_[groups == group])) == 1 for group in set(groups))
-    shapes = 2 if kind is AttentiveProbe else 1
+    shapes = next((len(values) for name, values in SMALL[kind].items() if name in ("queries", "prototypes")), 1)
     assert len(probe.path_) == shapes * 2 * 6
     best = max(probe.path_, key=lambda c: c["score"])
     assert {name: probe.best_params_[name] for name in best if name != "score"} == {
@@ -121,8 +126,11 @@ def test_targets_in_their_own_unit(kind):
 def test_ties_go_to_the_fewest_epochs(kind):
     x, y, groups = corpus(kind, strength=30.0)
     probe = made(kind).fit(x, y, groups)
-    tied = [c["epochs"] for c in probe.path_ if c["score"] == max(c["score"] for c in probe.path_)]
-    assert probe.best_params_["epochs"] == min(tied) and len(tied) > 1
+    tied = [c for c in probe.path_ if c["score"] == max(c["score"] for c in probe.path_)]
+    shape = [name for name in tied[0] if name in ("width", "queries", "prototypes")]
+    first = [c for c in tied if all(c[name] == tied[0][name] for name in shape)]  # of the head that is named first
+    assert len(tied) > 1 and probe.best_params_["epochs"] == min(c["epochs"] for c in first)
+    assert all(probe.best_params_[name] == tied[0][name] for name in shape)
 
 
 @every

@@ -56,6 +56,8 @@ class EncoderCard(Shown):
     ``self-consistent`` or ``unverified``, and speaks of the default policy; ``policy_parity`` of the others, which are
     ``self-consistent`` where it says nothing. ``from_scratch`` encoders have no released weights by design: they are
     trained on a task's own clips (``respbench finetune``), never scored as they are, and have ``reset(seed)``.
+    ``settings`` is the digest of what determines the numbers beside the tensors, such as a folder's config.json, and
+    ``code`` the revision of code of the model's own that may run (``bench.encoders.weights.code``); empty without.
     ``floor_sensitive`` lists the input policies whose front end hears rounding: noise of 1e-7 of full scale moves a
     band of 8 kHz audio by as much as clips differ (``results/encode/floor.md``).
     """
@@ -83,6 +85,8 @@ class EncoderCard(Shown):
     policy: str = "upstream"
     notes: str = ""
     from_scratch: bool = False
+    settings: str = ""
+    code: str = ""
     floor_sensitive: tuple[str, ...] = ()
 
     def shown(self) -> tuple[str, Mapping[str, object]]:

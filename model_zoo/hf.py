@@ -2,7 +2,8 @@
 
 Library: Wolf et al., Transformers: State-of-the-art natural language processing, EMNLP 2020 (demos),
 https://github.com/huggingface/transformers, Apache-2.0; each model's paper, licence and training data are its own, and
-its card cannot tell them. Nothing is downloaded, and code that comes with a model is never run.
+its card cannot tell them. Nothing is downloaded, and code that comes with a model runs only where the user names its
+revision (``bench.encoders.weights.code``), which is then the card's ``code``.
 
 A name that starts with ``/``, ``./``, ``../`` or ``~`` is a folder; any other is looked for below the weight folders
 (``bench.base.paths.weight_folders``), then as a Hub id in the Hub's cache on this machine. A name below a weight folder
@@ -10,70 +11,48 @@ keeps paths out of results. ``@`` introduces a policy in every id, so in a path 
 ``%25``).
 
 The model's own feature extractor sees each clip alone, with its default settings (padding and cropping to a fixed
-length included). How much of a long clip it takes is measured on noise when the model is loaded and is the card's
-``max_s``, so that a crop shows in every record; one that the extractor would make at random is made at the clip's
-start. Layers are the model's ``hidden_states``, the embedding first, the last one after the final norm;
-an encoder-decoder gives its encoder's. Tokens are all that the library returns, class tokens and padding included, and
-have no frequency axis. There is no published embedding. Missing and misshapen tensors are refused; tensors that the
-encoder has no place for (heads) are listed in the card's notes.
+length included). The shortest clip that gives tokens, and how much of a long one the extractor takes, are measured on
+noise when the model is loaded and are the card's ``min_s`` and ``max_s``, so that a crop shows in every record; one
+that the extractor would make at random is made at the clip's start. Bands to which silence gives no finite value, where
+they are divided by their spread, are 0. Layers are the ``hidden_states``, the embedding first, with
+``last_hidden_state`` in place of the last one, or behind it where their shapes differ; of a model that has parts, those
+of the part that hears. Settings are those of the folder of the weights, else of the folder that the id names. Tokens
+are all that the library returns, class tokens and padding included, and have no frequency axis. There is no published
+embedding. Missing and misshapen tensors are refused; tensors that the encoder has no place for (heads) are listed in
+the card's notes.
 """
 
 from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from bench.base.errors import CheckpointError, MissingWeights
-from bench.base.paths import weight_folders
+from bench.base.errors import CheckpointError, RespBenchError
+from bench.encoders.weights.code import refusal
+from bench.encoders.weights.folders import folder_of
 from bench.encoders.weights.unwrap import BESIDE
 from bench.types import EncoderCard, Weights
+from model_zoo._adapters import model_folder
 from model_zoo._adapters.cards import dims
+from model_zoo._adapters.clip_limits import SHORTEST_S
+from model_zoo._adapters.hearing_part import WRAP, hearing_part, layers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
 PREFIX = "hf."
 OPEN = "hf.<folder or Hub id>: any audio model of transformers on this machine"
-STEP_S, DOUBLINGS = 0.1, 11  # of the noise by which the longest clip is measured: up to 205 s
-GRAIN = 100  # parts of a second to which a limit is rounded down behind which the crop is random
-SHORTEST_S = 0.1  # enough for the convolutions and the frames of every family
+MAY_RUN_CODE = True
 LISTED = 3  # spare tensors named in the notes
 
 
-def model_folder(name: str) -> Path:
-    """The folder of a model on this machine. Raises ``MissingWeights``."""
-    if name.startswith(("/", "./", "../", "~")):
-        places, also, remedy = [Path(name).expanduser()], "", "name a folder with a config.json"
-    else:
-        places, also = [root / name for root in weight_folders()], " and the Hub's cache"
-        remedy = f"name a folder (hf./path/to/folder), or get a Hub id onto this machine: `hf download {name}`"
-    for place in [*places, *(_cached(name) if also else [])]:
-        if (place / "config.json").is_file():
-            return place
-    problem = f"no transformers model on this machine (looked in {', '.join(map(str, places))}{also})"
-    raise MissingWeights(PREFIX + name, problem, remedy)
-
-
-def _cached(id: str) -> list[Path]:
-    """The snapshot of a Hub id in the Hub's own cache, if it is there."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        cached = try_to_load_from_cache(id, "config.json")
-    except HFValidationError:  # not a Hub id
-        return []
-    return [Path(cached).parent] if isinstance(cached, str) else []
-
-
-def card(id: str) -> EncoderCard:
-    """The card of a model on this machine, as its settings describe it.
+def card(id: str, trusted: Sequence[str] = ()) -> EncoderCard:
+    """The card of a model on this machine, as its settings describe it; its code may run where ``trusted`` names it.
 
     Raises ``KeyError`` for no id of this family, ``MissingWeights`` where there is no such model and
     ``CheckpointError`` where its settings are broken or not of an audio model.
@@ -81,17 +60,18 @@ def card(id: str) -> EncoderCard:
     name = unquote(id.removeprefix(PREFIX))
     if not id.startswith(PREFIX) or not name:
         raise KeyError(id)
-    place = model_folder(name)
-    config, front = _config(place), _frontend(place)
+    place = model_folder.find_folder(name, id, trusted)
+    config, front = model_folder.model_settings(place), model_folder.require_front(place)
     rate = front["sampling_rate"]
     if config.get("sampling_rate", rate) != rate:
         problem = f"its config.json is of {config['sampling_rate']} Hz, its feature extractor of {rate} Hz"
         raise CheckpointError(place, problem, "fetch the folder again")
     width = next((config[key] for key in ("hidden_size", "d_model") if key in config), 0)
     depth = next((config[key] for key in ("encoder_layers", "num_hidden_layers") if key in config), -1)
+    revision = model_folder.revision_of(place) if trusted and model_folder.own_code(place) else ""
     return EncoderCard(
         id=id,
-        version=2,
+        version=3,
         sample_rate=rate,
         min_s=SHORTEST_S,
         dims=dims(width),
@@ -101,29 +81,29 @@ def card(id: str) -> EncoderCard:
         layers=depth + 1,
         weights=(Weights(file=str(place), licence="see the model's page", restricted=False),),
         parity="self-consistent",
+        settings=model_folder.settings_digest(place, place),
+        code=revision if revision in trusted else "",
         notes=f"{config.get('model_type', 'unknown')} model; clips of equal length are batched, because few models of "
         "the library keep padding out of all their layers",
     )
 
 
-def _config(place: Path) -> dict:
-    """The model's settings, those of its audio half in front."""
-    from model_zoo._adapters.settings import MODEL, read_settings
+def require_code(card: EncoderCard, trusted: Sequence[str] = ()) -> None:
+    """Raises ``CodeNotTrusted`` for a model that the library does not know, and whose own code the user does not trust.
 
-    config = read_settings(place, MODEL)
-    return config.get("audio_config", {}) | config
+    Raises ``CheckpointError`` for one that the library does not know and that brings no code.
+    """
+    from transformers import CONFIG_MAPPING
 
-
-def _frontend(place: Path) -> dict:
-    """The feature extractor's settings. Raises ``CheckpointError`` where there are none for audio."""
-    from model_zoo._adapters.settings import FRONT_END, read_settings
-
-    front = read_settings(place, FRONT_END)
-    front = front or read_settings(place, "processor_config.json").get("feature_extractor", {})
-    if "sampling_rate" not in front:
-        problem = "names no sampling rate in a preprocessor_config.json"
-        raise CheckpointError(place, problem, "it is not an audio model, or fetch the folder again")
-    return front
+    place = Path(card.weights[0].file)
+    kind = model_folder.model_settings(place).get("model_type")
+    if card.code or kind in CONFIG_MAPPING:
+        return
+    why = f"model type {kind!r} is none of the installed transformers' own"
+    if not model_folder.own_code(place):
+        problem = f"{why}, and no code comes with it"
+        raise CheckpointError(place, problem, f"another version of transformers may know it; else {WRAP}")
+    raise refusal(card.id, why, place, model_folder.revision_of(place), trusted)
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
@@ -137,17 +117,17 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.encoders.weights.read import load_tensors
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import Adapter, full_precision
+    from model_zoo._adapters.clip_limits import longest_clip, shortest_clip
     from model_zoo._adapters.foreign import FAULTS, measure_card
 
     import_torchaudio()
     from huggingface_hub.errors import StrictDataclassError
-    from transformers import CONFIG_MAPPING, AutoConfig, AutoFeatureExtractor, AutoModel
+    from transformers import MODEL_MAPPING, AutoConfig, AutoFeatureExtractor, AutoModel
 
-    place = weights or Path(card.weights[0].file)
-    if (kind := _config(place).get("model_type")) not in CONFIG_MAPPING:
-        problem = f"model type {kind!r} is none of transformers' own, and code that comes with a model is never run"
-        raise CheckpointError(place, problem, "write a HEAR module around it instead (hear.<module>)")
-    local = {"local_files_only": True, "trust_remote_code": False}
+    require_code(card)
+    place = Path(card.weights[0].file)
+    home, front = _homes(card, place, weights)
+    local = {"local_files_only": True, "trust_remote_code": bool(card.code)}
 
     class Model(Adapter):
         threads_may_share = False  # transformers may put hooks on the layers for the time of a call
@@ -156,41 +136,62 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             super().__init__(dataclasses.replace(card, sample_rate=extractor.sampling_rate))
             self.extractor, self.model, self.hop_s = extractor, model, 0.0
             self.accepted = inspect.signature(model.forward).parameters
-            with torch.no_grad():
-                clips = (torch.zeros(1, seconds * self.card.sample_rate) for seconds in (1, 2))
-                short, long = (self.encode(clip, torch.tensor([0])).layers[-1].hidden.shape[1] for clip in clips)
-            self.hop_s = 1 / (long - short) if long > short else 0.0  # 0: padded to a window whatever the clip
+            kinds = {parameter.kind for parameter in self.accepted.values()}
+            tells = "output_hidden_states" in self.accepted or inspect.Parameter.VAR_KEYWORD in kinds
+            self.asked = {"output_hidden_states": True} if tells else {}
+            told = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt"}  # a few take neither
+            takes = inspect.signature(type(extractor).__call__).parameters
+            self.told = {name: value for name, value in told.items() if name in takes}
 
         @full_precision
         def features(self, wave: Tensor) -> dict[str, Tensor]:
             """The feature extractor's arrays for wave (B, samples), clip by clip, by argument of the model."""
-            clips = [
-                self.extractor(clip, sampling_rate=self.card.sample_rate, return_tensors="pt")
-                for clip in wave.detach().cpu().numpy()
-            ]
+            waves = wave.detach().cpu().numpy()
+            clips = [self.extractor(clip, **self.told) for clip in waves]
+            names = {name: name for name in clips[0] if name in self.accepted}
+            if not names:  # what such models call their input differently is all that they take
+                names = {next(iter(clips[0])): next(iter(self.accepted))}
             return {
-                name: torch.cat([clip[name] for clip in clips]).to(wave.device)
-                for name in clips[0]
-                if name in self.accepted
+                argument: _without_empty_bands(torch.cat([clip[name] for clip in clips])).to(wave.device)
+                for name, argument in names.items()
             }
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
-            out = self.model(**self.features(wave), output_hidden_states=True)
-            states = list(out.hidden_states)
-            if out.last_hidden_state.shape == states[-1].shape:
-                states[-1] = out.last_hidden_state
-            count = torch.full_like(length, states[-1].shape[1])
-            return Tokens(tuple(Grid(x[:, :, None], count, self.hop_s, f"hidden{i}") for i, x in enumerate(states)))
+            layers = layers_of(self.model(**self.features(wave), **self.asked), self.card)
+            last = layers[-1].shape[1]
+            grids = [
+                Grid(x[:, :, None], torch.full_like(length, x.shape[1]), self.hop_s * last / x.shape[1], f"hidden{i}")
+                for i, x in enumerate(layers)
+            ]
+            return Tokens(tuple(grids))
+
+        @torch.no_grad()
+        def count(self, wave: Tensor) -> int:
+            """Tokens of wave (1, samples) in the layer that has the fewest."""
+            layers = layers_of(self.model(**self.features(wave), **self.asked), self.card)
+            return min(layer.shape[1] for layer in layers)
+
+    @torch.no_grad()
+    def measured_hop(encoder: Model) -> float:
+        """Seconds a token, by two clips; 0 for a model that pads or crops to a window whatever the clip."""
+        rate, seconds = encoder.card.sample_rate, max(1.0, encoder.card.min_s)
+        waves = (torch.zeros(1, round(times * seconds * rate)) for times in (1, 2))
+        short, long = (layers_of(encoder.model(**encoder.features(w), **encoder.asked), card)[-1] for w in waves)
+        more = long.shape[1] - short.shape[1]
+        return seconds / more if more > 0 else 0.0
 
     try:
-        config = AutoConfig.from_pretrained(place, **local)
-        extractor = AutoFeatureExtractor.from_pretrained(place, **local)
+        config = AutoConfig.from_pretrained(home, **local)
+        if not card.code and type(config) not in MODEL_MAPPING:
+            raise TypeError(f"its AutoModel has none for model type {config.model_type}")
+        extractor = AutoFeatureExtractor.from_pretrained(front, **local)
+        trust = {"trust_remote_code": bool(card.code)}
         if weights is None:
-            model, spare = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32), []
+            model, spare = AutoModel.from_config(config, **trust, dtype=torch.float32), []
         else:
             with torch.device("meta"):
-                network = AutoModel.from_config(config, trust_remote_code=False)
-            tensors = load_tensors(place, *_anchors(network), prefixes=[f"{network.base_model_prefix}."])
+                network = AutoModel.from_config(config, **trust)
+            tensors = load_tensors(weights, *_anchors(network), prefixes=[f"{network.base_model_prefix}."])
             with _quiet():
                 model, loading_info = type(network).from_pretrained(
                     None,
@@ -200,97 +201,80 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                     ignore_mismatched_sizes=True,  # so that they are told, and refused below
                     output_loading_info=True,
                 )
-            spare = _spare(model, loading_info, place)
-        encoder = Model(extractor, _encoder(model).eval()).eval()
+            spare = _spare(model, loading_info, weights)
+        encoder = Model(extractor, hearing_part(model).eval()).eval()
+        shortest = shortest_clip(encoder.count, encoder.card.sample_rate)
+        encoder.card = dataclasses.replace(encoder.card, min_s=shortest / encoder.card.sample_rate)
+        encoder.hop_s = measured_hop(encoder)
         longest = longest_clip(encoder.features, encoder.card.sample_rate)
-    except (StrictDataclassError, *FAULTS) as error:
+    except RespBenchError:
+        raise
+    except Exception as error:
+        if not card.code and not isinstance(error, (StrictDataclassError, *FAULTS)):
+            raise  # of the library's own code, whose kinds of faults are known
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        problem = f"transformers cannot run it as an audio encoder ({type(error).__name__}: {reason})"
-        raise CheckpointError(place, problem, "check that it is an audio model in a whole folder") from error
+        whose = "its own code" if card.code else "transformers"
+        problem = f"{whose} cannot run it as an audio encoder ({type(error).__name__}: {reason})"
+        remedy = f"check that it is an audio model in a whole folder; of a codec or of speech synthesis, {WRAP}"
+        raise CheckpointError(home, problem, remedy) from error
+    if card.code:
+        _travels_with_its_code()
     encoder.card = measure_card(encoder)
+    notes = encoder.card.notes
     if longest is not None:
-        max_s = longest / encoder.card.sample_rate
-        notes = f"{card.notes}; its feature extractor takes the first {max_s:.4g} s of a clip"
-        encoder.card = dataclasses.replace(encoder.card, max_s=max_s, notes=notes)
+        encoder.card = dataclasses.replace(encoder.card, max_s=longest / encoder.card.sample_rate)
+        notes += f"; its feature extractor takes the first {encoder.card.max_s:.4g} s of a clip"
     if spare:
         listed = ", ".join(spare[:LISTED]) + (", …" if len(spare) > LISTED else "")
-        notes = f"{encoder.card.notes}; {len(spare)} tensors not used: {listed}"
-        encoder.card = dataclasses.replace(encoder.card, notes=notes)
+        notes += f"; {len(spare)} tensors not used: {listed}"
+    if card.code:
+        notes += f"; its own code ran, revision {card.code}"
+    encoder.card = dataclasses.replace(encoder.card, notes=notes, settings=model_folder.settings_digest(home, front))
     return encoder
 
 
-def longest_clip(features: Callable[[Tensor], Mapping[str, Tensor]], rate: int) -> int | None:
-    """The samples that a feature extractor takes of a longer clip, found by trying; None where it takes all of it.
+def _homes(card: EncoderCard, place: Path, weights: Path | None) -> tuple[Path, Path]:
+    """The folders of the settings of model and front end: the checkpoint's own, where it has some, else the card's.
 
-    ``features`` maps wave (1, samples) to arrays. A clip is too long where it gives what it gives without its end
-    (and so do clips of twice and four times the limit), or something else at every call. What differs at every call of
-    the shortest clip too is noise that the extractor adds, not a crop; whether it also crops at random is then not
-    seen. Limits of more than 200 s are not found, nor those of an extractor that refuses clips of twice the limit.
+    Raises ``CheckpointError`` for a checkpoint of another kind of model, and where code would run on other settings
+    than those that it came with.
     """
-    import numpy as np
-    import torch
+    own = folder_of(weights) if weights is not None else place
+    if own == place or not (own / "config.json").is_file():
+        return place, place
+    kinds = [model_folder.model_settings(folder).get("model_type") for folder in (own, place)]
+    by_itself = f"name it by itself: {PREFIX}{own}"
+    if kinds[0] != kinds[1]:
+        raise CheckpointError(own, f"is a {kinds[0]} model, {card.id} is a {kinds[1]} model", by_itself)
+    front = own if "sampling_rate" in model_folder.front_settings(own) else place
+    if not card.code:
+        return own, front
+    if model_folder.settings_digest(own, front) != card.settings:
+        problem = f"has other settings than {card.id}, on which its code is trusted to run"
+        raise CheckpointError(own, problem, by_itself)
+    return place, place
 
-    from model_zoo._adapters.foreign import FAULTS
 
-    step = round(STEP_S * rate)
-    noise = 0.1 * torch.randn(1, step << DOUBLINGS, generator=torch.Generator().manual_seed(0))
+def _without_empty_bands(array: Tensor) -> Tensor:
+    """Features (B, T', F'), 0 in the bands of a clip that have no finite value.
 
-    def answer(n: int, seed: int = 0, start: int = 0) -> Mapping[str, Tensor]:
-        copies = -(-(start + n) // noise.shape[1])
-        wave = (noise.repeat(1, copies) if copies > 1 else noise)[:, start : start + n]
-        state = np.random.get_state()  # extractors draw from numpy's global generator
-        np.random.seed(seed)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                return features(wave)
-        finally:
-            np.random.set_state(state)
+    A front end that divides by a band's spread over the clip leaves such bands of silence, which is legal audio.
+    """
+    if array.ndim != 3 or not array.is_floating_point():
+        return array
+    finite = array.isfinite()
+    return array if finite.all() else array.masked_fill(~finite.any(dim=1, keepdim=True), 0.0)
 
-    def alike(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-        return a.keys() == b.keys() and all(torch.equal(array, b[name]) for name, array in a.items())
 
-    def at_random(n: int) -> bool:
-        first = answer(n)  # with one seed, random crops of two lengths may start alike
-        return not all(alike(first, answer(n, seed)) for seed in (1, 2))
+def _travels_with_its_code() -> None:
+    """Lets workers have classes of the model's own code as they are here, not as files on their disk define them."""
+    import sys
 
-    def without_its_end(n: int) -> bool:
-        """Whether the end changes nothing, though the rest does, as it would not before a first window is complete."""
-        return alike(answer(n), answer(n - step)) and not alike(answer(n), answer(n, start=step))
+    import cloudpickle
 
-    def gives(cropped: Mapping[str, Tensor], n: int) -> bool:
-        return alike(answer(n), cropped)
-
-    def crops(limit: int) -> bool:
-        """Whether the limit holds far beyond it, as it does not where incomplete windows are dropped."""
-        cropped = answer(limit)
-        if not gives(cropped, 2 * limit):
-            return False
-        try:
-            return gives(cropped, 4 * limit)
-        except FAULTS:  # it may refuse what is longer still
-            return True
-
-    def first_too_long(fits: int, over: int, too_long: Callable[[int], bool]) -> int:
-        while over - fits > 1:
-            middle = (fits + over) // 2
-            fits, over = (fits, middle) if too_long(middle) else (middle, over)
-        return over
-
-    try:
-        noisy = at_random(step)
-        for over in (step << doubling for doubling in range(1, DOUBLINGS + 1)):
-            if not noisy and at_random(over):
-                fits = first_too_long(over // 2, over, at_random) - 1
-                return fits * GRAIN // rate * rate // GRAIN
-            if without_its_end(over):
-                fits = max(over // 2 - step, step - 1)  # what is cropped by less than a step has not been noticed
-                limit = first_too_long(fits, over, partial(gives, answer(over)))
-                if crops(limit):
-                    return limit
-    except FAULTS:  # it refuses a clip, so that no crop goes unnoticed
-        return None
-    return None
+    for name, module in list(sys.modules.items()):
+        if name.startswith("transformers_modules."):
+            cloudpickle.register_pickle_by_value(module)
 
 
 @contextmanager
@@ -309,11 +293,6 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _encoder(model: nn.Module) -> nn.Module:
-    """The encoder half of an encoder-decoder, else the model itself."""
-    return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
-
-
 def _anchors(network: nn.Module) -> list[str]:
     """Names by which the network's tensors are found in a file: of every part the deepest, which no other part has.
 
@@ -327,7 +306,7 @@ def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
     """Tensors of the file that were not used. Raises ``CheckpointError`` for what the encoder lacks."""
     from model_zoo._adapters.checkpoint import idle_counter
 
-    encoder_half = _encoder(model)
+    encoder_half = hearing_part(model)
     name = next(name for name, module in model.named_modules() if module is encoder_half)
     own = {f"{name}." * bool(name) + key for key in encoder_half.state_dict()}
     missing = sorted(key for key in own & set(loading_info["missing_keys"]) if not idle_counter(model, key))

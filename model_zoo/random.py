@@ -21,12 +21,13 @@ from bench.base.errors import UnknownId
 from bench.types import EncoderCard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import nn
 
 SEED = 0
 CARDS: tuple[EncoderCard, ...] = ()  # one for every encoder with weights: see card(id)
+MAY_RUN_CODE = True  # the original's
 OPEN = "random.<id>: untrained twin of any encoder that has weights"
 
 
@@ -35,13 +36,13 @@ def ids() -> list[str]:
     return [registry.twin_id(known.id) for known in registry.cards(registry.ENCODERS) if known.weights]
 
 
-def card(id: str) -> EncoderCard:
+def card(id: str, trusted: Sequence[str] = ()) -> EncoderCard:
     """The twin's card: the original's without weights. Raises ``KeyError`` for anything that has no twin."""
     original = registry.original_id(id)
     if original == id or registry.is_twin(original):
         raise KeyError(id)
     try:
-        known = registry.encoder_card(original)
+        known = registry.encoder_card(original, trusted)
     except UnknownId as error:
         raise KeyError(id) from error
     module = registry.family(registry.ENCODERS, original)
@@ -161,7 +162,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                     norm.momentum = momentum
                     norm.eval()
 
-    original = registry.encoder_card(registry.original_id(card.id))
+    original = registry.encoder_card(registry.original_id(card.id), tuple(filter(None, [card.code])))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         encoder = registry.family(registry.ENCODERS, original.id).build(original, None)

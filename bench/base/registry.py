@@ -5,6 +5,9 @@ A family module holds ``CARDS`` (a tuple of cards), imports nothing heavy at top
 An encoder family some of whose encoders have no untrained form says which in ``has_untrained(card) -> bool``; one
 without weight files of its own that still takes a path sets ``TAKES_WEIGHTS``.
 A family whose ids are open-ended also has ``card(id) -> Card``, which raises ``KeyError`` for an id it does not know.
+An encoder family whose models may bring code of their own sets ``MAY_RUN_CODE``: its ``card`` takes the revisions that
+the user trusts too, and names on ``Card.code`` the one that may run, and ``require_code(card, trusted)`` raises where
+none of them is the one that must.
 A task family whose corpus can be fetched has ``CORPUS``.
 A task family whose data may lie outside the data folder has ``root(card, root) -> Path``, which says where.
 A task family whose other splits differ in more than their name has ``variant(card, name) -> TaskCard``; one that gives
@@ -19,6 +22,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import pkgutil
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
 from typing import Final, Literal, overload
@@ -81,10 +85,14 @@ def cards(package: Package) -> list[EncoderCard] | list[TaskCard]:
     return [card for name in families(package).values() for card in getattr(importlib.import_module(name), "CARDS", ())]
 
 
-def encoder_card(id: str) -> EncoderCard:
-    """The card of an encoder; ``id@policy`` gives the card under that input policy. Raises ``UnknownId``."""
+def encoder_card(id: str, trusted: Sequence[str] = ()) -> EncoderCard:
+    """The card of an encoder; ``id@policy`` gives the card under that input policy.
+
+    ``trusted`` are revisions of code that comes with models and may run (``bench.encoders.weights.code``). Raises
+    ``UnknownId``.
+    """
     base, _, policy = id.partition("@")
-    card = _card(ENCODERS, base)
+    card = _card(ENCODERS, base, trusted)
     if not policy:
         return card
     if policy not in card.policies:
@@ -141,17 +149,17 @@ def suite(name: str) -> Suite:
 
 
 @overload
-def _card(package: Literal["model_zoo"], id: str) -> EncoderCard: ...
+def _card(package: Literal["model_zoo"], id: str, trusted: Sequence[str] = ()) -> EncoderCard: ...
 @overload
 def _card(package: Literal["tasks"], id: str) -> TaskCard: ...
-def _card(package: Package, id: str) -> EncoderCard | TaskCard:
+def _card(package: Package, id: str, trusted: Sequence[str] = ()) -> EncoderCard | TaskCard:
     module = family(package, id)
     for card in getattr(module, "CARDS", ()):
         if card.id == id:
             return card
     if hasattr(module, "card"):
         try:
-            return module.card(id)
+            return module.card(id, trusted) if getattr(module, "MAY_RUN_CODE", False) else module.card(id)
         except KeyError:
             pass
     raise UnknownId(_NOUN[package], id, ids(package))

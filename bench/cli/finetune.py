@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.base.errors import NothingAsked
 from bench.cli import options
-from bench.cli.options import Group, Verb, agree, command_line, say, show
+from bench.cli.options import Group, Verb, command_line, say, show
 from bench.types import PRECISIONS
 
 EPILOG = """examples:
@@ -41,7 +41,7 @@ def finetune_arguments(parser: argparse.ArgumentParser) -> None:
         "--literature", action="store_true", help="beside each run one on all training rows, its epoch by the test"
     )
     parser.add_argument("--keep-weights", action="store_true", help="leave checkpoints in OUT/training")
-    for option in (options.root, options.device, options.licence, options.bad_clips):
+    for option in (options.root, options.device, options.licence, options.trust, options.bad_clips):
         option(parser)
 
 
@@ -53,7 +53,6 @@ def finetune(arguments: argparse.Namespace) -> int:
     from bench.finetune.training.memory import keep_freed_memory
     from bench.publish.page import write_page
     from bench.reports.finetune.report import run_summary, write_finetune_report
-    from bench.runs.choices import EncoderChoice
 
     if not (arguments.out or arguments.estimate or arguments.trial):
         raise NothingAsked("give --out, the folder of the records, --estimate or --trial")
@@ -61,8 +60,7 @@ def finetune(arguments: argparse.Namespace) -> int:
         raise NothingAsked("a trial makes no record and no estimate; leave out --out and --estimate")
     keep_freed_memory()
     recipes = [with_overrides(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
-    chosen = [EncoderChoice.parse(text) for text in arguments.encoder]
-    agree(chosen, arguments)
+    chosen = options.chosen(arguments.encoder, arguments)
     planned = suite.plan(
         recipes,
         chosen,

@@ -15,17 +15,30 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``check`` takes."""
     parser.add_argument("id", nargs="?", metavar="TASK | ENCODER[=CHECKPOINT]")
     parser.add_argument("--all", action="store_true", help="every encoder, untrained where its weights are not at hand")
-    for option in (options.device, options.licence, options.root, options.short_clips, options.json_output):
+    for option in (
+        options.device,
+        options.licence,
+        options.trust,
+        options.root,
+        options.short_clips,
+        options.json_output,
+    ):
         option(parser)
 
 
 def check(arguments: argparse.Namespace) -> int:
     """``check``: a task's data or an encoder's contract; exit status 1 where something is wrong."""
+    from bench.base import registry
+    from bench.encoders.weights.code import require_used, revisions
+
     if arguments.all == bool(arguments.id):
         raise NothingAsked("give the id of a task or an encoder, or --all for every encoder")
+    trusted = revisions(arguments.trust_remote_code)
+    encoder = bool(arguments.id) and not _is_task(arguments.id)
+    require_used(trusted, [registry.encoder_card(arguments.id.partition("=")[0], trusted)] if encoder else [])
     if arguments.all:
         return _check_encoders(arguments)
-    return _check_task(arguments) if _is_task(arguments.id) else _check_encoder(arguments)
+    return _check_encoder(arguments) if encoder else _check_task(arguments)
 
 
 def _is_task(id: str) -> bool:
@@ -62,7 +75,7 @@ def _check_encoder(arguments: argparse.Namespace) -> int:
     id, _, weights = arguments.id.partition("=")
     if arguments.accept_licence and not weights:
         agree_to_licences([id], True)
-    row = check_registered(id, weights or None, arguments.device)
+    row = check_registered(id, weights or None, arguments.device, arguments.trust_remote_code)
     ok = row["verdict"] != BROKEN  # what is not there can be got, and is no violation
     if arguments.json:
         print_json(row | {"ok": ok})

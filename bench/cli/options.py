@@ -99,6 +99,18 @@ def licence(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accept-licence", action="store_true", help="agree to the restrictive licences of weights")
 
 
+def trust(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--trust-remote-code``."""
+    parser.add_argument(
+        "--trust-remote-code",
+        action="append",
+        default=[],
+        metavar="REVISION",
+        help="run the code that comes with a model (hf.*), where it is of this full commit hash, or of the digest that "
+        "the error names for a folder (repeatable): it can do whatever you can, so read it first; by default none runs",
+    )
+
+
 BAD_CLIPS = ("error", "exclude", "keep-short")
 
 
@@ -153,7 +165,7 @@ def engine_of(arguments: argparse.Namespace, workers: int | None = None) -> Engi
 
 def computing(parser: argparse.ArgumentParser) -> None:
     """Adds what every verb that encodes clips takes."""
-    for option in (devices, precision, clip, licence, bad_clips, engine):
+    for option in (devices, precision, clip, licence, trust, bad_clips, engine):
         option(parser)
 
 
@@ -216,6 +228,24 @@ def agree_to_licences(ids: Iterable[str], accept: bool) -> None:
             say(f"{card.id}: agreed to the licence: {text}")
 
 
+def chosen(texts: Iterable[str], arguments: argparse.Namespace, layers: Sequence[int] = ()) -> list[EncoderChoice]:
+    """The encoders that words of the command line name, agreed to. Raises as ``EncoderChoice.parse`` and ``agree``."""
+    from bench.encoders.weights.code import revisions
+    from bench.runs.choices import EncoderChoice
+
+    trusted = revisions(arguments.trust_remote_code)
+    choices = [EncoderChoice.parse(text, layers, trusted) for text in texts]
+    agree(choices, arguments)
+    return choices
+
+
 def agree(encoders: Sequence[EncoderChoice], arguments: argparse.Namespace) -> None:
-    """Licences of what is asked for by name; a checkpoint that the user names is the user's own matter."""
+    """Sees to licences and to trusted code before any work.
+
+    Licences are those of what is asked for by name; a checkpoint that the user names is the user's own matter. Raises
+    ``LicenceNotAccepted``, and ``BadInput`` for a trusted revision that no encoder has.
+    """
+    from bench.encoders.weights.code import require_used
+
+    require_used(dict.fromkeys(revision for each in encoders for revision in each.trusted), [e.card for e in encoders])
     agree_to_licences((choice.id for choice in encoders if choice.weights is None), arguments.accept_licence)

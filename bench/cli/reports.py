@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.base import registry
 from bench.base.errors import BadInput, RespBenchError
 from bench.cli import options
-from bench.cli.options import Verb, agree, command_line, print_json, say, show, show_styled
+from bench.cli.options import Verb, command_line, print_json, say, show, show_styled
 
 SHOTS, DRAWS = (10, 50, 200), 5
 
@@ -34,7 +34,7 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --encoder: clips tried for rounding where all take long",
     )
     parser.add_argument("--out", type=Path, help="folder for <task>.md and <task>.json; default: print")
-    for option in (options.root, options.licence, options.short_clips, options.json_output):
+    for option in (options.root, options.licence, options.trust, options.short_clips, options.json_output):
         option(parser)
 
 
@@ -43,10 +43,8 @@ def audit(arguments: argparse.Namespace) -> int:
     from bench.base.progress import terminal
     from bench.reports.audit.report import render_audit, write_audit
     from bench.runs.audit.audit import audit as run_audit
-    from bench.runs.choices import EncoderChoice
 
-    choices = [EncoderChoice.parse(text) for text in arguments.encoder]
-    agree(choices, arguments)
+    choices = options.chosen(arguments.encoder, arguments)
     for task in arguments.task:
         result = run_audit(
             task,
@@ -84,7 +82,7 @@ def ood_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-controls", action="store_true", help="without untrained twins")
     parser.add_argument("--title", help="title of the report")
     parser.add_argument("--note", action="append", default=[], help="a remark for the report (repeatable)")
-    for option in (options.root, options.devices, options.precision, options.licence, options.bad_clips):
+    for option in (options.root, options.devices, options.precision, options.licence, options.trust, options.bad_clips):
         option(parser)
 
 
@@ -93,12 +91,10 @@ def ood(arguments: argparse.Namespace) -> int:
     from bench.base.progress import terminal
     from bench.publish.page import write_page
     from bench.reports.out_of_domain.report import write_transfer_report
-    from bench.runs.choices import EncoderChoice
     from bench.runs.out_of_domain import run_transfers
     from bench.scores import records
 
-    choices = [EncoderChoice.parse(text) for text in arguments.encoder]
-    agree(choices, arguments)
+    choices = options.chosen(arguments.encoder, arguments)
     whole = run_transfers(
         arguments.task,
         choices,

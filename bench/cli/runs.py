@@ -81,6 +81,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 def merged(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings of the file, if there is one, with what the flags say in their place."""
+    from bench.encoders.weights.code import revisions
     from bench.runs.choices import EncoderChoice
     from bench.runs.sweep.grid import layers_of, read
 
@@ -102,8 +103,10 @@ def merged(arguments: argparse.Namespace) -> dict[str, Any]:
     for name, usual in (("device", "cpu"), ("precision", "float32"), ("clip", "native"), ("on_bad_clip", "error")):
         value = getattr(arguments, name)
         given[name] = None if value == usual else value
+    given["trust_remote_code"] = arguments.trust_remote_code or None
     if arguments.encoder:
-        parsed = [EncoderChoice.parse(text) for text in arguments.encoder]
+        trusted = arguments.trust_remote_code or settings.get("trust_remote_code")
+        parsed = [EncoderChoice.parse(text, (), revisions(trusted)) for text in arguments.encoder]
         given["encoder"] = [
             {"id": each.id, "poolings": list(each.poolings)} | ({"weights": each.weights} if each.weights else {})
             for each in parsed
@@ -126,11 +129,9 @@ def encode_arguments(parser: argparse.ArgumentParser) -> None:
 def encode_task(arguments: argparse.Namespace) -> int:
     """Runs ``encode``."""
     from bench.base.progress import terminal
-    from bench.runs.choices import EncoderChoice
     from bench.runs.encode import encode_task as encode
 
-    choice = EncoderChoice.parse(arguments.encoder, arguments.layers)
-    agree([choice], arguments)
+    (choice,) = options.chosen([arguments.encoder], arguments, arguments.layers)
     encoded = encode(
         arguments.task,
         choice,
@@ -184,15 +185,14 @@ def run_suite(arguments: argparse.Namespace) -> int:
     """Runs ``run``."""
     from bench.base.progress import terminal
     from bench.publish.page import write_page
-    from bench.runs import choices, suite
+    from bench.runs import suite
     from bench.runs.context import update_board_notes
 
     if not arguments.suite and not arguments.task:
         raise NothingAsked("give --suite or --task (respbench ls suites, respbench ls tasks)")
     suite_of = registry.suite(arguments.suite).tasks if arguments.suite else ()
     tasks = list(dict.fromkeys([*suite_of, *arguments.task]))
-    encoders = [choices.EncoderChoice.parse(text, arguments.layers) for text in arguments.encoder]
-    agree(encoders, arguments)
+    encoders = options.chosen(arguments.encoder, arguments, arguments.layers)
     outcome = suite.run_suite(
         tasks,
         encoders,

@@ -19,6 +19,7 @@ from bench.base.progress import Progress, silent
 from bench.encoders.batches import collate
 from bench.encoders.contract import examine
 from bench.encoders.load import load_encoder, needs_statistics, require_device
+from bench.encoders.weights import code
 from bench.encoders.weights.licences import LicenceNotAccepted
 from bench.types import Encoder
 
@@ -50,7 +51,12 @@ def check_encoders(device: str = "cpu", progress: Progress = silent) -> list[dic
     return rows
 
 
-def check_registered(id: str, weights: str | Path | None = None, device: str = "cpu") -> dict:
+def check_registered(
+    id: str,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    trust_remote_code: str | Sequence[str] | None = None,
+) -> dict:
     """Runs the encoder contract on one encoder.
 
     Parameters
@@ -61,6 +67,8 @@ def check_registered(id: str, weights: str | Path | None = None, device: str = "
         A checkpoint to check it with; by default the released weights where they are at hand, else the untrained twin.
     device : str
         A torch device.
+    trust_remote_code : str or sequence of str, optional
+        As of ``bench.load_encoder``.
 
     Returns
     -------
@@ -77,16 +85,18 @@ def check_registered(id: str, weights: str | Path | None = None, device: str = "
         For an id that does not exist.
     BadInput
         For a checkpoint that was given and cannot be used, and for a device that is not there.
+    CodeNotTrusted
+        For a model that cannot be had without code of its own, where that is not trusted.
     """
     began = time.monotonic()
     weight_folders()  # a wrong setting is no encoder's fault, nor is a device that is not there
     require_device(device)
     try:
-        encoder, used, why = _load(id, weights, device)
+        encoder, used, why = _load(id, weights, device, code.revisions(trust_remote_code))
         if needs_statistics(encoder):
             encoder.fit_stats(_noise(encoder))
     except RespBenchError as error:
-        if weights is not None or isinstance(error, UnknownId):
+        if weights is not None or isinstance(error, UnknownId | code.CodeNotTrusted):
             raise
         reason = str(error).removeprefix(f"{id}: ")
         if isinstance(error, (MissingWeights, NotInstalled)):
@@ -126,7 +136,7 @@ def _row(
     }
 
 
-def _load(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, str, str]:
+def _load(id: str, weights: str | Path | None, device: str, trusted: Sequence[str]) -> tuple[Encoder, str, str]:
     """The encoder, which weights it has, and why not the released ones.
 
     An encoder whose weights are not at hand is replaced by its untrained twin. Raises ``MissingWeights`` where there is
@@ -134,20 +144,20 @@ def _load(id: str, weights: str | Path | None, device: str) -> tuple[Encoder, st
     """
     from bench.encoders.weights.find import at_hand
 
-    card = registry.encoder_card(id)
+    card = registry.encoder_card(id, trusted)
     if weights is not None:
-        return load_encoder(id, weights, device), "given", ""
+        return load_encoder(id, weights, device, trust_remote_code=trusted), "given", ""
     if not card.weights:
-        return load_encoder(id, device=device), "none needed", ""
+        return load_encoder(id, device=device, trust_remote_code=trusted), "none needed", ""
     why = f"no {card.weights[0].file} at hand"
     if at_hand(card):
         try:
-            return load_encoder(id, device=device), "released", ""
+            return load_encoder(id, device=device, trust_remote_code=trusted), "released", ""
         except LicenceNotAccepted:
             why = "licence not agreed to (--accept-licence)"
     try:
-        return load_encoder(registry.twin_id(id), device=device), "untrained", why
-    except NotInstalled:
+        return load_encoder(registry.twin_id(id), device=device, trust_remote_code=trusted), "untrained", why
+    except (NotInstalled, code.CodeNotTrusted):
         raise
     except (BadInput, UnknownId) as error:
         raise MissingWeights(id, f"{why}, and it has no untrained form here ({error})", "get its weights") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
-from bench.encoders.weights import licences
+from bench.encoders.weights import code, licences
 from bench.types import PRECISIONS, Encoder, EncoderCard
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def load_encoder(
     precision: str = "float32",
     *,
     accept_licence: bool = False,
+    trust_remote_code: str | Sequence[str] | None = None,
 ) -> Encoder:
     """Loads an encoder with its weights, in ``eval()``.
 
@@ -43,6 +45,10 @@ def load_encoder(
         Of the network's arithmetic, by autocast: weights, front end and embeddings stay float32.
     accept_licence : bool
         Agrees to a restrictive licence (see ``bench.encoders.weights.licences``).
+    trust_remote_code : str or sequence of str, optional
+        Revisions of code that comes with a model (``hf.*``) and may run, in full: of a model in the Hub's cache the
+        commit of its snapshot, of a folder the digest of its Python files, which the error without it names. Such code
+        can do whatever the user can. What ran is in the key of every record and feature. By default none runs.
 
     Returns
     -------
@@ -61,16 +67,21 @@ def load_encoder(
     LicenceNotAccepted
         For a restrictive licence that nobody has agreed to.
     BadInput
-        For weights given to an encoder that takes none, and for an unknown or absent device.
+        For weights given to an encoder that takes none, for an unknown or absent device, and for a revision that is no
+        full commit hash or not that of the encoder's code.
+    CodeNotTrusted
+        For a model that cannot be had without code of its own.
     """
     from bench.encoders.weights.find import digest, find, trust
 
     if precision not in PRECISIONS:
         raise UnknownId("precision", precision, PRECISIONS)
-    card = registry.encoder_card(id)
+    trusted = code.revisions(trust_remote_code)
+    card = registry.encoder_card(id, trusted)
     module = registry.family(registry.ENCODERS, id)
     if weights is not None and not card.weights and not getattr(module, "TAKES_WEIGHTS", False):
         raise BadInput(id, "takes no weights", "leave them out")
+    code.require_code(card, trusted)
     path = find(card, weights) if card.weights or weights is not None else None
     if weights is None:
         licences.require(card, accept_licence)

@@ -120,6 +120,8 @@ def build_spec(
         **digests,
         resampler=audio.RESAMPLER,
         dtype=recipe.precision,
+        settings=encoder.settings,
+        code=encoder.code,
         device=device,
         recipe=numbers,
     )

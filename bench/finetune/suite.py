@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data.manifest import Prepared
-from bench.encoders.load import load_encoder, require_device
+from bench.encoders.load import require_device
 from bench.finetune.cost import Estimate, estimate_prepared
 from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.data.partition import partition
@@ -83,7 +83,7 @@ class FinetunePlan:
     def runs(self) -> Iterator[PlannedRun]:
         """Iterate over all runs but for their seeds: encoder by encoder, of which one is held at a time."""
         for choice in self.encoders:
-            encoder = load_encoder(choice.id, choice.weights, self.device)
+            encoder = choice.load(self.device)
             for card, prepared in self.data:
                 for recipe in self.recipes:
                     for protocol in self.runs_of_each:
@@ -142,7 +142,7 @@ def plan(
         for seed in seeds:
             partition(card, prepared, seed)
     for choice in available:  # one at a time, as training holds them
-        encoder = load_encoder(choice.id, choice.weights)
+        encoder = choice.load()
         for recipe in recipes:
             require_compatible(encoder, with_pooling(recipe, choice))
     runs_of_each = (protocols.FINETUNE, protocols.BEST_TEST) if literature else (protocols.FINETUNE,)

@@ -11,15 +11,16 @@ from bench.base import registry
 from bench.base.errors import BadInput, MissingWeights, UnknownId
 from bench.base.progress import Progress
 from bench.data.manifest import Prepared, load_task, prepare
-from bench.encoders.load import require_trained
+from bench.encoders.load import load_encoder, require_trained
 from bench.encoders.pooling import LayerPooling
 from bench.encoders.probe_inputs import resolve_layer_pooling
+from bench.encoders.weights.code import require_code
 from bench.probe import protocols
 from bench.runs import evaluate
 from bench.runs.spec import data_identity
 from bench.scores.records import require_one_identity
 from bench.scores.schema import Spec
-from bench.types import EncoderCard, Protocol, TaskCard
+from bench.types import PRECISIONS, Encoder, EncoderCard, Protocol, TaskCard
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class EncoderChoice:
         To evaluate, all with all; empty for the card's own.
     weights
         An explicit checkpoint.
+    trusted
+        Revisions of code that comes with models and may run (``bench.encoders.weights.code``).
     layers_optional
         Whether layers may come to nothing, as in a sweep over all layers of many encoders. ``published``, the authors'
         own embedding, has no layers and is taken once; where nothing else takes the layers, they are refused.
@@ -43,16 +46,26 @@ class EncoderChoice:
     poolings: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
     weights: str | None = None
+    trusted: tuple[str, ...] = ()
     layers_optional: bool = False
 
     @classmethod
-    def parse(cls, text: str, layers: Sequence[int] = ()) -> EncoderChoice:
+    def parse(cls, text: str, layers: Sequence[int] = (), trusted: Sequence[str] = ()) -> EncoderChoice:
         """From ``id``, ``id:pooling,pooling`` or ``id:pooling=checkpoint``. Raises as ``checked``."""
         head, _, weights = text.partition("=")
         id, _, poolings = head.partition(":")
         # a comma inside brackets belongs to a pooling's name, as in [mean,max]
         names = tuple(filter(None, re.split(r",(?![^\[]*\])", poolings)))
-        return cls(id, names, tuple(layers), weights or None).checked()
+        return cls(id, names, tuple(layers), weights or None, tuple(trusted)).checked()
+
+    @property
+    def card(self) -> EncoderCard:
+        """The encoder's card, without a look at an explicit checkpoint. Raises ``UnknownId``."""
+        return registry.encoder_card(self.id, self.trusted)
+
+    def load(self, device: str = "cpu", precision: str = PRECISIONS[0]) -> Encoder:
+        """The encoder, as ``bench.load_encoder`` gives it, and raises."""
+        return load_encoder(self.id, self.weights, device, precision, trust_remote_code=self.trusted)
 
     def checked(self) -> EncoderChoice:
         """The same choice, if its card has it. Raises ``UnknownId`` for an encoder, pooling or layer that is none.
@@ -60,7 +73,7 @@ class EncoderChoice:
         A checkpoint of the user's may have other layers than its card, so it is looked at once it is loaded.
         """
         if self.weights is None:
-            self.requested(registry.encoder_card(self.id))
+            self.requested(self.card)
         return self
 
     def requested(self, card: EncoderCard, reads: str = "clip") -> list[LayerPooling]:
@@ -210,16 +223,17 @@ def encoders_at_hand(
 ) -> list[EncoderChoice]:
     """The encoders whose weights are there; with ``skip_absent`` the others are noted in ``outcome``.
 
-    Raises ``MissingWeights`` for another, and ``BadInput`` for an encoder that is trained from scratch, unless the
-    encoders are here ``to_train``.
+    Raises ``MissingWeights`` for another, ``CodeNotTrusted`` for one that needs code of its own which the user does not
+    trust, and ``BadInput`` for an encoder that is trained from scratch, unless the encoders are here ``to_train``.
     """
     from bench.encoders.weights.find import find
 
     at_hand = []
     for choice in encoders:
-        card = registry.encoder_card(choice.id)
+        card = choice.card
         if not to_train:
             require_trained(card)
+        require_code(card, choice.trusted)
         try:
             if card.weights:
                 find(card, choice.weights)
@@ -239,15 +253,15 @@ def with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:
     for choice in encoders:
         choices.append(choice)
         twin = registry.twin_id(choice.id)
-        if _has_twin(choice.id) and twin not in ids:
+        if _has_twin(choice) and twin not in ids:
             choices.append(replace(choice, id=twin, weights=None))
             ids.add(twin)
     return choices + [EncoderChoice(id) for id in registry.CONTROL_ENCODERS if id not in ids]
 
 
-def _has_twin(id: str) -> bool:
+def _has_twin(choice: EncoderChoice) -> bool:
     """Whether the encoder has an untrained form: it has weights, and its family can build it without them."""
     try:
-        return bool(registry.encoder_card(registry.twin_id(id)))
+        return bool(registry.encoder_card(registry.twin_id(choice.id), choice.trusted))
     except UnknownId:
         return False

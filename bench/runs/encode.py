@@ -12,7 +12,7 @@ from bench.base.paths import file_name, replacing
 from bench.base.progress import Progress, silent
 from bench.data.manifest import load_task, prepare
 from bench.encoders.features.store import FeatureStore
-from bench.encoders.load import load_encoder, on_devices
+from bench.encoders.load import on_devices
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice
 
@@ -92,7 +92,7 @@ def encode_task(
     began = time.monotonic()
     device, engine = on_devices(device, engine)
     prepared = prepare(load_task(task, root), on_bad_clip, progress)
-    encoder = load_encoder(choice.id, choice.weights, device, precision)
+    encoder = choice.load(device, precision)
     store = FeatureStore(encoder, prepared, protocols.get("linear", clip).clip)
     requested = choice.requested(encoder.card)
     encoded = store.encode(requested, progress, engine)

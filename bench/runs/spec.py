@@ -30,6 +30,8 @@ def result_spec(
     statistics: str,
     resampler: str,
     dtype: str,
+    settings: str = "",
+    code: str = "",
     device: str | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Spec:
@@ -43,6 +45,8 @@ def result_spec(
         The protocol whose name, version and kind enter.
     encoder, encoder_version, layer, pooling, clip, weights, parameters, statistics, resampler, dtype
         As ``bench.scores.schema.Spec`` describes them.
+    settings, code
+        Likewise; empty where there is none.
     device, recipe
         Of a fine-tuned encoder alone.
     """
@@ -63,6 +67,10 @@ def result_spec(
         "kind": protocol.kind,
         "seed": seed,
     }
+    if settings:
+        spec["settings"] = settings
+    if code:
+        spec["code"] = code
     if device is not None:
         spec["device"] = device
     if recipe is not None:
@@ -106,6 +114,8 @@ def encoder_spec(
         layer=layer,
         pooling=pooling,
         clip=under_clip.clip,
+        settings=encoder.card.settings,
+        code=encoder.card.code,
         **{name: store[name] for name in ("weights", "parameters", "statistics", "resampler", "dtype")},
     )
 

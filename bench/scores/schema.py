@@ -64,14 +64,12 @@ class Spec(DataIdentity):
         Counted from the last, -1, -2, …; ``bench.types.ALL_LAYERS`` where every layer takes part.
     pooling
         How tokens became one vector (``bench.encoders.pooling``).
-    clip
-        Clip policy (``bench.data.clips``).
-    resampler
-        Library and quality of resampling.
-    dtype
-        Precision of the network's arithmetic.
+    clip, resampler, dtype
+        Clip policy (``bench.data.clips``), library and quality of resampling, precision of the network's arithmetic.
     statistics
         Digest of the clips that the encoder's statistics were fitted to; empty where it needs none.
+    settings, code
+        Of the encoder's card: the digest of its settings, the revision of its own code that ran; absent without.
     protocol, protocol_version, kind
         Of the protocol (``bench.types.Protocol``).
     seed
@@ -96,6 +94,8 @@ class Spec(DataIdentity):
     protocol_version: int
     kind: str
     seed: int
+    settings: NotRequired[str]
+    code: NotRequired[str]
     device: NotRequired[str]
     recipe: NotRequired[dict[str, Any]]
 

@@ -11,6 +11,7 @@ from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import collate, embed
 from bench.encoders.contract import check_encoder
 from bench.encoders.load import load_encoder
+from bench.encoders.weights.code import CodeNotTrusted
 from model_zoo import hf, wav2vec2
 
 BLOCKS = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 96}
@@ -89,68 +90,10 @@ def test_agrees_with_the_familys_own_adapter(folders):
     np.testing.assert_allclose(embed(load_encoder(f"hf.{folders['speech']}"), waves), embed(own, waves), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("extractor", "options", "rate", "samples"),
-    [
-        ("Wav2Vec2FeatureExtractor", {}, 16000, None),
-        ("ASTFeatureExtractor", {}, 16000, 400 + 160 * 1023),  # 1,024 frames
-        ("ASTFeatureExtractor", {"max_length": 512}, 16000, 400 + 160 * 511),
-        ("WhisperFeatureExtractor", {"chunk_length": 5}, 16000, 5 * 16000),
-        ("WhisperFeatureExtractor", {"chunk_length": 5, "dither": 1e-5}, 16000, 5 * 16000),  # noise is no crop
-        ("ClapFeatureExtractor", {"truncation": "rand_trunc", "max_length_s": 3}, 48000, 3 * 48000),  # at random
-    ],
-)
-def test_how_much_of_a_clip_is_taken_is_measured(extractor, options, rate, samples):
-    extract = getattr(library(), extractor)(**options)
-
-    def features(wave):
-        return extract(wave[0].numpy(), sampling_rate=rate, return_tensors="pt")
-
-    state = np.random.get_state()[1].copy()
-    assert hf.longest_clip(features, rate) == samples
-    assert (np.random.get_state()[1] == state).all()
-
-
-def test_extractors_of_other_kinds_are_measured_too():
-    def windowed(seconds):
-        return lambda wave: {"x": wave[:, : round(16000 * seconds)], "n": torch.tensor(1)}
-
-    assert hf.longest_clip(windowed(2.5), 16000) == 40000
-    assert hf.longest_clip(windowed(200.0), 16000) == 3_200_000
-    assert hf.longest_clip(windowed(300.0), 16000) is None  # longer than what is tried
-    assert hf.longest_clip(lambda wave: {"mean": wave.mean(), "n": torch.tensor(wave.shape[1])}, 16000) is None
-
-    def noisy(wave):
-        return {"x": wave + 1e-3 * torch.randn(wave.shape)}
-
-    assert hf.longest_clip(noisy, 16000) is None
-
-    def whole_windows(seconds, most=None):  # an incomplete last one is dropped
-        n = round(16000 * seconds)
-        return lambda wave: {"x": wave[:, : wave.shape[1] // n * n].reshape(-1, n)[:most]}
-
-    assert hf.longest_clip(whole_windows(0.96), 16000) is None
-    assert hf.longest_clip(whole_windows(10), 16000) is None
-    assert hf.longest_clip(whole_windows(0.96, most=10), 16000) == 153600
-    assert hf.longest_clip(windowed(0.1), 16000) == 1600
-    assert hf.longest_clip(windowed(3.15), 16000) == 50400  # just below a length that is tried
-
-    def cropping_and_refusing(wave):
-        return {"x": refusing(wave)["x"][:, :16000]}
-
-    def refusing(wave):
-        if wave.shape[1] > 50000:
-            raise ValueError("too long")
-        return {"x": wave}
-
-    assert hf.longest_clip(refusing, 16000) is None  # what refuses does not crop
-    assert hf.longest_clip(cropping_and_refusing, 16000) == 16000  # four times as much is refused
-
-
 def test_a_crop_is_on_the_card_and_changes_no_embedding(folders):
     encoder, wave = load_encoder(f"hf.{folders['spectrogram']}"), clip(12 * 16000)
     assert encoder.card.max_s == (400 + 160 * 1023) / 16000 and "first 10.26 s" in encoder.card.notes
-    assert encoder.card.version == 2  # in 1, no limit was measured, and none is in a key
+    assert encoder.card.version == 3  # in 1, no limit was measured, and none is in a key
     whole = encoder.features(torch.from_numpy(wave)[None])
     cut = encoder.features(torch.from_numpy(wave[: 400 + 160 * 1023])[None])
     assert whole.keys() == cut.keys() and all(torch.equal(array, cut[name]) for name, array in whole.items())
@@ -177,7 +120,9 @@ def test_hub_ids_are_found_in_the_hubs_cache_and_never_fetched(folders, tmp_path
     import huggingface_hub
 
     real = huggingface_hub.try_to_load_from_cache
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *a: real(*a, cache_dir=tmp_path))
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda *a, **how: real(*a, **how, cache_dir=tmp_path)
+    )
     with pytest.raises(MissingWeights, match=r"(?s)no transformers model .* the Hub's cache.*hf download org/tiny"):
         load_encoder("hf.org/tiny")
     snapshot = tmp_path / "models--org--tiny" / "snapshots" / "abc"
@@ -254,7 +199,7 @@ def test_buffers_of_older_files_are_no_larger_network(folders, tmp_path):
     assert "position_ids" in load_encoder(f"hf.{tmp_path}").card.notes
 
 
-def test_code_is_never_run(folders, tmp_path):
+def test_nothing_is_run_unasked(folders, tmp_path):
     marker = tmp_path / "ran"
 
     class Evil:
@@ -270,7 +215,7 @@ def test_code_is_never_run(folders, tmp_path):
     (tmp_path / "own.py").write_text(f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n")
     auto = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
     (tmp_path / "config.json").write_text(json.dumps(auto))
-    with pytest.raises(CheckpointError, match="code that comes with a model is never run"):
+    with pytest.raises(CodeNotTrusted, match="needs the code that comes with it"):
         hf.build(card, tmp_path)
     assert not marker.exists()
 

@@ -52,6 +52,7 @@ def store_spec(encoder: Encoder, prepared: Prepared, clip: str) -> dict:
     from bench.encoders.weights.find import parameter_digest
 
     fitted = statistics.stats_rows(encoder, prepared)
+    beside = {"settings": encoder.card.settings, "code": encoder.card.code}
     return {
         "format": FORMAT,
         "encoder": encoder.card.id,
@@ -63,6 +64,7 @@ def store_spec(encoder: Encoder, prepared: Prepared, clip: str) -> dict:
         "dtype": precision_of(encoder),
         "clip": clip,
         "statistics": "" if fitted is None else clips.digest(fitted, prepared.recordings),
+        **{name: value for name, value in beside.items() if value},
     }
 
 

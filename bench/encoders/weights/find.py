@@ -35,7 +35,8 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
             path = from_hub(str(weights))
         if not path.exists():
             raise CheckpointError(path, f"no such weight file or folder for {card.id}", "check the path")
-        names = [name for w in card.weights for name in (w.file, Path(w.file).name)]
+        # an absolute file is the card's own folder, which would take the place of the one that is given
+        names = [name for w in card.weights if not Path(w.file).is_absolute() for name in (w.file, Path(w.file).name)]
         inside = [path / name for name in names if path.is_dir() and (path / name).exists()]
         return inside[0] if inside else path
     there = at_hand(card)

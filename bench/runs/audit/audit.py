@@ -216,7 +216,7 @@ def _asked(encoder: str | Encoder | Iterable[EncoderChoice] | None) -> list[Aske
         if choice.id in out:
             problem = "is named twice"
             raise BadInput(f"encoder {choice.id}", problem, f"name its poolings together: {choice.id}:POOLING,POOLING")
-        loaded = load_encoder(choice.id, choice.weights)
+        loaded = choice.load()
         out[choice.id] = Asked(loaded, tuple(choice.requested(loaded.card)))
     return list(out.values())
 

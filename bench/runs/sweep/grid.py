@@ -12,6 +12,7 @@ from typing import Any
 from bench.base import registry
 from bench.base.errors import BadInput, NothingAsked, UnknownId
 from bench.base.settings import TEXT, TRUTH, WHOLE, Rule, check, list_of, rules
+from bench.encoders.weights.code import revisions
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice
 from bench.types import Protocol
@@ -31,6 +32,7 @@ KEYS = rules(
     device=TEXT,
     precision=TEXT,
     on_bad_clip=TEXT,
+    trust_remote_code=TEXTS,
     skip_absent=TRUTH,
     controls=TRUTH,
     oracle=TRUTH,
@@ -77,6 +79,7 @@ class SweepGrid:
             raise NothingAsked("name encoders (respbench ls encoders)")
         for table in settings["encoder"]:
             check(table, ENCODER_KEYS, f"{where}: encoder", f"key in {where}: encoder:")
+        trusted = revisions(settings.get("trust_remote_code"))
         members = registry.suite(suite).tasks if suite else ()
         for name in settings.get("protocols", ()):
             if protocols.get(name, settings.get("clip", "native")).kind == "control":
@@ -86,7 +89,7 @@ class SweepGrid:
         shared = {f.name for f in dataclasses.fields(cls)} - {"tasks", "encoders", "optional", "protocols", "seeds"}
         return cls(
             tasks=tuple(dict.fromkeys([*members, *task_ids])),
-            encoders=tuple(_choice(table, settings.get("layers", ())) for table in settings["encoder"]),
+            encoders=tuple(_choice(table, settings.get("layers", ()), trusted) for table in settings["encoder"]),
             optional=frozenset(members) - frozenset(task_ids),
             protocols=tuple(dict.fromkeys(settings.get("protocols", ("linear",)))),
             seeds=tuple(dict.fromkeys(settings["seeds"])) if settings.get("seeds") else None,
@@ -127,13 +130,13 @@ def layers_of(text: Sequence[str]) -> str | list[int]:
         raise BadInput("--layers", f"{' '.join(text)!r} are no layers", f"give numbers, or {ALL}") from None
 
 
-def _choice(table: Mapping[str, Any], shared_layers: str | Sequence[int]) -> EncoderChoice:
-    """The encoder of a table ``[[encoder]]``; ``shared_layers`` are those of the whole grid."""
-    card, layers = registry.encoder_card(table["id"]), table.get("layers", shared_layers)
+def _choice(table: Mapping[str, Any], shared_layers: str | Sequence[int], trusted: tuple[str, ...]) -> EncoderChoice:
+    """The encoder of a table ``[[encoder]]``; ``shared_layers`` and ``trusted`` are those of the whole grid."""
+    card, layers = registry.encoder_card(table["id"], trusted), table.get("layers", shared_layers)
     if layers == ALL:
         if table.get("weights"):
             problem = "how many layers the checkpoint has is not known before it is loaded"
             raise BadInput(f"encoder {card.id}", problem, "give the layers as numbers")
         layers = range(-card.layers, 0)
     poolings, weights = tuple(table.get("poolings", ())), table.get("weights")
-    return EncoderChoice(table["id"], poolings, tuple(layers), weights, layers_optional=True).checked()
+    return EncoderChoice(table["id"], poolings, tuple(layers), weights, trusted, layers_optional=True).checked()

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.base import registry
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data import clips
 from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.batches import device_of
 from bench.encoders.features.store import FeatureStore
-from bench.encoders.load import load_encoder, require_device
+from bench.encoders.load import require_device
 from bench.encoders.pooling import LayerPooling
 from bench.encoders.probe_inputs import required_features
 from bench.probe import protocols
@@ -165,7 +164,7 @@ class Plan:
         asked, total = self.grid.protocols_asked(), 0
         for choice in self.encoders:
             card, named = (
-                registry.encoder_card(choice.id),
+                choice.card,
                 len(choice.poolings or (None,)) * len(choice.layers or (None,)),
             )
             rows = {protocol.name: named for protocol in asked}
@@ -208,7 +207,7 @@ def plan(
     outcome = Outcome()
     required = choices.encoders_at_hand(grid.encoders, grid.skip_absent, outcome, say)
     for choice in required:
-        card = registry.encoder_card(choice.id)
+        card = choice.card
         if choice.weights is None and all(card.dims.values()):  # of some, sizes are known once they are built
             choices.requested_by_protocol(choice, card, requested, True, say)
     data = choices.tasks_at_hand(grid.tasks, grid.optional, root, grid.on_bad_clip, outcome, progress, say)
@@ -222,7 +221,7 @@ def steps(plan: Plan, say: Callable[[str], None] = lambda line: None) -> Iterato
     """Every encoder on every task, one loaded encoder at a time; each is loaded when its first step is asked for."""
     grid = plan.grid
     for choice in plan.encoders:
-        encoder = load_encoder(choice.id, choice.weights, grid.device, grid.precision)
+        encoder = choice.load(grid.device, grid.precision)
         required = choice in plan.required
         by_protocol = choices.requested_by_protocol(choice, encoder.card, grid.protocols_asked(), required, say)
         for card, prepared in plan.data:

@@ -13,7 +13,7 @@ from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.progress import Progress, silent
 from bench.base.provenance import peak_memory_mb
 from bench.encoders.features.store import FeatureStore
-from bench.encoders.load import load_encoder, on_devices
+from bench.encoders.load import on_devices
 from bench.runs.context import SweepNotes
 from bench.runs.sweep import cost, oracle
 from bench.runs.sweep.execute import Finished, Unit, execute, make_controls, result_line, units
@@ -193,7 +193,7 @@ def _predicted(
 
 def _encoding_s(each: Encoding, grid: SweepGrid) -> float:
     """Seconds that an encoding will take one worker, from a few of its clips."""
-    encoder = load_encoder(each.choice.id, each.choice.weights, grid.device, grid.precision)
+    encoder = each.choice.load(grid.device, grid.precision)
     store = FeatureStore(encoder, each.source.prepared, grid.clip)
     tried, seconds = store.measure_speed(each.features)
     return each.seconds * seconds / tried if tried else 0.0
@@ -207,7 +207,7 @@ def _encoded(encodings: Sequence[Encoding], grid: SweepGrid, progress: Progress,
     refused: dict[Source, str] = {}
     for each in encodings:
         try:
-            encoder = load_encoder(each.choice.id, each.choice.weights, grid.device, grid.precision)
+            encoder = each.choice.load(grid.device, grid.precision)
             FeatureStore(encoder, each.source.prepared, grid.clip).encode(each.features, progress, engine)
         except RespBenchError as error:
             refused[each.source] = str(error)

@@ -8,7 +8,7 @@ from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
 from bench.finetune import suite
 from bench.finetune.training.loop import TrainingDiverged
-from bench.runs import evaluate
+from bench.runs import choices, evaluate
 from bench.runs.choices import EncoderChoice
 from bench.scores import records
 from toy_finetune import card, recipe, tiny
@@ -22,7 +22,7 @@ def encoders(monkeypatch):
     """The toy encoder under its id; the list of what was loaded, in order."""
     loaded = []
 
-    def load(id, weights=None, device="cpu"):
+    def load(id, weights=None, device="cpu", precision="float32", trust_remote_code=()):
         loaded.append(id)
         encoder = tiny()
         encoder.card = dataclasses.replace(encoder.card, id=id)
@@ -30,9 +30,12 @@ def encoders(monkeypatch):
             encoder.offers = frozenset()
         return encoder
 
-    monkeypatch.setattr(suite, "load_encoder", load)
+    monkeypatch.setattr(choices, "load_encoder", load)
     real = registry.encoder_card
-    monkeypatch.setattr(registry, "encoder_card", lambda id: card(id=id) if id.startswith("test.") else real(id))
+    monkeypatch.setattr(
+        registry, "encoder_card", lambda id, *more: card(id=id) if id.startswith("test.") else real(id, *more)
+    )
+    monkeypatch.setattr(choices, "require_code", lambda card, trusted: None)  # their family is not registered
     return loaded
 
 

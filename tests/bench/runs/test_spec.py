@@ -39,13 +39,14 @@ FEATURES = {
     ("protocol", "more", "key"),
     [
         ("linear", {}, "1c177dd7f669de96d310"),
+        ("linear", {"settings": "a" * 64, "code": "b" * 40}, "1716b738cce184201fa7"),
         ("finetune", {"device": "cpu", "recipe": {"epochs": 2, "method": {"name": "ce"}}}, "82310c574b993caa0c6e"),
     ],
 )
 def test_keys_are_pinned(card, prepared, protocol, more, key):
     spec = result_spec(card, prepared, protocols.get(protocol), 0, **FEATURES, **more)
     assert records.key(spec) == key and not list(violations(spec, Spec))
-    assert set(spec) == set(Spec.__annotations__) - ({"device", "recipe"} - set(more))
+    assert set(spec) == set(Spec.__annotations__) - ({"settings", "code", "device", "recipe"} - set(more))
 
 
 def test_the_key_of_a_control_row_is_pinned(card, prepared):

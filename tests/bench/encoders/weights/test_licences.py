@@ -72,7 +72,7 @@ def test_an_encoder_without_weights_is_bound_by_a_package_and_a_twin_by_nothing(
 def test_weights_found_by_name_need_agreement_and_a_file_that_is_named_does_not(tmp_path, monkeypatch):
     card = registry.encoder_card("atst.frame")
     bound = dataclasses.replace(card, weights=(dataclasses.replace(card.weights[0], restricted=True),))
-    monkeypatch.setattr(registry, "encoder_card", lambda id: bound)
+    monkeypatch.setattr(registry, "encoder_card", lambda id, trusted=(): bound)
     monkeypatch.setattr(registry.family(registry.ENCODERS, "atst.frame"), "build", lambda *_: torch.nn.Identity())
     monkeypatch.setenv("RESPBENCH_WEIGHTS", str(tmp_path))
     path = tmp_path / card.weights[0].file

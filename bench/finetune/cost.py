@@ -22,6 +22,7 @@ from bench.finetune.recipe import Recipe, load_recipe
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Training
 from bench.finetune.training.start import RunStart, prepare_run
+from bench.finetune.training.teachers import evenly_taught
 from bench.probe.protocols import FINETUNE
 from bench.types import Encoder, Task, TaskCard
 
@@ -111,7 +112,7 @@ def estimate_prepared(
     protocol: str = FINETUNE,
 ) -> Estimate:
     """Do what ``estimate`` does, for clips that have been prepared already; ``protocol`` says which run."""
-    start = prepare_run(encoder, card, prepared, recipe, seed, stores, protocol=protocol)
+    start = evenly_taught(prepare_run(encoder, card, prepared, recipe, seed, stores, protocol=protocol), card)
     with tempfile.TemporaryDirectory() as folder:
         training = start.training(RunFolder(Path(folder), "estimate"))
         batches = epoch_batches(start.data, recipe.batches, seed, 0)

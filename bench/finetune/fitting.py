@@ -15,16 +15,15 @@ from bench.encoders.weights.find import parameter_digest
 from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.recipe import Recipe, load_recipe
 from bench.finetune.record import PROTOCOLS_OF_RUN, build_record, run_specs, total_seconds
-from bench.finetune.training.checkpoints import CHOSEN, RunFolder
+from bench.finetune.training.checkpoints import CHOSEN, TRAINING_FOLDER, RunFolder
 from bench.finetune.training.loop import Training
 from bench.finetune.training.start import RunStart, prepare_run, run_folder
+from bench.finetune.training.teachers import find_teachers, taught
 from bench.probe.protocols import FINETUNE
 from bench.runs import evaluate
 from bench.scores import records
 from bench.scores.schema import Record, RunFacts, Spec
 from bench.types import Encoder, Task, TaskCard
-
-TRAINING_FOLDER = "training"  # in a results folder: what unfinished runs left
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,8 @@ def fit_prepared(
     evaluate.check_trainable(card, prepared.rows)
     if protocol not in PROTOCOLS_OF_RUN:
         raise UnknownId("run of fine-tuning", protocol, PROTOCOLS_OF_RUN)
+    if out is not None and Path(out).resolve() in {Path(name).resolve() for name in recipe.distillation.teachers}:
+        raise BadInput(out, f"{recipe.name} takes its teachers from the folder that it writes to", "give another --out")
     specs = run_specs(encoder, card, prepared, recipe, seed, protocol)
     stored = [_read_stored(out, spec) for spec in specs]
     folder = Path(out) / TRAINING_FOLDER / records.key(specs[0]) if out else None
@@ -132,11 +133,15 @@ def fit_prepared(
     validated = protocol == FINETUNE
     if all(stored) and not kept and not (keep and folder and validated):
         return Fit(tuple(stored), None)
-    start = prepare_run(encoder, card, prepared, recipe, seed, stores or ClipStores(progress), protocol=protocol)
+    stores = stores or ClipStores(progress)
+    start = prepare_run(encoder, card, prepared, recipe, seed, stores, protocol=protocol)
     if all(stored) and kept:
         trained = _kept_encoder(start, folder, card)
         if trained is not None or not keep:
             return Fit(tuple(stored), trained)
+    if recipe.distillation.teachers:
+        teachers = find_teachers(recipe.distillation, card, prepared, seed)
+        start = taught(start, teachers, card, prepared, stores)
     with run_folder(folder) as path:
         training = start.training(RunFolder(path, records.key(specs[0])))
         title = f"{recipe.name} {encoder.card.id} on {card.id}, seed {seed}" + ("" if validated else f", {protocol}")

@@ -188,6 +188,20 @@ class Spectrogram:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """Soft labels from an ensemble of teachers, beside any method; without teachers there are none.
+
+    ``teachers`` are results folders (relative to where the command is run): every honest run of the task and seed in
+    them teaches, by the weights that it kept. ``weight`` is the share of the loss on soft labels, ``temperature`` what
+    logits of teachers and student are divided by there (Hinton et al., arXiv:1503.02531).
+    """
+
+    teachers: tuple[str, ...] = ()
+    weight: float = setting(0.5, between(0, 1))
+    temperature: float = setting(2.0, above(0))
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A fine-tuning run but for encoder, task and seed.
 
@@ -216,14 +230,16 @@ class Recipe:
     batches: Batches = field(default_factory=Batches)
     waveform: Waveform = field(default_factory=Waveform)
     spectrogram: Spectrogram = field(default_factory=Spectrogram)
+    distillation: Distillation = field(default_factory=Distillation)
 
     def numbers(self) -> dict[str, Any]:
         """Return what enters a record's key: every setting, defaults too, without the descriptive ones.
 
         Settings that recipes did not always have (``LATER``) are left out at their defaults, under which they change
-        nothing, so that earlier records keep their keys.
+        nothing, so that earlier records keep their keys. So is ``distillation``, which names folders: a record says
+        which teachers were in them.
         """
-        out = {name: value for name, value in plain(self).items() if name not in DESCRIPTIVE}
+        out = {name: value for name, value in plain(self).items() if name not in (*DESCRIPTIVE, "distillation")}
         before = plain(Recipe(""))
         for table, names in LATER.items():
             out[table] = {n: v for n, v in out[table].items() if n not in names or v != before[table][n]}
@@ -262,6 +278,8 @@ def recipe_of(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
     if recipe.encoder.checkpointing and recipe.encoder.norm == "train":
         problem = "activations computed twice would be measured twice by BatchNorm"
         raise BadInput(f"{where}: encoder", problem, 'leave out checkpointing, or take norm = "frozen"')
+    if recipe.distillation != Distillation() and not recipe.distillation.teachers:
+        raise BadInput(f"{where}: distillation", "has no teachers", "name results folders in teachers, or leave it out")
     clip_policy(recipe.batches.clip)
     known = default_options(recipe.method.name)
     for name in recipe.method.options:

@@ -24,6 +24,7 @@ from bench.finetune.model.heads import build_readout
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Epoch, Training
+from bench.finetune.training.teachers import find_teachers
 from bench.probe import protocols
 from bench.probe.goal import Goal
 from bench.probe.protocols import BEST_TEST, FINETUNE, PEEK, PEEKING
@@ -48,7 +49,8 @@ def run_specs(
 ) -> tuple[Spec, ...]:
     """Collect what determines the records of a run, in the order of ``PROTOCOLS_OF_RUN``; no clip is decoded.
 
-    Raises ``BadInput`` where ``partition`` does, and where the encoder does not offer what the recipe's head reads.
+    Raises ``BadInput`` where ``partition`` and ``find_teachers`` do, and where the encoder does not offer what the
+    recipe's head reads.
     """
     device = device_of(encoder).type
     measured = statistics_rows(encoder, parts_of_run(card, prepared, seed, protocol))
@@ -66,10 +68,19 @@ def run_specs(
         readout = build_readout(recipe.head, encoder.card)
     options = default_options(recipe.method.name) | recipe.method.options
     read_from = (readout.layer, readout.pooling)
-    return tuple(
+    specs = tuple(
         build_spec(name, encoder.card, digests, card, prepared, recipe, options, read_from, seed, device)
         for name in PROTOCOLS_OF_RUN[protocol]
     )
+    if teachers := find_teachers(recipe.distillation, card, prepared, seed):
+        for spec in specs:
+            spec["teachers"] = [teacher.key for teacher in teachers]
+            spec["recipe"]["distillation"] = {
+                "weight": recipe.distillation.weight,
+                "temperature": recipe.distillation.temperature,
+                "teachers": [teacher.kind for teacher in teachers],
+            }
+    return specs
 
 
 def build_spec(

@@ -18,6 +18,7 @@ from bench.finetune.model.fine_tuned import require_compatible
 from bench.finetune.recipe import Recipe
 from bench.finetune.record import NoEpochToChoose
 from bench.finetune.training.loop import TrainingDiverged
+from bench.finetune.training.teachers import find_teachers
 from bench.finetune.training.trial import Trial, try_recipe
 from bench.probe import protocols
 from bench.runs.choices import EncoderChoice, Outcome, encoders_at_hand, require_same_data, tasks_at_hand
@@ -131,7 +132,8 @@ def plan(
     MissingWeights
         For an encoder whose weights are not at hand.
     BadInput
-        For a task without data, a seed that leaves a class out, or a recipe that does not suit an encoder.
+        For a task without data, a seed that leaves a class out, teachers that may not teach, or a recipe that does not
+        suit an encoder.
     """
     seeds = tuple(seeds or protocols.get(protocols.FINETUNE).seeds)
     require_device(device)
@@ -141,6 +143,8 @@ def plan(
     for card, prepared in data:
         for seed in seeds:
             partition(card, prepared, seed)
+            for recipe in recipes:
+                find_teachers(recipe.distillation, card, prepared, seed)
     for choice in available:  # one at a time, as training holds them
         encoder = choice.load()
         for recipe in recipes:

@@ -93,9 +93,11 @@ def _settings(recipe: Mapping, under: str = "") -> dict[str, str]:
 def _facts(spec: Mapping) -> dict[str, str]:
     """{what else may differ between runs: how it is shown}.
 
-    Of an encoder that is trained from scratch every seed has parameters of its own, so they are compared within a seed.
+    Of an encoder that is trained from scratch every seed has parameters of its own, so they are compared within a seed;
+    so are teachers, which every seed has of its own.
     """
     weights = spec["weights"][:8]
+    taught = hashlib.sha256(" ".join(spec.get("teachers", ())).encode()).hexdigest()[:8]
     return {
         "weights": f"weights {weights}",
         f"parameters of {weights}, seed {spec['seed']}": f"parameters {spec['parameters'][:8]}",
@@ -103,6 +105,7 @@ def _facts(spec: Mapping) -> dict[str, str]:
         f"version of {spec['protocol']}": f"protocol version {spec['protocol_version']}",
         "resampler": spec["resampler"],
         "device": spec["device"],
+        f"teachers, seed {spec['seed']}": f"teachers {taught}",
     }
 
 

@@ -70,14 +70,12 @@ class Spec(DataIdentity):
         Digest of the clips that the encoder's statistics were fitted to; empty where it needs none.
     settings, code
         Of the encoder's card: the digest of its settings, the revision of its own code that ran; absent without.
-    protocol, protocol_version, kind
-        Of the protocol (``bench.types.Protocol``).
-    seed
-        Of the folds, the initialisation and every other draw.
+    protocol, protocol_version, kind, seed
+        Of the protocol (``bench.types.Protocol``); of the folds, the initialisation and every other draw.
     device
         Kind of device a fine-tuned encoder was trained on (``cpu``, ``cuda``), on which rounding depends.
-    recipe
-        Numbers of the fine-tuning recipe, its method's defaults included.
+    recipe, teachers
+        Numbers of the fine-tuning recipe, its method's defaults included; keys of the runs that gave soft labels.
     """
 
     encoder: str
@@ -98,6 +96,7 @@ class Spec(DataIdentity):
     code: NotRequired[str]
     device: NotRequired[str]
     recipe: NotRequired[dict[str, Any]]
+    teachers: NotRequired[list[str]]
 
 
 class ScoreJson(TypedDict):

@@ -43,6 +43,8 @@ class TrainingData:
         {column: (N,) int64 codes of its values, −1 outside ``training`` and where unknown}.
     quality
         (N,) float32 in [0, 1].
+    soft_label
+        (N, K) float32 probabilities, NaN outside ``training``; None without teachers.
     """
 
     clips: ClipStore
@@ -51,6 +53,7 @@ class TrainingData:
     label: np.ndarray
     metadata: Mapping[str, np.ndarray]
     quality: np.ndarray
+    soft_label: np.ndarray | None = None
 
     @classmethod
     def of(cls, prepared: Prepared, clips: ClipStore, training: np.ndarray) -> TrainingData:
@@ -194,6 +197,7 @@ class HostBatch(NamedTuple):
     label: torch.Tensor
     meta: Mapping[str, torch.Tensor]
     quality: torch.Tensor
+    soft_label: torch.Tensor | None = None
 
     def pinned(self) -> HostBatch:
         """The same in pinned memory, from which CUDA copies beside its work."""
@@ -204,6 +208,7 @@ class HostBatch(NamedTuple):
             self.label.pin_memory(),
             meta,
             self.quality.pin_memory(),
+            None if self.soft_label is None else self.soft_label.pin_memory(),
         )
 
     def on(self, device: torch.device, progress: float, generator: torch.Generator) -> MicroBatch:
@@ -212,7 +217,8 @@ class HostBatch(NamedTuple):
         wave, length, label, quality = (
             part.to(device, non_blocking=True) for part in (self.wave, self.length, self.label, self.quality)
         )
-        return MicroBatch(wave, length, label, meta, quality, progress, generator)
+        soft = None if self.soft_label is None else self.soft_label.to(device, non_blocking=True)
+        return MicroBatch(wave, length, label, meta, quality, progress, generator, soft)
 
 
 def host_batch(
@@ -225,4 +231,6 @@ def host_batch(
     """Collect what a method is given of the clips at ``rows``; other arguments are those of ``collate_cropped``."""
     wave, length = collate_cropped(rows, data.clips, card, crop_s, crop_generator)
     meta = {name: torch.from_numpy(codes[rows]) for name, codes in data.metadata.items()}
-    return HostBatch(wave, length, torch.from_numpy(data.label[rows]), meta, torch.from_numpy(data.quality[rows]))
+    label, quality = (torch.from_numpy(values[rows]) for values in (data.label, data.quality))
+    soft = None if data.soft_label is None else torch.from_numpy(data.soft_label[rows])
+    return HostBatch(wave, length, label, meta, quality, soft)

@@ -18,6 +18,7 @@ from bench.base.paths import replacing
 
 CHECKPOINT_FORMAT = 1  # raised whenever the files' content changes
 STATE, CHOSEN = "state.pt", "chosen.pt"
+TRAINING_FOLDER = "training"  # in a results folder: what unfinished runs left, and those whose weights are kept
 
 
 class RunFolder:

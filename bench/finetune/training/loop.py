@@ -30,6 +30,7 @@ from bench.finetune.model.parts import gradient_checkpointing, parameter_groups,
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.averaging import Averager
 from bench.finetune.training.checkpoints import CHOSEN, STATE, RunFolder
+from bench.finetune.training.distillation import distilled_loss
 from bench.finetune.training.schedule import rate_factor
 from bench.probe.log_probabilities import from_logits
 from bench.scores import records
@@ -249,7 +250,10 @@ class Training:
         TrainingDiverged
             For a loss that is not finite.
         """
-        loss = self.method.loss(self.model, batch)
+        if self.recipe.distillation.teachers:
+            loss = distilled_loss(self.method, self.model, batch, self.recipe.distillation)
+        else:
+            loss = self.method.loss(self.model, batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             self._diverged(f"the loss is {value}", batch, [rows], position)

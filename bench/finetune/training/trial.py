@@ -20,6 +20,7 @@ from bench.finetune.data.partition import Partition, partition
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.start import prepare_run, run_folder
+from bench.finetune.training.teachers import evenly_taught
 from bench.types import Encoder, TaskCard
 
 CLIPS, EPOCHS, BATCH, CROP_S = 16, 2, 8, 4.0  # at most: clips of each part, epochs, clips in a batch, seconds of a clip
@@ -106,7 +107,7 @@ def try_recipe(
     began = time.perf_counter()
     small, parts = reduced_data(prepared, partition(card, prepared, seed))
     recipe = reduced_recipe(recipe, encoder)
-    start = prepare_run(encoder, card, small, recipe, seed, ClipStores(progress), parts)
+    start = evenly_taught(prepare_run(encoder, card, small, recipe, seed, ClipStores(progress), parts), card)
     with run_folder(None) as path:
         training = start.training(RunFolder(path, "trial"))
         title = f"{recipe.name} {encoder.card.id} on {card.id}"

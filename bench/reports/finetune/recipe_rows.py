@@ -137,16 +137,16 @@ def _base(ours: list[Record], bases: Sequence[list[Record]]) -> tuple[list[Recor
     """(The runs to compare with, whether they differ in the method alone).
 
     These are the runs of cross-entropy on the same encoder and data with the same other settings, else those of the
-    recipe named after it; none for cross-entropy itself.
+    recipe named after it; none for cross-entropy itself, unless it learned from teachers, too.
     """
     spec = ours[0].spec
-    if spec["recipe"]["method"]["name"] == BASE:
+    if spec["recipe"]["method"]["name"] == BASE and "distillation" not in spec["recipe"]:
         return [], True
     alike, same_name = [], []
     for other in bases:
         theirs = other[0].spec
         same = all(theirs[name] == spec[name] for name in SAME)
-        if not same or theirs["recipe"]["method"]["name"] != BASE:
+        if not same or theirs["recipe"]["method"]["name"] != BASE or other[0].key == ours[0].key:
             continue
         if _rest(theirs) == _rest(spec):
             alike = alike or other
@@ -158,6 +158,15 @@ def _base(ours: list[Record], bases: Sequence[list[Record]]) -> tuple[list[Recor
 def _rest(spec: Mapping) -> dict:
     """A recipe without its method."""
     return {name: value for name, value in spec["recipe"].items() if name != "method"}
+
+
+def teaching(recipe: Mapping) -> str:
+    """Whose soft labels runs of a recipe learned from, to follow its method; empty where there were none."""
+    learned = recipe.get("distillation")
+    if not learned:
+        return ""
+    whom = ", ".join(learned["teachers"])
+    return f", and soft labels (weight {learned['weight']}, temperature {learned['temperature']}) of {whom}"
 
 
 def column(records: Sequence[Record], test: str) -> Column:

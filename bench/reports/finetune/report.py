@@ -177,12 +177,13 @@ def _recipes(all_records: Sequence[Record]) -> str:
             method = numbers_of["method"]
             options = ", ".join(f"{name} {value}" for name, value in method["options"].items())
             text = f"{recipe['about']} " if recipe["about"] else ""
+            taught = recipe_rows.teaching(numbers_of)
             source = f" Source: {recipe['source']}." if recipe["source"] else ""
             source += f" Published: {recipe['published']}." if recipe.get("published") else ""
             if differs := recipe_rows.differences(recipe):
                 source += " Differences from the source: " + " ".join(differs)
             lines[labels[record.key]] = (
-                f"- **{labels[record.key]}**: {text}{method['name']} ({options or 'no options'}). "
+                f"- **{labels[record.key]}**: {text}{method['name']} ({options or 'no options'}){taught}. "
                 f"Run for at most {numbers_of['epochs']} epochs.{source}"
             )
     return "\n".join(lines[label] for label in sorted(lines))

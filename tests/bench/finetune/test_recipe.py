@@ -115,6 +115,8 @@ def test_recipes_of_a_group_for_a_cpu_differ_in_the_method_alone(names):
         ({"schedule": {"warmup_epochs": 8.0}}, "leave none"),
         ({"encoder": {"norm": "train", "checkpointing": True}}, "measured twice"),
         ({"lora": {"targets": [1]}}, "not text"),
+        ({"distillation": {"weight": 0.3}}, "has no teachers"),
+        ({"distillation": {"teachers": "runs"}}, "not a list"),
         ({"method": {"options": []}}, "not a table"),
     ],
 )

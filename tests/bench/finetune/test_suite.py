@@ -72,6 +72,7 @@ def test_seeds_are_those_of_the_protocol_unless_given(corpus):
         ({"encoders": [EncoderChoice("test.tiny", ("mean", "max"))]}, BadInput, "name one"),
         ({"encoders": [EncoderChoice("efficientat.mn99")]}, UnknownId, "efficientat"),
         ({"seeds": (0, -1)}, BadInput, "seed -1: is out of range"),
+        ({"recipes": [quick(distillation={"teachers": ["nowhere"]})]}, BadInput, "nowhere: no run of .* to learn from"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_by_the_plan(changes, error, says, corpus):

@@ -69,6 +69,8 @@ class MicroBatch(NamedTuple):
         Share of all optimiser steps done, in [0, 1].
     generator
         On the CPU; a method's only source of chance.
+    soft_label
+        (B, K) float32, what teachers say of the clips as they are, probabilities; None without teachers.
     """
 
     wave: Tensor
@@ -78,6 +80,7 @@ class MicroBatch(NamedTuple):
     quality: Tensor
     progress: float
     generator: torch.Generator
+    soft_label: Tensor | None = None
 
 
 class Reading(NamedTuple):

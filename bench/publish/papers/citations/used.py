@@ -69,3 +69,8 @@ def _of_protocol(record: Record) -> Iterator[str]:
         yield "augmentation/spectrogram"
     if masks.get("mixstyle"):
         yield "augmentation/mixstyle"
+    if masks.get("vtlp"):
+        yield "augmentation/vtlp"
+    if teachers := recipe.get("distillation", {}).get("teachers"):
+        yield "train/distillation"
+        yield from filter(None, (encoder_use(teacher.partition(":")[0]) for teacher in teachers))

@@ -69,6 +69,7 @@ def phrases(recipe: Mapping[str, Any]) -> list[str]:
     found = [
         *_model(part["encoder"], part["lora"], part["head"]),
         *_method(part["method"]),
+        *_distillation(part["distillation"]),
         *_optimiser(part["optimiser"], part["schedule"], part["averaging"]),
         *_batches(part["batches"]),
         *_augmentation(part["waveform"], part["spectrogram"]),
@@ -87,6 +88,7 @@ _TABLES = (
     "lora",
     "head",
     "method",
+    "distillation",
     "optimiser",
     "schedule",
     "averaging",
@@ -120,6 +122,15 @@ def _method(method: Mapping) -> list[str]:
         return []
     options = [f"{name} {value}" for name, value in (method.get("options") or {}).items()]
     return [f"method {method['name']}" + (f" ({', '.join(options)})" if options else "")]
+
+
+def _distillation(distillation: Mapping) -> list[str]:
+    teachers = distillation.get("teachers") or ()
+    if not teachers:
+        return []
+    names = listed(sorted({teacher.partition(":")[0] for teacher in teachers}))
+    share = f"weight {distillation.get('weight')}, temperature {distillation.get('temperature')}"
+    return [f"soft labels of {counted(len(teachers), 'teacher')} on {names} ({share})"]
 
 
 def _optimiser(optimiser: Mapping, schedule: Mapping, averaging: Mapping) -> list[str]:
@@ -162,6 +173,9 @@ def _augmentation(waveform: Mapping, spectrogram: Mapping) -> list[str]:
         parts.append(f"shift of up to {waveform['shift_s']} s")
     if waveform.get("noise_snr_db"):
         parts.append(f"white noise at {listed(waveform['noise_snr_db'])} dB")
+    if spectrogram.get("vtlp"):
+        reach = f"{spectrogram['vtlp']:g} either way, below {spectrogram.get('vtlp_hz', 4800.0):g} Hz"
+        parts.append(f"vocal tract length perturbation of up to {reach}")
     for axis, count in (("band", "bands"), ("frame", "frames")):
         if spectrogram.get(f"{axis}_mask") and spectrogram.get(count):
             parts.append(f"{counted(spectrogram[count], 'mask')} of up to {spectrogram[f'{axis}_mask']} {axis}s")

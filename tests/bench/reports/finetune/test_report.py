@@ -172,6 +172,21 @@ def test_the_same_recipe_on_another_checkpoint_is_no_base(folder):
     assert row.compared.base == "ce [weights bbbbbbbb]" and row.compared.alike
 
 
+def test_cross_entropy_with_soft_labels_is_compared_with_cross_entropy_and_says_whom_it_learned_from(folder, tmp_path):
+    learned = {"weight": 0.5, "temperature": 2.0, "teachers": ["test.tiny:01234567"]}
+    student = [
+        dataclasses.replace(r, data=r.data | {"recipe": r.data["recipe"] | {"name": "student"}})
+        for r in (varied(r, {"distillation": learned}, teachers=["a" * 20]) for r in ce(folder))
+    ]
+    found = {row.recipe: row for row in rows([*ce(folder), *student]) if row.test == "corrected"}
+    assert found["student"].compared.base == "ce" and not found["student"].compared.alike
+    assert found["ce"].compared is None
+    for record in (*ce(folder), *student):
+        records.write(record, tmp_path)
+    text = write_finetune_report(tmp_path)[0].read_text()
+    assert ": ce (no options), and soft labels (weight 0.5, temperature 2.0) of test.tiny:01234567. Run" in text
+
+
 def test_the_probe_beside_is_of_the_same_weights_and_if_it_is_there_the_same_pooling(folder):
     found = records.load_all(folder)
     row = next(row for row in rows(found) if row.recipe == "ce")

@@ -82,6 +82,17 @@ def test_a_recipe_s_method_is_cited_and_lora_only_where_it_was_trained():
     assert not {"hu2022lora", "park2019specaugment"} & set(parsed(bibliography([tuned]).bibtex()))
 
 
+def test_teachers_and_a_stretch_of_frequencies_are_cited():
+    recipe = {
+        "method": {"name": "ce", "options": {}},
+        "spectrogram": {"vtlp": 0.1, "vtlp_hz": 4800.0},
+        "distillation": {"weight": 0.5, "temperature": 2.0, "teachers": ["efficientat.mn04:0123abcd"]},
+    }
+    tuned = record("ast.base", protocol="finetune", protocol_version=1, kind="finetune", recipe=recipe, device="cpu")
+    cited = set(parsed(bibliography([tuned]).bibtex()))
+    assert {"jaitly2013vtlp", "hinton2015distilling", "schmid2023efficientat", "gong2021ast"} <= cited
+
+
 def test_what_nobody_has_an_entry_for_gets_what_is_known():
     evil = {"citation": r"A & B, 50% of {x}_\input{y}", "url": "https://example.org/a_b?c=%41#d}\\x"}
     made = [record("toy.unknown", "toy.cough", data=evil)]

@@ -75,12 +75,29 @@ def test_what_the_record_says_of_its_search_is_told():
 def test_a_recipe_tells_what_took_effect_alone():
     told = said(of_protocol("finetune"))["Protocols"]
     assert "method focal (gamma 2.0)" in told and "batches of 16 clips, shuffled; 4 epochs" in told
-    for silent in ("adapters", "augmentation", "averaging", "ended early", "warm-up", "gradient norm", "dropout"):
+    for silent in (
+        "adapters",
+        "soft labels",
+        "vocal tract",
+        "augmentation",
+        "averaging",
+        "ended early",
+        "warm-up",
+        "gradient norm",
+        "dropout",
+    ):
         assert silent not in told, silent
     lora = RECIPE | {"encoder": {"train": "lora"}, "patience": 2}
     tuned = record("ast.base", protocol="finetune", protocol_version=1, kind="finetune", recipe=lora, device="cpu")
     told = said(tuned)["Protocols"]
     assert "low-rank adapters (rank 8, alpha 16.0) are trained" in told and "ended early after 2 epochs" in told
+    taught = RECIPE | {
+        "spectrogram": {"vtlp": 0.1, "vtlp_hz": 4800.0},
+        "distillation": {"weight": 0.5, "temperature": 2.0, "teachers": ["ast.base:01234567", "ast.base:89abcdef"]},
+    }
+    told = said(dataclasses.replace(tuned, spec=tuned.spec | {"recipe": taught}))["Protocols"]
+    assert "soft labels of 2 teachers on ast.base (weight 0.5, temperature 2.0)" in told
+    assert "augmentation by vocal tract length perturbation of up to 0.1 either way, below 4800 Hz" in told
 
 
 def test_recipes_of_one_name_are_told_once_with_what_differs():

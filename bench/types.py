@@ -31,7 +31,9 @@ class Weights:
 
     ``file`` is the name under which it is looked for; ``sha256`` is empty where the release has no fixed digest;
     ``hub`` is a transformers Hub id, for loaders that take one. ``restricted`` says whether the licence must be agreed
-    to before the first use; None leaves that to the licence's text (``bench.encoders.weights.licences``).
+    to before the first use; None leaves that to the licence's text (``bench.encoders.weights.licences``). ``part`` is
+    the module of a larger model that is used, a piece of its tensors' dotted names: of a folder in shards, those that
+    hold none of it are neither fetched nor read nor part of the digest.
     """
 
     file: str
@@ -41,6 +43,7 @@ class Weights:
     licence: str = ""
     hub: str = ""
     restricted: bool | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True, repr=False)

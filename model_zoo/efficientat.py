@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-BANDS, HOP, FFT, WINDOW = 128, 320, 1024, 800
-HIGH_HZ = 15000.0
+BANDS, HOP = 128, 320
 # MobileNetV3-large: kernel, expansion, output channels, squeeze-excitation, hard swish (else ReLU), stride
 PLAN = (
     (3, 16, 16, False, False, 1),
@@ -150,7 +149,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters import row_ends
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.checkpoint import load_strict
-    from model_zoo._adapters.frontend import kaldi_mel, mel_centres, pad_reflected
+    from model_zoo._adapters.frontend import EmphasisedMel
 
     class Excite(row_ends.Ragged):
         """Channel gates from the map's average."""
@@ -197,9 +196,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def __init__(self, plan: list[dict[str, int]]):
             width = plan[-1]["out"]
             super().__init__(dataclasses.replace(card, dims=dims(width, BANDS // STRIDE, published=width)))
-            self.register_buffer("window", torch.hann_window(WINDOW, periodic=False), persistent=False)
-            self.register_buffer("mel", kaldi_mel(BANDS, FFT, card.sample_rate, 0.0, HIGH_HZ), persistent=False)
-            self.centres = mel_centres(card.sample_rate, BANDS, 0.0, HIGH_HZ, "kaldi")
+            self.frontend = EmphasisedMel()
             inside = [p["out"] for p in plan]
             blocks = [Block(inside[i], plan[i + 1], hard, stride) for i, (*_, hard, stride) in enumerate(PLAN)]
             stem, last = conv(1, inside[0], 3, 2, act=nn.Hardswish), conv(inside[-2], width, 1, act=nn.Hardswish)
@@ -208,27 +205,17 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def batch_length(self, n: int) -> int:
             """The most samples that give as many frames as n."""
-            return self.frames(n) * HOP
-
-        def frames(self, n: int) -> int:
-            """Frames of n samples."""
-            return -(-n // HOP)
+            return self.frontend.samples(n)
 
         @full_precision
         def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
             """Normalised log-mel (B, bands, frames) of wave (B, batch_length)."""
-            emphasised = wave[:, 1:] - 0.97 * wave[:, :-1]
-            framed = pad_reflected(emphasised, length - 1, FFT // 2)
-            spectrum = torch.stft(
-                framed, FFT, HOP, WINDOW, self.window, center=False, onesided=True, return_complex=True
-            )
-            power = spectrum.real.square() + spectrum.imag.square()
-            return ((self.mel @ power + 1e-5).log() + 4.5) / 5
+            return self.frontend(wave, length).transpose(1, 2)
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             x = self.tap("spectrogram", self.fbank(wave, length).transpose(1, 2)).transpose(1, 2)
             x = x[:, None].contiguous(memory_format=torch.channels_last)
-            grids, rows = [], row_ends.ends([self.frames(n) for n in length.tolist()], 3, x.device)
+            grids, rows = [], self.frontend.rows(length, 3)
             for i, stage in enumerate(self.features):
                 x, rows = row_ends.through(stage, x, rows)  # (B, D, F', T')
                 tokens = row_ends.tokens(rows, length, x.shape[3])

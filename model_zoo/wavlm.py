@@ -1,9 +1,11 @@
 """WavLM: HuBERT's masked prediction on overlapped and noisy speech, with gated relative positions.
 
 Paper: Chen et al., WavLM: Large-scale self-supervised pre-training for full stack speech processing, IEEE JSTSP 2022
-(arXiv 2110.13900). Checkpoint: https://huggingface.co/microsoft/wavlm-base (a transformers folder; any size, with or
-without a head). Licence: MIT (Microsoft's code); the Hub states none for the weights itself and points to the licence
-of microsoft/UniSpeech, CC BY-SA 3.0. Trained on: LibriSpeech, 960 hours (base; base-plus and large: 94,000 hours).
+(arXiv 2110.13900). Checkpoints: https://huggingface.co/microsoft/wavlm-base and
+https://huggingface.co/microsoft/wavlm-large (transformers folders; either id takes any size, with or without a head;
+neither folder was at hand, their digests are not known). Licence: MIT (Microsoft's code); the Hub's pages state none
+for the weights and point to the licence of microsoft/UniSpeech, CC BY-SA 3.0. Trained on, by the same pages:
+LibriSpeech, 960 hours (base); Libri-Light, GigaSpeech and VoxPopuli, 94,000 hours (large).
 
 Front end: the waveform at 16 kHz, as it is for the base models; brought to zero mean and unit variance per clip where
 the folder's ``preprocessor_config.json`` says so, and without one for the large model, as it was trained.
@@ -27,35 +29,46 @@ from model_zoo._adapters.cards import dims
 if TYPE_CHECKING:
     from torch import nn
 
-CARDS = (
-    EncoderCard(
-        id="wavlm.base",
+LICENCE = "not stated with the weights; their page points to CC-BY-SA-3.0 (microsoft/UniSpeech)"
+LARGE = {
+    **{"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
+    **{"feat_extract_norm": "layer", "do_stable_layer_norm": True},
+}
+
+
+def _card(size: str, width: int, **facts: object) -> EncoderCard:
+    return EncoderCard(
+        id=f"wavlm.{size}",
         version=1,
         sample_rate=16000,
         min_s=0.025,
-        dims=dims(768),
-        frontend="waveform, 16 kHz",
+        dims=dims(width),
         citation="Chen et al., WavLM, IEEE JSTSP 2022",
         licence="CC-BY-SA-3.0",
         year=2022,
         grid=(0.02, 1),
-        layers=12,
-        params=94_381_168,
-        weights=(
-            Weights(
-                file="wavlm-base",
-                licence="not stated with the weights; their page points to CC-BY-SA-3.0 (microsoft/UniSpeech)",
-                hub="microsoft/wavlm-base",
-            ),
-        ),
-        trained_on=("librispeech",),
+        weights=(Weights(file=f"wavlm-{size}", licence=LICENCE, hub=f"microsoft/wavlm-{size}"),),
         parity="golden",
+        **facts,
+    )
+
+
+CARDS = (
+    _card("base", 768, layers=12, params=94_381_168, frontend="waveform, 16 kHz", trained_on=("librispeech",)),
+    _card(
+        "large",
+        1024,
+        layers=24,
+        params=315_452_096,
+        frontend="waveform at zero mean and unit variance, 16 kHz",
+        trained_on=("libri-light", "gigaspeech", "voxpopuli"),
     ),
 )
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
-    """The encoder with the released weights, or at transformers' own initialisation and base geometry."""
+    """The encoder with the released weights, or at transformers' own initialisation and the card's geometry."""
     from model_zoo._adapters import speech_transformers
 
-    return speech_transformers.build(card, weights, "WavLMModel", normalised=False)
+    large = card.id == "wavlm.large"
+    return speech_transformers.build(card, weights, "WavLMModel", normalised=False, untrained=LARGE if large else None)

@@ -103,10 +103,11 @@ def report(folder: Path, device: str, speed: bool, command: str) -> tuple[str, b
     """The page, and whether every gate holds."""
     parity, drift, sizes, absent = [], [], [], []
     for case in cases():
-        if not (folder / case.fixture).is_dir():
+        place = next((place for place in (folder, COMPACT) if (place / case.fixture).is_dir()), None)
+        if place is None:
             absent.append(f"{case.encoder} ({case.fixture})")
             continue
-        golden = Golden(folder, case.fixture)
+        golden = Golden(place, case.fixture)
         with tempfile.TemporaryDirectory() as scratch:
             encoder = build(case, case.weights(golden, Path(scratch)), device)
             parity += parity_rows(case, golden, encoder)

@@ -72,7 +72,7 @@ def load_encoder(
     CodeNotTrusted
         For a model that cannot be had without code of its own.
     """
-    from bench.encoders.weights.find import digest, find, trust
+    from bench.encoders.weights.find import digest, find, part_of, trust
 
     if precision not in PRECISIONS:
         raise UnknownId("precision", precision, PRECISIONS)
@@ -87,7 +87,7 @@ def load_encoder(
         licences.require(card, accept_licence)
     encoder = module.build(card, path)
     if path is not None:
-        encoder.weights_digest = digest(path)
+        encoder.weights_digest = digest(path, part_of(card))
         if weights is None:
             trust(card, encoder.weights_digest)
     else:

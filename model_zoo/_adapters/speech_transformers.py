@@ -103,11 +103,14 @@ def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
     return 1 + max(int(key.removeprefix(prefix).partition(".")[0]) for key in tensors if key.startswith(prefix))
 
 
-def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool) -> nn.Module:
+def build(
+    card: EncoderCard, weights: Path | None, model: str, normalised: bool, untrained: Mapping[str, object] | None = None
+) -> nn.Module:
     """The encoder around the library's class ``model``, with weights or at the library's own initialisation.
 
     ``normalised`` says whether the base release is fed clips of zero mean and unit variance; the folder's
-    ``preprocessor_config.json`` decides where there is one, the policy ``raw`` never normalises.
+    ``preprocessor_config.json`` decides where there is one, the policy ``raw`` never normalises. ``untrained`` is the
+    geometry without weights, in the words of the library's configuration: that of a base model where it says nothing.
     """
     from torch import nn
 
@@ -191,8 +194,13 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
             hop_s, _ = self.card.grid
             return Tokens(tuple(Grid(x[:, :, None], count, hop_s, f"block{i}") for i, x in enumerate(states, start=1)))
 
+    def usually_normalised(config: Mapping[str, object]) -> bool:
+        """A norm in every convolution goes with training on normalised clips."""
+        return normalised or config["feat_extract_norm"] == "layer"
+
     if weights is None:
-        return Speech(network.config_class(**OFF), normalised).eval()
+        config = network.config_class(**OFF, **(untrained or {}))
+        return Speech(config, usually_normalised(config.to_dict())).eval()
     given = read_settings(weights, MODEL)
     require_settings(weights, {"sampling_rate": RATE}, AS_ANY, FRONT_END)
     if (kind := given.get("model_type", network.config_class.model_type)) != network.config_class.model_type:
@@ -200,11 +208,9 @@ def build(card: EncoderCard, weights: Path | None, model: str, normalised: bool)
     anchors = ("feature_extractor.conv_layers.0.conv.weight", "feature_projection.projection.weight")
     tensors = rename_tensors(load_tensors(weights, *anchors, prefixes=[f"{network.base_model_prefix}."]))
     geometry = read_geometry(tensors, weights) | given
-    # A norm in every convolution goes with training on normalised clips.
-    usual = normalised or geometry["feat_extract_norm"] == "layer"
     try:
         config = network.config_class.from_dict(geometry | OFF | {"dtype": "float32"})
-        encoder = Speech(config, read_settings(weights, FRONT_END).get("do_normalize", usual))
+        encoder = Speech(config, read_settings(weights, FRONT_END).get("do_normalize", usually_normalised(geometry)))
     except (StrictDataclassError, ValueError, TypeError, ZeroDivisionError) as error:
         problem = f"config.json and tensors give no {model} ({str(error).strip().splitlines()[-1].strip()})"
         raise CheckpointError(weights, problem, "fetch the folder again") from error

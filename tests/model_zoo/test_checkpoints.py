@@ -22,7 +22,12 @@ SPEECH = {
     "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 96, "hidden_size": 64,
     "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 4,
 }  # fmt: skip
-# {id, "hf" for any model by its folder: (the library's class, its sizes, its feature extractor)}
+TOWER = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 1, "encoder_ffn_dim": 96, "num_mel_bins": 128}
+TEXT = {
+    "model_type": "qwen2", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "intermediate_size": 16, "vocab_size": 8,
+}  # fmt: skip
+# {id, "hf" for any model by its folder: (the library's class, its sizes, its feature extractor if it is saved)}
 LIBRARY = {
     "wav2vec2.base": ("Wav2Vec2Model", SPEECH, "Wav2Vec2FeatureExtractor"),
     "hubert.base": ("HubertModel", SPEECH, "Wav2Vec2FeatureExtractor"),
@@ -37,6 +42,12 @@ LIBRARY = {
         },
         "WhisperFeatureExtractor",
     ),
+    "w2v_bert.2_0": (
+        "Wav2Vec2BertModel",
+        {k: SPEECH[k] for k in ("num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_size")},
+        "SeamlessM4TFeatureExtractor",
+    ),
+    "qwen.2_audio_7b": ("Qwen2AudioForConditionalGeneration", {"audio_config": TOWER, "text_config": TEXT}, None),
     "hf wav2vec2": ("Wav2Vec2ForCTC", SPEECH, "Wav2Vec2FeatureExtractor"),
     "hf conformer": (
         "Wav2Vec2ConformerModel",
@@ -108,7 +119,7 @@ def subject(request, tmp_path) -> Callable[[str], Subject]:
     return write
 
 
-def _of_the_library(model: str, sizes: dict, extractor: str, folder: Path) -> Path:
+def _of_the_library(model: str, sizes: dict, extractor: str | None, folder: Path) -> Path:
     import_torchaudio()
     import transformers
 
@@ -116,7 +127,8 @@ def _of_the_library(model: str, sizes: dict, extractor: str, folder: Path) -> Pa
     net = kind(kind.config_class(**sizes))
     net.load_state_dict(_filled(net.state_dict()))
     net.save_pretrained(folder)
-    getattr(transformers, extractor)().save_pretrained(folder)
+    if extractor:
+        getattr(transformers, extractor)().save_pretrained(folder)
     return folder / "model.safetensors"
 
 

@@ -25,6 +25,8 @@ def fixture_of(request):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in COMPACT.iterdir() if path.is_dir()))
 def test_the_compact_fixtures_are_part_of_the_complete_ones(name, golden):
+    if not (golden / name).is_dir():
+        pytest.skip("made by running the original, without a complete one")
     complete = Golden(golden, name).arrays
     for key, array in Golden(COMPACT, name).arrays.items():
         np.testing.assert_array_equal(array, complete[key])
@@ -56,7 +58,18 @@ def test_full_size_checkpoint_loads_strictly(name, fixture_of, tmp_path):
 SAME_NETWORK = {"beats.iter3_ft", "efficientat.mn10", "efficientat.mn20", "dasheng.1_2b", "sslam.base"}
 SAME_NETWORK |= {f"ced.{size}" for size in ("tiny", "mini", "small")}
 SAME_NETWORK |= {f"beats.iter3_plus_{labels}{run}" for labels in ("as2m", "as20k") for run in ("", "_ft", "_ft2")}
-REFERENCE_LIBRARY = {"fbank", "mfcc", "opensmile", "whisper", "wav2vec2", "hubert", "wavlm", "data2vec"}
+REFERENCE_LIBRARY = {
+    "fbank",
+    "mfcc",
+    "opensmile",
+    "whisper",
+    "wav2vec2",
+    "hubert",
+    "wavlm",
+    "data2vec",
+    "qwen",
+    "w2v_bert",
+}
 
 
 def test_golden_is_claimed_exactly_where_it_is_shown():

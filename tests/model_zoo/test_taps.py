@@ -19,7 +19,7 @@ from reduced import batch, from_fixture, untrained
 CASES = {str(case): case for case in {case.fixture: case for case in reversed(cases()) if not case.released}.values()}
 CASES |= {str(case): case for case in cases() if case.encoder in ("audiomae.base@opera", "beats.iter3@upstream-mask")}
 BOTH = ("ast", "atst", "audiomae", "beats", "m2d", "clap.ms2023", "clap.laion", "opera.ct", "opera.gt", "hear")
-BOTH += ("dasheng", "ced", "eat", "htsat", "matpac")
+BOTH += ("dasheng", "ced", "eat", "htsat", "matpac", "passt")
 
 
 BUILT = {}

@@ -19,14 +19,15 @@ SHORT = dataclasses.replace(CARD, policy="short")
 TINY = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 1, "encoder_ffn_dim": 96}
 
 
-@pytest.fixture(scope="module")
-def net():
+@pytest.fixture(scope="module", params=[80, 128])
+def net(request):
+    """A tiny encoder with the bands of the base release, or with those of large-v3."""
     import_torchaudio()
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     torch.manual_seed(0)
-    return WhisperEncoder(WhisperConfig(**TINY)).eval()
+    return WhisperEncoder(WhisperConfig(**TINY, num_mel_bins=request.param)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +50,13 @@ def _clip(seconds, seed=0):
     return (0.1 * np.random.default_rng(seed).standard_normal(n) * np.linspace(0, 1, n)).astype(np.float32)
 
 
-def test_front_end_equals_the_feature_extractor(folder):
+def test_front_end_equals_the_feature_extractor(net, folder):
     from transformers import WhisperFeatureExtractor
 
     encoder = whisper.build(CARD, folder)
     for wave in (_clip(1.3), _clip(30.0), np.zeros(8000, np.float32)):
-        theirs = WhisperFeatureExtractor()(wave, sampling_rate=16000, return_tensors="pt").input_features
+        extractor = WhisperFeatureExtractor(feature_size=net.num_mel_bins)
+        theirs = extractor(wave, sampling_rate=16000, return_tensors="pt").input_features
         padded = torch.zeros(1, 480000)
         padded[0, : len(wave)] = torch.from_numpy(wave)
         torch.testing.assert_close(encoder.log_mel(padded), theirs, atol=1e-5, rtol=1e-5)
@@ -99,6 +101,18 @@ def test_rows_of_a_mixed_batch_stay_apart(folder):
     assert_rows_stay_apart(encoder)
 
 
+def test_the_spectrogram_can_be_tapped(folder):
+    encoder, seen = whisper.build(SHORT, folder), []
+    wave = torch.from_numpy(_clip(2.5))[None]
+    with torch.inference_mode():
+        plain = encoder(wave, torch.tensor([40000])).layers[-1].hidden
+        encoder.taps["spectrogram"] = lambda x: (seen.append(x), x)[1]
+        tapped = encoder(wave, torch.tensor([40000])).layers[-1].hidden
+    assert torch.equal(tapped, plain)
+    torch.testing.assert_close(seen[0], encoder.log_mel(wave).transpose(1, 2))
+    assert encoder.band_hz.shape == seen[0].shape[2:]
+
+
 def test_clips_beyond_thirty_seconds_are_cropped(folder):
     encoder, wave = whisper.build(SHORT, folder), _clip(31.0)
     np.testing.assert_allclose(embed(encoder, [wave]), embed(encoder, [wave[:480000]]))
@@ -131,7 +145,7 @@ def test_gaps_are_refused(net, tmp_path):
         ("config.json", {"encoder_attention_heads": 4}),
         ("config.json", {"activation_function": "relu"}),
         ("preprocessor_config.json", {"sampling_rate": 8000}),
-        ("preprocessor_config.json", {"feature_size": 128}),
+        ("preprocessor_config.json", {"feature_size": 64}),
         ("preprocessor_config.json", {"chunk_length": 10}),
     ],
 )
@@ -140,7 +154,7 @@ def test_settings_of_another_model_than_the_tensors_are_refused(net, tmp_path, f
 
     _saved(tmp_path, _tensors(net))
     net.config.save_pretrained(tmp_path)
-    WhisperFeatureExtractor().save_pretrained(tmp_path)
+    WhisperFeatureExtractor(feature_size=net.num_mel_bins).save_pretrained(tmp_path)
     whisper.build(CARD, tmp_path)
     path = tmp_path / file
     path.write_text(json.dumps(json.loads(path.read_text()) | lie))

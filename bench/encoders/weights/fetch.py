@@ -55,7 +55,7 @@ def fetch(
         release = _meant(card, path)
         whole = folder_of(path) if index_of(path) or _is_folder(release) else path
         with _incoming(card, release) as folder:
-            return _settle(card, release, _copied(whole, folder), path, repin)
+            return _settle(card, release, _copied(whole, folder, release.part), path, repin)
     if not repin and (there := _at_hand(card)):
         return there
     failures = []
@@ -66,7 +66,7 @@ def fetch(
                     if not repin and (there := _at_hand(card)):
                         return there  # another process was faster
                     received = (
-                        _from_hub(origin, folder) if origin == release.hub else _from_url(origin, folder, progress)
+                        _from_hub(release, folder) if origin == release.hub else _from_url(origin, folder, progress)
                     )
                     return _settle(card, release, received, origin, repin)
             except CheckpointError as error:
@@ -125,25 +125,25 @@ def _incoming(card: EncoderCard, release: Weights) -> Iterator[Path]:
         verified.discard(folder)
 
 
-def _copied(path: Path, folder: Path) -> Path:
+def _copied(path: Path, folder: Path, part: str) -> Path:
     """A copy: what is stored must not change with the original. Of a transformers folder, what an adapter reads."""
     if not path.is_dir():
         return Path(shutil.copyfile(path, folder / path.name))
     target = folder / "copy"  # ``.`` and ``..`` are no names
     verified.discard(target)
     target.mkdir()
-    for file in (*path.glob("*.json"), *tensor_files(path)):
+    for file in (*path.glob("*.json"), *tensor_files(path, part)):
         copy = target / file.relative_to(path)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
     return target
 
 
-def _from_hub(id: str, folder: Path) -> Path:
+def _from_hub(release: Weights, folder: Path) -> Path:
     """The model's folder. The Hub's own client verifies and resumes, and takes its token from ``HF_TOKEN``."""
     from bench.encoders.weights.find import from_hub
 
-    path = from_hub(id, folder / id.rpartition("/")[2])
+    path = from_hub(release.hub, folder / release.hub.rpartition("/")[2], release.part)
     shutil.rmtree(path / ".cache", ignore_errors=True)  # the client's notes
     return path
 
@@ -185,10 +185,10 @@ def _trusted(card: EncoderCard, release: Weights, path: Path, source: object, re
 
     pin = None if repin else verified.pin(card, release)
     find.verify(card, release, path, pin)
-    sha256 = find.digest(path)
+    sha256 = find.digest(path, release.part)
     if release.sha256 or pin:
         return sha256, "card" if release.sha256 else "pinned"
-    read.load_content(path)  # what cannot be weights must not be trusted from now on
+    read.load_content(path, release.part)  # what cannot be weights must not be trusted from now on
     verified.set_pin(card, release, sha256, source)
     return sha256, "first use"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.base.errors import CheckpointError, MissingWeights
 from bench.base.paths import file_digest, weight_folders
 from bench.encoders.weights import verified
-from bench.encoders.weights.folders import FOLDER_FILES, INDEX, placed, tensor_files
+from bench.encoders.weights.folders import FOLDER_FILES, INDEX, shard_names, tensor_files
 from bench.types import Encoder, EncoderCard, Weights
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
     if weights is not None:
         path = Path(weights)
         if not path.exists() and HUB_ID.fullmatch(str(weights)) and any(w.hub for w in card.weights):
-            path = from_hub(str(weights))
+            path = from_hub(str(weights), part=part_of(card))
         if not path.exists():
             raise CheckpointError(path, f"no such weight file or folder for {card.id}", "check the path")
         # an absolute file is the card's own folder, which would take the place of the one that is given
@@ -45,6 +45,11 @@ def find(card: EncoderCard, weights: str | Path | None = None) -> Path:
     release, path = there
     verify(card, release, path, verified.pin(card, release))
     return path
+
+
+def part_of(card: EncoderCard) -> str:
+    """The part of a larger model that the card's weights are (``Weights.part``); empty where they are all of it."""
+    return next((release.part for release in card.weights if release.part), "")
 
 
 def at_hand(card: EncoderCard) -> tuple[Weights, Path] | None:
@@ -75,9 +80,9 @@ def verify(card: EncoderCard, release: Weights, path: Path, pin: verified.Pin | 
     Raises ``CheckpointError`` that gives what is and what should be.
     """
     known = release.sha256 or (pin.sha256 if pin else "")
-    if known and (actual := digest(path)) == known:
+    if known and (actual := digest(path, release.part)) == known:
         return
-    size = sum(file.stat().st_size for file in tensor_files(path)) if release.size else None
+    size = sum(file.stat().st_size for file in tensor_files(path, release.part)) if release.size else None
     again = f"delete it and fetch it again (respbench fetch {card.id})"
     own = "name it explicitly as the weights to use it all the same"
     if size != release.size:
@@ -98,9 +103,10 @@ def _looks(path: Path) -> str:
     return f"; it {what[0]}" if what else ""
 
 
-def from_hub(id: str, folder: Path | None = None) -> Path:
+def from_hub(id: str, folder: Path | None = None, part: str = "") -> Path:
     """The folder of a transformers model of that Hub id, downloaded once into ``folder`` or the Hub's own cache.
 
+    Of shards, those alone that hold tensors of ``part`` (``Weights.part``).
     The Hub's client resumes, verifies, and takes a token for gated models from ``HF_TOKEN`` or a log-in. Raises
     ``CheckpointError``.
     """
@@ -114,8 +120,8 @@ def from_hub(id: str, folder: Path | None = None) -> Path:
             if (path / file).is_file():
                 break
             if (index := path / f"{file}{INDEX}").is_file():
-                names = sorted(set(placed(index).values()))
-                return Path(snapshot_download(id, allow_patterns=["*.json", *names], local_dir=folder))
+                names = ["*.json", *shard_names(index, part)]
+                return Path(snapshot_download(id, allow_patterns=names, local_dir=folder))
         return path
     except RepositoryNotFoundError as error:  # also what a gated or private one answers
         remedy = f"accept its terms at https://huggingface.co/{id} and put your token into HF_TOKEN, or check the id"
@@ -144,12 +150,12 @@ def _remedy(card: EncoderCard, folders: list[Path]) -> str:
     return ", or ".join(lines) + f" (looked in {', '.join(map(str, folders))})"
 
 
-def digest(path: str | Path) -> str:
+def digest(path: str | Path, part: str = "") -> str:
     """SHA-256 of a weight file; of a transformers folder, that of the tensor file in it, whatever lies beside.
 
-    Where its tensors lie in several shards, that of the shards' names and digests.
+    Where its tensors lie in several shards, that of the names and digests of those that hold some of ``part``.
     """
-    files = tensor_files(path)
+    files = tensor_files(path, part)
     if len(files) == 1:
         return file_digest(files[0])
     return hashlib.sha256("".join(f"{file.name} {file_digest(file)}\n" for file in files).encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from bench.base.errors import CheckpointError
@@ -14,14 +15,15 @@ SHOWN = 5  # names in an error message
 AGAIN = "fetch the folder again"
 
 
-def tensor_files(path: str | Path) -> list[Path]:
+def tensor_files(path: str | Path, part: str = "") -> list[Path]:
     """The file itself, or those that hold the tensors of a transformers folder, which its index may stand for.
 
-    Raises ``CheckpointError`` for a folder without any, and for an index that cannot be followed.
+    Of shards, those that hold tensors of ``part`` (see ``of_part``). Raises ``CheckpointError`` for a folder without
+    any, and for an index that cannot be followed.
     """
     path = Path(path)
     if index := index_of(path):
-        return shards(index)
+        return shards(index, part)
     if not path.is_dir():
         return [path]
     inside = [path / name for name in FOLDER_FILES if (path / name).is_file()]
@@ -44,15 +46,30 @@ def folder_of(path: Path) -> Path:
     return path.parent if path.name in (*FOLDER_FILES, *_indices()) else path
 
 
-def shards(index: Path) -> list[Path]:
-    """The files that an index names, in order. Raises ``CheckpointError`` where one is not there."""
-    files = [index.parent / name for name in sorted(set(placed(index).values()))]
+def shards(index: Path, part: str = "") -> list[Path]:
+    """The files that an index names for the tensors of ``part``, in order.
+
+    Raises ``CheckpointError`` where one is not there.
+    """
+    files = [index.parent / name for name in shard_names(index, part)]
     if absent := [file.name for file in files if not is_file(file)]:
         listed = ", ".join(absent[:SHOWN]) + ", …" * (len(absent) > SHOWN)
         raise CheckpointError(
             index, f"{len(absent)} of the {len(files)} shards it names are not there: {listed}", AGAIN
         )
     return files
+
+
+def shard_names(index: Path, part: str = "") -> list[str]:
+    """The names of the shards that hold tensors of ``part``, in order. Raises ``CheckpointError`` as ``placed``."""
+    places = placed(index)
+    return sorted({places[name] for name in of_part(places, part)})
+
+
+def of_part(names: Iterable[str], part: str) -> set[str]:
+    """The tensors with ``part`` among the pieces of their dotted names; all where none has it, or no part is meant."""
+    every = set(names)
+    return {name for name in every if part and part in name.split(".")} or every
 
 
 def placed(index: Path) -> dict[str, str]:

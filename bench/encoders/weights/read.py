@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.base.errors import CheckpointError
-from bench.encoders.weights.folders import AGAIN, SHOWN, index_of, placed, shards, tensor_files
+from bench.encoders.weights.folders import AGAIN, SHOWN, index_of, of_part, placed, shards, tensor_files
 
 
-def load_tensors(path: str | Path, *anchors: str, entry: str = "", prefixes: Sequence[str] = ()) -> dict:
+def load_tensors(
+    path: str | Path, *anchors: str, entry: str = "", prefixes: Sequence[str] = (), part: str = ""
+) -> dict:
     """Reads one network's tensors from a checkpoint without running pickled code, whatever wraps them.
 
     Parameters
     ----------
-    path
-        As that of ``load_content``.
+    path, part
+        As those of ``load_content``.
     anchors, entry, prefixes
         What tells where in the file the network lies: see ``bench.encoders.weights.unwrap.unwrap``.
 
@@ -33,10 +35,10 @@ def load_tensors(path: str | Path, *anchors: str, entry: str = "", prefixes: Seq
     """
     from bench.encoders.weights.unwrap import unwrap
 
-    return unwrap(load_content(path), anchors, path, entry, prefixes)
+    return unwrap(load_content(path, part), anchors, path, entry, prefixes)
 
 
-def load_content(path: str | Path) -> dict:
+def load_content(path: str | Path, part: str = "") -> dict:
     """Reads all that a checkpoint holds without running pickled code.
 
     From a torch file nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built. What
@@ -46,6 +48,9 @@ def load_content(path: str | Path) -> dict:
     ----------
     path
         A safetensors file, a torch file or a transformers folder that holds one of them, whole or in shards.
+    part
+        The module of a larger model that is wanted, a piece of the dotted names of its tensors: where some have it, the
+        others are left out; of a safetensors file they are not even read, nor are shards that hold no other.
 
     Returns
     -------
@@ -61,13 +66,14 @@ def load_content(path: str | Path) -> dict:
     path = Path(path)
     index = index_of(path)
     if index is None:
-        return _content(tensor_files(path)[0])
+        return _content(tensor_files(path)[0], part)
     places = placed(index)
+    wanted = of_part(places, part)
     content: dict = {}
-    for file in shards(index):
-        own = _content(file)
+    for file in shards(index, part):
+        own = _content(file, part)
         name = file.relative_to(index.parent).as_posix()
-        content |= _as_placed(own, {tensor for tensor, shard in places.items() if shard == name}, file)
+        content |= _as_placed(own, {tensor for tensor in wanted if places[tensor] == name}, file)
     return content
 
 
@@ -84,15 +90,15 @@ def _as_placed(own: dict, places: set[str], file: Path) -> dict:
     return own
 
 
-def _content(path: Path) -> dict:
-    """What one file holds."""
+def _content(path: Path, part: str) -> dict:
+    """What one file holds of a part."""
     from bench.encoders.weights.unreadable import UNREADABLE, diagnosis, impostor
 
     if not path.is_file():
         raise CheckpointError(path, "is not there", "check the path")
     try:
         what = impostor(path)
-        content = None if what else _read(path)
+        content = None if what else _read(path, part)
     except UNREADABLE as error:
         raise CheckpointError(path, *diagnosis(path, error)) from error
     if what:
@@ -104,18 +110,23 @@ def _content(path: Path) -> dict:
     return content
 
 
-def _read(path: Path) -> object:
+def _read(path: Path, part: str) -> object:
     import torch
 
     from bench.encoders.weights.unreadable import safetensors_header
 
     if safetensors_header(path):
-        from safetensors.torch import load_file
+        from safetensors import safe_open
 
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in sorted(of_part(file.keys(), part))}
     with path.open("rb") as stream, torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Detected pickle protocol")  # read or refused, which is said
-        return torch.load(stream, map_location="cpu", weights_only=True)  # of a path, the ending would decide
+        content = torch.load(stream, map_location="cpu", weights_only=True)  # of a path, the ending would decide
+    if not part or not isinstance(content, dict):
+        return content
+    names = of_part((name for name in content if isinstance(name, str)), part)
+    return {name: value for name, value in content.items() if name in names}
 
 
 def _harmless() -> list:

@@ -156,6 +156,12 @@ def test_released_defaults_where_no_settings_say(tiny, tmp_path):
     assert encoder.normalised == (tiny.model != "WavLMModel")
 
 
+def test_without_weights_the_large_model_takes_normalised_clips_too():
+    library()
+    with torch.device("meta"):
+        assert wavlm.build(registry.encoder_card("wavlm.large"), None).normalised
+
+
 def test_raw_leaves_the_waveform_as_it_is(tmp_path):
     made("HubertModel", tmp_path)
     wave = torch.from_numpy(clip(5000))[None]

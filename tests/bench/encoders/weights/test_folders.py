@@ -53,6 +53,42 @@ def test_one_file_comes_before_an_index_and_safetensors_before_pickles(tmp_path)
     assert {file.suffix for file in folders.tensor_files(tmp_path)} == {".safetensors"}
 
 
+PARTS = {f"{name}.weight": torch.full((2,), float(i)) for i, name in enumerate(("model.tower.a", "net.b", "tower.c"))}
+
+
+def in_parts(folder):
+    """A folder with a shard for each of ``PARTS``."""
+    places = {name: f"model-0000{i}-of-00003.safetensors" for i, name in enumerate(PARTS, start=1)}
+    for name, file in places.items():
+        save_file({name: PARTS[name]}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    return [folder / file for file in places.values()]
+
+
+def test_of_a_larger_model_only_the_shards_of_the_part_are_needed(tmp_path):
+    files = in_parts(tmp_path)
+    whole = find.digest(tmp_path)
+    files[1].unlink()
+    assert load_content(tmp_path, "tower").keys() == {"model.tower.a.weight", "tower.c.weight"}
+    assert folders.tensor_files(tmp_path, "tower") == [files[0], files[2]]
+    assert find.digest(tmp_path, "tower") != whole
+    for part in ("", "net", "tow", "nothing"):  # whole pieces of a name; what is nowhere is no part
+        with pytest.raises(CheckpointError, match=r"1 of the . shards it names are not there: model-00002-of-00003"):
+            load_content(tmp_path, part)
+
+
+@pytest.mark.parametrize("write", [save_file, torch.save])
+def test_of_one_file_the_tensors_of_the_part_are_kept(tmp_path, write):
+    write(PARTS, tmp_path / "net")
+    assert load_content(tmp_path / "net", "tower").keys() == {"model.tower.a.weight", "tower.c.weight"}
+    assert load_content(tmp_path / "net", "nothing").keys() == PARTS.keys()
+
+
+def test_of_a_training_checkpoint_all_entries_are_kept(tmp_path):
+    torch.save({"state_dict": PARTS, "epoch": 3}, tmp_path / "net.pt")
+    assert load_content(tmp_path / "net.pt", "tower").keys() == {"state_dict", "epoch"}
+
+
 def test_links_of_the_hubs_cache_are_followed(tmp_path):
     (tmp_path / "blobs").mkdir()
     (tmp_path / "snapshot").mkdir()
@@ -147,6 +183,17 @@ def test_shards_are_fetched_from_the_hub(tmp_path, monkeypatch):
     assert find.from_hub("org/net") == tmp_path / "hub"
     files = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     assert asked == [["*.json", "model.safetensors"], ["*.json", *files]]
+
+
+def test_the_shards_of_a_part_are_fetched_from_the_hub(tmp_path, monkeypatch):
+    in_parts(tmp_path)
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download",
+        lambda id, allow_patterns, local_dir: (asked.append(allow_patterns), str(tmp_path))[1],
+    )
+    assert find.from_hub("org/net", part="tower") == tmp_path
+    assert asked[-1] == ["*.json", "model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"]
 
 
 LONG = {

@@ -82,6 +82,7 @@ def test_soft_labels_are_the_mean_of_what_the_kept_weights_say_of_the_training_c
     assert start.data.soft_label is None
 
 
+@pytest.mark.long
 def test_a_student_says_whom_it_learned_from_and_learns_from_them(school, task, tmp_path):
     made = fit(tiny(norm=False), task, student(school), 0, out=tmp_path).records
     keys = [each.key for each in found(school, task)]
@@ -98,12 +99,14 @@ def test_a_student_says_whom_it_learned_from_and_learns_from_them(school, task, 
     assert [record.key for record in again.records] == [record.key for record in made]
 
 
+@pytest.mark.long
 def test_a_run_on_all_training_rows_learns_too(school, task):
     sensitive = recipe(name="student", distillation={"teachers": [str(school)], "weight": 0.1}, **SENSITIVE)
     (record,) = fit(tiny(norm=False), task, sensitive, 0, protocol=protocols.BEST_TEST).records
     assert record.spec["teachers"] == [each.key for each in found(school, task)]
 
 
+@pytest.mark.long
 def test_what_teachers_are_is_the_same_for_every_seed_and_labels_do_not_split(school, task, copied, tmp_path):
     for name, changes in KINDS.items():
         fit(tiny(norm=False), task, recipe(name=name, epochs=2, **changes), 1, out=copied, keep=True)
@@ -113,6 +116,7 @@ def test_what_teachers_are_is_the_same_for_every_seed_and_labels_do_not_split(sc
     assert len(set(recipe_labels(made).values())) == 1
 
 
+@pytest.mark.long
 def test_a_student_may_teach(school, task, tmp_path):
     fit(tiny(norm=False), task, student(school), 0, out=tmp_path, keep=True)
     (teacher,) = found(tmp_path, task)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from finetune_claims_corpora import LONG_TAIL, SHORTCUT
+from finetune_claims_corpora import CONTROLS, LONG_TAIL
 from finetune_claims_quality import CLEAN, EQUAL
+from finetune_claims_rules import (
+    AGAINST,
+    BASE,
+    CLAIMS,
+    GAP,
+    IN_DOMAIN,
+    MEASURES,
+    OUT_OF_DOMAIN,
+    PROBE,
+    Claim,
+    direction,
+)
 from scipy.stats import t
 
 from bench.scores import intervals
@@ -18,32 +30,13 @@ from bench.scores.printed import BLANK
 from bench.scores.schema import Record
 
 LEVEL = 0.95
-RARE, GAP, PROBE = "recall of d", "gap", "device probe"
-MEASURES = {  # {corpus: {measure: (test, metric, the direction claimed; 0: none)}}
-    LONG_TAIL.name: {RARE: ("test", "recall.3", 1), "UAR": ("test", "uar", 0)},
-    SHORTCUT.name: {
-        PROBE: (PROBE, "uar", -1),
-        GAP: ("", "uar", -1),
-        "UAR in-domain": ("test", "uar", 0),
-        "UAR out of domain": ("test_ood", "uar", 0),
-    },
-}
-BASE, NO_MARGIN, PATCH_MIX = "ce", "cosine, no margin", "patchmix-cl"
-HALF_EVEN = "log-margin, gamma 0.5"  # quality-margin without the quality
-UNCLAIMED = (NO_MARGIN, PATCH_MIX)  # methods that stand beside others, with no direction claimed
-AGAINST = {  # others: BASE
-    BASE: (),
-    "log-margin": (BASE, NO_MARGIN),
-    "quality-margin": (BASE, NO_MARGIN),
-    HALF_EVEN: (BASE, "quality-margin"),
-}
 COLUMNS = ("corpus", "measure", "method", "against", "over", "n", "value", "sd", "low", "high", "verdict")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One fine-tuning: its record, the record of the device's probe where there is one, and what stopped it where
-    something did."""
+    """One fine-tuning: its record, the record of the probe on its encoder where there is one, and what stopped it
+    where something did."""
 
     corpus: str
     method: str
@@ -75,8 +68,8 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float, float, float]:
 def value(run: Run, measure: str) -> float:
     """A measure of one run, a fraction."""
     if measure == GAP:
-        return value(run, "UAR in-domain") - value(run, "UAR out of domain")
-    test, metric, _ = MEASURES[run.corpus][measure]
+        return value(run, IN_DOMAIN) - value(run, OUT_OF_DOMAIN)
+    test, metric = MEASURES[run.corpus][measure]
     return intervals.mean_score(
         [_predictions(run, test)], metric, resamples=1, **comparison_arguments(_record(run, test))
     ).value
@@ -97,12 +90,13 @@ def _patients(ours: Sequence[Run], theirs: Sequence[Run], test: str, metric: str
 
 
 def comparisons(runs: Sequence[Run], claimed: bool = True) -> pd.DataFrame:
-    """A line per corpus, measure, method and kind of interval: the method's own mean, and its difference to ``ce`` on
-    the seeds that both finished, with a verdict where a direction is ``claimed``."""
+    """A line per corpus, measure, method and kind of interval: the method's own mean, and its difference to ``ce`` and
+    to what ``AGAINST`` names, on the seeds that both finished, with a verdict where a direction is ``claimed``; that of
+    a control is that of the corpus that it controls."""
     lines = []
     for corpus, measures in MEASURES.items():
         done = {(r.method, r.seed): r for r in runs if r.corpus == corpus and r.record is not None}
-        for measure, (test, metric, direction) in measures.items():
+        for measure, (test, metric) in measures.items():
             values = {key: value(run, measure) for key, run in done.items()}
             for method in dict.fromkeys(r.method for r in runs if r.corpus == corpus):
                 seeds = [seed for name, seed in done if name == method]
@@ -111,11 +105,11 @@ def comparisons(runs: Sequence[Run], claimed: bool = True) -> pd.DataFrame:
                     continue
                 own = [values[method, seed] for seed in seeds]
                 lines.append((*named, "", "seeds", len(seeds), *over_seeds(own), BLANK))
-                sign = direction if claimed and method not in UNCLAIMED else 0
                 for base in AGAINST.get(method, (BASE,)):
                     shared = [seed for seed in seeds if (base, seed) in done]
                     if not shared:
                         continue
+                    sign = direction(corpus, measure, method, base) if claimed else 0
                     change = over_seeds([values[method, seed] - values[base, seed] for seed in shared])
                     lines.append((*named, base, "seeds", len(shared), *change, verdict(*change[2:], sign)))
                     if test:
@@ -125,6 +119,31 @@ def comparisons(runs: Sequence[Run], claimed: bool = True) -> pd.DataFrame:
                         cells = (found.groups, found.value, math.nan, *span, verdict(*span, sign))
                         lines.append((*named, base, "patients", *cells))
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def beyond_controls(runs: Sequence[Run]) -> pd.DataFrame:
+    """A line per claim whose control has its rows: the difference in the corpus minus that in the control, by seed."""
+    done = {(r.corpus, r.method, r.seed): r for r in runs if r.record is not None}
+    lines = []
+    for claim in CLAIMS:
+        places = (claim.corpus, CONTROLS.get(claim.corpus, ""))
+        needed = [(place, name) for place in places for name in (claim.method, claim.against)]
+        shared = [s for s in dict.fromkeys(r.seed for r in runs) if all((*key, s) in done for key in needed)]
+        if shared and all(claim.measure in MEASURES[place] for place in places):
+            gained = [_gained(done, claim, seed, places) for seed in shared]
+            change = over_seeds(gained)
+            cells = ("seeds, beyond the control", len(shared), *change, verdict(*change[2:], claim.direction))
+            lines.append((claim.corpus, claim.measure, claim.method, claim.against, *cells))
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _gained(done: Mapping[tuple[str, str, int], Run], claim: Claim, seed: int, places: tuple[str, str]) -> float:
+    """What a method gains in the corpus, less what it gains in the control."""
+    planted, control = (
+        value(done[place, claim.method, seed], claim.measure) - value(done[place, claim.against, seed], claim.measure)
+        for place in places
+    )
+    return planted - control
 
 
 def per_run(runs: Sequence[Run]) -> pd.DataFrame:
@@ -154,13 +173,13 @@ def qualities(quality: pd.DataFrame) -> pd.DataFrame:
         if condition != CLEAN:
             change = over_seeds(each["change"].mean())
             lines.append((*named, CLEAN, "seeds", each.ngroups, *change, verdict(*change[2:], direction)))
-            span, patients = _by_patient(rows), rows["group"].nunique()
+            span, patients = by_patient(rows), rows["group"].nunique()
             cells = (patients, change[0], math.nan, *span, verdict(*span, direction))
             lines.append((*named, CLEAN, "patients", *cells))
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
-def _by_patient(rows: pd.DataFrame) -> tuple[float, float]:
+def by_patient(rows: pd.DataFrame) -> tuple[float, float]:
     """95 % interval of the mean change by bootstrap of patients, who have as many clips each, for these seeds."""
     means = rows.groupby("group")["change"].mean().to_numpy()
     counts, _ = intervals.bootstrap_weights(np.arange(len(means)))

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from bench.data.manifest import prepare
+from bench.data.manifest import TRAIN, prepare
+from bench.finetune.data.audio_quality import grading
 from bench.finetune.data.clip_store import ClipStore
 from bench.finetune.data.partition import partition
 from bench.finetune.data.quality import STRUCTURE, ClipMeasures, QualityScale, measure_clip
@@ -25,6 +26,12 @@ SILENCES = ("silence: zeros", "silence: a constant", "silence: noise at -130 dB"
 CLEAN, EQUAL, FREE = "as recorded", "noise, equal level", "noise, level free"
 DATASET, PURPOSE, EVERY = "simulated", 77, 3
 TARGET, KAPPA = 0.2, 0.5  # of the margin by quality, its defaults
+_AQS = {"entropy": 0.7, "energy": 0.3}  # QLung's
+DEFINITIONS = {
+    "`quality-margin`'s": ("structure", {}),
+    "`qlung`'s, normalised by training clips": ("aqs-training", _AQS),
+    "`qlung`'s, absolute": ("aqs-absolute", _AQS),
+}
 
 
 def reactions(data: Task, rate: int, seeds: Sequence[int]) -> pd.DataFrame:
@@ -80,3 +87,21 @@ def defined(measured: ClipMeasures, clean: ClipMeasures, shift_db: float | None,
         return 0.0
     loudness = (clean.level_db + shift_db - bounds[0]) / (bounds[1] - bounds[0])
     return STRUCTURE * (1 - measured.entropy) + (1 - STRUCTURE) * min(max(loudness, 0.0), 1.0)
+
+
+def wear(worn: Task, clear: Task, rate: int) -> pd.DataFrame:
+    """What noise does to quality: a line per training clip of ``worn`` that differs from the same one of ``clear``, and
+    definition of quality in ``DEFINITIONS``: ``group``, ``clear``, ``worn`` and their ``change``."""
+    sides = [prepare(each) for each in (worn, clear)]
+    stores = [ClipStore(side, rate, "native") for side in sides]
+    rows = np.flatnonzero(np.isin(sides[0].rows["split"], TRAIN))
+    noisy = [row for row in rows if not np.array_equal(stores[0][row], stores[1][row])]
+    lines = []
+    for name, (definition, settings) in DEFINITIONS.items():
+        by = grading(definition, settings)
+        graded = [by.qualities([by.measure(store[row], rate) for row in rows], DATASET) for store in stores]
+        told = [dict(zip(rows.tolist(), qualities, strict=True)) for qualities in graded]
+        for row in noisy:
+            worn_q, clear_q = told[0][int(row)], told[1][int(row)]
+            lines.append((name, sides[0].rows["group"].iloc[row], clear_q, worn_q, worn_q - clear_q))
+    return pd.DataFrame(lines, columns=["definition", "group", "clear", "worn", "change"])

@@ -33,7 +33,7 @@ from urllib.parse import unquote
 from bench.base.errors import CheckpointError, RespBenchError
 from bench.encoders.weights.code import refusal
 from bench.encoders.weights.folders import folder_of
-from bench.encoders.weights.unwrap import BESIDE
+from bench.encoders.weights.unwrap import BESIDE, OUTSIDE
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters import model_folder
 from model_zoo._adapters.cards import dims
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 PREFIX = "hf."
 OPEN = "hf.<folder or Hub id>: any audio model of transformers on this machine"
 MAY_RUN_CODE = True
-LISTED = 3  # spare tensors named in the notes
+LISTED = 3  # tensors of each kind that an error names
 
 
 def card(id: str, trusted: Sequence[str] = ()) -> EncoderCard:
@@ -203,6 +203,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                 )
             spare = _spare(model, loading_info, weights)
         encoder = Model(extractor, hearing_part(model).eval()).eval()
+        encoder.unused_tensors = tuple(spare)
         shortest = shortest_clip(encoder.count, encoder.card.sample_rate)
         encoder.card = dataclasses.replace(encoder.card, min_s=shortest / encoder.card.sample_rate)
         encoder.hop_s = measured_hop(encoder)
@@ -224,9 +225,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if longest is not None:
         encoder.card = dataclasses.replace(encoder.card, max_s=longest / encoder.card.sample_rate)
         notes += f"; its feature extractor takes the first {encoder.card.max_s:.4g} s of a clip"
-    if spare:
-        listed = ", ".join(spare[:LISTED]) + (", …" if len(spare) > LISTED else "")
-        notes += f"; {len(spare)} tensors not used: {listed}"
     if card.code:
         notes += f"; its own code ran, revision {card.code}"
     encoder.card = dataclasses.replace(encoder.card, notes=notes, settings=model_folder.settings_digest(home, front))
@@ -245,7 +243,7 @@ def _homes(card: EncoderCard, place: Path, weights: Path | None) -> tuple[Path, 
     kinds = [model_folder.model_settings(folder).get("model_type") for folder in (own, place)]
     by_itself = f"name it by itself: {PREFIX}{own}"
     if kinds[0] != kinds[1]:
-        raise CheckpointError(own, f"is a {kinds[0]} model, {card.id} is a {kinds[1]} model", by_itself)
+        raise CheckpointError(own, f"is of model type {kinds[0]}, {card.id} of {kinds[1]}", by_itself)
     front = own if "sampling_rate" in model_folder.front_settings(own) else place
     if not card.code:
         return own, front
@@ -318,7 +316,7 @@ def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
         raise CheckpointError(
             where, "; ".join(told), "config.json and tensors are not of one model: fetch the folder again"
         )
-    return sorted(key.removeprefix(BESIDE) for key in loading_info["unexpected_keys"])
+    return sorted(key.removeprefix(BESIDE).removeprefix(OUTSIDE) for key in loading_info["unexpected_keys"])
 
 
 def _is_part(key: str, encoder: nn.Module, name: str) -> bool:

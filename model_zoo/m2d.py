@@ -30,7 +30,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.encoders.weights.unwrap import BESIDE
+from bench.encoders.weights.unwrap import BESIDE, OUTSIDE
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.cards import dims
 
@@ -197,11 +197,11 @@ def with_statistics(tensors: Mapping[str, Tensor], where: object) -> dict[str, T
 
     if "norm_stats" in tensors:
         return dict(tensors)
-    outside = [name for name in tensors if re.fullmatch(rf"{BESIDE}(.*\.)?norm_stats", name)]
+    outside = [name for name in tensors if re.fullmatch(rf"({BESIDE}|{OUTSIDE})(.*\.)?norm_stats", name)]
     if len(outside) == 1:
         return {"norm_stats" if name in outside else name: tensor for name, tensor in tensors.items()}
     if outside:
-        listed = ", ".join(name.removeprefix(BESIDE) for name in outside)
+        listed = ", ".join(name.removeprefix(BESIDE).removeprefix(OUTSIDE) for name in outside)
         problem = f"holds several norm_stats ({listed}), and which are the encoder's is open"
         raise CheckpointError(where, problem, "save the tensors that are meant in a file of their own")
     if FROM_2022.search(Path(str(where)).parent.name):

@@ -201,7 +201,9 @@ def verify_folder(arguments: argparse.Namespace) -> int:
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``compare`` takes."""
-    what = "results folder, prediction file, or row of --in: ID[+RECIPE][:POOLING[:LAYER]] or a record's key"
+    what = (
+        "results folder, prediction file, or row of --in: ID[+RECIPE][:POOLING[:LAYER]][=CHECKPOINT] or a record's key"
+    )
     parser.add_argument("first", metavar="A", help=what)
     parser.add_argument("second", metavar="B", help="the same")
     parser.add_argument(

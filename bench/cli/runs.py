@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.base import registry
 from bench.base.errors import NothingAsked
 from bench.cli import options
 from bench.cli.options import Verb, agree, command_line, print_json, say, show
 from bench.cli.reports import leaderboard
+
+if TYPE_CHECKING:
+    from bench.runs.choices import EncoderChoice
 
 EPILOG = """examples:
   respbench sweep --suite quick --encoder efficientat.mn04:mean,freq --layers all --seeds 0 1 2 --out runs/sweep
@@ -223,7 +227,28 @@ def run_suite(arguments: argparse.Namespace) -> int:
         return options.stopped(arguments.out)
     status = leaderboard(arguments)
     say(f"page to look at and send around: {write_page(arguments.out)}")
-    return options.stopped(arguments.out) if outcome.interrupted else status
+    if outcome.interrupted:
+        return options.stopped(arguments.out)
+    _compare_checkpoints([*outcome.made, *outcome.kept], encoders, arguments)
+    return status
+
+
+def _compare_checkpoints(
+    made: Sequence[Path], encoders: Sequence[EncoderChoice], arguments: argparse.Namespace
+) -> None:
+    """Shows and writes how a checkpoint of one's own differs from what else was asked for of the same encoder."""
+    from bench.reports.agreement.comparison_page import FEW
+    from bench.reports.agreement.paired.checkpoints import FOLDER, comparisons
+    from bench.reports.agreement.paired.page import paired_text, write_paired
+    from bench.scores import records
+
+    if len({choice.id for choice in encoders}) == len(encoders):
+        return
+    for name, report in comparisons([records.read(path) for path in made], encoders):
+        written = write_paired(report, arguments.out / FOLDER / name)
+        if not arguments.json:
+            show(f"\n{paired_text(report, FEW)}", end="")
+        say(f"paired difference: {written}")
 
 
 ENCODE = Verb("encode", "compute and keep the features of a task's clips", encode_arguments, encode_task)

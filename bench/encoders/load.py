@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.base import registry
-from bench.base.errors import BadInput, UnknownId
+from bench.base.errors import BadInput, CheckpointError, UnknownId
 from bench.encoders.weights import code, licences
+from bench.encoders.weights.folders import SHOWN
 from bench.types import PRECISIONS, Encoder, EncoderCard
 
 if TYPE_CHECKING:
@@ -85,7 +86,15 @@ def load_encoder(
     path = find(card, weights) if card.weights or weights is not None else None
     if weights is None:
         licences.require(card, accept_licence)
-    encoder = module.build(card, path)
+    try:
+        encoder = module.build(card, path)
+    except CheckpointError as error:
+        told = _next_to_the_release(card, path) if weights is not None and path is not None else ""
+        if not told:
+            raise
+        raise CheckpointError(error.where, f"{error.problem}; {told}", error.remedy) from error
+    if told := unused_told(encoder):
+        encoder.card = replace(encoder.card, notes="; ".join(filter(None, [encoder.card.notes, told])))
     if path is not None:
         encoder.weights_digest = digest(path, part_of(card))
         if weights is None:
@@ -95,6 +104,29 @@ def load_encoder(
     require_device(device)
     encoder.precision = precision
     return encoder.eval().to(device)
+
+
+def unused_told(encoder: Encoder) -> str:
+    """Which tensors of its file an encoder has no place for, such as a head of one's own; empty where none are."""
+    unused = [name for part in encoder.modules() for name in getattr(part, "unused_tensors", ())]
+    listed = ", ".join(unused[:SHOWN]) + ", …" * (len(unused) > SHOWN)
+    return f"{len(unused)} tensors not used: {listed}" if unused else ""
+
+
+def _next_to_the_release(card: EncoderCard, path: Path) -> str:
+    """Which tensors of the released file another file lacks by name, where both can be read; empty where none."""
+    from bench.encoders.weights.find import at_hand
+    from bench.encoders.weights.read import names_lacking
+
+    there = at_hand(card)
+    if there is None or there[1] == path:
+        return ""
+    try:
+        lacking, of = names_lacking(there[1], path)
+    except CheckpointError:  # what one of them is has been said
+        return ""
+    listed = ", ".join(lacking[:SHOWN]) + ", …" * (len(lacking) > SHOWN)
+    return f"it lacks {len(lacking)} of the {of} tensors of {there[0].file}: {listed}" if lacking else ""
 
 
 def require_trained(card: EncoderCard) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
+from bench.base import registry
+from bench.base.errors import RespBenchError
+from bench.encoders.weights.find import release_digests
 from bench.probe.protocols import PEEKING
 from bench.scores.schema import Record
 from bench.types import ALL_LAYERS
@@ -13,7 +16,11 @@ from bench.types import ALL_LAYERS
 ROW = ["encoder", "pooling", "layer", "protocol"]
 
 
-VARIANT = ("weights", "parameters", "encoder_version", "protocol_version", "clip", "resampler", "dtype")
+# what tells rows of one name apart
+VARIANT = (
+    *("weights", "parameters", "encoder_version", "protocol_version", "clip", "resampler", "dtype"),
+    *("settings", "code"),
+)
 LISTED_SETTINGS = 3  # of a recipe that are listed one by one where they differ
 CONTROL_FAMILIES = ("control", "random", "meta")
 
@@ -34,20 +41,61 @@ def rank_class(spec: Mapping) -> str:
 def row_names(records: Sequence[Record]) -> dict[str, str]:
     """{record key: its encoder as tables name it}.
 
-    The name is the id, with the recipe of a fine-tuned encoder (``recipe_labels``) and, where rows of frozen ones would
-    otherwise be confused, the weights and versions too.
+    The name is the id, with the revision of a model's own code, the recipe of a fine-tuned encoder (``recipe_labels``)
+    and, where rows of frozen ones would otherwise be confused on some task, what differs there: weights, those of the
+    release being called so, versions, clip policy.
     """
-    variants: dict[tuple, set[tuple]] = {}
-    for record in records:
-        variants.setdefault(_row(record), set()).add(_variant(record))
-    labels, names = recipe_labels(records), {}
-    for record in records:
-        spec = record.spec
-        mark = f" [weights {spec['weights'][:8]}/{spec['parameters'][:8]}, versions {spec['encoder_version']}/"
-        mark += f"{spec['protocol_version']}, clip {spec['clip']}]"
-        frozen = mark if len(variants[_row(record)]) > 1 else ""
-        names[record.key] = spec["encoder"] + (f" · {labels[record.key]}" if "recipe" in spec else frozen)
-    return names
+    frozen = [record for record in records if "recipe" not in record.spec]
+    differing = _differing(
+        ((*_row(record), spec["task"], spec["seed"]), _told(spec)) for record, spec in _specs(frozen)
+    )
+    of_row: dict[tuple, set[str]] = {}
+    for (*row, _, _), names in differing.items():
+        of_row.setdefault(tuple(row), set()).update(names)
+    labels, named = recipe_labels(records), {}
+    for record, spec in _specs(records):
+        name = spec["encoder"] + (f" [own code {spec['code'][:8]}]" if "code" in spec else "")
+        if "recipe" in spec:
+            name += f" · {labels[record.key]}"
+        elif parts := [value for what, value in _told(spec).items() if what in of_row[_row(record)]]:
+            name += f" [{', '.join(_with_release(parts, spec))}]"
+        named[record.key] = name
+    return named
+
+
+def variant(spec: Mapping) -> tuple:
+    """What tells the rows of one name apart (``VARIANT``); None for what a result lacks."""
+    return tuple(spec.get(name) for name in VARIANT)
+
+
+def _told(spec: Mapping) -> dict[str, str]:
+    """{what may differ between frozen rows of one name: how it is shown}; the code always shows."""
+    return {
+        "weights": f"weights {spec['weights'][:8]}",
+        f"parameters of {spec['weights']}": f"parameters {spec['parameters'][:8]}",
+        "encoder version": f"encoder version {spec['encoder_version']}",
+        "protocol version": f"protocol version {spec['protocol_version']}",
+        "clip": f"clip {spec['clip']}",
+        "resampler": spec["resampler"],
+        "dtype": spec["dtype"],
+        "settings": f"settings {spec.get('settings', 'none')[:8]}",
+    }
+
+
+def _with_release(parts: Sequence[str], spec: Mapping) -> list[str]:
+    """The parts of a name, in which released weights are called so."""
+    of_release = f"weights {spec['weights'][:8]}"
+    if of_release not in parts or spec["weights"] not in release_digests_of(spec["encoder"]):
+        return list(parts)
+    return [f"released {part}" if part == of_release else part for part in parts]
+
+
+def release_digests_of(encoder: str) -> set[str]:
+    """The digests that are known of an encoder's released weights; empty for an encoder that is not at hand here."""
+    try:
+        return release_digests(registry.encoder_card(encoder))
+    except RespBenchError:
+        return set()
 
 
 def recipe_labels(records: Iterable[Record]) -> dict[str, str]:
@@ -99,6 +147,7 @@ def _facts(spec: Mapping) -> dict[str, str]:
     weights = spec["weights"][:8]
     taught = hashlib.sha256(" ".join(spec.get("teachers", ())).encode()).hexdigest()[:8]
     return {
+        "code": f"own code {spec['code'][:8]}" if "code" in spec else "no code of its own",
         "weights": f"weights {weights}",
         f"parameters of {weights}, seed {spec['seed']}": f"parameters {spec['parameters'][:8]}",
         "encoder version": f"encoder version {spec['encoder_version']}",
@@ -121,12 +170,12 @@ def recipe_digest(spec: Mapping) -> str:
     return hashlib.sha256(json.dumps(spec["recipe"], sort_keys=True).encode()).hexdigest()[:8]
 
 
+def _specs(records: Iterable[Record]) -> Iterator[tuple[Record, dict]]:
+    return ((record, dict(record.spec)) for record in records)
+
+
 def _row(record: Record) -> tuple:
-    return tuple(record.spec[name] for name in (*ROW, "task", "seed"))
-
-
-def _variant(record: Record) -> tuple:
-    return tuple(record.spec[name] for name in VARIANT)
+    return (*(dict(record.spec)[name] for name in ROW), record.spec.get("code", ""))
 
 
 def row_name(encoder: str, layer: int) -> str:

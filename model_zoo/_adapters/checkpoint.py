@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from bench.base.errors import CheckpointError
 from bench.encoders.weights.folders import SHOWN
-from bench.encoders.weights.unwrap import BESIDE
+from bench.encoders.weights.unwrap import BESIDE, OUTSIDE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+SPARE = "neither used nor declared ignored"
 HEAD = 64  # channels of one attention head
 
 
@@ -25,11 +26,13 @@ def load_strict(
     whole numbers in the place of weights are quantised ones, which mean nothing without their scale. Batches counted by
     batch normalisation, which torch before 0.4.1 did not keep, may be absent where nothing depends on them. Every
     other tensor of the file, those that lie beside the network included, must match one of the ``ignore`` patterns
-    (``re.fullmatch``). Raises ``CheckpointError`` that names up to five of each kind.
+    (``re.fullmatch``); those of what somebody put around the network are left out and named on the module, as
+    ``unused_tensors``. Raises ``CheckpointError`` that names up to five of each kind.
     """
     own = module.state_dict()
     uncounted = {k: own[k] for k in own if k not in tensors and idle_counter(module, k)}
-    tensors = {**tensors, **uncounted}
+    module.unused_tensors = tuple(k.removeprefix(OUTSIDE) for k in tensors if k.startswith(OUTSIDE))
+    tensors = {**{k: tensor for k, tensor in tensors.items() if not k.startswith(OUTSIDE)}, **uncounted}
     held = {k: tensors[k] for k in own if k in tensors}
     unusual = [k for k, tensor in held.items() if tensor.is_meta or tensor.layout != own[k].layout]
     patterns = [re.compile(p) for p in ignore]
@@ -45,14 +48,15 @@ def load_strict(
         "of whole numbers in the place of weights": [
             k for k, tensor in held.items() if own[k].is_floating_point() and not tensor.is_floating_point()
         ],
-        "neither used nor declared ignored": [k for k in spare if not any(p.fullmatch(k) for p in patterns)],
+        SPARE: [k for k in spare if not any(p.fullmatch(k) for p in patterns)],
         "not finite": [k for k, tensor in held.items() if k not in unusual and not bool(tensor.isfinite().all())],
     }
     reasons = [f"{len(names)} {kind}: {_few(names)}" for kind, names in problems.items() if names]
     if reasons:
-        raise CheckpointError(
-            where, "; ".join(reasons), f"it does not fit {type(module).__name__}; check file and encoder"
-        )
+        remedy = f"it does not fit {type(module).__name__}; check file and encoder"
+        if [kind for kind, names in problems.items() if names] == [SPARE]:
+            remedy = "where an embedding does without them, as without a head of one's own, save the file without them"
+        raise CheckpointError(where, "; ".join(reasons), remedy)
     module.load_state_dict({k: tensors[k] for k in own}, strict=True)
 
 

@@ -161,6 +161,16 @@ def digest(path: str | Path, part: str = "") -> str:
     return hashlib.sha256("".join(f"{file.name} {file_digest(file)}\n" for file in files).encode()).hexdigest()
 
 
+def release_digests(card: EncoderCard) -> set[str]:
+    """The digests that are known of a card's released weights: by the card, pinned, or of the folder that it names."""
+    known = set()
+    for release in card.weights:
+        path, pin = Path(release.file), verified.pin(card, release)
+        known |= {release.sha256} | ({pin.sha256} if pin else set())
+        known |= {digest(path)} if path.is_absolute() and path.exists() else set()
+    return known - {""}
+
+
 def parameter_digest(module: nn.Module | Encoder) -> str:
     """SHA-256 of a module's parameters: names, dtypes, shapes and values, in name order; ``none`` without any."""
     total = hashlib.sha256()

@@ -77,6 +77,18 @@ def load_content(path: str | Path, part: str = "") -> dict:
     return content
 
 
+def names_lacking(release: str | Path, own: str | Path) -> tuple[list[str], int]:
+    """The names of a release's tensors that another file lacks, whatever wraps either's, and how many the release has.
+
+    Raises ``CheckpointError`` for a file that cannot be read.
+    """
+    from bench.encoders.weights.unwrap import bare_names
+
+    released, others = bare_names(load_content(release)), bare_names(load_content(own))
+    ends = {".".join(parts[i:]) for parts in (name.split(".") for name in others) for i in range(len(parts))}
+    return [name for name in released if name not in ends], len(released)
+
+
 def _as_placed(own: dict, places: set[str], file: Path) -> dict:
     """What a shard holds. Raises ``CheckpointError`` where that is not what the index says."""
     for names, problem in (

@@ -21,6 +21,7 @@ DEPTH = 4  # entries within entries that are searched
 MARKS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # torch's, between any two names
 AVERAGED, COUNTER = "module.", "n_averaged"  # of torch.optim.swa_utils.AveragedModel: the network, the averages' count
 BESIDE = "beside/"  # before the name of a tensor that lies outside the network, which can be ignored but never loaded
+OUTSIDE = "outside/"  # before that of one outside what was put around a released layout: a head of one's own, a loss
 
 
 class Place(NamedTuple):
@@ -56,9 +57,10 @@ def unwrap(
     -------
     dict
         {name: tensor}. Tensors of the same entry that lie outside the network come with ``BESIDE`` before their name,
-        from which what wraps the whole is taken off too; the count beside averaged weights is left out. Where no anchor
-        is found, the tensors of ``entry``, else of the top level, else of the only entry that has any, as they are: for
-        the family to say what they lack.
+        from which what wraps the whole is taken off too; those outside what wraps it, such as the head of a module of
+        one's own that holds a released network, with ``OUTSIDE``; the count beside averaged weights is left out. Where
+        no anchor is found, the tensors of ``entry``, else of the top level, else of the only entry that has any, as
+        they are: for the family to say what they lack.
 
     Raises
     ------
@@ -88,8 +90,20 @@ def unwrap(
     wrapper = prefix.removesuffix(next((released for released in prefixes if _ends(prefix, released)), ""))
     held = {name: tensor for name, tensor in mappings[keys].items() if not _counts_averages(name, tensor, prefix)}
     named = {name: name.removeprefix(prefix) for name in held if name.startswith(prefix)}
-    beside = {name: BESIDE + name.removeprefix(wrapper) for name in held if name not in named}
+    beside = {
+        name: BESIDE + name.removeprefix(wrapper) if name.startswith(wrapper) else OUTSIDE + name
+        for name in held
+        if name not in named
+    }
     return {(named | beside)[name]: tensor for name, tensor in held.items()}
+
+
+def bare_names(content: Mapping) -> list[str]:
+    """The names of all tensors of a checkpoint, of whatever entry, without the marks of torch's wrappers."""
+    names = dict.fromkeys(name for _, tensors in _mappings(content) for name in tensors)
+    for mark in MARKS:
+        names = dict.fromkeys(name.replace(mark, "") for name in names)
+    return list(names)
 
 
 def _mappings(

@@ -176,4 +176,4 @@ def twin_differences(records: Sequence[Record]) -> dict[tuple[str, str], interva
 def _identity(record: Record, encoder: str) -> tuple:
     names = ("task", "manifest", "pooling", "layer", "protocol", "protocol_version", "seed")
     spec = dict(record.spec)
-    return encoder, recipe_digest(record.spec), *(spec[name] for name in names)
+    return encoder, recipe_digest(record.spec), spec.get("code"), *(spec[name] for name in names)

@@ -48,4 +48,4 @@ def with_own_rows(records: Sequence[Record], below: Mapping[str, Mapping[str, Re
 def _shared(record: Record) -> tuple:
     """What two records have in common that differ in their clip policy alone."""
     spec = dict(record.spec)
-    return tuple(spec[name] for name in _SHARED)
+    return tuple(spec.get(name) for name in _SHARED)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.reports.names import VARIANT, row_names
+from bench.reports.names import row_names, variant
 from bench.reports.out_of_domain import bandwidth
 from bench.reports.out_of_domain.measures.calibration import CURVE, calibration
 from bench.reports.out_of_domain.measures.resampled import (
@@ -162,7 +162,7 @@ def decided(task: TaskFacts) -> list[Shown]:
 def _kind(record: Record) -> tuple:
     """What the records of one encoder share on a transfer and on its reverse, of which tables may mark only one."""
     spec = dict(record.spec)
-    return tuple(spec[name] for name in ("encoder", "pooling", "layer", *VARIANT))
+    return spec["encoder"], spec["pooling"], spec["layer"], *variant(spec)
 
 
 def _of(all_records: Sequence[Record], task: str) -> list[Record]:

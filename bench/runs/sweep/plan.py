@@ -13,7 +13,7 @@ from bench.data import clips
 from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.batches import device_of
 from bench.encoders.features.store import FeatureStore
-from bench.encoders.load import require_device
+from bench.encoders.load import require_device, unused_told
 from bench.encoders.pooling import LayerPooling
 from bench.encoders.probe_inputs import required_features
 from bench.probe import protocols
@@ -222,6 +222,8 @@ def steps(plan: Plan, say: Callable[[str], None] = lambda line: None) -> Iterato
     grid = plan.grid
     for choice in plan.encoders:
         encoder = choice.load(grid.device, grid.precision)
+        if choice.weights and (told := unused_told(encoder)):
+            say(f"{choice.id}={choice.weights}: {told}")
         required = choice in plan.required
         by_protocol = choices.requested_by_protocol(choice, encoder.card, grid.protocols_asked(), required, say)
         for card, prepared in plan.data:

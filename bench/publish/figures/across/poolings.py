@@ -14,7 +14,7 @@ from bench.drawing.canvas import PaperFigure, blank, drawn
 from bench.drawing.labels import SMALLEST, broken
 from bench.drawing.looks import BLUE, GREY, INK, VERMILLION
 from bench.publish.figures import captions, rows
-from bench.reports.names import VARIANT, rank_class, row_names
+from bench.reports.names import rank_class, row_names, variant
 from bench.scores import intervals, metrics, per_test
 from bench.scores.intervals import Difference
 from bench.scores.schema import Record
@@ -103,8 +103,10 @@ def _pairs(records: Sequence[Record], first: str, second: str) -> Iterator[Pair]
     for record in records:
         spec = dict(record.spec)
         if spec["pooling"] in (first, second) and rank_class(spec) != rows.CONTROL:
-            key = tuple(spec[name] for name in ("task", "encoder", "layer", "protocol", *VARIANT))
-            sides.setdefault((*key, labels[record.key]), {}).setdefault(spec["pooling"], {})[spec["seed"]] = record
+            key = tuple(spec[name] for name in ("task", "encoder", "layer", "protocol"))
+            sides.setdefault((*key, variant(spec), labels[record.key]), {}).setdefault(spec["pooling"], {})[
+                spec["seed"]
+            ] = record
     for (*_, label), by_pooling in sides.items():
         if len(by_pooling) < 2:
             continue

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
+from bench.encoders.weights.find import digest, find
 from bench.reports.agreement.paired.matched import Matched, require_same_clips, tests_of
-from bench.reports.names import recipe_digest, recipe_name, row_names
+from bench.reports.names import recipe_digest, recipe_name, release_digests_of, row_names
 from bench.scores import per_test
 from bench.scores.records import require_one_data
 from bench.scores.schema import Record
 
 KEY = re.compile(r"[0-9a-f]{20}")
 # what must be one thing for records to be runs of one row; parameters too, unless every seed has its own
-ONE = ("pooling", "layer", "clip", "encoder_version", "protocol_version", "weights", "dtype", "resampler", "device")
-HOW = "name it as ID, ID+RECIPE, ID:POOLING, ID:POOLING:LAYER or by the key of a record"
+ONE = (
+    *("pooling", "layer", "clip", "encoder_version", "protocol_version", "weights", "settings", "code"),
+    *("dtype", "resampler", "device"),
+)
+HOW = "name it as ID, ID+RECIPE, ID:POOLING, ID:POOLING:LAYER, any of these =CHECKPOINT, or by the key of a record"
+DIGEST = re.compile(r"[0-9a-f]{8,64}")  # of weights, its beginning at least
 
 
 def is_row(found: Sequence[Record], text: str) -> bool:
@@ -32,7 +39,8 @@ def chosen(found: Sequence[Record], text: str, tasks: Sequence[str] = (), protoc
         All records of the folder.
     text
         An encoder as the boards name it, its pooling and layer where several are there, or the key of one record; a
-        fine-tuned one as ``id+recipe``.
+        fine-tuned one as ``id+recipe``. Behind ``=`` stands a checkpoint of one's own, as on the command line, or what
+        its digest begins with; without it released weights are meant, where there are records of others too.
     tasks, protocol
         What the records must be of; empty for all.
 
@@ -57,8 +65,17 @@ def chosen(found: Sequence[Record], text: str, tasks: Sequence[str] = (), protoc
     if not kept:
         protocols = sorted({record.spec["protocol"] for record in named})
         raise BadInput(text, f"has no record under protocol {protocol}", f"it has {', '.join(protocols)}")
+    kept = _of_release(kept, text)
     _require_one_row(kept, text)
     return kept
+
+
+def _of_release(kept: list[Record], text: str) -> list[Record]:
+    """Of frozen rows that differ in their weights those of the release, unless the text says which are meant."""
+    if "=" in text or len({(record.spec["weights"], record.spec["encoder"]) for record in kept}) < 2:
+        return kept
+    released = [r for r in kept if r.spec["weights"] in release_digests_of(r.spec["encoder"])]
+    return released or kept
 
 
 def _require_one_row(kept: Sequence[Record], text: str) -> None:
@@ -72,7 +89,10 @@ def _require_one_row(kept: Sequence[Record], text: str) -> None:
         if differing or len({record.spec["seed"] for record in group}) < len(group):
             values = {name: sorted({each[name] for each in facts}) for name in differing}
             told = "; ".join(f"{name} {', '.join(each)}" for name, each in values.items()) or "parameters"
-            names = sorted({f"{_name(r)}:{r.spec['pooling']}:{r.spec['layer']}" for r in group})
+            weights = "={}".format if "weights" in differing else lambda digest: ""
+            names = sorted(
+                {f"{_name(r)}:{r.spec['pooling']}:{r.spec['layer']}{weights(r.spec['weights'][:8])}" for r in group}
+            )
             listed = names if len(names) > 1 else sorted(record.key for record in group)
             problem = f"means several rows on {task} under {protocol} ({told})"
             raise BadInput(text, problem, f"{HOW}: {', '.join(listed)}")
@@ -176,6 +196,7 @@ def _named(found: Sequence[Record], text: str) -> list[Record]:
     """The records of a key, or of an id with its pooling and layer where these are told."""
     if KEY.fullmatch(text):
         return [record for record in found if record.key == text]
+    text, _, checkpoint = text.partition("=")
     head, _, rest = text.partition(":")
     pooling, _, layer = rest.rpartition(":") if re.search(r":-?\d+$", rest) else (rest, "", "")
     names = row_names(found)
@@ -184,7 +205,18 @@ def _named(found: Sequence[Record], text: str) -> list[Record]:
         lambda record: pooling in ("", record.spec["pooling"]),
         lambda record: layer in ("", str(record.spec["layer"])),
     ]
-    return [record for record in found if all(test(record) for test in tests)]
+    named = [record for record in found if all(test(record) for test in tests)]
+    if not checkpoint or not named:
+        return named
+    given = _digest(checkpoint, named[0].spec["encoder"])
+    return [record for record in named if record.spec["weights"].startswith(given)]
+
+
+def _digest(checkpoint: str, encoder: str) -> str:
+    """The digest of a checkpoint of an encoder, or the beginning of one that is given itself."""
+    if DIGEST.fullmatch(checkpoint) and not Path(checkpoint).exists():
+        return checkpoint
+    return digest(find(registry.encoder_card(encoder), checkpoint))
 
 
 def _is_called(record: Record, head: str, names: Mapping[str, str]) -> bool:

@@ -3,7 +3,7 @@ import torch
 
 from bench.base.errors import CheckpointError
 from bench.encoders.weights.read import load_tensors
-from bench.encoders.weights.unwrap import BESIDE, unwrap
+from bench.encoders.weights.unwrap import BESIDE, OUTSIDE, unwrap
 
 NET = {"stem.weight": torch.ones(2), "blocks.0.norm.bias": torch.zeros(3), "blocks.1.norm.bias": torch.ones(3)}
 ANCHORS = ("stem.weight", "blocks.0.norm.bias")
@@ -64,7 +64,7 @@ def test_what_torch_makes_of_averages_is_read(tmp_path):
     ],
 )
 def test_another_tensor_of_that_name_is_kept(beside, told):
-    assert unwrap(prefixed("module.") | beside, ANCHORS, "file").keys() - NET.keys() in ({told}, {f"{BESIDE}{told}"})
+    assert unwrap(prefixed("module.") | beside, ANCHORS, "file").keys() - NET.keys() in ({told}, {f"{OUTSIDE}{told}"})
     assert "n_averaged" in unwrap(NET | {"n_averaged": torch.tensor(1)}, ANCHORS, "file")
 
 
@@ -78,8 +78,14 @@ def test_tensors_beside_the_network_can_be_ignored_but_never_loaded():
     tensors = unwrap(prefixed("module.net.") | beside, ANCHORS[1:], "file", prefixes=["net."])
     assert torch.equal(tensors["stem.weight"], NET["stem.weight"])
     assert tensors.keys() - NET.keys() == {
-        f"{BESIDE}head.weight", f"{BESIDE}stem.weight", f"{BESIDE}other.bias"
+        f"{BESIDE}head.weight", f"{BESIDE}stem.weight", f"{OUTSIDE}other.bias"
     }  # fmt: skip
+
+
+def test_what_a_module_of_ones_own_has_around_the_network_is_told_from_what_lies_in_it():
+    own = {"head.weight": torch.ones(1), "model.loss.weight": torch.ones(1), "model.net.extra": torch.ones(1)}
+    tensors = unwrap({"state_dict": prefixed("model.net.") | own}, ANCHORS, "file")
+    assert tensors.keys() - NET.keys() == {f"{OUTSIDE}head.weight", f"{OUTSIDE}model.loss.weight", "extra"}
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def card(id: str, trusted: Sequence[str] = ()) -> EncoderCard:
     if not id.startswith(PREFIX) or not name:
         raise KeyError(id)
     place = model_folder.find_folder(name, id, trusted)
+    model_folder.require_whole(place)
     config, front = model_folder.model_settings(place), model_folder.require_front(place)
     rate = front["sampling_rate"]
     if config.get("sampling_rate", rate) != rate:
@@ -94,13 +95,21 @@ def require_code(card: EncoderCard, trusted: Sequence[str] = ()) -> None:
     Raises ``CheckpointError`` for one that the library does not know and that brings no code.
     """
     from transformers import CONFIG_MAPPING
+    from transformers.models.auto.feature_extraction_auto import feature_extractor_class_from_name
 
     place = Path(card.weights[0].file)
     kind = model_folder.model_settings(place).get("model_type")
-    if card.code or kind in CONFIG_MAPPING:
+    front = model_folder.front_settings(place).get("feature_extractor_type")
+    own_front = "AutoFeatureExtractor" in (own := model_folder.own_code(place))
+    if card.code:
         return
-    why = f"model type {kind!r} is none of the installed transformers' own"
-    if not model_folder.own_code(place):
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        why = f"model type {kind!r} is none of the installed transformers' own"
+    elif own_front and (not isinstance(front, str) or feature_extractor_class_from_name(front) is None):
+        why = f"feature extractor {front!r} is none of the installed transformers' own"
+    else:
+        return
+    if not own:
         problem = f"{why}, and no code comes with it"
         raise CheckpointError(place, problem, f"another version of transformers may know it; else {WRAP}")
     raise refusal(card.id, why, place, model_folder.revision_of(place), trusted)
@@ -182,6 +191,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
     try:
         config = AutoConfig.from_pretrained(home, **local)
+        config.return_dict = True  # some are saved by code that had tuples in their place
         if not card.code and type(config) not in MODEL_MAPPING:
             raise TypeError(f"its AutoModel has none for model type {config.model_type}")
         extractor = AutoFeatureExtractor.from_pretrained(front, **local)
@@ -211,7 +221,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     except RespBenchError:
         raise
     except Exception as error:
-        if not card.code and not isinstance(error, (StrictDataclassError, *FAULTS)):
+        if not card.code and not isinstance(error, (StrictDataclassError, ImportError, *FAULTS)):
             raise  # of the library's own code, whose kinds of faults are known
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         whose = "its own code" if card.code else "transformers"
@@ -238,6 +248,7 @@ def _homes(card: EncoderCard, place: Path, weights: Path | None) -> tuple[Path, 
     than those that it came with.
     """
     own = folder_of(weights) if weights is not None else place
+    model_folder.require_whole(own)
     if own == place or not (own / "config.json").is_file():
         return place, place
     kinds = [model_folder.model_settings(folder).get("model_type") for folder in (own, place)]
@@ -323,9 +334,15 @@ def _is_part(key: str, encoder: nn.Module, name: str) -> bool:
     """Whether a tensor of a file would belong to the encoder ``name``, were the encoder larger, or its parts fuller."""
     inside = f"{name}." * bool(name)
     key = key.removeprefix(inside) if key.startswith(inside) else BESIDE
+    from torch import nn
+
     number = re.compile(r"(?<=\.)\d+(?=\.)")
     own = {number.sub("0", one) for one, _ in encoder.named_parameters()}
     layer, _, _ = key.rpartition(".")
     holds = {module for module, part in encoder.named_modules() if module and any(True for _ in part.parameters(False))}
+    # of a network that the settings leave without layers, whose names no parameter has
+    empty = [
+        f"{module}." for module, part in encoder.named_modules() if isinstance(part, nn.ModuleList) and not len(part)
+    ]
     kept = {buffer for buffer, _ in encoder.named_buffers()}  # which files of older versions have among the tensors
-    return key not in kept and (number.sub("0", key) in own or layer in holds)
+    return key not in kept and (number.sub("0", key) in own or layer in holds or key.startswith(tuple(empty)))

@@ -115,14 +115,14 @@ def unused_told(encoder: Encoder) -> str:
 
 def _next_to_the_release(card: EncoderCard, path: Path) -> str:
     """Which tensors of the released file another file lacks by name, where both can be read; empty where none."""
-    from bench.encoders.weights.find import at_hand
+    from bench.encoders.weights.find import at_hand, part_of
     from bench.encoders.weights.read import names_lacking
 
     there = at_hand(card)
     if there is None or there[1] == path:
         return ""
     try:
-        lacking, of = names_lacking(there[1], path)
+        lacking, of = names_lacking(there[1], path, part_of(card))
     except CheckpointError:  # what one of them is has been said
         return ""
     listed = ", ".join(lacking[:SHOWN]) + ", …" * (len(lacking) > SHOWN)

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.base.errors import CheckpointError, MissingWeights
 from bench.base.paths import weight_folders
 from bench.encoders.weights.code import folder_revision
+from bench.encoders.weights.folders import ADAPTER, HOLDS_ADAPTER
 from model_zoo._adapters.settings import FRONT_END, MODEL, read_settings
 
 PROCESSOR = "processor_config.json"  # of newer versions of the library, the front end's settings inside
@@ -35,6 +36,8 @@ def find_folder(name: str, id: str, trusted: Sequence[str] = ()) -> Path:
     ------
     MissingWeights
         Where there is none.
+    CheckpointError
+        For a folder of an adapter alone.
     """
     if name.startswith(("/", "./", "../", "~")):
         places, also, remedy = [Path(name).expanduser().absolute()], "", "name a folder with a config.json"
@@ -45,6 +48,8 @@ def find_folder(name: str, id: str, trusted: Sequence[str] = ()) -> Path:
         if (place / MODEL).is_file():
             return place
     problem = f"no transformers model on this machine (looked in {', '.join(map(str, places))}{also})"
+    if any((place / ADAPTER).is_file() for place in places):
+        raise CheckpointError(id, *HOLDS_ADAPTER)
     if there := [place for place in places if place.exists()]:
         what = f"holds no {MODEL}" if there[0].is_dir() else "is a file, not a folder"
         problem = f"no transformers model: {there[0]} {what}"
@@ -77,18 +82,32 @@ def revision_of(place: Path) -> str:
 def own_code(place: Path) -> dict[str, str]:
     """{class of the library: the class of the folder's own code that takes its place}.
 
-    Raises ``CheckpointError`` for code that lies in another repository, of which no revision is known.
+    Raises ``CheckpointError`` for code that lies in another repository or outside the folder, whose revision says
+    nothing of it.
     """
     found: dict[str, str] = {}
     for settings in (MODEL, FRONT_END, PROCESSOR):
         declared = read_settings(place, settings).get(AUTO)
-        found |= declared if isinstance(declared, dict) else {}
+        found |= {name: str(reference) for name, reference in declared.items()} if isinstance(declared, dict) else {}
     for reference in found.values():
-        if ELSEWHERE in str(reference):
+        if ELSEWHERE in reference:
             problem = f"its code is in another repository ({reference})"
             remedy = f"copy those Python files into a copy of the folder, take what stands before {ELSEWHERE} away"
             raise CheckpointError(place, problem, f"{remedy} from {AUTO} in its JSON files, and name that folder")
+        if ".." in reference or reference.startswith("/") or "\\" in reference or ":" in reference:
+            problem = f"its {AUTO} names code outside the folder ({reference})"
+            raise CheckpointError(place, problem, "do not trust it; fetch the folder from where it came first")
     return found
+
+
+def require_whole(place: Path) -> None:
+    """Raises ``CheckpointError`` for a folder whose tensors are not all of the model, or not what it computes by."""
+    if (place / ADAPTER).is_file():
+        raise CheckpointError(place, *HOLDS_ADAPTER)
+    if quantised := read_settings(place, MODEL).get("quantization_config"):
+        how = quantised.get("quant_method", "") if isinstance(quantised, dict) else ""
+        problem = f"is quantised ({how or 'quantization_config'} in its {MODEL})"
+        raise CheckpointError(place, problem, "take the model that it was made of: embeddings are computed in float32")
 
 
 def model_settings(place: Path) -> dict:
@@ -107,7 +126,10 @@ def front_settings(place: Path) -> dict:
 def require_front(place: Path) -> dict:
     """The feature extractor's settings. Raises ``CheckpointError`` where there are none for audio."""
     front = front_settings(place)
-    if "sampling_rate" not in front:
+    rate = front.get("sampling_rate")
+    if rate is not None and (not isinstance(rate, int) or isinstance(rate, bool) or rate < 1):
+        raise CheckpointError(place, f"its feature extractor's sampling_rate is {rate!r}", "give it in whole Hz")
+    if rate is None:
         problem = f"names no sampling rate in a {FRONT_END}"
         remedy = "of a model that you trained, copy that file from the folder of the model that it began as; a model "
         raise CheckpointError(place, problem, f"{remedy}whose original has none either does not take audio")

@@ -13,6 +13,7 @@ from bench.base import registry
 from bench.base.errors import CheckpointError
 from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import embed
+from bench.encoders.weights.find import part_of
 from bench.encoders.weights.read import load_content
 from parity import cases
 from parity.golden import COMPACT, Golden
@@ -219,3 +220,17 @@ def test_what_wraps_a_file_changes_no_embedding(id, subject):
         if entry != given.entry:
             with pytest.raises(CheckpointError, match=rf"\d places \(entry '{entry}'.*entry 'ema'"):
                 given.load()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("id", IDS)
+def test_what_somebody_put_around_a_network_changes_no_embedding_and_is_named(id, subject):
+    given = subject(id)
+    expected = embedding(given.load())
+    around = {"net.head.weight": torch.ones(2, 3), "loss.centres": torch.ones(2)}
+    given.rewritten({f"net.encoder.{name}": tensor for name, tensor in given.tensors.items()} | around)
+    encoder = given.load()
+    np.testing.assert_array_equal(embedding(encoder), expected)
+    told = [name for part in encoder.modules() for name in getattr(part, "unused_tensors", ())]
+    if not part_of(registry.encoder_card(given.id)):  # of which nothing else is even read
+        assert set(around) <= set(told)

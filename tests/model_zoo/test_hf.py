@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.base import registry
-from bench.base.errors import CheckpointError, MissingWeights, UnknownId
+from bench.base.errors import BadInput, CheckpointError, MissingWeights, UnknownId
 from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import collate, embed
 from bench.encoders.contract import check_encoder
@@ -192,6 +192,75 @@ def test_settings_of_another_model_than_the_tensors_are_refused(folders, tmp_pat
         load_encoder(f"hf.{tmp_path}")
 
 
+def changed(folder, target, name, **settings):
+    path = copied(folder, target) / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    return f"hf.{target}"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        (
+            "config.json",
+            {"num_hidden_layers": 0},
+            r"32 tensors for which config.json leaves no place: encoder\.layers\.0",
+        ),
+        (
+            "config.json",
+            {"quantization_config": {"quant_method": "gptq"}},
+            r"is quantised \(gptq in its config\.json\)",
+        ),
+        ("config.json", {"hidden_size": "64"}, r"cannot run it as an audio encoder .*expected int, got str"),
+        ("config.json", {"model_type": "wav2vec3"}, "'wav2vec3' is none of .* and no code comes with it"),
+        ("config.json", {"model_type": ["wav2vec2"]}, "is none of the installed transformers' own"),
+        ("preprocessor_config.json", {"sampling_rate": "16000"}, "sampling_rate is '16000'; give it in whole Hz"),
+        ("preprocessor_config.json", {"sampling_rate": 0}, "sampling_rate is 0; give it in whole Hz"),
+        ("preprocessor_config.json", {"feature_extractor_type": "Unheard"}, "cannot run it as an audio encoder"),
+        (
+            "preprocessor_config.json",
+            {"feature_extractor_type": "Own", "auto_map": {"AutoFeatureExtractor": "own.Own"}},
+            "feature extractor 'Own' is none of the installed transformers' own, so it needs the code",
+        ),
+        ("config.json", {"auto_map": {"AutoModel": "/elsewhere/own.Own"}}, "names code outside the folder"),
+        ("config.json", {"auto_map": {"AutoModel": "../own.Own"}}, "names code outside the folder"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_with_the_reason(folders, tmp_path, name, settings, said):
+    with pytest.raises(BadInput, match=said):
+        load_encoder(changed(folders["speech"], tmp_path, name, **settings))
+
+
+def test_an_adapter_is_told_to_be_merged_first(folders, tmp_path):
+    copied(folders["speech"], tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    for id, weights in ((f"hf.{tmp_path}", None), (f"hf.{folders['speech']}", tmp_path)):
+        with pytest.raises(CheckpointError, match=r"an adapter of PEFT.*merge it into the model"):
+            load_encoder(id, weights)
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).unlink()
+    for id, weights in ((f"hf.{tmp_path}", None), ("wav2vec2.base", tmp_path)):
+        with pytest.raises(CheckpointError, match=r"an adapter of PEFT.*merge it into the model"):
+            load_encoder(id, weights)
+
+
+def test_settings_that_say_tuples_change_no_answer(folders, tmp_path):
+    as_saved = load_encoder(f"hf.{folders['speech']}")
+    tuples = load_encoder(changed(folders["speech"], tmp_path, "config.json", return_dict=False))
+    np.testing.assert_array_equal(embed(tuples, [clip(8000)]), embed(as_saved, [clip(8000)]))
+    assert tuples.weights_digest == as_saved.weights_digest and tuples.card.settings != as_saved.card.settings
+
+
+def test_a_change_of_the_front_end_is_another_settings_digest(folders, tmp_path):
+    id = changed(folders["speech"], tmp_path, "preprocessor_config.json", do_normalize=False)
+    assert registry.encoder_card(id).settings != registry.encoder_card(f"hf.{folders['speech']}").settings
+    path = tmp_path / "config.json"  # what changes no number
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"transformers_version": "0", "architectures": []}))
+    other = registry.encoder_card(id).settings
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"layer_norm_eps": 0.1}))
+    assert registry.encoder_card(id).settings != other
+
+
 def test_buffers_of_older_files_are_no_larger_network(folders, tmp_path):
     path = copied(folders["speech"], tmp_path) / "model.safetensors"
     tensors = load_file(path)
@@ -228,3 +297,73 @@ def test_models_that_hear_nothing_are_refused(folders, tmp_path):
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="cannot run it as an audio encoder"):
         load_encoder(f"hf.{tmp_path}")
+
+
+KINDS = {
+    "SEW, its last layer longer": ("SEWModel", SPEECH | {"conv_dim": [16] * 13}, "Wav2Vec2FeatureExtractor", 4),
+    "a part that hears": (
+        "VoxtralForConditionalGeneration",
+        {
+            "audio_config": BLOCKS | {"hidden_size": 64, "num_mel_bins": 80, "intermediate_size": 256},
+            "text_config": BLOCKS | {"model_type": "llama", "hidden_size": 32, "vocab_size": 64},
+        },
+        "WhisperFeatureExtractor",
+        3,
+    ),
+    "a head": (
+        "ParakeetForCTC",
+        {
+            "vocab_size": 16, "pad_token_id": 15,
+            "encoder_config": BLOCKS | {"hidden_size": 64, "subsampling_conv_channels": 16},
+        },
+        "ParakeetFeatureExtractor",
+        3,
+    ),
+    "silence over its spread": ("Speech2TextModel", WHISPER | {"conv_channels": 32}, "Speech2TextFeatureExtractor", 3),
+    "needs 0.15 s": (
+        "LasrEncoder",
+        BLOCKS | {"hidden_size": 64, "num_key_value_heads": 2, "subsampling_conv_channels": 16},
+        "LasrFeatureExtractor",
+        3,
+    ),
+}  # fmt: skip
+
+
+def of_kind(folder, model, sizes, extractor):
+    network = getattr(library(), model)
+    torch.manual_seed(0)
+    network(network.config_class(**sizes)).save_pretrained(folder)
+    getattr(library(), extractor)().save_pretrained(folder)
+    return f"hf.{folder}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_many_kinds_keep_the_contract(kind, tmp_path):
+    *how, layers = KINDS[kind]
+    encoder = load_encoder(of_kind(tmp_path, *how))
+    assert check_encoder(encoder) == [] and encoder.card.layers == layers
+    assert encoder.card.min_s == (pytest.approx(0.15, abs=0.01) if kind == "needs 0.15 s" else 0.1)
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes", "extractor", "said"),
+    [
+        (
+            "EncodecModel",
+            {"num_filters": 4, "hidden_size": 16, "codebook_size": 16, "codebook_dim": 16},
+            "EncodecFeatureExtractor",
+            r"answers with .*audio_codes.* neither last_hidden_state nor hidden_states.*HEAR module",
+        ),
+        (
+            "ClapAudioModelWithProjection",
+            {"patch_embeds_hidden_size": 16, "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 2, 2]}
+            | {"hidden_size": 128, "projection_dim": 16},
+            "ClapFeatureExtractor",
+            "AutoModel has none for model type clap_audio_model",
+        ),
+    ],
+)
+def test_what_is_no_encoder_says_so(model, sizes, extractor, said, tmp_path):
+    with pytest.raises(BadInput, match=said):
+        load_encoder(of_kind(tmp_path, model, sizes, extractor))

@@ -161,13 +161,18 @@ def digest(path: str | Path, part: str = "") -> str:
     return hashlib.sha256("".join(f"{file.name} {file_digest(file)}\n" for file in files).encode()).hexdigest()
 
 
+def digest_of(card: EncoderCard, weights: str | Path | None = None) -> str:
+    """The digest of the card's weights, or of those in their place, as it stands in records. Raises as ``find``."""
+    return digest(find(card, weights), part_of(card))
+
+
 def release_digests(card: EncoderCard) -> set[str]:
     """The digests that are known of a card's released weights: by the card, pinned, or of the folder that it names."""
     known = set()
     for release in card.weights:
         path, pin = Path(release.file), verified.pin(card, release)
         known |= {release.sha256} | ({pin.sha256} if pin else set())
-        known |= {digest(path)} if path.is_absolute() and path.exists() else set()
+        known |= {digest(path, release.part)} if path.is_absolute() and path.exists() else set()
     return known - {""}
 
 

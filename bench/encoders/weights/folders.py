@@ -11,6 +11,11 @@ from bench.base.paths import is_file
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")  # of a transformers folder, in order of preference
 INDEX = ".index.json"  # behind the name of the file that the shards stand for
+ADAPTER = "adapter_config.json"  # of PEFT, beside low-rank changes of a model that lies elsewhere
+HOLDS_ADAPTER = (
+    "holds an adapter of PEFT, changes of a model and not the model",
+    "merge it into the model (merge_and_unload), save that with save_pretrained, and name its folder",
+)
 SHOWN = 5  # names in an error message
 AGAIN = "fetch the folder again"
 
@@ -27,6 +32,8 @@ def tensor_files(path: str | Path, part: str = "") -> list[Path]:
     if not path.is_dir():
         return [path]
     inside = [path / name for name in FOLDER_FILES if (path / name).is_file()]
+    if not inside and (path / ADAPTER).is_file():
+        raise CheckpointError(path, *HOLDS_ADAPTER)
     if not inside:
         raise CheckpointError(path, f"holds neither {' nor '.join(FOLDER_FILES)}, nor an index of their shards", AGAIN)
     return inside[:1]

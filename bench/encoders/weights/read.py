@@ -77,14 +77,14 @@ def load_content(path: str | Path, part: str = "") -> dict:
     return content
 
 
-def names_lacking(release: str | Path, own: str | Path) -> tuple[list[str], int]:
+def names_lacking(release: str | Path, own: str | Path, part: str = "") -> tuple[list[str], int]:
     """The names of a release's tensors that another file lacks, whatever wraps either's, and how many the release has.
 
-    Raises ``CheckpointError`` for a file that cannot be read.
+    ``part`` is as of ``load_content``. Raises ``CheckpointError`` for a file that cannot be read.
     """
     from bench.encoders.weights.unwrap import bare_names
 
-    released, others = bare_names(load_content(release)), bare_names(load_content(own))
+    released, others = bare_names(load_content(release, part)), bare_names(load_content(own, part))
     ends = {".".join(parts[i:]) for parts in (name.split(".") for name in others) for i in range(len(parts))}
     return [name for name in released if name not in ends], len(released)
 

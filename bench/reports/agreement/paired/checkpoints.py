@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.base.paths import file_name
-from bench.encoders.weights.find import digest, find
+from bench.encoders.weights.find import digest_of
 from bench.reports.agreement.paired import rows
 from bench.reports.agreement.paired.difference import DRAWS, compared
 from bench.reports.agreement.paired.page import PairedReport
@@ -58,4 +58,4 @@ def _rows(found: Sequence[Record], choice: EncoderChoice) -> set[tuple[str, int,
 
 
 def _digest(choice: EncoderChoice) -> str:
-    return digest(find(choice.card, choice.weights))
+    return digest_of(choice.card, choice.weights)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
-from bench.encoders.weights.find import digest, find
+from bench.encoders.weights.find import digest_of
 from bench.reports.agreement.paired.matched import Matched, require_same_clips, tests_of
 from bench.reports.names import recipe_digest, recipe_name, release_digests_of, row_names
 from bench.scores import per_test
@@ -216,7 +216,7 @@ def _digest(checkpoint: str, encoder: str) -> str:
     """The digest of a checkpoint of an encoder, or the beginning of one that is given itself."""
     if DIGEST.fullmatch(checkpoint) and not Path(checkpoint).exists():
         return checkpoint
-    return digest(find(registry.encoder_card(encoder), checkpoint))
+    return digest_of(registry.encoder_card(encoder), checkpoint)
 
 
 def _is_called(record: Record, head: str, names: Mapping[str, str]) -> bool:

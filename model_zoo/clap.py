@@ -20,7 +20,8 @@ Policies: ``upstream``: longer clips are cropped at 0 where the originals, OPERA
 ``windows``: consecutive windows of that length, the last one treated as a short clip, tokens one after another,
 ``published`` averaged (not brought to unit length again).
 Deviations: LAION's rounding to 16 bits, which it applies to numpy input alone, is not imitated. Text towers,
-classifiers, STFT kernels and LAION's ``audio_transform``, which acts on the projection in training alone, are ignored.
+classifiers, STFT kernels and LAION's ``audio_transform``, which acts on the projection in training alone, are ignored;
+``text_tower()`` of a ``laion`` with weights reads its text tower from the same file.
 """
 
 from __future__ import annotations
@@ -171,6 +172,7 @@ def fill_window(wave: Tensor, length: Tensor, whole: bool) -> Tensor:
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     """The audio tower with the released weights, or with its trunk's initialisation at full size."""
     import dataclasses
+    import functools
 
     import torch
     from torch import nn
@@ -181,6 +183,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from bench.types import Grid, Tokens
     from model_zoo._adapters.adapter import full_precision
     from model_zoo._adapters.checkpoint import load_strict
+    from model_zoo._adapters.text_tower import read_text_tower
     from model_zoo._adapters.windows import Windowed
     from model_zoo._networks import cnn14 as cnn14_network
     from model_zoo._networks import swin
@@ -275,4 +278,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     bank = cnn14_network.stored_bank(base, FFT, weights)
     encoder = Clap(trunk.read_geometry(base, weights), len(tensors[first]), bank)
     load_strict(encoder.net, tensors, (*IGNORED, *(rf"base\.{pattern}" for pattern in trunk.IGNORED)), weights)
+    if laion:
+        encoder.text_tower = functools.partial(read_text_tower, weights)
     return encoder.eval()

@@ -6,6 +6,7 @@ from torch import nn
 from bench.finetune.recipe import recipe_of
 from bench.types import EncoderCard, Grid, Tokens
 from model_zoo._adapters.adapter import Adapter
+from toy_methods import ToyText
 
 RATE, FRAME, WIDTH = 4000, 200, 8
 
@@ -47,6 +48,9 @@ class Tiny(Adapter):
         super().__init__(card())
         self.patches = nn.Linear(16, WIDTH)
         self.layers = nn.ModuleList(Block(norm) for _ in range(blocks))
+
+    def text_tower(self):
+        return ToyText()
 
     def batch_length(self, n):
         return -(-n // FRAME) * FRAME

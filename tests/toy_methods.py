@@ -1,10 +1,33 @@
 """What tests of fine-tuning methods share: a small encoder with patches, batches, and the comparison of two losses."""
 
+import numpy as np
 import torch
 from torch import nn
 
 from bench.finetune.methods import MicroBatch, TrainingFacts
 from bench.finetune.methods.shared.base import Reading
+
+
+class ToyText(nn.Module):
+    """A text tower that embeds and averages characters, initialised alike every time; a sentence ends in zeros."""
+
+    width = 3
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.characters = nn.Embedding(128, self.width)
+
+    def ids(self, sentences):
+        longest = max(map(len, sentences))
+        ids = torch.tensor([[*map(ord, words)] + [0] * (longest - len(words)) for words in sentences])
+        return ids, ids > 0
+
+    def forward(self, ids, counted):
+        total = (self.characters(ids) * counted[:, :, None]).sum(1)
+        return nn.functional.normalize(total, dim=1)
+
 
 FACTS = TrainingFacts(
     classes=4,
@@ -13,8 +36,16 @@ FACTS = TrainingFacts(
     domains={"domain": 3, "sex": 2, "patient": 3},
     token=5,
     names=("normal", "crackle", "wheeze", "both"),
+    inputs={
+        "age": np.array(["adult", "child", "", "adult", "child", ""]),
+        "sex": np.array(["M", "F", "F", "", "M", ""]),
+        "location": np.array(["Tc", "Al", "Pr", "", "Lr", "Tc"]),
+        "device": np.array(["Meditron", "AKGC417L", "Litt3200", "Meditron", "", "LittC2SE"]),
+    },
+    text=ToyText,
 )
 SAMPLES, PATCHES, TOKEN = 40, 10, 4
+ROWS = 6  # clips whose metadata ``FACTS`` hold
 
 
 def batch(label, seed=0, domain=None, progress=0.5, quality=None, length=None):
@@ -26,7 +57,7 @@ def batch(label, seed=0, domain=None, progress=0.5, quality=None, length=None):
     quality = torch.full((clips,), 0.5) if quality is None else torch.tensor(quality)
     length = torch.full((clips,), SAMPLES) if length is None else torch.tensor(length)
     meta = {"domain": domain, "sex": domain.clamp_max(1), "patient": domain}
-    return MicroBatch(wave, length, torch.tensor(label), meta, quality, progress, source)
+    return MicroBatch(wave, length, torch.tensor(label), meta, quality, progress, source, torch.arange(clips) % ROWS)
 
 
 class ToyModel(nn.Module):

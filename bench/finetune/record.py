@@ -19,7 +19,7 @@ from bench.data.manifest import Prepared
 from bench.encoders.batches import bounded_length, device_of
 from bench.encoders.weights.find import parameter_digest
 from bench.finetune.data.partition import Partition, parts_of_run, statistics_rows
-from bench.finetune.methods import default_options
+from bench.finetune.methods import METHODS, default_options
 from bench.finetune.model.heads import build_readout
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.checkpoints import RunFolder
@@ -36,6 +36,7 @@ from bench.types import Encoder, EncoderCard, TaskCard
 
 PROTOCOLS_OF_RUN = {FINETUNE: (FINETUNE, PEEK), BEST_TEST: (BEST_TEST,)}  # {run: protocols of its records}
 CHOSEN_ON_TEST = "epoch chosen on the test"  # a mark of records
+METADATA_READ = "reads metadata of the clip"  # a mark of records; which columns follows
 REPORTED = "official"  # test that the literature reports, of tasks that have it
 SENSITIVITY, LEAST = "icbhi.Se", 0.05  # what released code asks of an epoch: more than that share
 
@@ -118,6 +119,8 @@ def build_spec(
     resolved = protocols.get(protocol, recipe.batches.clip)
     numbers = recipe.numbers()
     numbers["method"] = {"name": recipe.method.name, "options": dict(options)}
+    if columns := METHODS[recipe.method.name].inputs:
+        numbers["method"]["inputs"] = list(columns)
     return result_spec(
         card,
         prepared,
@@ -196,6 +199,8 @@ def build_record(
         "clips_trained_on": len(partition.training),
         "clips_padded_to_min_s": _count_padded(training, encoder),
     }
+    if columns := METHODS[recipe.method.name].inputs:
+        facts["marks"] = [*facts["marks"], f"{METADATA_READ}: {', '.join(columns)}"]
     if on_test:
         facts["marks"] = [*facts["marks"], CHOSEN_ON_TEST]
     scores = training.folder.load_scores(best, "test")

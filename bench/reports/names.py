@@ -22,19 +22,22 @@ VARIANT = (
     *("settings", "code"),
 )
 LISTED_SETTINGS = 3  # of a recipe that are listed one by one where they differ
+METADATA = "finetune with metadata"  # class of rows that read metadata of the clips they predict
 CONTROL_FAMILIES = ("control", "random", "meta")
 
 
 def rank_class(spec: Mapping) -> str:
     """The class inside which a row is ranked.
 
-    It is ``control``; ``literature``, of frozen encoders; ``literature finetune`` where the test chose the epoch; else
-    the protocol's kind.
+    It is ``control``; ``literature``, of frozen encoders; ``literature finetune`` where the test chose the epoch;
+    ``METADATA`` where a method reads more of a clip than its sound; else the protocol's kind.
     """
     if spec["encoder"].partition(".")[0] in CONTROL_FAMILIES:
         return "control"
     if spec["protocol"].startswith("literature/") or spec["protocol"] in PEEKING:
         return "literature finetune" if spec["kind"] == "finetune" else "literature"
+    if spec.get("recipe", {}).get("method", {}).get("inputs"):
+        return METADATA
     return spec["kind"]
 
 

@@ -144,3 +144,13 @@ def test_unfitting_files_are_refused(saved):
         clap.build(registry.encoder_card("clap.ms2022"), saved(encoder))
     with pytest.raises(CheckpointError, match="lacks the tensors of an HTS-AT trunk"):
         clap.build(registry.encoder_card("clap.ms2023"), saved(_untrained("clap.ms2022")))
+
+
+def test_laions_text_tower_is_that_of_the_file_the_encoder_came_from(saved):
+    card, untrained = registry.encoder_card("clap.laion"), _untrained("clap.laion")
+    encoder = clap.build(card, saved(untrained))
+    with pytest.raises(CheckpointError, match=r"clap\.pt: lacks the text tower of clap\.laion"):
+        encoder.text_tower()
+    assert not hasattr(untrained, "text_tower")
+    other = clap.build(registry.encoder_card("clap.ms2023"), saved(_untrained("clap.ms2023")))
+    assert not hasattr(other, "text_tower")

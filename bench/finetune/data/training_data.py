@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bench.base.errors import BadInput
 from bench.data.manifest import Prepared
 from bench.encoders.batches import fit_length
 from bench.finetune.data.clip_store import ClipStore
@@ -112,6 +113,37 @@ def metadata_codes(rows: pd.DataFrame, training: np.ndarray) -> dict[str, np.nda
     return out
 
 
+def input_texts(rows: pd.DataFrame, columns: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the texts of metadata that a method reads as input.
+
+    Parameters
+    ----------
+    rows
+        The manifest's N clips.
+    columns
+        Names as in ``metadata_codes``.
+
+    Returns
+    -------
+    dict
+        {column: (N,) texts, empty where unknown}.
+
+    Raises
+    ------
+    BadInput
+        For a column that the task does not have.
+    """
+    out = {}
+    for name in columns:
+        column = next((each for each in (ALIASES.get(name), f"meta_{name}", name) if each in rows), None)
+        if column is None:
+            problem = f"the method reads the {name} of every clip, and this task's manifest has none"
+            raise BadInput("metadata", problem, "take another task, or a method that reads sound alone")
+        values = rows[column].astype(str).to_numpy(dtype=object)
+        out[name] = np.where(np.isin(values, UNKNOWN), "", values)
+    return out
+
+
 def epoch_batches(data: TrainingData, batches: Batches, seed: int, epoch: int) -> list[np.ndarray]:
     """Draw the micro-batches of an epoch.
 
@@ -197,6 +229,7 @@ class HostBatch(NamedTuple):
     label: torch.Tensor
     meta: Mapping[str, torch.Tensor]
     quality: torch.Tensor
+    row: torch.Tensor
     soft_label: torch.Tensor | None = None
 
     def pinned(self) -> HostBatch:
@@ -208,17 +241,17 @@ class HostBatch(NamedTuple):
             self.label.pin_memory(),
             meta,
             self.quality.pin_memory(),
+            self.row.pin_memory(),
             None if self.soft_label is None else self.soft_label.pin_memory(),
         )
 
     def on(self, device: torch.device, progress: float, generator: torch.Generator) -> MicroBatch:
         """The micro-batch on a device; the host waits for no copy from pinned memory."""
         meta = {name: codes.to(device, non_blocking=True) for name, codes in self.meta.items()}
-        wave, length, label, quality = (
-            part.to(device, non_blocking=True) for part in (self.wave, self.length, self.label, self.quality)
-        )
+        parts = (self.wave, self.length, self.label, self.quality, self.row)
+        wave, length, label, quality, row = (part.to(device, non_blocking=True) for part in parts)
         soft = None if self.soft_label is None else self.soft_label.to(device, non_blocking=True)
-        return MicroBatch(wave, length, label, meta, quality, progress, generator, soft)
+        return MicroBatch(wave, length, label, meta, quality, progress, generator, row, soft)
 
 
 def host_batch(
@@ -233,4 +266,4 @@ def host_batch(
     meta = {name: torch.from_numpy(codes[rows]) for name, codes in data.metadata.items()}
     label, quality = (torch.from_numpy(values[rows]) for values in (data.label, data.quality))
     soft = None if data.soft_label is None else torch.from_numpy(data.soft_label[rows])
-    return HostBatch(wave, length, label, meta, quality, soft)
+    return HostBatch(wave, length, label, meta, quality, torch.from_numpy(rows), soft)

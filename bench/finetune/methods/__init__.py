@@ -9,6 +9,7 @@ from bench.base.errors import UnknownId
 from bench.finetune.methods.aam import AAM
 from bench.finetune.methods.am_softmax import AMSoftmax
 from bench.finetune.methods.arcface import ArcFace
+from bench.finetune.methods.bts import BridgedTextAndSound
 from bench.finetune.methods.ce import CrossEntropy
 from bench.finetune.methods.ce_center import CrossEntropyCenter
 from bench.finetune.methods.ce_weighted import WeightedCrossEntropy
@@ -66,6 +67,7 @@ METHODS: dict[str, type[Method]] = {
         LogMargin,
         QualityMargin,
         QLung,
+        BridgedTextAndSound,
         Mixup,
         LungMix,
         RepAugment,

@@ -158,6 +158,6 @@ class PatientConsistentMultiCycle(Method):
             loss = loss + self.weight * cross_entropy(self.match(features[-len(same) :]), same)
         return loss
 
-    def scores(self, model: TrainableModel, features: Tensor) -> Tensor:
+    def scores(self, model: TrainableModel, features: Tensor, row: Tensor) -> Tensor:
         """Return log-probabilities (B, K) of the classes' labels."""
         return class_scores(self.labels(features), self.findings)

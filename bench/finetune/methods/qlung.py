@@ -137,10 +137,10 @@ class QLung(Method):
         features = model.features(batch)
         near = cosines(features, self.prototypes)
         wider = cosine_of_wider_angle(near, batch.label, self.label_margin(batch), self.margin_scale)
-        plain = cross_entropy(self.scores(model, features), batch.label)
+        plain = cross_entropy(self.scores(model, features, batch.row), batch.label)
         return plain + self.weight * cross_entropy(wider, batch.label)
 
-    def scores(self, model: TrainableModel, features: Tensor) -> Tensor:
+    def scores(self, model: TrainableModel, features: Tensor, row: Tensor) -> Tensor:
         """Return scale · cos θ (B, K), or the linear classifier's logits."""
         if self.bias is None:
             return self.scale * cosines(features, self.prototypes)

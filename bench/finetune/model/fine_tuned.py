@@ -181,7 +181,9 @@ class FineTunedModel(nn.Module):
             most=batches_ahead(device_of(self.encoder)),
         )
         for batch, (wave, length) in collated:
-            logits = method.scores(self, self.readout(self._encode(wave, length))).double().cpu().numpy()
+            features = self.readout(self._encode(wave, length))
+            row = torch.from_numpy(rows[batch]).to(features.device)
+            logits = method.scores(self, features, row).double().cpu().numpy()
             if out is None:
                 out = np.empty((len(rows), logits.shape[1]))
             out[batch] = logits

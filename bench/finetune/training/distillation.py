@@ -57,7 +57,7 @@ def distilled_loss(method: Method, model: TrainableModel, batch: MicroBatch, set
     heard = _Heard(model, batch)
     loss = method.loss(heard, batch)
     features = model.features(batch) if heard.first is None else heard.first
-    soft = soft_label_loss(method.scores(model, features), batch.soft_label, settings.temperature)
+    soft = soft_label_loss(method.scores(model, features, batch.row), batch.soft_label, settings.temperature)
     return (1 - settings.weight) * loss + settings.weight * soft
 
 

@@ -21,8 +21,8 @@ from bench.finetune.data.audio_quality import Grading, grading
 from bench.finetune.data.clip_store import ClipStore, ClipStores
 from bench.finetune.data.partition import Partition, parts_of_run, statistics_rows
 from bench.finetune.data.randomness import derive_seed
-from bench.finetune.data.training_data import NEUTRAL_QUALITY, TrainingData
-from bench.finetune.methods import create_method
+from bench.finetune.data.training_data import NEUTRAL_QUALITY, TrainingData, input_texts
+from bench.finetune.methods import METHODS, create_method
 from bench.finetune.methods.shared.base import Method
 from bench.finetune.model.fine_tuned import FineTunedModel, require_compatible
 from bench.finetune.model.parts import freeze
@@ -103,6 +103,9 @@ def prepare_run(
         freeze(encoder, recipe.encoder, recipe.lora, encoder.card.id)
         model = FineTunedModel(encoder, len(card.classes), recipe, seed).to(device)
         facts = data.facts(card.classes, model.readout.width, encoder.card.dims.get("mean", 0))
+        if columns := METHODS[recipe.method.name].inputs:
+            inputs = input_texts(prepared.rows, columns)
+            facts = facts._replace(inputs=inputs, text=getattr(encoder, "text_tower", None))
         method = create_method(recipe.method.name, facts, **recipe.method.options).to(device)
     if "quality" in method.needs:
         native = stores.get(prepared, rate, "native")

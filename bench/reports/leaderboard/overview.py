@@ -177,6 +177,13 @@ def remarks(by_task: Mapping[str, list[Record]]) -> list[str]:
         named = " and ".join(peeked)
         lines.append(f"**Rows of {named} chose their epoch on the test**: no result, hence without bold and rank.")
     rows = [(task, record) for task, part in by_task.items() for record in part]
+    read: dict[str, Sequence[str]] = {}
+    for _, record in rows:
+        method = record.spec.get("recipe", {}).get("method", {})
+        read |= {method["name"]: method["inputs"]} if method.get("inputs") else {}
+    if read:
+        named = "; ".join(f"{name}: {', '.join(columns)}" for name, columns in read.items())
+        lines.append(f"**Metadata as input** ({named}): such rows know more of a clip than its sound, and rank apart.")
     if same := {f"{r.spec['encoder']} on {t}": t for t, r in rows if CONSTANT_FEATURES in r.data["marks"]}:
         lines.append(
             f"**Constant features**: {', '.join(same)}; a probe learns from them how common classes are, no more."

@@ -2,8 +2,8 @@
 
 ``cells`` is the long form (one row per encoder row, task and test) from which everything that is printed is made;
 ``leaderboard`` is the wide form for a notebook. A missing cell stays missing and takes its row out of the mean.
-Controls, frozen and fine-tuned rows, and literature protocols are never ranked together; controls, and rows that chose
-their epoch on the test, are not ranked at all.
+Controls, frozen and fine-tuned rows, fine-tuned ones that read metadata beside the sound, and literature protocols are
+never ranked together; controls, and rows that chose their epoch on the test, are not ranked at all.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import pandas as pd
 
 from bench.base import registry
 from bench.base.errors import BadInput
-from bench.reports.names import ROW, rank_class, recipe_digest, row_names
+from bench.reports.names import METADATA, ROW, rank_class, recipe_digest, row_names
 from bench.scores import intervals, metrics, per_test
 from bench.scores.records import load_all, require_one_data, score_json
 from bench.scores.schema import Record
 
 CONTROL = "control"
 PEEKED = "literature finetune"  # fine-tuned rows whose epoch was chosen on the test: no result
-CLASSES = ("frozen", "finetune", "fewshot", "literature", PEEKED)  # in the order of tables
+CLASSES = ("frozen", "finetune", METADATA, "fewshot", "literature", PEEKED)  # in the order of tables
 UNRANKED = (CONTROL, PEEKED)  # never best, and without a rank
 
 

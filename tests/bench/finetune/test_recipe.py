@@ -13,7 +13,7 @@ ON_A_CPU = (  # recipes of each group differ in the method alone
     ("ce-scratch-ast", "pafa-scratch-ast", "patchmix-cl-scratch-ast", "qlung-scratch-ast"),
 )
 SHIPPED |= {name for group in ON_A_CPU for name in group}
-SHIPPED |= {"qlung-ast", "qlung-clap", "qlung-ast-fixed", "qlung-ast-quality", "qlung-ast-class"}
+SHIPPED |= {"bts-clap", "qlung-ast", "qlung-clap", "qlung-ast-fixed", "qlung-ast-quality", "qlung-ast-class"}
 SHIPPED |= {"ast-ce", "patchmix-ce", "patchmix-cl", "patchmix-cl@release", "beats-ce"}
 SHIPPED |= {"sprsound-records", "sprsound-records-scratch"}
 SHIPPED |= {

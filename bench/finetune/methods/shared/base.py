@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,24 @@ class QualityWanted(NamedTuple):
 
     definition: str
     settings: Mapping[str, Any]
+
+
+class TextTower(Protocol):
+    """What reads text into the space of an encoder's embeddings.
+
+    Attributes
+    ----------
+    width
+        Number of features E.
+    """
+
+    width: int
+
+    def ids(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return token numbers (S, W) int64 of sentences, and which of them count (S, W), bool."""
+
+    def __call__(self, ids: Tensor, counted: Tensor) -> Tensor:
+        """Return embeddings (S, E) of unit length."""
 
 
 class TrainingFacts(NamedTuple):
@@ -40,6 +60,11 @@ class TrainingFacts(NamedTuple):
         Channels W of the encoder's tokens; 0 where it gives whole clips alone.
     names
         (K,) names of the classes.
+    inputs
+        {column: (N,) texts of all clips, those that are predicted included, empty where unknown}, of the columns that
+        the method's ``inputs`` name and no others.
+    text
+        Reads the encoder's text tower, for methods with ``inputs``; None where it has none.
     """
 
     classes: int
@@ -48,6 +73,8 @@ class TrainingFacts(NamedTuple):
     domains: Mapping[str, int]
     token: int = 0
     names: tuple[str, ...] = ()
+    inputs: Mapping[str, np.ndarray] = MappingProxyType({})
+    text: Callable[[], TextTower] | None = None
 
 
 class MicroBatch(NamedTuple):
@@ -69,6 +96,8 @@ class MicroBatch(NamedTuple):
         Share of all optimiser steps done, in [0, 1].
     generator
         On the CPU; a method's only source of chance.
+    row
+        (B,) int64 positions of the clips among all of the task, by which ``TrainingFacts.inputs`` are found.
     soft_label
         (B, K) float32, what teachers say of the clips as they are, probabilities; None without teachers.
     """
@@ -80,6 +109,7 @@ class MicroBatch(NamedTuple):
     quality: Tensor
     progress: float
     generator: torch.Generator
+    row: Tensor
     soft_label: Tensor | None = None
 
 
@@ -157,6 +187,8 @@ class Method(nn.Module, ABC):
         What the source leaves open or this benchmark defines otherwise; empty where the definition is the source's.
     limits
         {hyper-parameter: what it may be}.
+    inputs
+        Columns of metadata that the method reads as input, at prediction too. Their records are marked.
     needs
         What has to be prepared: ``quality``, ``patches`` or ``spectrogram`` (an encoder where
         those can be mixed), ``meta:COLUMN``.
@@ -176,6 +208,7 @@ class Method(nn.Module, ABC):
     source: ClassVar[str]
     ours: ClassVar[str] = ""
     limits: ClassVar[Mapping[str, Rule]] = {}
+    inputs: ClassVar[tuple[str, ...]] = ()
     needs: frozenset[str] = frozenset()
     quality: QualityWanted = QualityWanted("structure", {})
 
@@ -191,8 +224,8 @@ class Method(nn.Module, ABC):
     def loss(self, model: TrainableModel, batch: MicroBatch) -> Tensor:
         """Compute the loss of a micro-batch: its mean, a scalar that can be differentiated."""
 
-    def scores(self, model: TrainableModel, features: Tensor) -> Tensor:
-        """Return logits (B, K) of features (B, D) at prediction."""
+    def scores(self, model: TrainableModel, features: Tensor, row: Tensor) -> Tensor:
+        """Return logits (B, K) of features (B, D) at prediction, of the clips at positions ``row`` (B,)."""
         return model.logits(features)
 
     def require_column(self, column: str) -> int:

@@ -129,6 +129,6 @@ class MarginMethod(Method):
         """Compute cross-entropy of the logits with margins."""
         return cross_entropy(self.margined(cosines(model.features(batch), self.prototypes), batch), batch.label)
 
-    def scores(self, model: TrainableModel, features: Tensor) -> Tensor:
+    def scores(self, model: TrainableModel, features: Tensor, row: Tensor) -> Tensor:
         """Return scale · cos θ (B, K)."""
         return self.scale * cosines(features, self.prototypes)

@@ -9,6 +9,7 @@ const BLANK = "–";
 const CLASS_TITLES = {
   frozen: "Frozen encoders",
   finetune: "Fine-tuned encoders",
+  "finetune with metadata": "Fine-tuned, with metadata as input, ranked apart",
   fewshot: "A few patients of the target",
   literature: "Protocols of the literature, ranked apart",
   "literature finetune": "Epoch chosen on the test, never ranked",

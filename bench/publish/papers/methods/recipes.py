@@ -121,7 +121,9 @@ def _method(method: Mapping) -> list[str]:
     if "name" not in method:
         return []
     options = [f"{name} {value}" for name, value in (method.get("options") or {}).items()]
-    return [f"method {method['name']}" + (f" ({', '.join(options)})" if options else "")]
+    named = f"method {method['name']}" + (f" ({', '.join(options)})" if options else "")
+    reads = method.get("inputs")
+    return [named + (f", which reads {listed(reads)} of every clip" if reads else "")]
 
 
 def _distillation(distillation: Mapping) -> list[str]:

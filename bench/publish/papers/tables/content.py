@@ -18,7 +18,7 @@ from bench.reports.audit.summary import AuditSummary
 from bench.reports.leaderboard.standings.marks import row_marks
 from bench.reports.leaderboard.standings.values import Row as StandingsRow
 from bench.reports.leaderboard.table import CONTROL, PEEKED, UNRANKED, cells
-from bench.reports.names import ROW, rank_class, row_name, row_names
+from bench.reports.names import METADATA, ROW, rank_class, row_name, row_names
 from bench.runs.context import NOTHING
 from bench.scores.printed import missing
 from bench.scores.schema import Record
@@ -30,6 +30,7 @@ _CLASSES = {
     "frozen": "Frozen encoders",
     "fewshot": "Few training patients",
     "finetune": "Fine-tuned",
+    METADATA: "Fine-tuned, with metadata as input",
     "literature": "Protocols of the literature",
     PEEKED: "Epoch chosen on the test",
     CONTROL: "Controls, not ranked",

@@ -155,4 +155,4 @@ def test_a_method_is_its_function_of_the_model(name):
         "ce-center": lambda: cross_entropy(logits, given.label) + 0.25 * model.features(given).square().mean(),
     }[name]()
     assert trained(ours, model, given)[0] == pytest.approx(expected.item(), rel=1e-6)
-    torch.testing.assert_close(ours.scores(model, model.features(given)), logits)
+    torch.testing.assert_close(ours.scores(model, model.features(given), given.row), logits)

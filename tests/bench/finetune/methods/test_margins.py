@@ -125,7 +125,7 @@ def test_prediction_is_the_scaled_cosine_without_margin(name):
     model, ours = ToyModel(), create_method(name, FACTS)
     given = batch([0, 1, 2])
     features = model.features(given)
-    scores = ours.scores(model, features)
+    scores = ours.scores(model, features, given.row)
     for i in range(3):
         for k in range(4):
             expected = ours.hyper["scale"] * cosine(features[i], ours.prototypes[k])

@@ -93,7 +93,7 @@ def test_quality_enters_where_the_rung_has_it():
 def test_the_second_term_leaves_the_classifier_alone_where_its_weight_is_0():
     given, model = batch(LABEL, quality=QUALITY), ToyModel()
     ours = create_method("qlung", FACTS, weight=0.0)
-    logits = ours.scores(model, model.features(given))
+    logits = ours.scores(model, model.features(given), given.row)
     expected = torch.nn.functional.cross_entropy(logits, given.label).item()
     assert trained(ours, model, given)[0] == pytest.approx(expected, rel=1e-6)
 

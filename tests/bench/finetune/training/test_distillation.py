@@ -52,7 +52,7 @@ def test_any_method_is_joined_by_the_soft_labels_of_unmixed_clips(name):
     passes = len(model.asked)
     own = twin.loss(model, given())
     asked = len(model.asked) - passes
-    soft = soft_label_loss(ours.scores(model, model.features(given())), soft_labels(len(LABELS)), 2.0)
+    soft = soft_label_loss(ours.scores(model, model.features(given()), given().row), soft_labels(len(LABELS)), 2.0)
     torch.testing.assert_close(loss, 0.7 * own + 0.3 * soft)
     mixes = {"patchmix", "mixup", "lungmix-style", "pc-mcl-style"}  # which never read a clip as it is
     assert passes - asked == (name in mixes)

@@ -74,8 +74,8 @@ def test_a_diverged_batch_outlives_a_run_without_a_folder(task, monkeypatch):
 class Overflowing(CrossEntropy):
     """Finite in training, not at prediction."""
 
-    def scores(self, model, features):
-        return super().scores(model, features) / torch.where(torch.arange(len(features)) == 0, 0.0, 1.0)[:, None]
+    def scores(self, model, features, row):
+        return super().scores(model, features, row) / torch.where(torch.arange(len(features)) == 0, 0.0, 1.0)[:, None]
 
 
 def test_predictions_that_are_not_finite_stop_the_run_and_are_no_class(task, tmp_path, monkeypatch):

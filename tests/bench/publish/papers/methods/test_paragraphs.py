@@ -100,6 +100,12 @@ def test_a_recipe_tells_what_took_effect_alone():
     assert "augmentation by vocal tract length perturbation of up to 0.1 either way, below 4800 Hz" in told
 
 
+def test_a_method_that_reads_metadata_says_which():
+    method = {"name": "bts", "options": {"unknown": "none"}, "inputs": ["age", "sex"]}
+    told = said(record("ast.base", kind="finetune", recipe=RECIPE | {"method": method}, device="cpu"))["Protocols"]
+    assert "method bts (unknown none), which reads age and sex of every clip" in told
+
+
 def test_recipes_of_one_name_are_told_once_with_what_differs():
     facts = {"recipe": {"name": "mine", "source": "", "about": ""}}
     spec = {"protocol": "finetune", "protocol_version": 1, "kind": "finetune", "device": "cpu"}

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.base.registry import twin_id
 from bench.cli import texts
 from bench.data.corpora.sources import corpora
+from bench.reports.leaderboard.standings.cost import read_speeds
 from bench.reports.tables import markdown
 from bench.scores.printed import BLANK
 
@@ -26,7 +28,8 @@ SHOWN = (".md", ".png", ".csv", ".json")  # of results/, without the records
 
 
 def encoders() -> str:
-    """What every encoder is, a line each."""
+    """What every encoder is and takes, a line each; speeds as they were measured (``results/encode/encoders.csv``)."""
+    speeds = read_speeds(ROOT / "results")
     rows = [
         [
             f"`{row['id']}`",
@@ -35,10 +38,13 @@ def encoders() -> str:
             f"{row['rate'] / 1000:g} kHz",
             f"`{row['default_pooling']}`, {row['poolings'][row['default_pooling']]}",
             row["parity"],
+            _listed(row["floor_sensitive"]),
+            _clips_per_s(speeds, row["id"]),
         ]
         for row in texts.encoders()
     ]
-    return _table(["id", "year", "parameters", "rate", "default pooling, size", "parity"], rows, right=(1, 2, 3))
+    header = ["id", "year", "parameters", "rate", "default pooling, size", "parity", "hears rounding", "clips/s"]
+    return _table(header, rows, right=(1, 2, 3, 7))
 
 
 def encoder_origins() -> str:
@@ -198,6 +204,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
     """A table without padding, so that a longer cell does not change every other line of the page."""
     text = re.sub(r" *(?<!\\)\| *", " | ", markdown(header, rows, right))
     return re.sub(r"-{3,}", "---", re.sub(r"^ | $", "", text, flags=re.MULTILINE))
+
+
+def _clips_per_s(ms_per_clip: Mapping[str, float], id: str) -> str:
+    """An encoder's speed, or that of its untrained twin, which takes as long."""
+    ms = ms_per_clip.get(id, ms_per_clip.get(twin_id(id)))
+    return BLANK if ms is None else f"{1000 / ms:.{0 if ms < 10 else 1 if ms < 100 else 2}f}"
 
 
 def _listed(names: Iterable[Any]) -> str:

@@ -4,12 +4,14 @@ Clips per second of one core from sound files to features on disk, of every enco
 untrained, on SPRSound's events and ICBHI's cycles, and the share of the bare forward pass: the network on spectrograms
 that are ready, or on waveforms where the front end is part of the network. Seconds are the processor's, so that other
 programs on the machine count little. ``--write`` puts the table into results/encode/encoders.md, and the speeds into
-encoders.csv beside it, which standings read (``bench.reports.leaderboard.standings.cost``).
+encoders.csv beside it, which standings and docs/encoders.md read (``bench.reports.leaderboard.standings.cost``,
+``scripts/docs_pages.py``). Where encoders are named, what is written of others stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,6 +39,7 @@ MOST, LEAST = 1500, 2  # clips
 SPREAD = 40  # clips up to which each is of another recording
 BATCHES = (1, 4)
 ALONE = Engine(workers=1)
+NOT_MEASURED = "Not measured, for want of a package or of an agreed licence"
 PAGE = Path(__file__).parents[2] / "results" / "encode" / "encoders.md"
 
 
@@ -70,12 +73,12 @@ def some(prepared: Prepared, clips: int) -> Prepared:
 def main() -> int:
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("encoder", nargs="*", help="ids; by default all")
+    parser.add_argument("encoder", nargs="*", help="ids as the table has them; by default all")
     parser.add_argument("--write", action="store_true", help="put the table into results/encode/encoders.md")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     data = {name: prepare(load_task(task)) for name, task in TASKS.items()}
-    rows, speeds, left_out = [], [], []
+    rows, speeds, left_out = {}, {}, []
     for id in asked.encoder or encoders():
         try:
             encoder = load_encoder(id)
@@ -86,15 +89,35 @@ def main() -> int:
             continue
         front = "spectrograms" if hasattr(inner(encoder), "fbank") else "waveforms"
         cells = [f"{speed:.3g} | {100 * share:.0f} %" for speed, share in found]
-        speeds += [f"{id},{name},{speed:.4g}" for name, (speed, _) in zip(TASKS, found)]
-        rows.append(f"| `{id}` | {weights_mb(encoder) / 4:.1f} M | {' | '.join(cells)} | {front} |")
-        print(rows[-1], flush=True)
+        speeds[id] = [f"{id},{name},{speed:.4g}" for name, (speed, _) in zip(TASKS, found)]
+        rows[id] = f"| `{id}` | {weights_mb(encoder) / 4:.1f} M | {' | '.join(cells)} | {front} |"
+        print(rows[id], flush=True)
     if asked.write:
-        write(rows, speeds, left_out)
+        write(*(beside_others(rows, speeds, left_out) if asked.encoder else (rows, speeds, left_out)))
     return 0
 
 
-def write(rows: Sequence[str], speeds: Sequence[str], left_out: Sequence[str]) -> None:
+Speeds = tuple[
+    dict[str, str], dict[str, list[str]], list[str]
+]  # {id: row of the page}, {id: lines of the CSV}, left out
+
+
+def beside_others(rows: dict[str, str], speeds: dict[str, list[str]], left_out: Sequence[str]) -> Speeds:
+    """What was measured among what is written of other encoders, in the order of the cards."""
+    page = PAGE.read_text(encoding="utf-8")
+    known = dict(re.findall(r"^(?=\| `([^`]+)`)(.+)$", page, re.MULTILINE))
+    lines = PAGE.with_suffix(".csv").read_text(encoding="utf-8").splitlines()[1:]
+    out = [id for found in re.findall(rf"^{NOT_MEASURED}: (.+)\.$", page, re.MULTILINE) for id in found.split(", ")]
+    asked = {registry.original_id(id) for id in [*rows, *left_out]}
+    rows |= {id: row for id, row in known.items() if registry.original_id(id) not in asked}
+    speeds |= {id: [line for line in lines if line.startswith(f"{id},")] for id in rows if id not in speeds}
+    out = [*(id for id in out if registry.original_id(id) not in asked), *left_out]
+    order = [card.id for card in registry.cards(registry.ENCODERS)]
+    ids = sorted(rows, key=lambda id: order.index(registry.original_id(id)))
+    return {id: rows[id] for id in ids}, {id: speeds[id] for id in ids}, out
+
+
+def write(rows: dict[str, str], speeds: dict[str, list[str]], left_out: Sequence[str]) -> None:
     """Writes results/encode/encoders.md and encoders.csv."""
     lines = ["# Speed of every encoder", "", "    python scripts/benchmarks/encoders.py --write", ""]
     lines += [
@@ -106,11 +129,11 @@ def write(rows: Sequence[str], speeds: Sequence[str], left_out: Sequence[str]) -
         "|---|---:|" + "---:|" * (2 * len(TASKS)) + "---|",
     ]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    if left_out:
-        rows = [*rows, "", f"Not measured, for want of a package or of an agreed licence: {', '.join(left_out)}."]
-    PAGE.write_text("\n".join([*lines, *rows, ""]), encoding="utf-8")
+    behind = ["", f"{NOT_MEASURED}: {', '.join(left_out)}."] if left_out else []
+    PAGE.write_text("\n".join([*lines, *rows.values(), *behind, ""]), encoding="utf-8")
     table = PAGE.with_suffix(".csv")
-    table.write_text("\n".join(["encoder,corpus,clips_per_s", *speeds, ""]), encoding="utf-8")
+    table_rows = [line for id in rows for line in speeds[id]]
+    table.write_text("\n".join(["encoder,corpus,clips_per_s", *table_rows, ""]), encoding="utf-8")
     seal_pages(PAGE.parent, [PAGE.name, table.name], "python scripts/benchmarks/encoders.py --write")
 
 

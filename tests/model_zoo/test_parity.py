@@ -83,4 +83,5 @@ def test_golden_is_claimed_exactly_where_it_is_shown():
     }
     assert claimed - derived <= shown
     partly = {"audiomae.base", "vggish.base@opera"}  # one array of theirs is compared, not the whole path
+    partly |= {"openl3.env", "openl3.env@hop1"}  # with a port
     assert shown - claimed <= partly

@@ -1,0 +1,33 @@
+"""The table of every encoder's speed: what is measured of some stands among what is written of the others."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def speed(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [str(ROOT / "scripts" / "benchmarks"), *sys.path])
+    module = importlib.import_module("encoders")
+    monkeypatch.setattr(module, "PAGE", tmp_path / "encoders.md")
+    rows = {id: f"| `{id}` | 1.0 M | 1 | 99 % |" for id in ("random.ast.base", "fbank.stats")}
+    module.write(rows, {id: [f"{id},ICBHI,1"] for id in rows}, ["opensmile.compare", "s3prl.fbank"])
+    return module
+
+
+def test_naming_none_changes_nothing(speed):
+    before = speed.PAGE.read_text(), speed.PAGE.with_suffix(".csv").read_text()
+    speed.write(*speed.beside_others({}, {}, []))
+    assert (speed.PAGE.read_text(), speed.PAGE.with_suffix(".csv").read_text()) == before
+
+
+def test_a_measured_encoder_takes_its_place_by_the_cards_and_that_of_its_twin(speed):
+    rows = {"s3prl.fbank": "| `s3prl.fbank` | new |", "ast.base": "| `ast.base` | new |", "byola.v1": "| `byola.v1` |"}
+    found = speed.beside_others(dict(rows), {id: [f"{id},ICBHI,2"] for id in rows}, ["opensmile.emobase"])
+    assert list(found[0]) == ["ast.base", "byola.v1", "fbank.stats", "s3prl.fbank"] == list(found[1])
+    assert found[1]["fbank.stats"] == ["fbank.stats,ICBHI,1"] and found[1]["ast.base"] == ["ast.base,ICBHI,2"]
+    assert found[2] == ["opensmile.compare", "opensmile.emobase"]

@@ -54,11 +54,11 @@ def runs(plan: Plan, corpora: Path, kept: Path, processes: int) -> tuple[list[Ru
     return first, [*beside, *made[len(jobs) :], *done(last, processes)]
 
 
-def results(plan: Plan, folder: Path, kept: Path | None = None, processes: int = 1) -> dict[str, str]:
-    """{file: its text} of a plan. Runs that ``kept`` holds are not made again; all else is left in ``folder``."""
+def results(plan: Plan, folder: Path, processes: int = 1) -> dict[str, str]:
+    """{file: its text} of a plan. Corpora and runs are left in ``folder``; runs that it holds are not made again."""
     os.environ.setdefault("RESPBENCH_CACHE", str(folder / "cache"))
     write_corpora(plan, folder / "corpora")
-    made, later = runs(plan, folder / "corpora", kept or folder / "runs", processes)
+    made, later = runs(plan, folder / "corpora", folder / "runs", processes)
     tail, worn, even = (load(corpus.name, folder / "corpora") for corpus in (LONG_TAIL, WORN, EVEN))
     table, each, heard = comparisons(made), per_run(made), reactions(tail, RATE, plan.seeds)
     after, beyond, grades = comparisons(later, claimed=False), beyond_controls(made), wear(worn, even, RATE)
@@ -128,12 +128,16 @@ def _rows(plan: Plan) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of claims.md and claims*.csv")
-    parser.add_argument("--runs", type=Path, help="folder that keeps runs: a second call makes those that are missing")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        help="folder that keeps corpora and runs: a second call makes those runs that are missing",
+    )
     parser.add_argument("--processes", type=int, default=1, help="runs beside each other (default: 1)")
     arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        files = results(Plan(), Path(folder), arguments.runs, arguments.processes)
+        files = results(Plan(), arguments.runs or Path(folder), arguments.processes)
     write_pages(arguments.out, files)
     command = f"python scripts/benchmarks/finetune_claims.py --out {arguments.out.as_posix()}"
     seal_pages(arguments.out, list(files), command)

@@ -117,7 +117,7 @@ PROBES = {  # {corpus: what encoders trained on it are probed on}
 def written(corpus: Corpus, folder: Path, seed: int, patients: int | None = None) -> Path:
     """The table of the corpus in ``folder``, a recording of 16 bits for each patient beside it; ``patients`` of every
     split in place of its own number."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     table = folder / f"{corpus.name}.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
@@ -208,7 +208,7 @@ def _densities(places: list[tuple[float, ...]]) -> tuple[np.ndarray, float]:
         grid = np.linspace(-3, 3, 6001)
         spread = np.hypot(PITCH_SD, PATIENT_SD)
         return np.stack([norm.pdf(grid, place, spread) for (place,) in places]), float(grid[1] - grid[0])
-    grid = np.linspace(-3, 3, 601)
+    grid = np.linspace(-3, 3, 601)[:-1] + 0.005  # no point is on the border of two classes
     points = np.stack(np.meshgrid(*[grid] * len(places[0])), axis=-1).reshape(-1, len(places[0]))
     covariance = PITCH_SD**2 * np.eye(len(places[0])) + PATIENT_SD**2  # the patient's part is that of all its bands
     density = np.stack([multivariate_normal.pdf(points, place, covariance) for place in places])

@@ -106,6 +106,55 @@ def test_devices_and_classes_are_dealt_out_as_planned(tmp_path):
     assert (again.parent / "train-00.wav").read_bytes() == (tmp_path / "a" / "train-00.wav").read_bytes()
 
 
+def test_worn_clips_are_those_of_the_control_under_noise_at_their_level(tmp_path):
+    import soundfile
+    from finetune_claims_corpora import CLIP_S, CLIPS, EVEN, RATE, WORN, written
+
+    told = [written(corpus, tmp_path / corpus.name, 3, patients=2).read_text() for corpus in (WORN, EVEN)]
+    assert told[0] == told[1]
+    sides = [soundfile.read(tmp_path / corpus.name / "train-00.wav")[0] for corpus in (WORN, EVEN)]
+    worn, clear = (side.reshape(CLIPS, round(CLIP_S * RATE)) for side in sides)
+    noisy = [not np.array_equal(a, b) for a, b in zip(worn, clear, strict=True)]
+    assert sum(noisy) == CLIPS / 2
+    levels_db = [20 * np.log10(np.sqrt((side**2).mean(1))) for side in (worn, clear)]
+    assert np.abs(levels_db[0] - levels_db[1]).max() < 0.1  # of steps of 16 bits, and of peaks beyond full scale
+
+
+def test_patients_to_be_told_apart_are_on_both_sides_with_other_clips(tmp_path):
+    from finetune_claims_corpora import CLIPS, IDENTITIES, written
+
+    table = pd.read_csv(written(IDENTITIES, tmp_path / "a", 3, patients=3))
+    assert (table.groupby(["label", "split"]).size() == CLIPS).all() and table["label"].nunique() == 3
+    assert not table.duplicated(["path", "start"]).any()
+    sides = table.groupby("group")["split"].nunique()
+    assert (sides == 1).all()
+
+
+def test_two_bands_are_told_as_well_as_one_squared_where_patients_do_not_shift_them(monkeypatch):
+    import finetune_claims_corpora as corpora
+
+    monkeypatch.setattr(corpora, "PATIENT_SD", 0.0)
+    both = corpora.attainable(corpora.PATIENTS, "test", "even")
+    alone = corpora.norm.cdf(0.25, scale=corpora.PITCH_SD)  # the half octave between low and high, from its middle
+    assert list(both.values()) == pytest.approx([alone**2] * 4, abs=5e-3)  # cells of 0.01 octaves by a density of 1.7
+
+
+def test_every_claim_compares_rows_that_are_run_and_measures_of_their_corpus():
+    from finetune_claims_corpora import CONTROLS
+    from finetune_claims_plan import METHODS
+    from finetune_claims_rules import AGAINST, CLAIMS, IN_TABLES, MEASURES, direction
+
+    for claim in (*CLAIMS, *IN_TABLES):
+        assert {claim.method, claim.against} <= set(METHODS[claim.corpus])
+        assert claim.measure in MEASURES[claim.corpus]
+        assert claim.against in AGAINST.get(claim.method, ("ce",))
+        assert direction(claim.corpus, claim.measure, claim.method, claim.against) == claim.direction
+        if claim.measure in MEASURES[CONTROLS[claim.corpus]]:
+            control = CONTROLS[claim.corpus]
+            assert direction(control, claim.measure, claim.method, claim.against) == claim.direction
+    assert direction("long_tail", "UAR", "patchmix-cl", "ce") == 0
+
+
 def test_the_encoder_answers_a_clip_as_it_would_alone():
     from finetune_claims_encoder import Frames
 

@@ -102,14 +102,14 @@ PROTOCOLS = {
         ),
         Protocol(
             "cgp-style",
-            1,
+            2,
             "frozen",
             f"{SELECTION}, after every epoch",
             "all layers' tokens in 8 equal steps of time, averaged over frequency bands, whatever layer and pooling "
             "are asked for; standardised by layer and channel on train, each token scaled to length 1; their "
             "softmax-weighted sum over the layers; {64, 256} learned prototypes of length 1, the smallest, mean and "
             "largest product of each with the sums are read by a linear layer, dropout 0.2; rate in "
-            f"{{1e-3, 1e-2, 1e-1}}, 10 times that for the weights; epochs 1..20; {ADAMW}; ties to the fewer "
+            f"{{1e-3, 1e-2, 1e-1}}, the weights' too; epochs 1..20; {ADAMW}; ties to the fewer "
             "prototypes, then to fewer epochs. Gate and pooling, their first values and dropout are those of convex "
             "gated probing (Ghaffari et al., arXiv 2602.16305) as released for encoders without a class token; ours: "
             "steps of time without bands, standardisation, the number of prototypes (10,000 there), training, choice",

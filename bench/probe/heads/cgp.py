@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bench.base.errors import BadInput
 from bench.probe.goal import Goal
-from bench.probe.heads.layer_mix import MIXTURE_RATE_FACTOR, learned_weights
+from bench.probe.heads.layer_mix import learned_weights
 from bench.probe.heads.protobin import EPOCHS, FIRST_SPREAD, LEARNING_RATES, PROTOTYPES, dropout
 from bench.probe.heads.stack import Head, Parameters, uniform_weights
 from bench.probe.heads.training import HeadProbe
@@ -37,7 +37,7 @@ class GatedPrototypes:
 
     prototypes: int
     averaged_axes: tuple[int, ...] = (0, 2)
-    rate_factors: Mapping[str, float] = field(default_factory=lambda: {"mixture": MIXTURE_RATE_FACTOR})
+    rate_factors: Mapping[str, float] = field(default_factory=dict)
 
     def initial_parameters(self, shape: Sequence[int], columns: int, generator: torch.Generator) -> Parameters:
         """First parameters of one slice, see ``bench.probe.heads.stack.Head``."""
@@ -95,9 +95,10 @@ class CgpStyleProbe(HeadProbe):
     Gate and pooling are those of the released code where there is no class token, and so are the spread of first
     prototypes and the dropout. Ours: the mean of the products where the release compares the class token if there is
     one; tokens averaged over bands, into steps of time, and standardised; how many prototypes there are (10,000 there);
-    ten times the rate for the gate; the number of steps and the constant rate (there 4,000 steps or more under warm-up
-    and a cosine), 0.01 in place of 0.05 or 0.2 as weight decay, which takes in prototypes here, and the choice of
-    settings by held-out groups.
+    the number of steps and the constant rate (there 4,000 steps or more under warm-up and a cosine), 0.01 in place of
+    0.05 or 0.2 as weight decay, which takes in prototypes here, and the choice of settings by held-out groups. The gate
+    has the rate of everything else, as released: ten times a rate of 0.1, as ``layer-mix`` would have it, closes it on
+    one layer in a few steps.
 
     References
     ----------

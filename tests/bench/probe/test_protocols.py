@@ -37,7 +37,7 @@ def test_descriptions_state_what_the_probes_do():
     assert str(set(mlp.WIDTHS)).strip("{}").replace("1024, 256", "256, 1024") in told["mlp"]
     assert ", ".join(map(str, knn.NEIGHBOURS)) in told["knn"] and str(knn.TEMPERATURES).strip("()") in told["knn"]
     assert ", ".join(f"{s:g}" for s in prototype.SHRINKAGES) in told["prototype"]
-    assert all(f"{layer_mix.MIXTURE_RATE_FACTOR:g} times" in told[name] for name in ("layer-mix", "cgp-style"))
+    assert f"{layer_mix.MIXTURE_RATE_FACTOR:g} times" in told["layer-mix"]
 
 
 @pytest.mark.parametrize("name", ["knn", "prototype", "mlp", "attentive", "protobin-style", "cgp-style", "layer-mix"])

@@ -69,7 +69,7 @@ def layered(informative, n=300, seed=0):
 @pytest.mark.parametrize("informative", [0, 2])
 def test_the_weight_goes_to_the_layer_that_tells(informative):
     x, y, groups = layered(informative)
-    probe = CgpStyleProbe(TWO, prototypes=(32,), rates=(1e-2,)).fit(x, y, groups)
+    probe = CgpStyleProbe(TWO, prototypes=(32,), rates=(1e-2, 1e-1)).fit(x, y, groups)
     weights = probe.best_params_["layer_weights"]
     assert len(weights) == 4 and np.argmax(weights) == informative
     assert sum(weights) == pytest.approx(1, abs=4 * 5e-5)  # each is rounded to four places

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from bench.base import registry
 from bench.base.errors import RespBenchError
 from bench.encoders.weights.find import release_digests
-from bench.probe.protocols import PEEKING
+from bench.probe.protocols import PEEK, PEEKING, peeked_in_the_same_run
 from bench.scores.schema import Record
 from bench.types import ALL_LAYERS
 
@@ -154,7 +154,10 @@ def _facts(spec: Mapping) -> dict[str, str]:
         "weights": f"weights {weights}",
         f"parameters of {weights}, seed {spec['seed']}": f"parameters {spec['parameters'][:8]}",
         "encoder version": f"encoder version {spec['encoder_version']}",
-        f"version of {spec['protocol']}": f"protocol version {spec['protocol_version']}",
+        # what version 1 of one protocol was is another one now, and both stand in one column
+        f"version of {PEEK if peeked_in_the_same_run(spec) else spec['protocol']}": (
+            f"protocol version {spec['protocol_version']}"
+        ),
         "resampler": spec["resampler"],
         "device": spec["device"],
         f"teachers, seed {spec['seed']}": f"teachers {taught}",

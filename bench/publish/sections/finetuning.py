@@ -54,7 +54,7 @@ def _differences(rows: Sequence[Row]) -> list[Text]:
     told = {}
     for row in rows:
         if differs := recipe_rows.differences(row.told):
-            published = f" Published: {row.told['published']}." if row.told.get("published") else ""
+            published = f" Published: {row.told['published'].rstrip('.')}." if row.told.get("published") else ""
             told[row.recipe] = f"{row.recipe}, after {row.told['source']}.{published} {' '.join(differs)}"
     return [Text(("What differs from the sources:", *told.values()))] if told else []
 

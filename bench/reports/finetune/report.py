@@ -179,7 +179,7 @@ def _recipes(all_records: Sequence[Record]) -> str:
             text = f"{recipe['about']} " if recipe["about"] else ""
             taught = recipe_rows.teaching(numbers_of)
             source = f" Source: {recipe['source']}." if recipe["source"] else ""
-            source += f" Published: {recipe['published']}." if recipe.get("published") else ""
+            source += f" Published: {recipe['published'].rstrip('.')}." if recipe.get("published") else ""
             if differs := recipe_rows.differences(recipe):
                 source += " Differences from the source: " + " ".join(differs)
             lines[labels[record.key]] = (

@@ -108,6 +108,15 @@ def test_the_report_has_the_literature_s_run_beside_the_honest_one(task, literat
     honest = [made for made in records.load_all(tmp_path) if made.spec["protocol"] == FINETUNE]
     (old,) = (row for row in recipe_rows.rows([*honest, *before]) if row.test == "official")
     assert old.literature is None and old.peeking.by_seed == row.peeking.by_seed
+    elsewhere = [_on_another_task(made) for made in (*honest, *before)]  # beside earlier records of another task
+    both = [made for made in recipe_rows.rows([*records.load_all(tmp_path), *elsewhere]) if made.test == "official"]
+    assert [made.recipe for made in both] == [row.recipe] * 2
+    assert [made.literature and made.literature.by_seed for made in both] == [tuple(values), None]
+
+
+def _on_another_task(made):
+    spec = made.spec | {"task": "z.task"}
+    return dataclasses.replace(made, spec=spec, key=records.key(spec))
 
 
 def _version_1(made):

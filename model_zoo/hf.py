@@ -120,6 +120,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import dataclasses
     import inspect
 
+    import numpy as np
     import torch
 
     from bench.base.optional_imports import import_torchaudio
@@ -156,7 +157,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def features(self, wave: Tensor) -> dict[str, Tensor]:
             """The feature extractor's arrays for wave (B, samples), clip by clip, by argument of the model."""
             waves = wave.detach().cpu().numpy()
-            clips = [self.extractor(clip, **self.told) for clip in waves]
+            with np.errstate(divide="ignore", invalid="ignore"):  # of silence, see _without_empty_bands
+                clips = [self.extractor(clip, **self.told) for clip in waves]
             names = {name: name for name in clips[0] if name in self.accepted}
             if not names:  # what such models call their input differently is all that they take
                 names = {next(iter(clips[0])): next(iter(self.accepted))}
@@ -211,7 +213,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
                     ignore_mismatched_sizes=True,  # so that they are told, and refused below
                     output_loading_info=True,
                 )
-            spare = _spare(model, loading_info, weights)
+            spare = _spare(model, loading_info, tensors, weights)
         encoder = Model(extractor, hearing_part(model).eval()).eval()
         encoder.unused_tensors = tuple(spare)
         shortest = shortest_clip(encoder.count, encoder.card.sample_rate)
@@ -311,8 +313,8 @@ def _anchors(network: nn.Module) -> list[str]:
     return list({name.partition(".")[0]: name for name in names if name.count(".") > 1}.values())
 
 
-def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
-    """Tensors of the file that were not used. Raises ``CheckpointError`` for what the encoder lacks."""
+def _spare(model: nn.Module, loading_info: Mapping, tensors: Mapping[str, Tensor], where: Path) -> list[str]:
+    """Tensors of the file that were not used. Raises ``CheckpointError`` for what the encoder lacks or cannot use."""
     from model_zoo._adapters.checkpoint import idle_counter
 
     encoder_half = hearing_part(model)
@@ -321,7 +323,16 @@ def _spare(model: nn.Module, loading_info: Mapping, where: Path) -> list[str]:
     missing = sorted(key for key in own & set(loading_info["missing_keys"]) if not idle_counter(model, key))
     wrong = sorted({key for key, *_ in loading_info["mismatched_keys"]} & own)
     further = sorted(key for key in loading_info["unexpected_keys"] if _is_part(key, encoder_half, name))
-    problems = {"missing": missing, "misshapen": wrong, "for which config.json leaves no place": further}
+    weights = {f"{name}." * bool(name) + key: weight for key, weight in encoder_half.named_parameters()}
+    problems = {
+        "missing": missing,
+        "misshapen": wrong,
+        "for which config.json leaves no place": further,
+        "of whole numbers in the place of weights": sorted(
+            key for key in weights.keys() & tensors.keys() if not tensors[key].is_floating_point()
+        ),
+        "not finite": sorted(key for key, weight in weights.items() if not bool(weight.isfinite().all())),
+    }
     told = [f"{len(keys)} tensors {what}: {', '.join(keys[:LISTED])}" for what, keys in problems.items() if keys]
     if told:
         raise CheckpointError(

@@ -183,6 +183,26 @@ def test_a_checkpoint_of_another_kind_of_model_is_told_to_stand_for_itself(paren
         load_encoder(f"hf.{parent}", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: torch.full_like(t, torch.nan), "1 tensors not finite: encoder.layers.0.attention.k_proj.weight"),
+        (lambda t: torch.full_like(t, torch.inf), "1 tensors not finite: encoder.layers.0.attention.k_proj.weight"),
+        (
+            lambda t: (100 * t).to(torch.int8),
+            "1 tensors of whole numbers in the place of weights: encoder.layers.0.att",
+        ),
+    ],
+)
+def test_tensors_that_are_no_weights_are_refused(parent, tmp_path, change, said):
+    net = further(parent, tmp_path / "own")
+    tensors = net.hubert.state_dict()
+    name = "encoder.layers.0.attention.k_proj.weight"
+    torch.save(tensors | {name: change(tensors[name])}, tmp_path / "own.pt")
+    with pytest.raises(CheckpointError, match=said):
+        load_encoder(f"hf.{parent}", tmp_path / "own.pt")
+
+
 def test_folders_that_lack_a_file_say_which_and_where_it_comes_from(parent, tmp_path):
     further(parent, tmp_path / "own")
     with pytest.raises(

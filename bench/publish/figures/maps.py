@@ -38,6 +38,7 @@ def embedding_map(
     clip: str = "native",
     most: int = MOST,
     progress: Progress = silent,
+    trust_remote_code: str | Sequence[str] | None = None,
 ) -> PaperFigure:
     """A map of a task's clips from features that are kept already (``respbench encode``).
 
@@ -59,6 +60,8 @@ def embedding_map(
         Clips shown at most; drawn from all by a fixed seed.
     progress
         Counts recordings while they are checked.
+    trust_remote_code
+        As of ``bench.load_encoder``.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def embedding_map(
     from bench.encoders.load import load_encoder
     from bench.probe import protocols
 
-    loaded = load_encoder(encoder)
+    loaded = load_encoder(encoder, trust_remote_code=trust_remote_code)
     card = loaded.card
     wanted = (card.pool_layer if layer is None else layer, pooling or card.default_pooling)
     prepared = prepare(load_task(task, root), progress=progress)

@@ -177,7 +177,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return split_around_stack(self, self.net.stages())
 
         @full_precision
-        def fbank(self, windows: Tensor) -> Tensor:
+        def window_db(self, windows: Tensor) -> Tensor:
             """Decibels (N, frames, bands) of windows (N, samples), 0 at the maximum of each."""
             padding = FFT - WINDOW % HOP
             framed = nn.functional.pad(windows, (padding // 2, padding - padding // 2))
@@ -190,7 +190,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             counts = [self.windows(n) for n in length.tolist()]
             unfolded = nn.functional.pad(wave, (CENTRE, WINDOW - CENTRE)).unfold(1, WINDOW, hop)
             pieces = row_ends.pieces_of(unfolded, counts, 1)[:, 0]
-            x = self.tap("spectrogram", torch.cat([self.fbank(part) for part in pieces.split(AT_ONCE)]), max(counts))
+            x = self.tap(
+                "spectrogram", torch.cat([self.window_db(part) for part in pieces.split(AT_ONCE)]), max(counts)
+            )
             cells = []
             for part in x.split(AT_ONCE):
                 maps = self.net(part.transpose(1, 2))

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from model_zoo._adapters import row_ends
     from model_zoo._networks.conformer import Geometry
 
 RATE, SIZE, HOP, BANDS, STRIDE = 16000, 400, 160, 80, 2  # samples, samples, samples, bands, frames of a token
@@ -116,17 +115,18 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
             return SIZE + HOP * self.frontend.frames(n) - 1
 
         @full_precision
-        def fbank(self, wave: Tensor, rows: row_ends.Rows | None = None) -> Tensor:
-            """Normalised log-mel (B, frames, bands) of wave (B, samples); ``rows``: where the clips' frames end."""
+        def fbank(self, wave: Tensor, length: Tensor) -> Tensor:
+            """Normalised log-mel (B, frames, bands) of wave (B, samples)."""
+            rows = row_ends.ends([self.frontend.frames(n) for n in length.tolist()], 1, wave.device)
             x = self.frontend(wave)
             x = x - row_ends.mean(x, rows, (1,), keepdim=True)
-            frames = row_ends.tokens(rows, x.new_empty(len(x), dtype=int), x.shape[1])[:, None, None]
+            frames = row_ends.tokens(rows, length, x.shape[1])[:, None, None]
             variance = row_ends.mean(x.square(), rows, (1,), keepdim=True) * frames / (frames - 1)
             return x / (variance + VARIANCE_FLOOR).sqrt()
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             frames = [self.frontend.frames(n) for n in length.tolist()]
-            x = self.fbank(wave, row_ends.ends(frames, 1, wave.device))[:, : max(frames) // STRIDE * STRIDE]
+            x = self.fbank(wave, length)[:, : max(frames) // STRIDE * STRIDE]
             rows = row_ends.ends([n // STRIDE for n in frames], 1, wave.device)
             outputs = self.net(x.unflatten(1, (-1, STRIDE)).flatten(2), rows)
             count = row_ends.tokens(rows, length, outputs[-1].shape[1])

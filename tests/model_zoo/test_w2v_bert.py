@@ -43,7 +43,7 @@ def test_front_end_and_layers_equal_the_librarys(net, samples):
     encoder, wave = w2v_bert.build(CARD, folder), _clip(samples)
     fed = SeamlessM4TFeatureExtractor()(wave, sampling_rate=16000, return_tensors="pt")
     tokens = int(fed.attention_mask.sum())  # an odd last frame makes a token that is masked
-    ours = encoder.fbank(torch.from_numpy(wave)[None])[0]
+    ours = encoder.fbank(torch.from_numpy(wave)[None], torch.tensor([samples]))[0]
     theirs = fed.input_features[0].unflatten(1, (2, 80)).flatten(0, 1)[: 2 * tokens]
     torch.testing.assert_close(ours[: 2 * tokens], theirs, atol=2e-4, rtol=2e-4)
     with torch.inference_mode():

@@ -12,7 +12,7 @@ def outputs(encoder, tokens, wave, length):
     cells = tokens.layers[-1].hidden[0].unflatten(0, (-1, 3)).transpose(1, 2)  # (windows, 4, 3, D)
     first = torch.nn.functional.pad(wave, (24000, 24000))[:, :48000]
     return {
-        "fbank": ("dB mel", encoder.fbank(first)[0]),
+        "fbank": ("dB mel", encoder.window_db(first)[0]),
         "cells": ("tokens", cells.flatten(1, 2)),
         "clip": ("embedding", tokens.clip[0]),
     }

@@ -155,7 +155,8 @@ class Spectrogram:
 
     ``bands`` masks of up to ``band_mask`` bands and ``frames`` masks of up to ``frame_mask`` frames are filled with
     the clip's mean, zero, or the ``batch``'s mean at that moment, of bands before frames. ``shared``: the clips of a
-    batch have the same masks. ``carried``: to a later view happens what happened to those before it, too.
+    batch have the same masks. ``carried``: a later view also has the masks of those before it, at the same bands and
+    frames; it is stretched and mixed once, as drawn for itself.
     ``skipped`` is the share of clips (``shared``: of batches) that a view leaves unmasked.
 
     ``mixstyle`` is the share of views in which each clip's mean and deviation in each band are drawn towards those of

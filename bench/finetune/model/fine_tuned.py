@@ -121,13 +121,21 @@ class FineTunedModel(nn.Module):
             return self._encode(wave, batch.length)
 
     def _masked(self, spectrogram: Tensor, view: int, shape: torch.Size) -> Tensor:
-        """Stretch, mix and mask a spectrogram (B, frames, bands) for a view of waves of a shape."""
-        band_hz, nyquist_hz = getattr(self.encoder, "band_hz", None), self.encoder.card.sample_rate / 2
-        for each in range(view + 1) if self.recipe.spectrogram.carried else (view,):
-            generator = self._drawn(each, shape).generator()
-            spectrogram = perturb_tracts(spectrogram, band_hz, self.recipe.spectrogram, nyquist_hz, generator)
-            spectrogram = mix_styles(spectrogram, self.recipe.spectrogram, generator)
-            spectrogram = mask_spectrogram(spectrogram, self.recipe.spectrogram, generator)
+        """Stretch, mix and mask a spectrogram (B, frames, bands) for a view of waves of a shape.
+
+        It is stretched and mixed once, as drawn for this view; where masks are carried, it has those of earlier views
+        as well.
+        """
+        settings, nyquist_hz = self.recipe.spectrogram, self.encoder.card.sample_rate / 2
+        band_hz, plain = getattr(self.encoder, "band_hz", None), spectrogram
+        generators = [
+            self._drawn(each, shape).generator() for each in (range(view + 1) if settings.carried else (view,))
+        ]
+        for generator in generators:  # also of earlier views: masks are drawn after a stretch and a mix
+            spectrogram = perturb_tracts(plain, band_hz, settings, nyquist_hz, generator)
+            spectrogram = mix_styles(spectrogram, settings, generator)
+        for generator in generators:
+            spectrogram = mask_spectrogram(spectrogram, settings, generator)
         return spectrogram
 
     def _drawn(self, view: int, shape: torch.Size) -> DrawnView:

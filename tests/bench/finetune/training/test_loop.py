@@ -10,6 +10,7 @@ import bench
 from bench.base.errors import BadInput
 from bench.data.manifest import prepare
 from bench.finetune import TrainingDiverged, fit
+from bench.finetune.data.augment import mix_styles
 from bench.finetune.data.vtlp import perturb_tracts
 from bench.finetune.methods import METHODS
 from bench.finetune.methods.ce import CrossEntropy
@@ -260,6 +261,36 @@ def test_a_spectrogram_is_stretched_clip_by_clip_and_the_same_for_the_same_view(
     expected = perturb_tracts(seen["heard"], model.encoder.band_hz, Spectrogram(**stretch), 2000.0, drawn)
     assert torch.equal(seen["first"], expected)
     assert not any(torch.equal(a, b) for a, b in zip(seen["first"], seen["heard"], strict=True))
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_a_later_view_is_stretched_and_mixed_once_by_its_own_draw(task, tmp_path, carried):
+    changes = {"vtlp": 0.3, "vtlp_hz": 1500.0, "mixstyle": 1.0, "carried": carried}
+    silent = {"gain_db": 0.0, "shift_s": 0.0, "noise_snr_db": None}
+    training = started(task, tmp_path, spectrogram={"band_mask": 0, "frame_mask": 0} | changes, waveform=silent)
+    model, seen = training.model, {}
+    batch = training.make_batch(training.partition.training[:8], 0, 0, 0.0, torch.Generator())
+    with _recorded(model, seen, "second"):
+        model.features(batch, view=1)
+    model.eval()
+    model.encoder.taps["spectrogram"] = lambda x: seen.setdefault("heard", x)
+    model.encoder(batch.wave, batch.length)
+    settings, drawn = Spectrogram(**changes), model.draw((0, 0), 1, batch.wave.shape).generator()
+    stretched = perturb_tracts(seen["heard"], model.encoder.band_hz, settings, 2000.0, drawn)
+    assert torch.equal(seen["second"], mix_styles(stretched, settings, drawn))
+
+
+def test_carried_masks_lie_where_the_first_view_has_them_though_each_view_is_stretched(task, tmp_path):
+    masks = {"band_mask": 6, "frame_mask": 0, "bands": 1, "fill": "zero", "carried": True}
+    stretch = {"vtlp": 0.3, "vtlp_hz": 1500.0, "mixstyle": 0.5}
+    training = started(task, tmp_path, spectrogram=masks | stretch)
+    model, seen = training.model, {}
+    batch = training.make_batch(training.partition.training[:8], 0, 0, 0.0, torch.Generator())
+    for view in (0, 1):
+        with _recorded(model, seen, view):
+            model.features(batch, view=view)
+    first, second = ((seen[view] == 0).all(1) for view in (0, 1))
+    assert first.any() and bool((second | ~first).all())
 
 
 @contextmanager

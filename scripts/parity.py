@@ -27,7 +27,7 @@ from bench.reports.pages import seal_pages  # noqa: E402
 from bench.reports.tables import markdown  # noqa: E402
 from bench.types import PRECISIONS  # noqa: E402
 from parity import GATES, Case, build, cases, differences  # noqa: E402
-from parity.golden import COMPACT, Golden  # noqa: E402
+from parity.golden import COMPACT, COMPACT_ALONE, Golden, place_of  # noqa: E402
 
 SPEED_CLIPS, SPEED_S = 8, 5.0
 
@@ -103,7 +103,7 @@ def report(folder: Path, device: str, speed: bool, command: str) -> tuple[str, b
     """The page, and whether every gate holds."""
     parity, drift, sizes, absent = [], [], [], []
     for case in cases():
-        place = next((place for place in (folder, COMPACT) if (place / case.fixture).is_dir()), None)
+        place = place_of(case.fixture, folder)
         if place is None:
             absent.append(f"{case.encoder} ({case.fixture})")
             continue
@@ -120,9 +120,10 @@ def report(folder: Path, device: str, speed: bool, command: str) -> tuple[str, b
         "# Parity with the original implementations",
         f"Made by `{command}` with torch {torch.__version__} on {_device(device)}, "
         f"{torch.get_num_threads()} threads, {platform.python_version()}.",
-        "Every array that the public original computes on a reduced network with synthetic weights is compared with "
-        "ours after loading the same checkpoint in its released format; the largest absolute difference over all "
-        f"signals, and its share of what the gate allows. Gates (absolute + relative): {gates}.",
+        "Every array that the public original (of openl3 a port of it) computes on a reduced network with synthetic "
+        "weights is compared with ours after loading the same checkpoint in its released format; the largest "
+        f"absolute difference over all signals, and its share of what the gate allows. Gates (absolute + relative): "
+        f"{gates}. The fixtures {' and '.join(COMPACT_ALONE)} hold fewer arrays than others.",
         markdown(
             ["encoder", "fixture", "array", "arrays", "gate", "largest difference", "share of gate", ""],
             parity,

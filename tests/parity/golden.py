@@ -16,8 +16,15 @@ import numpy as np
 import torch
 
 COMPACT = Path(__file__).parent.parent / "golden"
+COMPACT_ALONE = ("openl3", "passt")  # fixtures without a complete one
 CLICK_S = 0.3
 DURATIONS_S = {"s04": 0.4, "s5": 5.0, "s6": 6.0, "s8": 8.0, "s12": 12.0, "x2016": 20.15, "x2024": 20.23, "s60": 60.0}
+
+
+def place_of(name: str, complete: Path) -> Path | None:
+    """The folder that holds the fixture ``name``: ``complete``, or ``COMPACT`` for one that is nowhere else."""
+    place = COMPACT if name in COMPACT_ALONE else complete
+    return place if (place / name).is_dir() else None
 
 
 class Golden:

@@ -69,11 +69,12 @@ class DualAxisPatchMix(Method):
     )
     source = "after Lung-SRAD, Shridhar et al., Interspeech 2026 (arXiv:2606.11922)"
     ours = (
-        "digests of the paper and the training script of its released code were at hand. Which side passes no gradient "
-        "is from the digests: the script by default stops clean clips, which it does not project, as patchmix-cl, and "
-        "its optimiser has no weights of the projector. Ours: runs are mixed in the spectrogram, behind its masks, at "
-        "a place drawn for the whole batch; the projector is that of patchmix-cl; mixed clips ask and clean ones "
-        "answer, as there. Its network (DASS) and the smoothing of that network's layers are not part of the method"
+        "summaries of the paper, and the training script of its released code, were at hand. Which side passes no "
+        "gradient is from the summaries: the script by default stops clean clips, which it does not project, as "
+        "patchmix-cl, and its optimiser has no weights of the projector. Ours: runs are mixed in the spectrogram, "
+        "behind its masks, at a place drawn for the whole batch; the projector is that of patchmix-cl; mixed clips "
+        "ask and clean ones answer, as there. Its network (DASS) and the smoothing of that network's layers are not "
+        "part of the method"
     )
     limits = rules(
         alpha=number(),

@@ -68,7 +68,7 @@ class QLung(Method):
         "Welch's method on 50-2000 Hz over log K, R the level in dB between the 5th and 95th percentile of training "
         "clips; under absolute each clip repeated to 8 s, H over the whole band in windows of 25 ms every 10 ms, R the "
         "RMS of full scale. The fixed margin of the ablation is not published: it is target. With the linear "
-        "classifier the margin's angles are those to its weights. Formulas are from two digests that agree, not from "
+        "classifier the margin's angles are those to its weights. Formulas are from two summaries that agree, not from "
         "the paper's text"
     )
     limits = rules(

@@ -97,7 +97,15 @@ def test_the_columns_are_those_of_the_manifest(task):
 def test_the_recipe_is_the_released_script():
     numbers = load_recipe("bts-clap").numbers()
     assert numbers["method"] == {"name": "bts", "options": {}}
-    assert (numbers["epochs"], numbers["batches"]["size"], numbers["optimiser"]["lr"]) == (50, 8, 5e-5)
+    assert (numbers["epochs"], numbers["batches"]["size"], numbers["batches"]["clip"]) == (50, 8, "tile8")
+    told = {"name": "adam", "lr": 5e-5, "weight_decay": 1e-6, "decay_vectors": True, "clip_norm": 0}
+    assert {name: numbers["optimiser"][name] for name in told} == told
+    assert (numbers["schedule"]["kind"], numbers["schedule"]["unit"], numbers["schedule"]["floor"]) == (
+        "cosine",
+        "epoch",
+        1e-3,
+    )
+    assert (numbers["averaging"]["kind"], numbers["averaging"]["decay"]) == ("step", 0.5)
 
 
 @pytest.mark.long

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+SHOWN = 5  # names in a message
 
 
 def one_line(text: str) -> str:
     """A text as one line for the terminal: what a terminal would act on, as names of files may hold, is spelt out."""
     return "".join(c if is_shown(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def first_few(names: Sequence[str], between: str = ", ") -> str:
+    """The first of some names, as many as a message has room for, and an ellipsis where there are more."""
+    return between.join(names[:SHOWN]) + f"{between}…" * (len(names) > SHOWN)
 
 
 def is_shown(character: str) -> bool:

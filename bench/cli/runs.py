@@ -244,7 +244,7 @@ def _compare_checkpoints(
 
     if len({choice.id for choice in encoders}) == len(encoders):
         return
-    for name, report in comparisons([records.read(path) for path in made], encoders):
+    for name, report in comparisons([records.read(path) for path in made], encoders, say):
         written = write_paired(report, arguments.out / FOLDER / name)
         if not arguments.json:
             show(f"\n{paired_text(report, FEW)}", end="")

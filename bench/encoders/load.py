@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.base import registry
-from bench.base.errors import BadInput, CheckpointError, UnknownId
+from bench.base.errors import BadInput, CheckpointError, UnknownId, first_few
 from bench.encoders.weights import code, licences
-from bench.encoders.weights.folders import SHOWN
 from bench.types import PRECISIONS, Encoder, EncoderCard
 
 if TYPE_CHECKING:
@@ -109,8 +108,7 @@ def load_encoder(
 def unused_told(encoder: Encoder) -> str:
     """Which tensors of its file an encoder has no place for, such as a head of one's own; empty where none are."""
     unused = [name for part in encoder.modules() for name in getattr(part, "unused_tensors", ())]
-    listed = ", ".join(unused[:SHOWN]) + ", …" * (len(unused) > SHOWN)
-    return f"{len(unused)} tensors not used: {listed}" if unused else ""
+    return f"{len(unused)} tensors not used: {first_few(unused)}" if unused else ""
 
 
 def _next_to_the_release(card: EncoderCard, path: Path) -> str:
@@ -125,8 +123,7 @@ def _next_to_the_release(card: EncoderCard, path: Path) -> str:
         lacking, of = names_lacking(there[1], path, part_of(card))
     except CheckpointError:  # what one of them is has been said
         return ""
-    listed = ", ".join(lacking[:SHOWN]) + ", …" * (len(lacking) > SHOWN)
-    return f"it lacks {len(lacking)} of the {of} tensors of {there[0].file}: {listed}" if lacking else ""
+    return f"it lacks {len(lacking)} of the {of} tensors of {there[0].file}: {first_few(lacking)}" if lacking else ""
 
 
 def require_trained(card: EncoderCard) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from bench.base import registry
 from bench.base.errors import RespBenchError
@@ -56,12 +57,13 @@ def row_names(records: Sequence[Record]) -> dict[str, str]:
     for (*row, _, _), names in differing.items():
         of_row.setdefault(tuple(row), set()).update(names)
     labels, named = recipe_labels(records), {}
+    released = lru_cache(None)(release_digests_of)
     for record, spec in _specs(records):
         name = spec["encoder"] + (f" [own code {spec['code'][:8]}]" if "code" in spec else "")
         if "recipe" in spec:
             name += f" · {labels[record.key]}"
         elif parts := [value for what, value in _told(spec).items() if what in of_row[_row(record)]]:
-            name += f" [{', '.join(_with_release(parts, spec))}]"
+            name += f" [{', '.join(_with_release(parts, spec, released))}]"
         named[record.key] = name
     return named
 
@@ -85,10 +87,10 @@ def _told(spec: Mapping) -> dict[str, str]:
     }
 
 
-def _with_release(parts: Sequence[str], spec: Mapping) -> list[str]:
-    """The parts of a name, in which released weights are called so."""
+def _with_release(parts: Sequence[str], spec: Mapping, released: Callable[[str], set[str]]) -> list[str]:
+    """The parts of a name, in which weights are called so that are ``released`` of the encoder."""
     of_release = f"weights {spec['weights'][:8]}"
-    if of_release not in parts or spec["weights"] not in release_digests_of(spec["encoder"]):
+    if of_release not in parts or spec["weights"] not in released(spec["encoder"]):
         return list(parts)
     return [f"released {part}" if part == of_release else part for part in parts]
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from bench.base.errors import CheckpointError
-from bench.encoders.weights.folders import SHOWN
+from bench.base.errors import CheckpointError, first_few
 from bench.encoders.weights.unwrap import BESIDE, OUTSIDE
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def load_strict(
         SPARE: [k for k in spare if not any(p.fullmatch(k) for p in patterns)],
         "not finite": [k for k, tensor in held.items() if k not in unusual and not bool(tensor.isfinite().all())],
     }
-    reasons = [f"{len(names)} {kind}: {_few(names)}" for kind, names in problems.items() if names]
+    reasons = [f"{len(names)} {kind}: {first_few(names)}" for kind, names in problems.items() if names]
     if reasons:
         remedy = f"it does not fit {type(module).__name__}; check file and encoder"
         if [kind for kind, names in problems.items() if names] == [SPARE]:
@@ -77,7 +76,3 @@ def attention_heads(width: int, where: object) -> int:
         problem = f"has {width} channels, which heads of {HEAD} do not divide"
         raise CheckpointError(where, problem, "check that the file belongs to this encoder")
     return width // HEAD
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

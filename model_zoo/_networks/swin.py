@@ -16,8 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.base.errors import CheckpointError
-from bench.encoders.weights.folders import SHOWN
+from bench.base.errors import CheckpointError, first_few
 from model_zoo._networks.vit import Mlp
 
 BANDS, FRAMES = 64, 1024  # of the spectrogram
@@ -86,7 +85,7 @@ def read_geometry(tensors: Mapping[str, Tensor], where: object) -> Geometry:
         and not is_shifted(*map(int, match.groups()), window)
     ]
     if wrong:
-        problem = f"has a mask of shifted windows in blocks that HTS-AT does not shift: {', '.join(wrong[:SHOWN])}"
+        problem = f"has a mask of shifted windows in blocks that HTS-AT does not shift: {first_few(wrong)}"
         raise CheckpointError(where, problem, "check that the file belongs to this encoder")
     return geometry
 

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.base import registry
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, first_few
 from bench.base.paths import file_digest
-from bench.encoders.weights.folders import SHOWN
 from bench.types import EncoderCard
 
 REVISION = re.compile(r"[0-9a-f]{40}")
@@ -52,8 +51,7 @@ def folder_revision(folder: Path) -> str:
 def refusal(id: str, why: str, folder: Path, revision: str, trusted: Sequence[str] = ()) -> CodeNotTrusted:
     """The error for a model that needs its own code, of ``revision``, where only that of ``trusted`` may run."""
     names = [path.relative_to(folder).as_posix() for path in python_files(folder)]
-    listed = ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
-    problem = f"{why}, so it needs the code that comes with it ({listed or 'of which no file is there'}), "
+    problem = f"{why}, so it needs the code that comes with it ({first_few(names) or 'of which no file is there'}), "
     problem += "which is not run unasked"
     if trusted:
         problem += f", and revision {', '.join(trusted)}, which you trust, is not its revision"

@@ -167,13 +167,12 @@ def digest_of(card: EncoderCard, weights: str | Path | None = None) -> str:
 
 
 def release_digests(card: EncoderCard) -> set[str]:
-    """The digests that are known of a card's released weights: by the card, pinned, or of the folder that it names."""
-    known = set()
-    for release in card.weights:
-        path, pin = Path(release.file), verified.pin(card, release)
-        known |= {release.sha256} | ({pin.sha256} if pin else set())
-        known |= {digest(path, release.part)} if path.is_absolute() and path.exists() else set()
-    return known - {""}
+    """The digests that are known of a card's released weights: by the card, or pinned on first use.
+
+    What lies in a folder that an id names (``hf.*``) is nobody's release, and may be something else by now.
+    """
+    pins = (verified.pin(card, release) for release in card.weights)
+    return {known.sha256 for known in (*card.weights, *pins) if known is not None and known.sha256}
 
 
 def parameter_digest(module: nn.Module | Encoder) -> str:

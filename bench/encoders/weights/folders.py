@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from bench.base.errors import CheckpointError
+from bench.base.errors import CheckpointError, first_few
 from bench.base.paths import is_file
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")  # of a transformers folder, in order of preference
@@ -16,7 +16,6 @@ HOLDS_ADAPTER = (
     "holds an adapter of PEFT, changes of a model and not the model",
     "merge it into the model (merge_and_unload), save that with save_pretrained, and name its folder",
 )
-SHOWN = 5  # names in an error message
 AGAIN = "fetch the folder again"
 
 
@@ -60,10 +59,8 @@ def shards(index: Path, part: str = "") -> list[Path]:
     """
     files = [index.parent / name for name in shard_names(index, part)]
     if absent := [file.name for file in files if not is_file(file)]:
-        listed = ", ".join(absent[:SHOWN]) + ", …" * (len(absent) > SHOWN)
-        raise CheckpointError(
-            index, f"{len(absent)} of the {len(files)} shards it names are not there: {listed}", AGAIN
-        )
+        problem = f"{len(absent)} of the {len(files)} shards it names are not there: {first_few(absent)}"
+        raise CheckpointError(index, problem, AGAIN)
     return files
 
 

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.base.errors import CheckpointError
-from bench.encoders.weights.folders import AGAIN, SHOWN, index_of, of_part, placed, shards, tensor_files
+from bench.base.errors import CheckpointError, first_few
+from bench.encoders.weights.folders import AGAIN, index_of, of_part, placed, shards, tensor_files
 
 
 def load_tensors(
@@ -96,9 +96,7 @@ def _as_placed(own: dict, places: set[str], file: Path) -> dict:
         (own.keys() - places, "holds {} tensors that its index does not place in it: {}"),
     ):
         if names:
-            listed = sorted(map(str, names))
-            shown = ", ".join(listed[:SHOWN]) + ", …" * (len(listed) > SHOWN)
-            raise CheckpointError(file, problem.format(len(names), shown), AGAIN)
+            raise CheckpointError(file, problem.format(len(names), first_few(sorted(map(str, names)))), AGAIN)
     return own
 
 

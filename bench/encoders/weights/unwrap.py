@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.base.errors import CheckpointError
-from bench.encoders.weights.folders import SHOWN
+from bench.base.errors import CheckpointError, first_few
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +82,7 @@ def unwrap(
     plain = [place for place in best if not place.prefix]  # what else has the name is then held to the family's list
     best = plain or best
     if len({place.entry for place in places}) > 1 or len(best) > 1:
-        told = "; ".join(map(str, places[:SHOWN])) + "; …" * (len(places) > SHOWN)
+        told = first_few([str(place) for place in places], "; ")
         problem = f"holds the network in {len(places)} places ({told}), and which one is meant is open"
         raise CheckpointError(where, problem, "save the tensors that are meant in a file of their own, and name that")
     keys, prefix = best[0]
@@ -160,7 +159,7 @@ def _as_they_are(mappings: Mapping[tuple[str, ...], dict[str, Tensor]], entry: s
     if len(mappings) == 1:
         return next(iter(mappings.values()))
     if mappings:
-        entries = ", ".join(["/".join(keys) for keys in mappings][:SHOWN]) + ", …" * (len(mappings) > SHOWN)
+        entries = first_few(["/".join(keys) for keys in mappings])
         problem = f"holds tensors in the entries {entries}, and none of them are this network's"
     else:
         problem = "holds no tensors by name"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bench.publish.sections.listening import listening_section
 from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import read_audit_summaries
 from bench.reports.leaderboard.standings.cost import read_speeds
+from bench.reports.names import release_digests_of
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import BoardNotes
 from bench.scores import records as stored
@@ -87,13 +89,14 @@ def page_model(
         board = board_model(own, notes, audits, sensitivities, read_speeds(folder) if folder else {})
         pairs = pair_model(board, {record.key: record for record in own})
     pool, tasks, records = Pool(), [], {}
+    released = lru_cache(None)(release_digests_of)
     for part in (own, *(named or {}).values()):
         for task in sorted({record.spec["task"] for record in part}):
             of_task = [record for record in part if record.spec["task"] == task]
             facts = task_facts(task, of_task, pool)
             for record in of_task:
                 if record.key not in records:
-                    records[record.key] = record_facts(record, facts, pool) | {"task": len(tasks)}
+                    records[record.key] = record_facts(record, facts, pool, released) | {"task": len(tasks)}
             tasks.append(facts)
     return {
         "title": notes.title,

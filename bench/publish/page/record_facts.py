@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.base import registry
 from bench.probe.protocols import PEEKING, peeked_in_the_same_run
 from bench.publish.page.compact import Pool, parts
+from bench.reports.names import release_digests_of
 from bench.scores.schema import Record
 
 CANDIDATES, CHOICES = 3, 8  # listed of each record
+Released = Callable[[str], set[str]]
+DIGITS = 12  # of a digest in a command
+SHA256 = re.compile(r"[0-9a-f]{64}")
 _OF_DATA = ("schema", "task", "task_version", "manifest", "state", "excluded")
 _COUNTED = ("clips_padded_to_min_s", "clips_cropped_to_max_s", "clips_trained_on", "params", "parity", "policy")
 
@@ -51,8 +56,14 @@ def _count(score: Mapping[str, Any]) -> list[Any]:
     return [score["n"], score["groups"], score["method"]]
 
 
-def record_facts(record: Record, task: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
-    """One record. ``task`` is that of ``task_facts``; what many records share lies in ``pool``."""
+def record_facts(
+    record: Record, task: Mapping[str, Any], pool: Pool, released: Released = release_digests_of
+) -> dict[str, Any]:
+    """One record.
+
+    ``task`` is that of ``task_facts``; what many records share lies in ``pool``; ``released`` gives the known digests
+    of an encoder's released weights.
+    """
     spec, data, selection = record.spec, record.data, record.selection
     scores, odd = {}, {}
     for test, table in record.scores.items():
@@ -90,7 +101,7 @@ def record_facts(record: Record, task: Mapping[str, Any], pool: Pool) -> dict[st
         "scores": scores,
         "predictions": data["predictions_sha256"],
         "run": run,
-        "command": command(record),
+        "command": command(record, released),
     }
     if versions:
         facts["versions"] = pool.add(versions)
@@ -118,8 +129,11 @@ def _choice(selection: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def command(record: Record, out: str = "runs/again") -> str:
-    """The command that makes a record again, where its data and weights are at hand."""
+def command(record: Record, released: Released = release_digests_of, out: str = "runs/again") -> str:
+    """The command that makes a record again, where its data and weights are at hand.
+
+    For weights that are not among the digests ``released`` of the encoder it has a word in the place of a checkpoint.
+    """
     spec, asked = record.spec, []
     encoder, base = spec["encoder"], f"--task {shlex.quote(spec['task'])}"
     if spec["kind"] == "finetune":
@@ -140,7 +154,9 @@ def command(record: Record, out: str = "runs/again") -> str:
         encoder = registry.REFERENCE_ENCODER
     elif spec["pooling"] != "none":
         encoder += f":{spec['pooling']}"
-    asked += ["--encoder", encoder]
+    checkpoint = "" if spec["kind"] == "control" else _checkpoint(spec, released)
+    asked += ["--encoder", encoder + checkpoint]
+    asked += ["--trust-remote-code", spec["code"]] if spec.get("code") else []
     if spec["dtype"] not in ("float32", "none") and spec["kind"] != "fewshot":
         asked += ["--precision", spec["dtype"]]
     if record.data["excluded"]:
@@ -148,3 +164,13 @@ def command(record: Record, out: str = "runs/again") -> str:
     elif record.data.get("short"):
         asked += ["--on-bad-clip", "keep-short"]
     return f"respbench {shlex.join(asked)} {base} --out {shlex.quote(out)}"
+
+
+def _checkpoint(spec: Mapping[str, Any], released: Released) -> str:
+    """What stands behind an encoder's id for weights that are not known to be its release's; empty for others."""
+    encoder, weights = spec["encoder"], spec["weights"]
+    # neither "none" nor a version, nor the initial state of an untrained twin, which its id stands for
+    measured = SHA256.fullmatch(weights) and not encoder.startswith(registry.UNTRAINED_PREFIX)
+    if not measured or weights in released(encoder):
+        return ""
+    return f"=CHECKPOINT_WITH_SHA256_{weights[:DIGITS]}"

@@ -71,11 +71,14 @@ def chosen(found: Sequence[Record], text: str, tasks: Sequence[str] = (), protoc
 
 
 def _of_release(kept: list[Record], text: str) -> list[Record]:
-    """Of frozen rows that differ in their weights those of the release, unless the text says which are meant."""
+    """Of rows, frozen or fine-tuned, that differ in the weights they began with those of the release.
+
+    All, where the text says which weights are meant, and where none are known to be a release's.
+    """
     if "=" in text or len({(record.spec["weights"], record.spec["encoder"]) for record in kept}) < 2:
         return kept
-    released = [r for r in kept if r.spec["weights"] in release_digests_of(r.spec["encoder"])]
-    return released or kept
+    known = {encoder: release_digests_of(encoder) for encoder in {record.spec["encoder"] for record in kept}}
+    return [record for record in kept if record.spec["weights"] in known[record.spec["encoder"]]] or kept
 
 
 def _require_one_row(kept: Sequence[Record], text: str) -> None:

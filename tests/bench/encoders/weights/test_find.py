@@ -136,6 +136,13 @@ def test_digest_of_a_folder_is_that_of_the_tensors_that_are_loaded(tmp_path):
         find.digest(tmp_path)
 
 
+def test_only_digests_of_the_card_and_pinned_ones_are_released(folder, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"mine")
+    in_folder = dataclasses.replace(CARD, weights=(Weights(str(tmp_path), sha256=""),))
+    assert find.release_digests(in_folder) == set()
+    assert find.release_digests(CARD) == {SHA}
+
+
 def test_parameter_digest_sees_every_value():
     a, b = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     b.load_state_dict(a.state_dict())

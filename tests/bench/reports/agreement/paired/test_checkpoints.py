@@ -1,9 +1,11 @@
 """A checkpoint of one's own beside what it began as: two rows, named apart, and their paired difference."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, MissingWeights
 from bench.cli.main import main
 from bench.reports.agreement.paired import rows
 from bench.reports.agreement.paired.checkpoints import comparisons
@@ -61,12 +63,60 @@ def test_where_no_row_is_of_the_release_the_error_names_each_by_its_weights(both
 def test_every_checkpoint_is_compared_with_what_is_named_first(both):
     choices = [EncoderChoice(ID, weights="own.ckpt"), EncoderChoice(ID, weights="other.ckpt")]
     found = [record for record in records.load_all(both) if record.spec["encoder"] == ID]
-    told = dict(comparisons(found, choices))
+    told = dict(comparisons(found, choices, print))
     (report,) = told.values()
     assert report.names == (f"{ID}:published:-1=other.ckpt", f"{ID}:published:-1=own.ckpt")
     direct = compare_systems((f"{ID}=bbbbbbbb", f"{ID}=aaaaaaaa"), Asked(both))
     assert [each.difference for each in report.tests] == [each.difference for each in direct.tests]
-    assert dict(comparisons(found, choices[:1])) == {}
+    assert dict(comparisons(found, choices[:1], print)) == {}
+
+
+def test_what_cannot_be_compared_is_a_line_and_the_rest_is_compared(both, monkeypatch):
+    from bench.reports.agreement.paired import checkpoints
+
+    def digest(choice):
+        if choice.weights is None:
+            raise MissingWeights(ID, "no release at hand", "fetch it")
+        return {"own.ckpt": OWN, "copy.ckpt": OWN, "other.ckpt": OTHER, "strange.ckpt": "c" * 64}[choice.weights]
+
+    monkeypatch.setattr(checkpoints, "_digest", digest)
+    names = (None, "own.ckpt", "copy.ckpt", "other.ckpt", "strange.ckpt")
+    choices, lines = [EncoderChoice(ID, weights=name) for name in names], []
+    found = [record for record in records.load_all(both) if record.spec["encoder"] == ID]
+    (report,) = dict(comparisons(found, choices, lines.append)).values()
+    assert report.names == (f"{ID}:published:-1=other.ckpt", f"{ID}:published:-1=own.ckpt")
+    absent, same, apart = lines
+    assert absent.startswith(f"{ID}: not compared: ") and "no release at hand" in absent
+    assert f"{ID}=copy.ckpt and {ID}=own.ckpt: not compared, they are the same weights" in same
+    assert f"{ID}=strange.ckpt and {ID}=own.ckpt: not compared, they have no pooling" in apart
+
+
+def test_checkpoints_with_records_of_other_tasks_are_a_line(both):
+    choices, lines = [EncoderChoice(ID, weights="own.ckpt"), EncoderChoice(ID, weights="other.ckpt")], []
+    found = [record for record in records.load_all(both) if record.spec["encoder"] == ID]
+    elsewhere = [
+        dataclasses.replace(record, spec=record.spec | {"task": "icbhi.cycles2"})
+        if record.spec["weights"] == OTHER
+        else record
+        for record in found
+    ]
+    assert dict(comparisons(elsewhere, choices, lines.append)) == {}
+    (line,) = lines
+    assert line.startswith(f"{ID}=other.ckpt and {ID}=own.ckpt: not compared under linear: ")
+    assert "have nothing in common" in line
+
+
+def test_what_is_released_is_looked_up_once_for_each_encoder(both, monkeypatch):
+    from bench.reports import names
+
+    asked = []
+    for module in (names, rows):
+        monkeypatch.setattr(module, "release_digests_of", lambda encoder: asked.append(encoder) or {OWN})
+    found = [record for record in records.load_all(both) if record.spec["encoder"] == ID]
+    row_names([*found, *found])
+    assert asked == [ID]
+    rows.chosen(found, ID)
+    assert asked.count(ID) <= 3  # names of rows, which are formed anew, and the choice among them
 
 
 @pytest.mark.long

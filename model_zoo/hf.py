@@ -69,7 +69,7 @@ def card(id: str, trusted: Sequence[str] = ()) -> EncoderCard:
         raise CheckpointError(place, problem, "fetch the folder again")
     width = next((config[key] for key in ("hidden_size", "d_model") if key in config), 0)
     depth = next((config[key] for key in ("encoder_layers", "num_hidden_layers") if key in config), -1)
-    revision = model_folder.revision_of(place) if trusted and model_folder.own_code(place) else ""
+    revision = model_folder.revision_of(place, name) if trusted and model_folder.own_code(place) else ""
     return EncoderCard(
         id=id,
         version=3,
@@ -112,7 +112,11 @@ def require_code(card: EncoderCard, trusted: Sequence[str] = ()) -> None:
     if not own:
         problem = f"{why}, and no code comes with it"
         raise CheckpointError(place, problem, f"another version of transformers may know it; else {WRAP}")
-    raise refusal(card.id, why, place, model_folder.revision_of(place), trusted)
+    name = unquote(card.id.removeprefix(PREFIX))
+    revision = model_folder.revision_of(place, name)
+    if model_folder.is_snapshot(place, name) and revision != place.name:
+        why += f", the files in its snapshot are not as they were fetched for commit {place.name}"
+    raise refusal(card.id, why, place, revision, trusted)
 
 
 def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:

@@ -47,7 +47,7 @@ def load_encoder(
         Agrees to a restrictive licence (see ``bench.encoders.weights.licences``).
     trust_remote_code : str or sequence of str, optional
         Revisions of code that comes with a model (``hf.*``) and may run, in full: of a model in the Hub's cache the
-        commit of its snapshot, of a folder the digest of its Python files, which the error without it names. Such code
+        commit of its snapshot, of a folder the digest of its files, which the error without it names. Such code
         can do whatever the user can. What ran is in the key of every record and feature. By default none runs.
 
     Returns

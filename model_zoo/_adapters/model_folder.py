@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.base.errors import CheckpointError, MissingWeights
 from bench.base.paths import weight_folders
-from bench.encoders.weights.code import folder_revision
+from bench.encoders.weights.code import REVISION, folder_revision, is_as_fetched
 from bench.encoders.weights.folders import ADAPTER, HOLDS_ADAPTER
 from model_zoo._adapters.settings import FRONT_END, MODEL, read_settings
 
@@ -73,10 +73,18 @@ def _snapshots(id: str, trusted: Sequence[str]) -> list[Path]:
     return found
 
 
-def revision_of(place: Path) -> str:
-    """The revision of a folder's code: of a snapshot in the Hub's cache its commit, else that of its files."""
-    in_cache = place.parent.name == "snapshots" and place.parent.parent.name.startswith("models--")
-    return place.name if in_cache and len(place.name) == 40 else folder_revision(place)
+def revision_of(place: Path, name: str) -> str:
+    """The revision of the code in a folder that ``find_folder`` found by a name.
+
+    It is the commit of a snapshot that the Hub's cache gives for the name and whose files are as they were fetched; of
+    any other folder, whatever it is called, that of its files.
+    """
+    return place.name if is_snapshot(place, name) and is_as_fetched(place) else folder_revision(place)
+
+
+def is_snapshot(place: Path, name: str) -> bool:
+    """Whether a folder is the snapshot of a commit that the Hub's cache gives for a Hub id."""
+    return bool(REVISION.fullmatch(place.name)) and place in _snapshots(name, (place.name,))
 
 
 def own_code(place: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Models that bring code of their own: it runs where the user names its revision, and never else."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -88,15 +89,39 @@ def test_trusted_code_runs_and_keeps_the_contract(folder, marker):
 
 def test_changed_code_is_another_revision(folder, marker):
     revision, settings = folder_revision(folder), registry.encoder_card(f"hf.{folder}").settings
-    (folder / "README.md").write_text("changes nothing")
-    assert folder_revision(folder) == revision
-    for change in (lambda: (folder / "later.py").write_text(""), lambda: (folder / "later.py").rename(folder / "l.py")):
+    (folder / ".cache" / "huggingface").mkdir(parents=True)
+    (folder / ".cache" / "huggingface" / "fetched").write_text("on a day")
+    save_file({"frames.weight": torch.zeros(1)}, folder / "model.safetensors")
+    assert folder_revision(folder) == revision  # the tensors have a digest of their own
+    for change in (
+        lambda: (folder / "later.py").write_text(""),
+        lambda: (folder / "later.py").rename(folder / "l.py"),
+        lambda: (folder / "fast.so").write_bytes(b"ELF"),
+        lambda: (folder / "mean.npy").write_bytes(b"0"),
+        lambda: (folder / "elsewhere").symlink_to(_other(folder)),
+        lambda: (_other(folder) / "below.txt").write_text("changed"),
+    ):
         change()
         assert folder_revision(folder) != revision
         with pytest.raises(CodeNotTrusted, match=f"{revision}, which you trust, is not its revision"):
             load_encoder(f"hf.{folder}", trust_remote_code=revision)
     assert registry.encoder_card(f"hf.{folder}").settings == settings
     assert not marker.exists()
+
+
+def _other(folder):
+    """A folder beside it, with a file, that a link may lead to."""
+    (other := folder.parent / "other").mkdir(exist_ok=True)
+    (other / "back").exists() or (other / "back").symlink_to(folder)  # in a circle
+    return other
+
+
+def test_what_is_called_safetensors_and_is_none_counts_as_code(folder):
+    revision = folder_revision(folder)
+    (folder / "model.safetensors").write_text("print('a program')")
+    changed = folder_revision(folder)
+    (folder / "model.safetensors").write_text("print('another')")
+    assert len({revision, changed, folder_revision(folder)}) == 3
 
 
 def test_workers_get_the_classes_from_the_process_that_loaded_them(folder, marker, tmp_path):
@@ -116,6 +141,19 @@ def test_workers_get_the_classes_from_the_process_that_loaded_them(folder, marke
     assert marker.read_text() == "ran\n"
 
 
+def _as_the_hubs_client_stores(snapshot):
+    """Puts links in the place of files, to ``blobs`` that are named by their content."""
+    (blobs := snapshot.parent.parent / "blobs").mkdir(exist_ok=True)
+    for path in list(snapshot.iterdir()):
+        content = path.read_bytes()
+        name = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        if path.suffix == ".safetensors":  # as git LFS names them
+            name = hashlib.sha256(content).hexdigest()
+        path.rename(blobs / name)
+        path.symlink_to(f"../../blobs/{name}")
+    return snapshot
+
+
 @pytest.fixture
 def hub(tmp_path, marker, monkeypatch):
     """{commit: snapshot} of a model in the Hub's cache, main being the second; the Hub itself is never asked."""
@@ -129,7 +167,7 @@ def hub(tmp_path, marker, monkeypatch):
     with serving() as web:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", web.address)
         yield {
-            commit: write_model(repository / "snapshots" / commit, marker, answer)
+            commit: _as_the_hubs_client_stores(write_model(repository / "snapshots" / commit, marker, answer))
             for commit, answer in (("a" * 40, "BaseModelOutput(tokens + 1)"), (OTHER, "BaseModelOutput(tokens)"))
         }
         assert not web.asked
@@ -147,6 +185,33 @@ def test_of_a_hub_id_the_snapshot_of_the_trusted_commit_is_taken(hub, marker):
         assert encoder.card.code == commit and encoder.card.id == "hf.org/breath"
         vectors[commit] = embed(encoder, [wave()])
     np.testing.assert_allclose(vectors["a" * 40], vectors[OTHER] + 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("change", ["edited in place", "link replaced", "file added", "library added"])
+def test_a_snapshot_that_was_changed_does_not_go_by_its_commit(hub, marker, change):
+    code = hub[OTHER] / "modeling_breath.py"
+    if change == "edited in place":
+        code.resolve().write_text(code.read_text() + "# edited\n")
+    elif change == "link replaced":
+        text = code.read_text()
+        code.unlink()
+        code.write_text(text + "# edited\n")
+    else:
+        (hub[OTHER] / ("more.py" if change == "file added" else "more.so")).write_text("")
+    with pytest.raises(
+        CodeNotTrusted, match=f"not as they were fetched for commit {OTHER}.*{folder_revision(code.parent)}"
+    ):
+        load_encoder("hf.org/breath", trust_remote_code=OTHER)
+    assert not marker.exists()
+
+
+def test_a_folder_that_looks_like_a_snapshot_does_not_go_by_its_name(tmp_path, hub, marker):
+    shaped = tmp_path / "mine" / "models--org--breath" / "snapshots"
+    for name in (OTHER, "z" * 40):
+        place = _as_the_hubs_client_stores(write_model(shaped / name, marker))
+        with pytest.raises(CodeNotTrusted, match=f"--trust-remote-code {folder_revision(place)}"):
+            load_encoder(f"hf.{place}", trust_remote_code=OTHER)
+    assert not marker.exists()
 
 
 def test_code_of_another_repository_is_refused(folder, marker):

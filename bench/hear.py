@@ -28,6 +28,7 @@ from bench.base.errors import BadInput
 from bench.encoders.batches import bounded_length, padded_length
 from bench.encoders.load import load_encoder, needs_statistics, require_trained
 from bench.encoders.pooling import pool
+from bench.encoders.weights.code import CodeNotTrusted
 from bench.types import Encoder, Tokens
 
 SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)  # Hz, that HEAR's tasks come in
@@ -65,9 +66,15 @@ def export(id: str) -> ModuleType:
 def load_model(id: str, path: str = "") -> HearModel:
     """The encoder's HEAR model, in ``eval()``.
 
-    Raises as ``bench.load_encoder`` does, and ``BadInput`` for an encoder that the API has no place for.
+    Raises as ``bench.load_encoder`` does, and ``BadInput`` for an encoder that the API has no place for; one whose
+    network is code that comes with it is such, as its tools cannot say that the code may run.
     """
-    encoder = load_encoder(id, path or None)
+    try:
+        encoder = load_encoder(id, path or None)
+    except CodeNotTrusted as error:
+        problem = "needs the code that comes with it, and the HEAR API has no place to say that it may run"
+        remedy = f"take another encoder, or HearModel(load_encoder({id!r}, trust_remote_code=…)) in a module of yours"
+        raise BadInput(id, problem, remedy) from error
     require_trained(encoder.card)
     if encoder.card.sample_rate not in SAMPLE_RATES:
         problem = f"runs at {encoder.card.sample_rate} Hz, which is not one of HEAR's rates {SAMPLE_RATES}"

@@ -149,9 +149,10 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         def __init__(self, extractor: object, model: nn.Module):
             super().__init__(dataclasses.replace(card, sample_rate=extractor.sampling_rate))
             self.extractor, self.model, self.hop_s = extractor, model, 0.0
-            self.accepted = inspect.signature(model.forward).parameters
-            kinds = {parameter.kind for parameter in self.accepted.values()}
-            tells = "output_hidden_states" in self.accepted or inspect.Parameter.VAR_KEYWORD in kinds
+            accepted = inspect.signature(model.forward).parameters
+            self.accepted = tuple(accepted)  # names alone: a signature cannot be copied, and what is trained is a copy
+            kinds = {parameter.kind for parameter in accepted.values()}
+            tells = "output_hidden_states" in accepted or inspect.Parameter.VAR_KEYWORD in kinds
             self.asked = {"output_hidden_states": True} if tells else {}
             told = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt"}  # a few take neither
             takes = inspect.signature(type(extractor).__call__).parameters

@@ -51,6 +51,7 @@ def finetune(arguments: argparse.Namespace) -> int:
     from bench.finetune import suite
     from bench.finetune.recipe import load_recipe, with_overrides
     from bench.finetune.training.memory import keep_freed_memory
+    from bench.finetune.training.teachers import teachers_encoders
     from bench.publish.page import write_page
     from bench.reports.finetune.report import run_summary, write_finetune_report
 
@@ -60,7 +61,7 @@ def finetune(arguments: argparse.Namespace) -> int:
         raise NothingAsked("a trial makes no record and no estimate; leave out --out and --estimate")
     keep_freed_memory()
     recipes = [with_overrides(load_recipe(name), arguments.epochs, arguments.precision) for name in arguments.recipe]
-    chosen = options.chosen(arguments.encoder, arguments)
+    chosen = options.chosen(arguments.encoder, arguments, besides=lambda trusted: teachers_encoders(recipes, trusted))
     planned = suite.plan(
         recipes,
         chosen,

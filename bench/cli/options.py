@@ -17,6 +17,7 @@ from bench.types import BACKENDS, PRECISIONS
 if TYPE_CHECKING:
     from bench.base.parallel.engine import Engine
     from bench.runs.choices import EncoderChoice
+    from bench.types import EncoderCard
 
 
 @dataclass(frozen=True)
@@ -228,18 +229,28 @@ def agree_to_licences(ids: Iterable[str], accept: bool) -> None:
             say(f"{card.id}: agreed to the licence: {text}")
 
 
-def chosen(texts: Iterable[str], arguments: argparse.Namespace, layers: Sequence[int] = ()) -> list[EncoderChoice]:
-    """The encoders that words of the command line name, agreed to. Raises as ``EncoderChoice.parse`` and ``agree``."""
+def chosen(
+    texts: Iterable[str],
+    arguments: argparse.Namespace,
+    layers: Sequence[int] = (),
+    besides: Callable[[Sequence[str]], Sequence[EncoderCard]] = lambda trusted: (),
+) -> list[EncoderChoice]:
+    """The encoders that words of the command line name, agreed to. Raises as ``EncoderChoice.parse`` and ``agree``.
+
+    ``besides`` gives the cards of further encoders that will be loaded, by the revisions that are trusted.
+    """
     from bench.encoders.weights.code import revisions
     from bench.runs.choices import EncoderChoice
 
     trusted = revisions(arguments.trust_remote_code)
     choices = [EncoderChoice.parse(text, layers, trusted) for text in texts]
-    agree(choices, arguments)
+    agree(choices, arguments, besides(trusted))
     return choices
 
 
-def agree(encoders: Sequence[EncoderChoice], arguments: argparse.Namespace) -> None:
+def agree(
+    encoders: Sequence[EncoderChoice], arguments: argparse.Namespace, besides: Sequence[EncoderCard] = ()
+) -> None:
     """Sees to licences and to trusted code before any work.
 
     Licences are those of what is asked for by name; a checkpoint that the user names is the user's own matter. Raises
@@ -247,5 +258,7 @@ def agree(encoders: Sequence[EncoderChoice], arguments: argparse.Namespace) -> N
     """
     from bench.encoders.weights.code import require_used
 
-    require_used(dict.fromkeys(revision for each in encoders for revision in each.trusted), [e.card for e in encoders])
-    agree_to_licences((choice.id for choice in encoders if choice.weights is None), arguments.accept_licence)
+    trusted = dict.fromkeys(revision for each in encoders for revision in each.trusted)
+    require_used(trusted, [*(each.card for each in encoders), *besides])
+    ids = [choice.id for choice in encoders if choice.weights is None]
+    agree_to_licences([*ids, *(card.id for card in besides)], arguments.accept_licence)

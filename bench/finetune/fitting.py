@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bench.base import provenance
 from bench.base.errors import BadInput, UnknownId
 from bench.base.progress import Progress, silent
 from bench.data.manifest import Prepared, prepare
+from bench.encoders.weights.code import revisions
 from bench.encoders.weights.find import parameter_digest
 from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.recipe import Recipe, load_recipe
@@ -57,6 +59,7 @@ def fit(
     keep: bool = False,
     progress: Progress = silent,
     protocol: str = FINETUNE,
+    trust_remote_code: str | Sequence[str] | None = None,
 ) -> Fit:
     """Fine-tune a copy of an encoder on a task's training clips, on the device of the encoder.
 
@@ -82,6 +85,8 @@ def fit(
     protocol
         Which run: ``finetune``, which withholds validation patients, or ``literature/best-test-epoch``, which trains
         on all training rows and lets the test choose.
+    trust_remote_code
+        As of ``bench.load_encoder``, for the encoders of the recipe's teachers.
 
     Returns
     -------
@@ -94,13 +99,24 @@ def fit(
         For unusable data, for a recipe that does not suit the encoder or the task, and where no epoch can be chosen.
     UnknownId
         For a method, recipe or run that does not exist.
+    CodeNotTrusted
+        For a teacher whose encoder needs code of its own.
     TrainingDiverged
         For a loss, gradient or prediction that is not finite.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     prepared = prepare(task, on_bad_clip, progress)
     return fit_prepared(
-        encoder, task.card, prepared, recipe, seed, out=out, keep=keep, progress=progress, protocol=protocol
+        encoder,
+        task.card,
+        prepared,
+        recipe,
+        seed,
+        out=out,
+        keep=keep,
+        progress=progress,
+        protocol=protocol,
+        trusted=revisions(trust_remote_code),
     )
 
 
@@ -116,6 +132,7 @@ def fit_prepared(
     progress: Progress = silent,
     stores: ClipStores | None = None,
     protocol: str = FINETUNE,
+    trusted: Sequence[str] = (),
 ) -> Fit:
     """Do what ``fit`` does, for clips that have been prepared already; ``stores`` are shared by runs of a process.
 
@@ -124,8 +141,7 @@ def fit_prepared(
     evaluate.check_trainable(card, prepared.rows)
     if protocol not in PROTOCOLS_OF_RUN:
         raise UnknownId("run of fine-tuning", protocol, PROTOCOLS_OF_RUN)
-    if out is not None and Path(out).resolve() in {Path(name).resolve() for name in recipe.distillation.teachers}:
-        raise BadInput(out, f"{recipe.name} takes its teachers from the folder that it writes to", "give another --out")
+    require_own_folder(recipe, out)
     specs = run_specs(encoder, card, prepared, recipe, seed, protocol)
     stored = [_read_stored(out, spec) for spec in specs]
     folder = Path(out) / TRAINING_FOLDER / records.key(specs[0]) if out else None
@@ -141,7 +157,7 @@ def fit_prepared(
             return Fit(tuple(stored), trained)
     if recipe.distillation.teachers:
         teachers = find_teachers(recipe.distillation, card, prepared, seed)
-        start = taught(start, teachers, card, prepared, stores)
+        start = taught(start, teachers, card, prepared, stores, trusted)
     with run_folder(folder) as path:
         training = start.training(RunFolder(path, records.key(specs[0])))
         title = f"{recipe.name} {encoder.card.id} on {card.id}, seed {seed}" + ("" if validated else f", {protocol}")
@@ -157,6 +173,12 @@ def fit_prepared(
             if not keep:
                 training.folder.remove()
     return Fit(made, trained)
+
+
+def require_own_folder(recipe: Recipe, out: Path | None) -> None:
+    """Raise ``BadInput`` where a recipe's runs would be written among its teachers."""
+    if out is not None and Path(out).resolve() in {Path(name).resolve() for name in recipe.distillation.teachers}:
+        raise BadInput(out, f"{recipe.name} takes its teachers from the folder that it writes to", "give another --out")
 
 
 def _read_stored(out: Path | None, spec: Spec) -> Record | None:

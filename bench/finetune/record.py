@@ -24,7 +24,7 @@ from bench.finetune.model.heads import build_readout
 from bench.finetune.recipe import Recipe
 from bench.finetune.training.checkpoints import RunFolder
 from bench.finetune.training.loop import Epoch, Training
-from bench.finetune.training.teachers import find_teachers
+from bench.finetune.training.teachers import METADATA_READ, find_teachers
 from bench.probe import protocols
 from bench.probe.goal import Goal
 from bench.probe.protocols import BEST_TEST, FINETUNE, PEEK, PEEKING
@@ -36,7 +36,6 @@ from bench.types import Encoder, EncoderCard, TaskCard
 
 PROTOCOLS_OF_RUN = {FINETUNE: (FINETUNE, PEEK), BEST_TEST: (BEST_TEST,)}  # {run: protocols of its records}
 CHOSEN_ON_TEST = "epoch chosen on the test"  # a mark of records
-METADATA_READ = "reads metadata of the clip"  # a mark of records; which columns follows
 REPORTED = "official"  # test that the literature reports, of tasks that have it
 SENSITIVITY, LEAST = "icbhi.Se", 0.05  # what released code asks of an epoch: more than that share
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from bench.base.errors import BadInput
 from bench.base.progress import Progress, silent
 from bench.data.manifest import Prepared
@@ -13,14 +15,15 @@ from bench.encoders.load import require_device
 from bench.finetune.cost import Estimate, estimate_prepared
 from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.data.partition import partition
-from bench.finetune.fitting import Fit, fit_prepared
-from bench.finetune.model.fine_tuned import require_compatible
+from bench.finetune.fitting import Fit, fit_prepared, require_own_folder
 from bench.finetune.recipe import Recipe
 from bench.finetune.record import NoEpochToChoose
-from bench.finetune.training.loop import TrainingDiverged
-from bench.finetune.training.teachers import find_teachers
+from bench.finetune.training.loop import TrainingDiverged, require_precision
+from bench.finetune.training.start import require_buildable
+from bench.finetune.training.teachers import find_teachers, require_loadable
 from bench.finetune.training.trial import Trial, try_recipe
 from bench.probe import protocols
+from bench.runs import evaluate
 from bench.runs.choices import EncoderChoice, Outcome, encoders_at_hand, require_same_data, tasks_at_hand
 from bench.runs.context import update_board_notes
 from bench.runs.sweep.execute import make_controls, result_line
@@ -64,6 +67,8 @@ class PlannedRun:
 class FinetunePlan:
     """Runs that passed every check, so that none is refused after hours of training.
 
+    What depends on the results folder, and what a trial does without, ``run_plan`` checks before its first run.
+
     Attributes
     ----------
     recipes, encoders, data, seeds
@@ -80,6 +85,11 @@ class FinetunePlan:
     seeds: tuple[int, ...]
     device: str
     runs_of_each: tuple[str, ...] = (protocols.FINETUNE,)
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Revisions of code that comes with encoders, those of teachers too, and may run."""
+        return tuple(dict.fromkeys(revision for choice in self.encoders for revision in choice.trusted))
 
     def runs(self) -> Iterator[PlannedRun]:
         """Iterate over all runs but for their seeds: encoder by encoder, of which one is held at a time."""
@@ -108,6 +118,8 @@ def plan(
 ) -> FinetunePlan:
     """Plan the runs of all encoders, tasks, recipes and seeds, after checking that each can run.
 
+    Every model and method is built, and every teacher loaded, from the manifests and with no clip of theirs decoded.
+
     Parameters
     ----------
     recipes, encoders, tasks
@@ -132,25 +144,37 @@ def plan(
     MissingWeights
         For an encoder whose weights are not at hand.
     BadInput
-        For a task without data, a seed that leaves a class out, teachers that may not teach, or a recipe that does not
-        suit an encoder.
+        For a task without data, a seed that leaves a class out, teachers that may not or cannot teach, or a recipe that
+        does not suit an encoder or a task.
+    CodeNotTrusted, LicenceNotAccepted
+        For an encoder, of a teacher too, that may not be used.
     """
     seeds = tuple(seeds or protocols.get(protocols.FINETUNE).seeds)
     require_device(device)
     outcome = Outcome()
     available = encoders_at_hand(encoders, False, outcome, say, to_train=True)
     data = tasks_at_hand(tasks, (), root, on_bad_clip, outcome, progress, say)
+    runs_of_each = (protocols.FINETUNE, protocols.BEST_TEST) if literature else (protocols.FINETUNE,)
+    planned = FinetunePlan(tuple(recipes), tuple(available), tuple(data), seeds, device, runs_of_each)
     for card, prepared in data:
         for seed in seeds:
             partition(card, prepared, seed)
-            for recipe in recipes:
-                find_teachers(recipe.distillation, card, prepared, seed)
-    for choice in available:  # one at a time, as training holds them
-        encoder = choice.load()
-        for recipe in recipes:
-            require_compatible(encoder, with_pooling(recipe, choice))
-    runs_of_each = (protocols.FINETUNE, protocols.BEST_TEST) if literature else (protocols.FINETUNE,)
-    return FinetunePlan(tuple(recipes), tuple(available), tuple(data), seeds, device, runs_of_each)
+    _require_teachers(planned)
+    for run in replace(planned, device="cpu", runs_of_each=runs_of_each[:1]).runs():
+        require_buildable(run.encoder, run.card, run.prepared, run.recipe, seeds, runs_of_each)
+    return planned
+
+
+def _require_teachers(planned: FinetunePlan) -> None:
+    """Find and load every teacher, each once."""
+    tried = set()
+    for card, prepared in planned.data:
+        for recipe in planned.recipes:
+            for seed in planned.seeds:
+                for teacher in find_teachers(recipe.distillation, card, prepared, seed):
+                    if teacher.weights not in tried:
+                        require_loadable(teacher, card, prepared, planned.trusted)
+                        tried.add(teacher.weights)
 
 
 def estimate_plan(
@@ -203,10 +227,16 @@ def run_plan(
     Raises
     ------
     BadInput
-        Where the folder holds records of the same tasks on other data.
+        Where the folder holds records of the same tasks on other data, or a recipe's teachers, for a task whose clips
+        cannot serve a probe, and for float16 on a device other than CUDA.
     """
     stored = records.stored_specs(out, say)
     require_same_data(planned.data, stored)
+    for card, prepared in planned.data:
+        evaluate.check_trainable(card, prepared.rows)
+    for recipe in planned.recipes:
+        require_own_folder(recipe, out)
+        require_precision(recipe, torch.device(planned.device))
     outcome, stores = FinetuneOutcome(), ClipStores(progress, say)
     for run in planned.runs():
         for seed in planned.seeds:
@@ -223,6 +253,7 @@ def run_plan(
                     progress=progress,
                     stores=stores,
                     protocol=run.protocol,
+                    trusted=planned.trusted,
                 )
             except KeyboardInterrupt:
                 outcome.interrupted = True

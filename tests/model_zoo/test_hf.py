@@ -1,3 +1,4 @@
+import copy
 import json
 
 import numpy as np
@@ -83,6 +84,12 @@ def test_layers_equal_the_librarys_on_a_clip_alone(kind, folders):
 @pytest.mark.parametrize("kind", ["speech", "spectrogram"])
 def test_fits_the_contract(kind, folders):
     assert check_encoder(load_encoder(f"hf.{folders[kind]}")) == []
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_copy_can_be_trained_and_answers_alike(kind, folders):
+    encoder = load_encoder(f"hf.{folders[kind]}")
+    assert np.array_equal(embed(copy.deepcopy(encoder), [clip(20000)], "mean"), embed(encoder, [clip(20000)], "mean"))
 
 
 def test_agrees_with_the_familys_own_adapter(folders):

@@ -65,22 +65,29 @@ class TrainingData:
         quality = np.full(len(rows), NEUTRAL_QUALITY, np.float32)
         return cls(clips, rows["clip_id"].to_numpy(), training, label, metadata_codes(rows, training), quality)
 
-    def facts(self, classes: Sequence[str], width: int, token: int = 0) -> TrainingFacts:
-        """Return what a method is told before it is built.
 
-        Parameters
-        ----------
-        classes
-            Their names.
-        width
-            Number of features that the head reads.
-        token
-            Channels of the encoder's tokens; 0 where it gives none.
-        """
-        counts = np.bincount(self.label[self.training], minlength=len(classes))
-        values = {name: len(np.unique(codes[codes >= 0])) for name, codes in self.metadata.items()}
-        domains = {name: n for name, n in values.items() if n}
-        return TrainingFacts(len(classes), width, tuple(map(int, counts)), domains, token, tuple(classes))
+def training_facts(
+    rows: pd.DataFrame, training: np.ndarray, classes: Sequence[str], width: int, token: int = 0
+) -> TrainingFacts:
+    """Return what a method is told before it is built, from a manifest alone.
+
+    Parameters
+    ----------
+    rows
+        The manifest's N clips.
+    training
+        (n,) positions of the clips trained on.
+    classes
+        Their names.
+    width
+        Number of features that the head reads.
+    token
+        Channels of the encoder's tokens; 0 where it gives none.
+    """
+    counts = np.bincount(rows["label"].to_numpy()[training], minlength=len(classes))
+    codes = metadata_codes(rows, training).items()
+    domains = {name: n for name, column in codes if (n := len(np.unique(column[column >= 0])))}
+    return TrainingFacts(len(classes), width, tuple(map(int, counts)), domains, token, tuple(classes))
 
 
 def metadata_codes(rows: pd.DataFrame, training: np.ndarray) -> dict[str, np.ndarray]:

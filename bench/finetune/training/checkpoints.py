@@ -41,10 +41,10 @@ class RunFolder:
             name, lambda file: torch.save({"format": CHECKPOINT_FORMAT, "key": self.key, **content}, file)
         )
 
-    def load(self, name: str, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+    def load(self, name: str, device: torch.device | str = "cpu", *, mapped: bool = False) -> dict[str, Any] | None:
         """Load what was saved under a name; None where nothing was.
 
-        Nothing but tensors and plain containers is built.
+        Nothing but tensors and plain containers is built. ``mapped``: tensors are read from disk when they are used.
 
         Raises
         ------
@@ -55,13 +55,21 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            content = torch.load(path, map_location=device, weights_only=True)
+            content = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
             own = content["format"] == CHECKPOINT_FORMAT and content["key"] == self.key
         except Exception as error:  # a damaged zip, pickle or tensor: each raises something else
             raise BadInput(path, f"not a readable checkpoint ({error})", f"delete {self.path} and run again") from error
         if not own:
             raise BadInput(path, "a checkpoint of another run or version", f"delete {self.path} and run again")
         return content
+
+    def history(self) -> list[dict[str, Any]]:
+        """Load what the run noted of its epochs so far, a dict of each; none where nothing was saved.
+
+        Raises as ``load``.
+        """
+        content = self.load(STATE, mapped=True)
+        return [] if content is None else content["history"]
 
     def save_scores(self, epoch: int, validation: np.ndarray, test: np.ndarray) -> None:
         """Save the scores (clips, K) that the model of an epoch gave to validation and test clips."""

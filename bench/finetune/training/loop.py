@@ -99,8 +99,7 @@ class Training:
         self.device = next(self.model.parameters()).device
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        if recipe.precision == "float16" and self.device.type != "cuda":
-            raise BadInput(recipe.name, f"float16 does not train on {self.device.type}", FLOAT16_REMEDY)
+        require_precision(recipe, self.device)
         heads = [*self.model.heads, self.method]
         groups = parameter_groups(encoder, heads, recipe.encoder, recipe.optimiser)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimiser.name]
@@ -326,6 +325,12 @@ class Training:
         if checkpoint is not None:
             self.model.load_state_dict(checkpoint["model"])
             self.method.load_state_dict(checkpoint["method"])
+
+
+def require_precision(recipe: Recipe, device: torch.device) -> None:
+    """Raise ``BadInput`` for float16 on a device other than CUDA."""
+    if recipe.precision == "float16" and device.type != "cuda":
+        raise BadInput(recipe.name, f"float16 does not train on {device.type}", FLOAT16_REMEDY)
 
 
 def seed_networks(seed: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,13 +16,13 @@ import numpy as np
 import torch
 
 from bench.data.manifest import Prepared
-from bench.encoders.batches import collate, plan_batches
+from bench.encoders.batches import collate, device_of, plan_batches
 from bench.encoders.features.statistics import BATCH_S
 from bench.finetune.data.audio_quality import Grading, grading
 from bench.finetune.data.clip_store import ClipStore, ClipStores
 from bench.finetune.data.partition import Partition, parts_of_run, statistics_rows
 from bench.finetune.data.randomness import derive_seed
-from bench.finetune.data.training_data import NEUTRAL_QUALITY, TrainingData, input_texts
+from bench.finetune.data.training_data import NEUTRAL_QUALITY, TrainingData, input_texts, training_facts
 from bench.finetune.methods import METHODS, create_method
 from bench.finetune.methods.shared.base import Method
 from bench.finetune.model.fine_tuned import FineTunedModel, require_compatible
@@ -87,32 +88,89 @@ def prepare_run(
     ``parts`` are those that seed and protocol give, unless a trial brings its own. Raises as ``fit``.
     """
     stores = stores or ClipStores()
-    encoder = copy.deepcopy(encoder)
-    require_compatible(encoder, recipe)
-    if encoder.card.from_scratch:
-        encoder.reset(seed)
-    device = next((t.device for t in [*encoder.parameters(), *encoder.buffers()]), torch.device("cpu"))
+    encoder = _own_copy(encoder, recipe, seed)
     parts = parts or parts_of_run(card, prepared, seed, protocol)
     rate, clip = encoder.card.sample_rate, recipe.batches.clip
     store = stores.get(prepared, rate, clip)
     if (measured := statistics_rows(encoder, parts)) is not None:
         encoder.fit_stats(_StatisticsBatches(encoder, store, measured))
     data = TrainingData.of(prepared, store, parts.training)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "initialisation"))
-        freeze(encoder, recipe.encoder, recipe.lora, encoder.card.id)
-        model = FineTunedModel(encoder, len(card.classes), recipe, seed).to(device)
-        facts = data.facts(card.classes, model.readout.width, encoder.card.dims.get("mean", 0))
-        if columns := METHODS[recipe.method.name].inputs:
-            inputs = input_texts(prepared.rows, columns)
-            facts = facts._replace(inputs=inputs, text=getattr(encoder, "text_tower", None))
-        method = create_method(recipe.method.name, facts, **recipe.method.options).to(device)
+    model, method = _assembled(encoder, card, prepared, recipe, seed, parts)
     if "quality" in method.needs:
         native = stores.get(prepared, rate, "native")
         graded = clip_qualities(native, rate, parts.training, card.id.partition(".")[0], grading(*method.quality))
         data = replace(data, quality=graded)
     goal, label = Goal.of(card), prepared.rows["label"].to_numpy()[parts.validation]
     return RunStart(model, method, data, parts, recipe, seed, partial(goal.value, label))
+
+
+def untrained(
+    encoder: Encoder, card: TaskCard, prepared: Prepared, recipe: Recipe, seed: int
+) -> tuple[FineTunedModel, Method]:
+    """Build model and method of a run of the protocol ``finetune``, from the manifest alone: no clip is decoded.
+
+    Statistics that the encoder takes of training clips are not taken. Raises as ``fit``.
+    """
+    own = _own_copy(encoder, recipe, seed)
+    return _assembled(own, card, prepared, recipe, seed, parts_of_run(card, prepared, seed, FINETUNE))
+
+
+def require_buildable(
+    encoder: Encoder,
+    card: TaskCard,
+    prepared: Prepared,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    runs: Sequence[str] = (FINETUNE,),
+) -> None:
+    """Build what the runs of an encoder, task and recipe would train, of each seed and protocol; no clip is decoded.
+
+    Raises ``BadInput`` or ``UnknownId`` where ``fit`` would: for a tap, block or layer that the encoder lacks, for
+    metadata that the task lacks or in which its training clips do not differ, for classes that the method is not made
+    for, and for an encoder without the text tower, or without the vocabulary, that the method reads.
+    """
+    own = _own_copy(encoder, recipe, seeds[0])
+    if (tower := getattr(own, "text_tower", None)) is not None:
+        own.text_tower = functools.cache(tower)  # read once for all methods, which are not trained
+    model = _with_head(own, card, recipe, seeds[0])
+    for seed in seeds:
+        for protocol in runs:
+            method = _method(model, card, prepared, recipe, parts_of_run(card, prepared, seed, protocol))
+            if "quality" in method.needs:
+                grading(*method.quality)
+
+
+def _own_copy(encoder: Encoder, recipe: Recipe, seed: int) -> Encoder:
+    """A copy that may be trained by the recipe; one that is trained from scratch is initialised by the seed."""
+    encoder = copy.deepcopy(encoder)
+    require_compatible(encoder, recipe)
+    if encoder.card.from_scratch:
+        encoder.reset(seed)
+    return encoder
+
+
+def _assembled(
+    encoder: Encoder, card: TaskCard, prepared: Prepared, recipe: Recipe, seed: int, parts: Partition
+) -> tuple[FineTunedModel, Method]:
+    """Model and method, on the encoder's device, with initial weights by the seed; the encoder becomes a part."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "initialisation"))
+        model = _with_head(encoder, card, recipe, seed)
+        return model, _method(model, card, prepared, recipe, parts)
+
+
+def _with_head(encoder: Encoder, card: TaskCard, recipe: Recipe, seed: int) -> FineTunedModel:
+    freeze(encoder, recipe.encoder, recipe.lora, encoder.card.id)
+    return FineTunedModel(encoder, len(card.classes), recipe, seed).to(device_of(encoder))
+
+
+def _method(model: FineTunedModel, card: TaskCard, prepared: Prepared, recipe: Recipe, parts: Partition) -> Method:
+    encoder, rows = model.encoder, prepared.rows
+    token = encoder.card.dims.get("mean", 0)
+    facts = training_facts(rows, parts.training, card.classes, model.readout.width, token)
+    if columns := METHODS[recipe.method.name].inputs:
+        facts = facts._replace(inputs=input_texts(rows, columns), text=getattr(encoder, "text_tower", None))
+    return create_method(recipe.method.name, facts, **recipe.method.options).to(device_of(encoder))
 
 
 class _StatisticsBatches:

@@ -5,11 +5,17 @@ import sys
 
 import pytest
 
+import bench
+from bench import hear
+from bench.base.errors import BadInput
 from bench.base.optional_imports import import_torchaudio
 from bench.cli.main import build_parser, main
-from bench.encoders.weights.code import folder_revision
+from bench.encoders.load import load_encoder
+from bench.encoders.weights.code import CodeNotTrusted, folder_revision
+from bench.finetune import fit
 from bench.scores import records
 from own_code import write_model
+from toy_finetune import tiny
 
 TASK = "icbhi.cycles2"
 OTHER = "0" * 40
@@ -53,6 +59,46 @@ def test_every_verb_that_loads_encoders_takes_it_and_refuses_what_is_no_revision
     assert f"no encoder that is asked for (hf.{folder}) has code of this revision" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
     assert build_parser().parse_args([*command, "--trust-remote-code", OTHER]).trust_remote_code == [OTHER]
+
+
+PLAIN = "epochs = 1\n[encoder]\nnorm = 'train'\n[optimiser]\nlr = 1e-3\n[batches]\nsize = 64\ncrop_s = 0.5\n"
+
+
+@pytest.fixture
+def lessons(folder, tmp_path, simulated):
+    """A student's recipe, whose teacher is a run of the model with code of its own."""
+    (tmp_path / "plain.toml").write_text(PLAIN)
+    encoder = load_encoder(f"hf.{folder}", trust_remote_code=folder_revision(folder))
+    fit(encoder, bench.load_task(TASK, simulated), tmp_path / "plain.toml", 0, out=tmp_path / "school", keep=True)
+    student = tmp_path / "student.toml"
+    student.write_text(f"{PLAIN}[distillation]\nteachers = [{json.dumps(str(tmp_path / 'school'))}]\n")
+    (tmp_path / "ran").unlink()
+    return student
+
+
+def test_a_teacher_s_code_runs_where_it_is_trusted_and_not_else(lessons, folder, tmp_path, simulated, capsys):
+    revision, root = folder_revision(folder), ["--root", str(simulated)]
+    command = ["finetune", "--recipe", str(lessons), "--encoder", "scratch.cnn6", "--task", TASK, "--seeds", "0"]
+    command += ["--trial", *root]
+    assert main(command) == 1
+    assert f"--trust-remote-code {revision}" in capsys.readouterr().err and not (tmp_path / "ran").exists()
+    assert main([*command, "--trust-remote-code", OTHER]) == 1
+    assert f"no encoder that is asked for (scratch.cnn6, hf.{folder})" in capsys.readouterr().err
+    assert main([*command, "--trust-remote-code", revision]) == 0
+    task = bench.load_task(TASK, simulated)
+    with pytest.raises(CodeNotTrusted, match=revision):
+        fit(tiny(), task, lessons, 0)
+    (record, _) = fit(tiny(), task, lessons, 0, trust_remote_code=revision).records
+    assert len(record.spec["teachers"]) == 1
+    (folder / "modeling_breath.py").open("a").write("# another version\n")
+    with pytest.raises(BadInput, match=r"other code of hf.*train it again"):
+        fit(tiny(), task, lessons, 0, trust_remote_code=folder_revision(folder))
+
+
+def test_the_hear_api_has_no_place_for_code_of_a_model_s_own(folder, tmp_path):
+    with pytest.raises(BadInput, match="the HEAR API has no place to say that it may run"):
+        hear.load_model(f"hf.{folder}")
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.long

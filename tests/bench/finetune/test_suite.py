@@ -1,20 +1,30 @@
 """Plans of many runs: what is refused, what is estimated, what is trained and what is left alone."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
 from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
 from bench.finetune import suite
+from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.training.loop import TrainingDiverged
 from bench.runs import choices, evaluate
 from bench.runs.choices import EncoderChoice
 from bench.scores import records
 from toy_finetune import card, recipe, tiny
+from toy_methods import ToyText
 
 TASK = "icbhi.cycles2"
 TINY = EncoderChoice("test.tiny")
+
+
+class Wordless(ToyText):
+    """A text tower whose vocabulary is not at hand."""
+
+    def ids(self, sentences):
+        raise BadInput("roberta-base", "the text tower needs vocab.json", "put it there")
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +38,10 @@ def encoders(monkeypatch):
         encoder.card = dataclasses.replace(encoder.card, id=id)
         if id == "test.deaf":
             encoder.offers = frozenset()
+        if id == "test.mute":
+            encoder.text_tower = None
+        if id == "test.wordless":
+            encoder.text_tower = Wordless
         return encoder
 
     monkeypatch.setattr(choices, "load_encoder", load)
@@ -78,6 +92,67 @@ def test_seeds_are_those_of_the_protocol_unless_given(corpus):
 def test_what_cannot_be_trained_is_refused_by_the_plan(changes, error, says, corpus):
     with pytest.raises(error, match=says):
         planned(corpus, **changes)
+
+
+def by(name, **options):
+    return [quick(method={"name": name, "options": options})]
+
+
+@pytest.mark.parametrize(
+    ("recipes", "encoder", "error", "says"),
+    [
+        (by("bts"), "test.mute", BadInput, "this encoder has no text tower"),
+        (by("bts"), "test.wordless", BadInput, "the text tower needs vocab.json"),
+        (by("dat", column="weather"), "test.tiny", UnknownId, "column of metadata.*weather"),
+        (by("pafa", column="chest_side"), "test.tiny", UnknownId, "column of metadata.*chest_side"),
+        (by("pc-mcl-style"), "test.tiny", BadInput, "the task's classes are"),
+        ([quick(encoder={"train": "last", "last": 9})], "test.tiny", BadInput, "the recipe trains the last 9"),
+    ],
+)
+def test_what_a_method_needs_of_task_and_tower_is_asked_before_any_clip_is_decoded(
+    recipes, encoder, error, says, corpus, monkeypatch
+):
+    monkeypatch.setattr(ClipStores, "get", lambda *what: pytest.fail("clips were decoded"))
+    with pytest.raises(error, match=says):
+        planned(corpus, [quick(), *recipes], [TINY, EncoderChoice(encoder)])
+
+
+def test_metadata_that_the_task_lacks_are_missed_by_the_plan(corpus, monkeypatch):
+    real = suite.tasks_at_hand
+
+    def without_places(*what):
+        found = real(*what)
+        return [(card, dataclasses.replace(p, rows=p.rows.drop(columns="meta_location"))) for card, p in found]
+
+    monkeypatch.setattr(suite, "tasks_at_hand", without_places)
+    with pytest.raises(BadInput, match="reads the location of every clip, and this task's manifest has none"):
+        planned(corpus, by("bts"))
+
+
+def test_a_text_tower_is_read_once_for_all_seeds(corpus, monkeypatch):
+    read, built = [], ToyText.__init__
+    monkeypatch.setattr(ToyText, "__init__", lambda self: (read.append(1), built(self))[1])
+    assert planned(corpus, by("bts"), seeds=(0, 1, 2)).seeds == (0, 1, 2) and len(read) == 1
+
+
+def test_every_teacher_is_tried_by_the_plan(corpus, monkeypatch):
+    tried = []
+    teacher = SimpleNamespace(weights="there")
+    monkeypatch.setattr(suite, "find_teachers", lambda settings, *what: [teacher] if settings.teachers else [])
+    monkeypatch.setattr(suite, "require_loadable", lambda *what: tried.append(what))
+    choice = EncoderChoice("test.tiny", trusted=("a" * 40,))
+    planned(corpus, [quick("a"), quick("b", distillation={"teachers": ["x"]})], [choice])
+    ((given, *_, trusted),) = tried
+    assert given is teacher and trusted == ("a" * 40,)
+
+
+def test_what_a_results_folder_decides_is_refused_before_the_first_run(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "fit_prepared", lambda *what, **more: pytest.fail("a run began"))
+    monkeypatch.setattr(suite, "_require_teachers", lambda plan: None)
+    with pytest.raises(BadInput, match="float16 does not train on cpu"):
+        suite.run_plan(planned(corpus, [quick(), quick("half", precision="float16")]), tmp_path)
+    with pytest.raises(BadInput, match="takes its teachers from the folder that it writes to"):
+        suite.run_plan(planned(corpus, [quick(), quick("b", distillation={"teachers": [str(tmp_path)]})]), tmp_path)
 
 
 def test_tokens_are_read_without_a_pooling():

@@ -14,6 +14,7 @@ from bench.finetune.data.training_data import (
     epoch_batches,
     group_by_step,
     metadata_codes,
+    training_facts,
 )
 from bench.finetune.recipe import Batches
 from toy_finetune import RATE, tiny
@@ -33,7 +34,7 @@ def test_material_says_nothing_of_rows_that_are_not_trained_on(prepared, data):
     other = np.setdiff1d(np.arange(len(prepared.rows)), data.training)
     assert (data.label[other] == -1).all() and (data.label[data.training] >= 0).all()
     assert all((codes[other] == -1).all() for codes in data.metadata.values())
-    facts = data.facts(("normal", "abnormal"), 8, 5)
+    facts = training_facts(prepared.rows, data.training, ("normal", "abnormal"), 8, 5)
     assert (facts.classes, facts.width, facts.token, facts.names) == (2, 8, 5, ("normal", "abnormal"))
     assert sum(facts.counts) == len(data.training) and facts.domains["device"] == facts.domains["domain"] == 2
 

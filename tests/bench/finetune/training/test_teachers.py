@@ -14,9 +14,9 @@ from bench.finetune import estimate, fit
 from bench.finetune.data.clip_store import ClipStores
 from bench.finetune.recipe import Distillation
 from bench.finetune.training import teachers
-from bench.finetune.training.checkpoints import CHOSEN, TRAINING_FOLDER
+from bench.finetune.training.checkpoints import CHOSEN, STATE, TRAINING_FOLDER, RunFolder
 from bench.finetune.training.start import prepare_run
-from bench.finetune.training.teachers import find_teachers, taught
+from bench.finetune.training.teachers import METADATA_READ, find_teachers, require_loadable, taught
 from bench.finetune.training.trial import try_recipe
 from bench.probe import protocols
 from bench.reports.names import recipe_labels
@@ -29,7 +29,7 @@ KINDS = {"toy": {}, "other": {"method": {"name": "focal"}, "precision": "bfloat1
 
 @pytest.fixture(autouse=True)
 def at_hand(monkeypatch):
-    monkeypatch.setattr(teachers, "load_encoder", lambda id, weights, device: tiny(norm=False))
+    monkeypatch.setattr(teachers, "load_encoder", lambda id, weights, device, **trust: tiny(norm=False))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_a_student_may_teach(school, task, tmp_path):
 
 
 def test_an_estimate_and_a_trial_need_no_teachers_answers(school, task, monkeypatch):
-    monkeypatch.setattr(teachers, "load_encoder", lambda *what: pytest.fail("a teacher was loaded"))
+    monkeypatch.setattr(teachers, "load_encoder", lambda *what, **trust: pytest.fail("a teacher was loaded"))
     assert estimate(tiny(norm=False), task, student(school)).train_s > 0
     assert np.isfinite(try_recipe(tiny(norm=False), task.card, prepare(task), student(school)).losses).all()
 
@@ -151,6 +151,26 @@ def test_a_teacher_without_weights_or_one_from_two_folders_is_refused(copied, sc
         found(copied, task)
 
 
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (lambda history: None, "run that has not ended: 0 epochs of 2 are in"),
+        (lambda history: history[:1], "run that has not ended: 1 epochs of 2 are in"),
+        (lambda history: [history[0] | {"score": 0.123}, history[1]], "is another than that of its record"),
+        (lambda history: [history[0] | {"loss": 9.0}, history[1]], "is another than that of its record"),
+    ],
+)
+def test_a_folder_with_the_weights_of_another_run_than_the_record_s_does_not_teach(copied, task, change, why):
+    run = RunFolder(copied / TRAINING_FOLDER / honest(copied).key, honest(copied).key)
+    content = run.load(STATE)
+    if (history := change(content["history"])) is None:  # a run made again, stopped in its first epoch
+        (run.path / STATE).unlink()
+    else:
+        run.save(STATE, content | {"history": history})
+    with pytest.raises(BadInput, match=f"cannot teach: .*{why}"):
+        found(copied, task)
+
+
 def test_a_teacher_of_other_data_is_refused(school, tmp_path):
     folder = tmp_path / "cycles"
     simulate.icbhi(folder / simulate.ICBHI, patients=24, clips=90, cycle_s=0.5, devices=("Litt3200", "Meditron"))
@@ -158,12 +178,19 @@ def test_a_teacher_of_other_data_is_refused(school, tmp_path):
         found(school, bench.load_task("icbhi.cycles2", folder))
 
 
-@pytest.mark.parametrize("change, why", [("marks", "icbhi seen in pretraining"), ("groups", "withheld other")])
-def test_a_teacher_that_heard_the_corpus_or_withheld_others_is_refused(copied, task, change, why):
+@pytest.mark.parametrize(
+    "marks, why",
+    [
+        (["icbhi seen in pretraining"], "its encoder: icbhi seen in pretraining"),
+        ([f"{METADATA_READ}: age, sex"], r"its method (ce|focal) reads metadata of the clip: age, sex"),
+        (None, "withheld other"),
+    ],
+)
+def test_a_teacher_that_heard_the_corpus_or_withheld_others_is_refused(copied, task, marks, why):
     record = honest(copied)
     data, selection = copy.deepcopy(record.data), copy.deepcopy(record.selection)
-    if change == "marks":
-        data["marks"] = ["icbhi seen in pretraining"]
+    if marks is not None:
+        data["marks"] = marks
     else:
         selection["validation_groups"] = selection["validation_groups"][1:]
     records.write(dataclasses.replace(record, data=data, selection=selection), copied)
@@ -182,13 +209,22 @@ def test_an_edited_record_does_not_teach(copied, task):
 def test_a_teacher_whose_encoder_is_another_one_by_now_is_refused(school, task, monkeypatch, change):
     other = tiny(norm=False)
     other.card = dataclasses.replace(other.card, **change)
-    monkeypatch.setattr(teachers, "load_encoder", lambda *what: other)
+    monkeypatch.setattr(teachers, "load_encoder", lambda *what, **trust: other)
     with pytest.raises(BadInput, match=r"another version, other settings or other code of test.tiny"):
         fit(tiny(norm=False), task, student(school), 0)
 
 
+def test_a_teacher_that_cannot_be_loaded_is_found_without_decoding_a_clip(school, task, monkeypatch):
+    prepared, (teacher, *_) = prepare(task), found(school, task)
+    monkeypatch.setattr(ClipStores, "get", lambda *what: pytest.fail("clips were decoded"))
+    require_loadable(teacher, task.card, prepared)
+    monkeypatch.setattr(teachers, "load_encoder", lambda *what, **trust: tiny(norm=False, blocks=2))
+    with pytest.raises(BadInput, match=r"does not fit test.tiny"):
+        require_loadable(teacher, task.card, prepared)
+
+
 def test_weights_of_another_network_are_refused(school, task, monkeypatch):
-    monkeypatch.setattr(teachers, "load_encoder", lambda *what: tiny(norm=False, blocks=2))
+    monkeypatch.setattr(teachers, "load_encoder", lambda *what, **trust: tiny(norm=False, blocks=2))
     with pytest.raises(BadInput, match=r"does not fit test.tiny"):
         fit(tiny(norm=False), task, student(school), 0)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bench.base.errors import CheckpointError, first_few
-from bench.encoders.weights.unwrap import BESIDE, OUTSIDE
+from bench.encoders.weights.unwrap import BESIDE, OUTSIDE, UNREAD
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,15 +26,18 @@ def load_strict(
     batch normalisation, which torch before 0.4.1 did not keep, may be absent where nothing depends on them. Every
     other tensor of the file, those that lie beside the network included, must match one of the ``ignore`` patterns
     (``re.fullmatch``); those of what somebody put around the network are left out and named on the module, as
-    ``unused_tensors``. Raises ``CheckpointError`` that names up to five of each kind.
+    ``unused_tensors``, and so are those of another part of the file that match none of the patterns. Raises
+    ``CheckpointError`` that names up to five of each kind.
     """
     own = module.state_dict()
     uncounted = {k: own[k] for k in own if k not in tensors and idle_counter(module, k)}
-    module.unused_tensors = tuple(k.removeprefix(OUTSIDE) for k in tensors if k.startswith(OUTSIDE))
-    tensors = {**{k: tensor for k, tensor in tensors.items() if not k.startswith(OUTSIDE)}, **uncounted}
+    patterns = [re.compile(p) for p in ignore]
+    outside = [k.removeprefix(OUTSIDE) for k in tensors if k.startswith(OUTSIDE)]
+    unread = [k.removeprefix(UNREAD) for k in tensors if k.startswith(UNREAD)]
+    module.unused_tensors = (*outside, *(k for k in unread if not any(p.fullmatch(k) for p in patterns)))
+    tensors = {**{k: tensor for k, tensor in tensors.items() if not k.startswith((OUTSIDE, UNREAD))}, **uncounted}
     held = {k: tensors[k] for k in own if k in tensors}
     unusual = [k for k, tensor in held.items() if tensor.is_meta or tensor.layout != own[k].layout]
-    patterns = [re.compile(p) for p in ignore]
     spare = [k.removeprefix(BESIDE) for k in tensors if k not in own]
     problems = {
         "missing": [k for k in own if k not in tensors],

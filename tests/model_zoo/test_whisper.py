@@ -95,6 +95,28 @@ def test_short_fits_the_contract(folder):
     assert check_encoder(whisper.build(SHORT, folder)) == []
 
 
+@pytest.mark.parametrize("form", ["safetensors", "torch", "shards"])
+@pytest.mark.parametrize("wrapper", ["", "model.", "net.model."])
+def test_a_head_of_ones_own_is_named_and_the_decoder_is_not(net, tmp_path, form, wrapper):
+    own = {f"{wrapper}encoder.{k}": v.clone() for k, v in net.state_dict().items()}
+    others = {
+        name: torch.zeros(1)
+        for name in (f"{wrapper}decoder.x", "proj_out.weight", f"{wrapper}projector.bias", "classifier.weight")
+    }
+    path = tmp_path / "own.pt"
+    if form == "torch":
+        torch.save(own | others | {"epoch": 3}, path)
+    elif form == "safetensors":
+        save_file(own | others, path)
+    else:
+        save_file(own, tmp_path / "a.safetensors")
+        save_file(others, tmp_path / "b.safetensors")
+        path = tmp_path / "model.safetensors.index.json"
+        places = dict.fromkeys(own, "a.safetensors") | dict.fromkeys(others, "b.safetensors")
+        path.write_text(json.dumps({"weight_map": places}))
+    assert set(whisper.build(CARD, path).encoder.unused_tensors) == {"classifier.weight", "projector.bias"}
+
+
 def test_rows_of_a_mixed_batch_stay_apart(folder):
     encoder = whisper.build(SHORT, folder)
     assert encoder.ragged and not whisper.build(CARD, folder).ragged

@@ -26,7 +26,8 @@ def load_tensors(
     Returns
     -------
     dict
-        {name: tensor on the CPU}.
+        {name: tensor on the CPU}. Tensors outside ``part``, which have not been read, are there by their names: behind
+        ``bench.encoders.weights.unwrap.UNREAD``, and empty.
 
     Raises
     ------
@@ -35,7 +36,8 @@ def load_tensors(
     """
     from bench.encoders.weights.unwrap import unwrap
 
-    return unwrap(load_content(path, part), anchors, path, entry, prefixes)
+    content, unread = _loaded(path, part)
+    return unwrap(content, anchors, path, entry, prefixes, unread)
 
 
 def load_content(path: str | Path, part: str = "") -> dict:
@@ -63,6 +65,11 @@ def load_content(path: str | Path, part: str = "") -> dict:
         That says what the file is instead: damaged, cut short, of another kind, asking for code; and where shards do
         not hold what their index says.
     """
+    return _loaded(path, part)[0]
+
+
+def _loaded(path: str | Path, part: str) -> tuple[dict, set[str]]:
+    """What a checkpoint holds, and the names of tensors that were left out, being outside ``part``."""
     path = Path(path)
     index = index_of(path)
     if index is None:
@@ -71,10 +78,10 @@ def load_content(path: str | Path, part: str = "") -> dict:
     wanted = of_part(places, part)
     content: dict = {}
     for file in shards(index, part):
-        own = _content(file, part)
+        own, _ = _content(file, part)
         name = file.relative_to(index.parent).as_posix()
         content |= _as_placed(own, {tensor for tensor in wanted if places[tensor] == name}, file)
-    return content
+    return content, places.keys() - wanted
 
 
 def names_lacking(release: str | Path, own: str | Path, part: str = "") -> tuple[list[str], int]:
@@ -100,15 +107,15 @@ def _as_placed(own: dict, places: set[str], file: Path) -> dict:
     return own
 
 
-def _content(path: Path, part: str) -> dict:
-    """What one file holds of a part."""
+def _content(path: Path, part: str) -> tuple[dict, set[str]]:
+    """What one file holds of a part, and the names of its other tensors."""
     from bench.encoders.weights.unreadable import UNREADABLE, diagnosis, impostor
 
     if not path.is_file():
         raise CheckpointError(path, "is not there", "check the path")
     try:
         what = impostor(path)
-        content = None if what else _read(path, part)
+        content, others = (None, set()) if what else _read(path, part)
     except UNREADABLE as error:
         raise CheckpointError(path, *diagnosis(path, error)) from error
     if what:
@@ -117,10 +124,10 @@ def _content(path: Path, part: str) -> dict:
         raise CheckpointError(
             path, f"holds a {type(content).__name__}, not named tensors", "check that it is the weights"
         )
-    return content
+    return content, others
 
 
-def _read(path: Path, part: str) -> object:
+def _read(path: Path, part: str) -> tuple[object, set[str]]:
     import torch
 
     from bench.encoders.weights.unreadable import safetensors_header
@@ -129,14 +136,16 @@ def _read(path: Path, part: str) -> object:
         from safetensors import safe_open
 
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in sorted(of_part(file.keys(), part))}
+            names = of_part(file.keys(), part)
+            return {name: file.get_tensor(name) for name in sorted(names)}, set(file.keys()) - names
     with path.open("rb") as stream, torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Detected pickle protocol")  # read or refused, which is said
         content = torch.load(stream, map_location="cpu", weights_only=True)  # of a path, the ending would decide
     if not part or not isinstance(content, dict):
-        return content
+        return content, set()
     names = of_part((name for name in content if isinstance(name, str)), part)
-    return {name: value for name, value in content.items() if name in names}
+    others = {name for name, value in content.items() if isinstance(name, str) and torch.is_tensor(value)} - names
+    return {name: value for name, value in content.items() if name in names}, others
 
 
 def _harmless() -> list:

@@ -8,7 +8,7 @@ own wrappers: a family names tensors of its network, and every place is found in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.base.errors import CheckpointError, first_few
@@ -21,6 +21,8 @@ MARKS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  
 AVERAGED, COUNTER = "module.", "n_averaged"  # of torch.optim.swa_utils.AveragedModel: the network, the averages' count
 BESIDE = "beside/"  # before the name of a tensor that lies outside the network, which can be ignored but never loaded
 OUTSIDE = "outside/"  # before that of one outside what was put around a released layout: a head of one's own, a loss
+
+UNREAD = "unread/"  # before the name of one of another part of the file, which stands there without its values
 
 
 class Place(NamedTuple):
@@ -35,7 +37,12 @@ class Place(NamedTuple):
 
 
 def unwrap(
-    content: Mapping, anchors: Sequence[str], where: object, entry: str = "", prefixes: Sequence[str] = ()
+    content: Mapping,
+    anchors: Sequence[str],
+    where: object,
+    entry: str = "",
+    prefixes: Sequence[str] = (),
+    unread: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """The tensors of one network out of a checkpoint's content, under the names that the network has for them.
 
@@ -51,13 +58,16 @@ def unwrap(
         The entry in which released files have the tensors: taken where several entries hold some.
     prefixes
         The prefixes of released files: taken, the first first, where several hold the network.
+    unread
+        Names of tensors that the file has beside ``content``.
 
     Returns
     -------
     dict
         {name: tensor}. Tensors of the same entry that lie outside the network come with ``BESIDE`` before their name,
         from which what wraps the whole is taken off too; those outside what wraps it, such as the head of a module of
-        one's own that holds a released network, with ``OUTSIDE``; the count beside averaged weights is left out. Where
+        one's own that holds a released network, with ``OUTSIDE``; those ``unread`` come last, empty, with ``UNREAD``,
+        from which what wraps the whole is taken off; the count beside averaged weights is left out. Where
         no anchor is found, the tensors of ``entry``, else of the top level, else of the only entry that has any, as
         they are: for the family to say what they lack.
 
@@ -66,6 +76,8 @@ def unwrap(
     CheckpointError
         For several places of which none is the release's, and for none with tensors.
     """
+    import torch
+
     mappings = {keys: _unmarked(tensors, where) for keys, tensors in _mappings(content)}
     found = dict.fromkeys(
         Place(keys, name.removesuffix(anchor))
@@ -94,15 +106,20 @@ def unwrap(
         for name in held
         if name not in named
     }
-    return {(named | beside)[name]: tensor for name, tensor in held.items()}
+    others = dict.fromkeys(UNREAD + _bare(name).removeprefix(wrapper) for name in sorted(unread))
+    return {(named | beside)[name]: tensor for name, tensor in held.items()} | {name: torch.empty(0) for name in others}
 
 
 def bare_names(content: Mapping) -> list[str]:
     """The names of all tensors of a checkpoint, of whatever entry, without the marks of torch's wrappers."""
-    names = dict.fromkeys(name for _, tensors in _mappings(content) for name in tensors)
+    return list(dict.fromkeys(_bare(name) for _, tensors in _mappings(content) for name in tensors))
+
+
+def _bare(name: str) -> str:
+    """A name without the marks of torch's wrappers."""
     for mark in MARKS:
-        names = dict.fromkeys(name.replace(mark, "") for name in names)
-    return list(names)
+        name = name.replace(mark, "")
+    return name
 
 
 def _mappings(
@@ -126,9 +143,7 @@ def _unmarked(tensors: Mapping[str, Tensor], where: object) -> dict[str, Tensor]
     """The tensors without the marks of torch's wrappers in their names."""
     out: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        bare = name
-        for mark in MARKS:
-            bare = bare.replace(mark, "")
+        bare = _bare(name)
         if bare in out:
             problem = f"holds {bare} twice, with and without what torch.compile or FSDP adds to names"
             raise CheckpointError(where, problem, "save the tensors that are meant in a file of their own")

@@ -222,3 +222,14 @@ def test_empty_folder_and_lists_are_refused(tmp_path):
     torch.save([torch.zeros(1)], tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match="holds a list"):
         read.load_content(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize("name", ["own.pt", "own.safetensors"])
+def test_tensors_of_other_parts_are_there_by_name_alone(tmp_path, name):
+    tensors = {"net.tower.a": torch.ones(2), "net.head.b": torch.ones(3), "c": torch.ones(4)}
+    (save_file if name.endswith("safetensors") else torch.save)(tensors, tmp_path / name)
+    found = read.load_tensors(tmp_path / name, "a", prefixes=["tower."], part="tower")
+    assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
+        "a": (2,), "unread/c": (0,), "unread/head.b": (0,)
+    }  # fmt: skip
+    assert read.load_content(tmp_path / name, "tower").keys() == {"net.tower.a"}

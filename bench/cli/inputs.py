@@ -35,7 +35,8 @@ def check(arguments: argparse.Namespace) -> int:
         raise NothingAsked("give the id of a task or an encoder, or --all for every encoder")
     trusted = revisions(arguments.trust_remote_code)
     encoder = bool(arguments.id) and not _is_task(arguments.id)
-    require_used(trusted, [registry.encoder_card(arguments.id.partition("=")[0], trusted)] if encoder else [])
+    if trusted:  # what cannot be built is a row of the report
+        require_used(trusted, [registry.encoder_card(arguments.id.partition("=")[0], trusted)] if encoder else [])
     if arguments.all:
         return _check_encoders(arguments)
     return _check_encoder(arguments) if encoder else _check_task(arguments)

@@ -46,7 +46,7 @@ FEATURES = {
 def test_keys_are_pinned(card, prepared, protocol, more, key):
     spec = result_spec(card, prepared, protocols.get(protocol), 0, **FEATURES, **more)
     assert records.key(spec) == key and not list(violations(spec, Spec))
-    assert set(spec) == set(Spec.__annotations__) - ({"settings", "code", "device", "recipe"} - set(more))
+    assert set(spec) == set(Spec.__annotations__) - ({"settings", "code", "device", "recipe", "teachers"} - set(more))
 
 
 def test_the_key_of_a_control_row_is_pinned(card, prepared):

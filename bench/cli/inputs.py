@@ -93,7 +93,9 @@ def _check_encoders(arguments: argparse.Namespace) -> int:
 
     if arguments.accept_licence:
         agree_to_licences((card.id for card in registry.cards(registry.ENCODERS)), True)
-    rows = check_encoders(arguments.device, terminal)
+    rows = check_encoders(
+        arguments.device, terminal, lambda row: say(f"{row['id']}: {row['verdict']}, {row['wall_s']:.0f} s")
+    )
     ok = all(row["verdict"] != BROKEN for row in rows)
     if arguments.json:
         print_json({"ok": ok, "encoders": rows})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +30,19 @@ HOLDS, BROKEN, UNCHECKED = "holds", "violated", "not checked"
 STATISTICS_S = (1.0, 2.0)  # clips of noise for encoders that take statistics of the training clips
 
 
-def check_encoders(device: str = "cpu", progress: Progress = silent) -> list[dict]:
+def check_encoders(
+    device: str = "cpu", progress: Progress = silent, found: Callable[[dict], None] = lambda row: None
+) -> list[dict]:
     """Checks every listed encoder under its default policy.
+
+    Parameters
+    ----------
+    device : str
+        A torch device.
+    progress : Progress
+        Told of every encoder.
+    found : callable
+        Called with each row when it is known: large networks take minutes, and who stops keeps what was found.
 
     Returns
     -------
@@ -44,6 +55,7 @@ def check_encoders(device: str = "cpu", progress: Progress = silent) -> list[dic
     with progress("check encoders", len(cards)) as tick:
         for card in cards:
             rows.append(check_registered(card.id, device=device))
+            found(rows[-1])
             tick(1)
     for note in registry.open_ended():
         name, _, what = note.partition(": ")

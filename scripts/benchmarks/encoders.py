@@ -27,7 +27,6 @@ from bench.base.errors import RespBenchError
 from bench.base.parallel.engine import Engine
 from bench.base.provenance import processor
 from bench.data.manifest import Prepared, load_task, prepare
-from bench.encoders.features.memory import weights_mb
 from bench.encoders.load import load_encoder
 from bench.encoders.weights.find import at_hand
 from bench.reports.pages import seal_pages
@@ -44,10 +43,10 @@ PAGE = Path(__file__).parents[2] / "results" / "encode" / "encoders.md"
 
 
 def encoders() -> list[str]:
-    """Ids to measure: released weights where they are at hand, else the untrained network; nothing without audio."""
+    """Ids to measure: released weights where they are at hand, else the untrained network."""
     ids = []
     for card in registry.cards(registry.ENCODERS):
-        if card.id.startswith(("meta.", "random.")) or card.from_scratch:
+        if card.id.startswith("random."):
             continue
         ids.append(card.id if not card.weights or at_hand(card) is not None else registry.twin_id(card.id))
     return ids
@@ -82,6 +81,7 @@ def main() -> int:
     for id in asked.encoder or encoders():
         try:
             encoder = load_encoder(id)
+            encoder.card = replace(encoder.card, from_scratch=False)  # untrained, it takes as long as trained
             found = [measured(encoder, prepared) for prepared in data.values()]
         except RespBenchError as error:
             print(f"{id}: left out: {error}", flush=True)
@@ -90,8 +90,8 @@ def main() -> int:
         front = "spectrograms" if hasattr(inner(encoder), "fbank") else "waveforms"
         cells = [f"{speed:.3g} | {100 * share:.0f} %" for speed, share in found]
         speeds[id] = [f"{id},{name},{speed:.4g}" for name, (speed, _) in zip(TASKS, found)]
-        rows[id] = f"| `{id}` | {weights_mb(encoder) / 4:.1f} M | {' | '.join(cells)} | {front} |"
-        print(rows[id], flush=True)
+        rows[id] = f"{' | '.join(cells)} | {front} |"
+        print(f"{head(id)}{rows[id]}", flush=True)
     if asked.write:
         write(*(beside_others(rows, speeds, left_out) if asked.encoder else (rows, speeds, left_out)))
     return 0
@@ -99,13 +99,19 @@ def main() -> int:
 
 Speeds = tuple[
     dict[str, str], dict[str, list[str]], list[str]
-]  # {id: row of the page}, {id: lines of the CSV}, left out
+]  # {id: row of the page without its head}, {id: lines of the CSV}, left out
+
+
+def head(id: str) -> str:
+    """The first cells of a row: id, parameters."""
+    params = registry.encoder_card(registry.original_id(id)).params
+    return f"| `{id}` | {f'{params / 1e6:.1f} M' if params else '–'} | "
 
 
 def beside_others(rows: dict[str, str], speeds: dict[str, list[str]], left_out: Sequence[str]) -> Speeds:
     """What was measured among what is written of other encoders, in the order of the cards."""
     page = PAGE.read_text(encoding="utf-8")
-    known = dict(re.findall(r"^(?=\| `([^`]+)`)(.+)$", page, re.MULTILINE))
+    known = dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| (.+)$", page, re.MULTILINE))
     lines = PAGE.with_suffix(".csv").read_text(encoding="utf-8").splitlines()[1:]
     out = [id for found in re.findall(rf"^{NOT_MEASURED}: (.+)\.$", page, re.MULTILINE) for id in found.split(", ")]
     asked = {registry.original_id(id) for id in [*rows, *left_out]}
@@ -123,14 +129,15 @@ def write(rows: dict[str, str], speeds: dict[str, list[str]], left_out: Sequence
     lines += [
         f"Clips per second of one core of {processor()}, from sound files to features on disk, and the share of what "
         "the bare forward pass reaches: on spectrograms that are ready, or on waveforms where the front end is "
-        "part of the network. Untrained networks (`random.`) take as long as trained ones.",
+        "part of the network. Untrained networks (`random.`, `scratch.`) take as long as trained ones.",
         "",
         f"| encoder | parameters | {' | '.join(f'{name}, clips/s | of bare' for name in TASKS)} | bare on |",
         "|---|---:|" + "---:|" * (2 * len(TASKS)) + "---|",
     ]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     behind = ["", f"{NOT_MEASURED}: {', '.join(left_out)}."] if left_out else []
-    PAGE.write_text("\n".join([*lines, *rows.values(), *behind, ""]), encoding="utf-8")
+    lines += [f"{head(id)}{row}" for id, row in rows.items()]
+    PAGE.write_text("\n".join([*lines, *behind, ""]), encoding="utf-8")
     table = PAGE.with_suffix(".csv")
     table_rows = [line for id in rows for line in speeds[id]]
     table.write_text("\n".join(["encoder,corpus,clips_per_s", *table_rows, ""]), encoding="utf-8")

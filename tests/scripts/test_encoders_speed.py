@@ -14,7 +14,7 @@ def speed(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(ROOT / "scripts" / "benchmarks"), *sys.path])
     module = importlib.import_module("encoders")
     monkeypatch.setattr(module, "PAGE", tmp_path / "encoders.md")
-    rows = {id: f"| `{id}` | 1.0 M | 1 | 99 % |" for id in ("random.ast.base", "fbank.stats")}
+    rows = dict.fromkeys(("random.ast.base", "fbank.stats"), "1 | 99 % | spectrograms |")
     module.write(rows, {id: [f"{id},ICBHI,1"] for id in rows}, ["opensmile.compare", "s3prl.fbank"])
     return module
 
@@ -26,8 +26,13 @@ def test_naming_none_changes_nothing(speed):
 
 
 def test_a_measured_encoder_takes_its_place_by_the_cards_and_that_of_its_twin(speed):
-    rows = {"s3prl.fbank": "| `s3prl.fbank` | new |", "ast.base": "| `ast.base` | new |", "byola.v1": "| `byola.v1` |"}
+    rows = dict.fromkeys(("s3prl.fbank", "ast.base", "byola.v1"), "new |")
     found = speed.beside_others(dict(rows), {id: [f"{id},ICBHI,2"] for id in rows}, ["opensmile.emobase"])
     assert list(found[0]) == ["ast.base", "byola.v1", "fbank.stats", "s3prl.fbank"] == list(found[1])
     assert found[1]["fbank.stats"] == ["fbank.stats,ICBHI,1"] and found[1]["ast.base"] == ["ast.base,ICBHI,2"]
     assert found[2] == ["opensmile.compare", "opensmile.emobase"]
+
+
+def test_parameters_are_those_of_the_card(speed):
+    page = speed.PAGE.read_text()
+    assert "| `random.ast.base` | 86.2 M | 1 | 99 % |" in page and "| `fbank.stats` | – | 1 | 99 % |" in page

@@ -135,9 +135,10 @@ def test_check_all_exits_with_1_on_a_violation_and_lists_what_it_could_not_check
         {"id": id, "verdict": verdict, "weights": "", "why": "w", "invariance": gap, "problems": ["p"], "wall_s": 1.0}
         for id, (verdict, gap) in rows.items()
     ]
-    monkeypatch.setattr("bench.encoders.check.check_encoders", lambda *_: found)
+    monkeypatch.setattr("bench.encoders.check.check_encoders", lambda *given: [given[2](row) or row for row in found])
     assert main(["check", "--all"]) == 1
-    text = capsys.readouterr().out
+    text, told = capsys.readouterr()
+    assert [line.partition(",")[0] for line in told.splitlines()] == [f"{id}: {rows[id][0]}" for id in rows]
     assert "5.0e-01" in text and "opensmile.emobase: not checked, w" in text and "meta.duration: p" in text
     del found[1]
     assert main(["check", "--all", "--json"]) == 0

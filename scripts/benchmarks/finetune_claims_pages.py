@@ -16,6 +16,7 @@ from finetune_claims_corpora import (
     PATIENTS,
     SHORTCUT,
     SIGNATURE_SD_DB,
+    TILT_DB,
     WORN,
     WORN_SNR_DB,
     Corpus,
@@ -260,7 +261,9 @@ its clips by resonances of its own ({SIGNATURE_SD_DB:g} dB SD, three of them), a
 clips are of one class, so that who it is tells the class of a training clip, and nothing about patients that are new.
 *UAR*: of test patients, who are all new. *Patient probe*: UAR of the linear probe that tells {_PROBED} other
 patients apart by the frozen trained encoder, trained on half of each one's clips and tested on the rest; chance is
-{100 / _PROBED:.1f}. Its interval over patients takes the halves of these patients' clips. Claimed: PAFA raises
+{100 / _PROBED:.1f}. Its interval over patients takes the halves of these patients' clips. Recordings of
+these patients are tilted by {TILT_DB["A"]:g} dB an octave, those of the corpus are not: all of them alike, so it tells
+nobody apart, but the encoder was trained without it. Claimed: PAFA raises
 UAR, and lowers the probe; joined cycles with patient matching raise UAR. That the probe should fall is our reading of
 an alignment of patients: PAFA's other loss draws the clips of a patient together and patients apart."""
 

@@ -2,8 +2,9 @@
 
 Paper: Gong, Chung, Glass, AST: Audio spectrogram transformer, Interspeech 2021 (arXiv 2104.01778).
 Checkpoint: https://github.com/YuanGongND/ast (``audioset_10_10_0.4593.pth`` and other strides), or the transformers
-port https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593. Licence: BSD-3-Clause (code; the weights carry no
-licence of their own). Trained on: ImageNet (initialisation), AudioSet (supervised).
+port https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593. Licence: BSD-3-Clause (LICENSE of the repository at
+31088be, whose README links the file and says nothing of the weights by themselves; the Hub's page of the port). Trained
+on: ImageNet (initialisation), AudioSet (supervised), by that README.
 
 Front end: kaldi log-mel, 128 bands, Hann window, (x - mean) / (2 * std).
 Policy ``upstream``: the first 1,024 frames, shorter clips padded **after** the fbank with zeros, AudioSet's mean

@@ -1,9 +1,10 @@
 """ATST-Frame: a teacher-student transformer on spectrogram frames, trained on AudioSet without labels.
 
 Paper: Li, Shao, Li, Self-supervised audio teacher-student transformer for both clip-level and frame-level tasks,
-IEEE/ACM TASLP 2024 (arXiv 2306.04186). Checkpoint: https://github.com/Audio-WestlakeU/audiossl,
-``atstframe_base.ckpt`` (https://drive.google.com/file/d/1bGJSZWlAIIJ6GL5Id5dW0PTB72DL-QDQ). Licence: MIT (code),
-CC BY 4.0 (weights). Trained on: AudioSet (self-supervised).
+IEEE/ACM TASLP 2024 (arXiv 2306.04186). Checkpoint: https://github.com/Audio-WestlakeU/audiossl (ec3a14d), whose README
+of the method links ``atstframe_base`` (https://drive.google.com/file/d/1bGJSZWlAIIJ6GL5Id5dW0PTB72DL-QDQ);
+eval-audio-repr calls the file ``atstframe_base.ckpt``. Licence: MIT (code), CC BY 4.0 (weights that the repository
+links), both by its LICENSE. Trained on: AudioSet (self-supervised).
 
 Front end: 64 HTK mel bands 60-7800 Hz of 64/10 ms frames, decibels floored 80 dB below the clip's maximum, scaled so
 that -79.6482 to 50.6842 dB becomes -1 to 1. Clips are cut into chunks of 1,001 frames (10 s); a token is four frames
@@ -46,7 +47,7 @@ CARDS = (
         version=1,
         sample_rate=RATE,
         min_s=0.04,
-        year=2023,
+        year=2024,
         dims=dims(768, published=12 * 768),
         frontend="log-mel in dB, 64 HTK bands 60-7800 Hz, 64 ms frames every 10 ms, scaled to [-1, 1], "
         "chunks of 10 s, 16 kHz",

@@ -7,8 +7,9 @@ https://drive.google.com/file/d/1DtQ2SK70lQd_R4Aq6vSBHzbKrZYAs2zn; its scripts c
 ``auscultabase_model.ckpt``, a Lightning file {state_dict, hyper_parameters}. Licence: none is stated, neither in the
 repository nor for the weights.
 Trained on: 11 corpora by the paper, of which the README lists SPRSound, HF Lung, ICBHI, KAUH's lung sounds,
-RespiratoryDatabase@TR, three of heart sounds and one of bowel sounds. Which recordings of a corpus were held out is not
-told, so that all of each counts as seen.
+RespiratoryDatabase@TR, three of heart sounds and one of bowel sounds; its code also names a hospital's own heart sounds
+(``xinhua_*``). By the README a tenth of a corpus that has no split of its own is held out; the lists are not there, so
+that all of each counts as seen.
 
 Unverified: neither the file nor an array of the original was at hand. The front end and the network are read in the
 repository, where they are OPERA's own code (``model_zoo/opera.py``, which has parity): silence trimmed at both ends, 64

@@ -7,11 +7,12 @@ revision and pinned by digest). ``beats.iter3`` is ``BEATs_iter3.pt``, self-supe
 ``beats.iter3_plus_as20k`` are ``BEATs_iter3_plus_AS2M.pt`` and ``BEATs_iter3_plus_AS20K.pt``: their tokenizer was
 distilled from a model fine-tuned on the labels of AudioSet's whole or balanced training set, so that they have seen
 labels indirectly; ``…_ft`` and ``…_ft2`` are the two runs of fine-tuning of each (``cpt1``, ``cpt2``). All are one
-network, built from the file's ``cfg`` (README of microsoft/unilm at 5bdcf47, which has the links). Their digests are
-those that a public loader holds of all fifteen files, which gives for ``iter3``, ``iter3_ft`` and
-``iter3_plus_as2m`` the ones of the copies on the Hub; no released file of iter3+ was at hand. Tokenizers, released
-beside them, are refused as files that lack the network's tensors. The other iterations are read as well when they are
-named as the weights. Licence: MIT (the repository's). Trained on: AudioSet.
+network, built from the file's ``cfg`` (README of microsoft/unilm: that at b51f767 has these links, that at 5bdcf47 has
+others under the same names). Their digests are those that a public loader holds of all fifteen files, which gives for
+``iter3``, ``iter3_ft`` and ``iter3_plus_as2m`` the ones of the copies on the Hub; no released file of iter3+ was at
+hand. Tokenizers, released beside them, are refused as files that lack the network's tensors. The other iterations are
+read as well when they are named as the weights. Licence: MIT (the repository's LICENSE, to which that README points; it
+says nothing of the weights by themselves). Trained on: AudioSet.
 
 Front end: waveform scaled by 2^15, kaldi log-mel with its defaults (Povey window, 128 bands from 20 Hz, 25/10 ms), no
 dither, (x - 15.41663) / (2 * 6.55582), the whole clip in one pass. Patches are 16 x 16 frames by bands; the last

@@ -3,10 +3,11 @@
 Papers: v1: Niizumi et al., BYOL for audio: Self-supervised learning for general-purpose audio representation, IJCNN
 2021 (arXiv 2103.06695); v2: Niizumi et al., BYOL for audio: Exploring pre-trained general-purpose audio
 representations, IEEE/ACM TASLP 2023 (arXiv 2204.07402).
-Checkpoints: https://github.com/nttcslab/byol-a: v1 ``AudioNTT2020-BYOLA-64x96d2048.pth`` (the 512- and 1,024-feature
-files load too, if named), v2 ``AudioNTT2022-BYOLA-64x96d2048.pth``. Licence: NTT's evaluation agreement, code and
-weights: internal testing and analysis alone, no distribution, no modification, no reverse engineering. This file was
-written from the papers and from the released tensors' names. Trained on: AudioSet (self-supervised).
+Checkpoints, in https://github.com/nttcslab/byol-a itself (3e65c92): v1 ``AudioNTT2020-BYOLA-64x96d2048.pth`` (the 512-
+and 1,024-feature files load too, if named), v2 ``AudioNTT2022-BYOLA-64x96d2048.pth``. Licence: NTT's evaluation
+agreement, code and weights (LICENSE, to which both READMEs point): internal testing and analysis alone, no
+distribution, no modification, no reverse engineering. This file was written from the papers and from the released
+tensors' names. Trained on: AudioSet (self-supervised), by the papers.
 
 v1: three blocks of a 3 x 3 convolution (64 channels), batch norm, ReLU and a maximum over 2 x 2; each time step's
 bands and channels go through two linear layers with ReLU. v2: two blocks, and each step's own bands and channels are

@@ -6,8 +6,13 @@ Papers: Elizalde et al., CLAP: Learning audio concepts from natural language sup
 and keyword-to-caption augmentation, ICASSP 2023 (arXiv 2211.06687; ``laion``).
 Checkpoints: https://huggingface.co/microsoft/msclap (``CLAP_weights_2022.pth``, ``CLAP_weights_2023.pth``; Zenodo
 8378278), https://huggingface.co/lukewys/laion_clap (``630k-audioset-best.pt`` and other files without fusion).
-Licence: Microsoft MIT, code and weights; LAION CC0-1.0 (repository). Trained on: AudioSet (the towers' initialisation)
-and pairs of sounds and captions (on the cards; ``ms2023`` was trained on further collections).
+Licence: Microsoft MIT (code, https://github.com/microsoft/CLAP at e8a6467) and MS-PL (weights, by the Hub's page at
+c47d441); LAION CC0-1.0 (repository, https://github.com/LAION-AI/CLAP at 1fd4c37, and the Hub's page). The digest of
+``ms2023``'s file is the one that many public projects hold.
+Trained on: AudioSet (the towers' initialisation) and pairs of sounds and captions. ``ms2022``: the four corpora of its
+card. ``ms2023``: those that section 3 of its paper lists, and findsounds.com; the 22 tasks on which its tower was
+trained before are not listed there. ``laion``: what the repository's training scripts name beside AudioSet, whose tower
+starts from a network that saw ImageNet too; LAION-Audio-630K stands for the collections that it consists of.
 
 Front end: torchlibrosa log-mel in dB with 64 bands of the file's own mel matrix, FFT 1024. ``ms2022``: 44.1 kHz, hop
 320, 5 s; ``ms2023``: 44.1 kHz, hop 320, 7 s, under a mel matrix made for 32 kHz, as the release has it; ``laion``: 48
@@ -109,13 +114,14 @@ def _card(
 
 
 MICROSOFT = "https://huggingface.co/microsoft/msclap/resolve/main"
+MICROSOFT_LICENCE = "MS-PL (the Hub's page); MIT (code)"
 CARDS = (
     _card(
         "clap.ms2022",
         44100,
         2023,
         "Elizalde et al., CLAP: Learning audio concepts from natural language supervision, ICASSP 2023",
-        Weights(file="CLAP_weights_2022.pth", urls=(f"{MICROSOFT}/CLAP_weights_2022.pth",), licence="MIT"),
+        Weights(file="CLAP_weights_2022.pth", urls=(f"{MICROSOFT}/CLAP_weights_2022.pth",), licence=MICROSOFT_LICENCE),
         ("fsd50k", "clotho", "audiocaps", "macs"),
         1024,
         82_821_568,
@@ -125,8 +131,18 @@ CARDS = (
         44100,
         2024,
         "Elizalde et al., Natural language supervision for general-purpose audio representations, ICASSP 2024",
-        Weights(file="CLAP_weights_2023.pth", urls=(f"{MICROSOFT}/CLAP_weights_2023.pth",), licence="MIT"),
-        ("fsd50k", "clotho", "audiocaps", "macs", "wavcaps"),
+        Weights(
+            file="CLAP_weights_2023.pth",
+            urls=(f"{MICROSOFT}/CLAP_weights_2023.pth",),
+            sha256="2cef4016d47d00eb28d153d522f397222057f95000e9bad6b9583c631284a1e6",
+            size=689_950_036,
+            licence=MICROSOFT_LICENCE,
+        ),
+        (
+            *("fsd50k", "clotho", "audiocaps", "macs", "wavcaps", "wavtext5k", "sounddescs", "nsynth", "fma"),
+            *("cmu-mosi", "cmu-mosei", "meld", "iemocap", "msp-podcast", "cochlscene", "ljspeech", "epic-kitchens"),
+            *("kinetics700", "findsounds"),
+        ),
         1024,
         29_371_544,
     ),
@@ -138,9 +154,9 @@ CARDS = (
         Weights(
             file="630k-audioset-best.pt",
             urls=("https://huggingface.co/lukewys/laion_clap/resolve/main/630k-audioset-best.pt",),
-            licence="CC0-1.0 (repository)",
+            licence="CC0-1.0",
         ),
-        ("laion-audio-630k", "audiocaps", "clotho"),
+        ("imagenet", "laion-audio-630k", "audiocaps", "clotho", "fsd50k", "macs", "wavtext5k"),
         512,
         28_190_872,
     ),

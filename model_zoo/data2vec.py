@@ -2,8 +2,8 @@
 
 Paper: Baevski et al., data2vec: A general framework for self-supervised learning in speech, vision and language, ICML
 2022 (arXiv 2202.03555). Checkpoint: https://huggingface.co/facebook/data2vec-audio-base (a transformers folder; any
-size, with or without a head). Licence: Apache-2.0 (weights on the Hub), MIT (fairseq's code). Trained on: LibriSpeech,
-960 hours.
+size, with or without a head). Licence: Apache-2.0 (the Hub's page), MIT (fairseq, whose README extends it to its
+models). Trained on: LibriSpeech, which the Hub's page names, 960 hours.
 
 Front end: the waveform at 16 kHz, each clip brought to zero mean and unit variance unless the folder's
 ``preprocessor_config.json`` says otherwise. Tokens every 20 ms. Layers are the outputs of the blocks; the embedding

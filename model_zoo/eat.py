@@ -4,9 +4,10 @@ Paper: Chen et al., EAT: Self-supervised pre-training with efficient audio trans
 Checkpoint: https://huggingface.co/worstchan/EAT-base_epoch30_pretrain (``config.json``, ``model.safetensors``), and a
 fairseq file of the same network (https://drive.google.com/file/d/19hfzLgHCkyqTOYmHt8dqVa9nm-weBq4f), as the README of
 https://github.com/cwx-worst-one/EAT (06c1c34) links them. The digest is the one that a third party lists for the
-folder's tensors; the name of the fairseq file, ``EAT-base_epoch30_pt.pt``, is inferred from that of the tenth epoch and
-unverified. Licence: MIT (the repository's; the Hub card's licence field was not seen). Trained on: AudioSet
-(self-supervised).
+folder's tensors; the name of the fairseq file, ``EAT-base_epoch30_pt.pt``, is inferred from that of the tenth epoch
+(``EAT-base_epoch10_pt.pt``, as SSLAM's README has it) and unverified. Licence: MIT (the repository's LICENSE; the
+licence field of the folder's own page was not seen, a copy of the page of the checkpoint fine-tuned from it says MIT).
+Trained on: AudioSet (self-supervised).
 
 Front end, network, policies, geometry and deviations: ``_networks/eat.py``. The files that were fine-tuned on AudioSet
 and those of the large network are read as well when they are named as the weights. No released file was at hand: parity

@@ -2,8 +2,9 @@
 
 Paper: Schmid, Koutini, Widmer, Efficient large-scale audio tagging via transformer-to-CNN knowledge distillation,
 ICASSP 2023 (arXiv 2211.04772); blocks of Howard et al., Searching for MobileNetV3, ICCV 2019, table 1.
-Checkpoint: https://github.com/fschmid56/EfficientAT, release v0.0.1. Licence: MIT, code and weights.
-Trained on: ImageNet (initialisation), AudioSet (with PaSST as teacher).
+Checkpoint: https://github.com/fschmid56/EfficientAT (a425fdc), release v0.0.1, under the names that its code fetches.
+Licence: MIT (the repository's LICENSE; nothing is said of the weights by themselves).
+Trained on: ImageNet (initialisation), AudioSet (with PaSST as teacher), by the README.
 
 ``mnXX`` is the width multiplier times ten; a file of another width is read under any of the ids. Widths, kernels and
 squeeze-excitation are read from the tensors; strides and activations are the paper's plan. ``published`` is the global

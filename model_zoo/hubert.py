@@ -2,8 +2,8 @@
 
 Paper: Hsu et al., HuBERT: Self-supervised speech representation learning by masked prediction of hidden units, IEEE/ACM
 TASLP 2021 (arXiv 2106.07447). Checkpoint: https://huggingface.co/facebook/hubert-base-ls960 (a transformers folder; any
-size, with or without a head). Licence: Apache-2.0 (weights on the Hub), MIT (fairseq's code). Trained on: LibriSpeech,
-960 hours.
+size, with or without a head). Licence: Apache-2.0 (the Hub's page), MIT (fairseq, whose README extends it to its
+models). Trained on: LibriSpeech, which the Hub's page names, 960 hours.
 
 Front end: the waveform at 16 kHz. Policy ``upstream`` brings each clip to zero mean and unit variance where the
 folder's ``preprocessor_config.json`` says so, or where there is none; ``raw`` leaves it as it is, which is how fairseq

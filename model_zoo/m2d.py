@@ -6,9 +6,11 @@ Papers: Niizumi et al., Masked modeling duo: Towards a universal audio pre-train
 (arXiv 2505.15307). Checkpoints: https://github.com/nttcslab/m2d/releases and
 https://github.com/nttcslab/eval-audio-repr/releases, zip archives of a folder whose name tells the geometry.
 **Licence of the weights: NTT's evaluation agreement: internal testing and analysis only; no distribution, no
-modification, no reverse engineering.** None of NTT's code is in this file. Trained on: AudioSet; ``m2d.clap`` also
-on captions of it; ``m2d.resp`` also on respiratory sounds, taken to be OPERA's pre-training corpora (the release lists
-no files).
+modification, no reverse engineering** (LICENSE.pdf of nttcslab/m2d at f0c4128, LICENSE of nttcslab/eval-audio-repr at
+88ba772). None of NTT's code is in this file. Trained on: AudioSet; ``m2d.clap`` also on captions of it; ``m2d.resp``
+also on ICBHI (the official train recordings), CoughVID (recordings in which a cough was detected) and HF Lung V2, of
+which the notebooks in ``plugin/OPERA`` of the latter repository make the 400,000 respiratory entries of its name. The
+released file has a later date than the run that their README tells; that it had the same data is unverified.
 
 Front end: 80 Slaney mel bands of 25/10 ms frames, 50 Hz to half the rate, ln(power + float32 epsilon), then
 (x - mean) / std with the file's ``norm_stats``; files of 2022, which have none, stand for -7.1 and 4.2, and any other
@@ -53,7 +55,6 @@ IGNORED = (
 )
 NAMED = re.compile(r"(\d+)x(\d+)p(\d+)x(\d+)(?:p(\d+)k)?")  # bands, frames, patch, kHz
 BASE = (768, 12, 3072)  # channels, blocks, channels inside the MLP
-RESPIRATORY = ("covid19_sounds", "covid_uk", "coughvid", "icbhi", "hf_lung")  # OPERA's pre-training corpora
 LICENCE = "NTT evaluation licence: internal testing only, no distribution, no modification"
 M2D = "https://github.com/nttcslab/m2d/releases/download/v0.1.0"
 EVAR = "https://github.com/nttcslab/eval-audio-repr/releases/download/0.1.0"
@@ -87,7 +88,7 @@ def _card(id: str, folder: str, file: str, release: str, **facts: object) -> Enc
         "version": 1,
         "sample_rate": rate,
         "min_s": 0.02,
-        "year": 2022,
+        "year": 2024,
         "dims": dims(BASE[0], rows, published=rows * BASE[0], cls=True),
         "frontend": _frontend(rate, bands, frames // wide * wide),
         "citation": "Niizumi et al., Masked modeling duo, IEEE/ACM TASLP 2024",
@@ -132,8 +133,7 @@ CARDS = (
         year=2025,
         citation="Niizumi et al., Towards pre-training an effective respiratory audio foundation model, "
         "Interspeech 2025",
-        trained_on=("audioset", *RESPIRATORY),
-        notes=NOTE + "; the release lists no training files, so OPERA's pre-training corpora count as seen",
+        trained_on=("audioset", "coughvid", "icbhi", "hf_lung"),
     ),
     _card(
         "m2d.clap",
@@ -141,7 +141,6 @@ CARDS = (
         "checkpoint-300.pth",
         M2D,
         params=85_400_832,
-        year=2024,
         citation="Niizumi et al., M2D-CLAP: Masked modeling duo meets CLAP, Interspeech 2024",
         parity="self-consistent",
         notes=NOTE + "; gives the audio encoder's features, not those projected into the space of texts",

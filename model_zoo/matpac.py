@@ -3,9 +3,10 @@
 Papers: Quelennec et al., MATPAC++: Enhanced masked latent prediction for self-supervised audio representation learning,
 2025 (arXiv 2508.12709); Masked latent prediction and classification, ICASSP 2025 (arXiv 2502.12031). Checkpoint:
 https://github.com/aurianworld/matpac (b0e2dc7), whose inference README lists ``matpac_plus_6s_2048_enconly.pt`` as
-"MATPAC++, SSL on AS" in the repository's releases; the release's tag ``MATPAC++`` is a third party's, so the address is
-unverified, and the digest is not known. Licence: none is stated in the repository, and its encoder is made from M2D's
-code, under NTT's evaluation agreement; none of either is in this file. Trained on: AudioSet (self-supervised).
+"MATPAC++, SSL on AS" in the repository's releases; the repository has the tag ``MATPAC++``, and a public project
+fetches the file from there. The digest is not known. Licence: none is stated in the repository, and its encoder is made
+from M2D's code, under NTT's evaluation agreement; none of either is in this file. Trained on: AudioSet
+(self-supervised).
 
 Front end: 80 Slaney mel bands at 50-8000 Hz of 25/10 ms frames, whole frames alone (M2D's are centred), ln(power +
 float32 epsilon), (x + 7.056) / 4.193: constants of the code, in no file. Network, chunks of 608 frames (6.08 s) and

@@ -5,8 +5,9 @@ and Zisserman, Look, listen and learn, ICCV 2017 (arXiv 1705.08168). Original: h
 Keras, weights ``openl3_audio_mel256_env.h5`` in its branch ``models``, which cannot be read here. Checkpoints: those of
 its port https://github.com/torchopenl3/torchopenl3 (3cf5485), ``torchopenl3_mel256_{env,music}_512.pth.tar`` in
 https://github.com/torchopenl3/torchopenl3-models, addresses as the port's code has them; they were not at hand, and
-their digests are not known. Licence: CC BY 4.0 (the original's weights), Apache-2.0 (the port's, by its README).
-Trained on: videos of AudioSet, of environmental sounds (``env``) or music.
+their digests are not known. Licence: CC BY 4.0 (the original's weights) and Apache-2.0 (the port's), each by its
+README; the original's code is MIT. Trained on: videos of AudioSet, of environmental sounds (``env``) or music; their
+lists were not seen.
 
 Front end: 48 kHz, windows of 1 s every 0.1 s, the first one centred on the clip's beginning, zeros behind the last; FFT
 2048 every 242 samples, 256 mel bands of the file's own matrix, their power's square root in decibels, 0 at a window's

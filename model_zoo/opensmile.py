@@ -4,7 +4,8 @@ Papers: Eyben, Wöllmer, Schuller, openSMILE, ACM Multimedia 2010 (``emobase``, 
 minimalistic acoustic parameter set, IEEE TAFFC 2016 (``egemaps``: eGeMAPSv02, 88); Schuller et al., The Interspeech
 2016 computational paralinguistics challenge (``compare``: ComParE_2016, 6,373).
 Checkpoint: none; the Python package ``opensmile`` is the extra ``pip install 'respbench[opensmile]'``. Licence:
-audEERING Research License, which excludes commercial use; it is openSMILE's, not this project's. Trained on: nothing.
+audEERING Research License, which excludes commercial use but for research and evaluation before a product (LICENSE of
+https://github.com/audeering/opensmile-python at 95f3071); it is openSMILE's, not this project's. Trained on: nothing.
 
 ``published`` is the functionals over the whole clip at 16 kHz, clip by clip, in the package's own order; the one token
 of the one layer is the same vector. Very short clips: openSMILE gives NaN for a clip shorter than its longest frame of

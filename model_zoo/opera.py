@@ -3,9 +3,11 @@
 They were trained without labels on 440 hours of breath, cough and lung sound.
 
 Paper: Zhang et al., Towards open respiratory acoustic foundation models: Pretraining and benchmarking, NeurIPS 2024
-Datasets and Benchmarks (arXiv 2406.16148). Checkpoints: https://huggingface.co/evelyn0414/OPERA. Licence: MIT (code;
-none is stated for the weights). Trained on: COVID-19 Sounds, UK COVID-19, CoughVID, ICBHI (official train recordings)
-and HF Lung.
+Datasets and Benchmarks (arXiv 2406.16148). Checkpoints: https://huggingface.co/evelyn0414/OPERA, as the README of
+https://github.com/evelyn0414/OPERA (3622310) links them; the digests are those that public projects hold of the Hub's
+revision d8de432. Licence: MIT (code; the README says nothing of the weights, and the Hub's page was not seen: one
+public project notes CC-BY-NC-4.0 for them, another MIT). Trained on: COVID-19 Sounds, UK COVID-19, CoughVID, ICBHI
+(official train recordings) and HF Lung, by the repository's training scripts.
 
 ``opera.ct`` (contrastive, HTS-AT tiny), ``opera.ce`` (contrastive, EfficientNet-b0 behind a 3 x 3 convolution),
 ``opera.gt`` (masked autoencoder, ViT-S on 4 x 4 patches). Front end (``_adapters/opera_audio.py``): silence trimmed at
@@ -54,12 +56,13 @@ ANCHORS = {
     "opera.gt": ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight"),
 }
 PREFIX = {"opera.ct": "encoder.encoder.htsat.", "opera.ce": "encoder.", "opera.gt": ""}
+LICENCE = "unknown for the weights (CC-BY-NC-4.0 or MIT by third parties); MIT (code)"
 
 
-def _weights(letters: str) -> tuple[Weights, ...]:
+def _weights(letters: str, sha256: str) -> tuple[Weights, ...]:
     file = f"encoder-opera{letters}.ckpt"
     url = f"https://huggingface.co/evelyn0414/OPERA/resolve/main/{file}"
-    return (Weights(file=file, urls=(url,), licence="MIT (code; none stated for the weights)"),)
+    return (Weights(file=file, urls=(url,), sha256=sha256, licence=LICENCE),)
 
 
 SHARED = {
@@ -89,7 +92,7 @@ CARDS = (
         grid=(0.25, 2),
         layers=4,
         params=27_534_488,
-        weights=_weights("CT"),
+        weights=_weights("CT", "83c35b435518ad5f395bf4d34e552caa088faf9e63f6b8058d5288e9abb350ae"),
         policies=("upstream", "zero", "2s"),
         policy_parity={"zero": "golden"},
         notes=f"{FILLING}. There are 32 tokens whatever the length, so those of clips longer than 8 s span more time. "
@@ -103,7 +106,7 @@ CARDS = (
         grid=(32 * HOP / RATE, 1),
         layers=8,
         params=4_007_578,
-        weights=_weights("CE"),
+        weights=_weights("CE", "2e18765ad90e584f7122dd739cd9e9b56d9013ce25660042ab8f6690cce74d39"),
         policies=("upstream", "zero", "2s"),
         policy_parity={"zero": "golden"},
         notes=FILLING,
@@ -116,7 +119,7 @@ CARDS = (
         grid=(PATCH * HOP / RATE, 16),
         layers=12,
         params=21_301_248,
-        weights=_weights("GT"),
+        weights=_weights("GT", "64dff121368e30ee7b1c9b2e526eaf2af93ac63ce4a8712efd60ecda84618cb8"),
         notes="chunks overlap by half, so tokens of two chunks cover the same audio; published takes the mean before "
         "the norm",
         **SHARED,

@@ -2,8 +2,9 @@
 
 Paper: Kong et al., PANNs: Large-scale pretrained audio neural networks for audio pattern recognition, IEEE/ACM TASLP
 2020 (arXiv 1912.10211). Checkpoint: https://zenodo.org/record/3987831 (``Cnn14_16k_mAP=0.438.pth``,
-``Cnn14_mAP=0.431.pth``). Licence: MIT (code at https://github.com/qiuqiangkong/audioset_tagging_cnn); for the weights
-see the Zenodo record. Trained on: AudioSet (supervised).
+``Cnn14_mAP=0.431.pth``), as the README of https://github.com/qiuqiangkong/audioset_tagging_cnn (d2f4b8c) links it.
+Licence: MIT (code, LICENSE.MIT), CC BY 4.0 (weights, as public projects read the record; its page was not seen). The
+digests are those that many public projects hold. Trained on: AudioSet (supervised).
 
 Front end: torchlibrosa log-mel in dB (reference 1, floor 1e-10, no range limit), 64 bands of the file's mel matrix;
 16 kHz: FFT 512, hop 160, 50-8,000 Hz; 32 kHz: FFT 1024, hop 320, 50-14,000 Hz. Any length from 32 frames.
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
 
 FFT_HOP_HIGH = {16000: (512, 160, 8000.0), 32000: (1024, 320, 14000.0)}  # samples, samples, Hz
 RECORD = "https://zenodo.org/record/3987831/files"
-WEIGHTS_LICENCE = "code MIT; for the weights see the Zenodo record"
 
 
-def _card(variant: str, rate: int, file: str, parity: str, notes: str = "") -> EncoderCard:
+def _card(variant: str, rate: int, file: str, sha256: str, parity: str, notes: str = "") -> EncoderCard:
     fft, hop, high_hz = FFT_HOP_HIGH[rate]
     return EncoderCard(
         id=f"panns.{variant}",
@@ -47,7 +47,9 @@ def _card(variant: str, rate: int, file: str, parity: str, notes: str = "") -> E
         grid=(0.32, 2),
         layers=6,
         params=79_673_792,
-        weights=(Weights(file=file, urls=(f"{RECORD}/{file.replace('=', '%3D')}",), licence=WEIGHTS_LICENCE),),
+        weights=(
+            Weights(file=file, urls=(f"{RECORD}/{file.replace('=', '%3D')}",), sha256=sha256, licence="CC BY 4.0"),
+        ),
         trained_on=("audioset",),
         parity=parity,
         default_pooling="published",
@@ -56,11 +58,18 @@ def _card(variant: str, rate: int, file: str, parity: str, notes: str = "") -> E
 
 
 CARDS = (
-    _card("cnn14_16k", 16000, "Cnn14_16k_mAP=0.438.pth", "golden"),
+    _card(
+        "cnn14_16k",
+        16000,
+        "Cnn14_16k_mAP=0.438.pth",
+        "e2ee543a27919542c2ea03eabaa70b24dcd4e6c8e05621de6b67a94e4c5058e6",
+        "golden",
+    ),
     _card(
         "cnn14_32k",
         32000,
         "Cnn14_mAP=0.431.pth",
+        "0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
         "self-consistent",
         "the network of cnn14_16k, front end at 32 kHz",
     ),

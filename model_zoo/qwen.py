@@ -5,9 +5,11 @@ https://huggingface.co/Qwen/Qwen2-Audio-7B, tensors ``audio_tower.*``. ``2_5_omn
 Qwen2.5-Omni technical report, 2025 (arXiv 2503.20215), checkpoint https://huggingface.co/Qwen/Qwen2.5-Omni-7B, tensors
 ``thinker.audio_tower.*``. Both are transformers folders in shards; only shards that hold tensors of the tower are
 fetched, and only these tensors are read, so that the language model is never in memory. Neither folder was at hand, and
-the digests are not known. Licence: Apache-2.0 (Qwen2-Audio by its page; Qwen2.5-Omni's page was not seen, its 7B is
-Apache-2.0 by the repository https://github.com/QwenLM/Qwen2.5-Omni). Trained on: what Whisper large-v3 was, then pairs
-of text with speech, sounds and music that neither report lists: no recording of a corpus can be ruled out.
+the digests are not known. Licence: Apache-2.0 (Qwen2-Audio by the Hub's page, its repository has none; Qwen2.5-Omni by
+the LICENSE of https://github.com/QwenLM/Qwen2.5-Omni at f8bf58c and by a copy of its Hub page, whose head says
+``license: other``, ``license_name: apache-2.0`` and points to the folder's LICENSE, which was not seen). Trained on:
+what Whisper large-v3 was, then pairs of text with speech, sounds and music that neither report lists: no recording of a
+corpus can be ruled out.
 
 Front end: Whisper's log-mel with 128 bands. Qwen2-Audio fills clips up to 30 s with silence, and its tokens look at the
 clip's own alone: so all that lies two frames behind the end is left out here, which changes nothing of them. Qwen2.5-

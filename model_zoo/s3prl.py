@@ -2,8 +2,11 @@
 
 Toolkit: Yang et al., SUPERB: Speech processing universal performance benchmark, Interspeech 2021 (arXiv 2105.01051),
 https://github.com/s3prl/s3prl, Apache-2.0; each upstream's paper and licence are its own. Checkpoints: the files that
-the entry would download (``upstream/<family>/hubconf.py``), in s3prl's own converted formats; nothing is downloaded.
-``fbank``, ``mfcc`` and their like need none. Entries that want several files, fairseq, espnet or sox cannot be built.
+the entry would download (``upstream/<family>/hubconf.py``, seen at ec8064b), in s3prl's own converted formats; nothing
+is downloaded. ``fbank``, ``mfcc`` and their like need none. Entries that want several files, fairseq, espnet or sox
+cannot be built. The Hub's page of the converted files states no licence, so cards give that of the original: fairseq's
+README extends its MIT to its models; ``byol_s`` is of https://github.com/GasserElbanna/serab-byols (115fd81, MIT), and
+was trained on those clips of AudioSet that have to do with speech, by its README.
 
 Front end and network are s3prl's, called with lists of clips; layers are its ``hidden_states``, which for the speech
 transformers start with the input of the first block (13 layers for a base model). There is no published embedding.

@@ -4,8 +4,8 @@ Paper: Alex et al., SSLAM: Enhancing self-supervised models with audio mixtures 
 (https://openreview.net/forum?id=odU59TxdiB). Checkpoint: https://huggingface.co/ta012/SSLAM_pretrain (``config.json``,
 ``model.safetensors``), as the README of https://github.com/ta012/SSLAM (0a3c0ff) links it; a fairseq file lies in the
 Google Drive folder 1aA65-qQCHSCrkiDeLGUtn1PiEjJi5HS8, under a name that was not seen. The digest is the one that a
-third party lists for the folder's tensors. Licence: MIT (the repository's; the Hub card's licence field was not seen).
-Trained on: AudioSet (self-supervised), from EAT's tenth epoch.
+third party lists for the folder's tensors. Licence: MIT (the repository's LICENSE; the licence field of the Hub's page
+was not seen). Trained on: AudioSet (self-supervised), from EAT's tenth epoch, by that README.
 
 Front end, network, policies, geometry and deviations are EAT's: ``_networks/eat.py``. ``ta012/SSLAM_AS2M_Finetuned`` is
 read as well when it is named as the weights. No released file was at hand: parity is that of a reduced network.

@@ -1,8 +1,9 @@
 """VGGish: a VGG-like network trained to tag the soundtracks of videos.
 
 Paper: Hershey et al., CNN architectures for large-scale audio classification, ICASSP 2017 (arXiv 1609.09430).
-Checkpoint: https://github.com/harritaylor/torchvggish, release v0.1 (``vggish-10086976.pth``, converted from
-TensorFlow's). Licence: Apache-2.0, code and weights. Trained on: a preliminary version of YouTube-8M (supervised).
+Checkpoint: https://github.com/harritaylor/torchvggish (f3f9096), release v0.1 (``vggish-10086976.pth``, converted from
+TensorFlow's), as its hubconf.py has it. Licence: Apache-2.0 (its LICENSE; nothing is said of the weights by
+themselves). Trained on: a preliminary version of YouTube-8M (supervised), by the README of TensorFlow's VGGish.
 
 Front end: 16 kHz; frames of 400 samples every 160 under a periodic Hann window, FFT 512, magnitude, 64 HTK mel bands
 125-7,500 Hz whose triangles are straight in mel, ln(x + 0.01). Frames are cut into examples of 96 (0.96 s) and an

@@ -2,8 +2,9 @@
 
 Paper: Seamless Communication, Seamless: Multilingual expressive and streaming speech translation, 2023 (arXiv
 2312.05187), section 3.2.1. Checkpoint: https://huggingface.co/facebook/w2v-bert-2.0 (a transformers folder, with or
-without a head); it was not at hand, and its digest is not known. Licence: MIT, by the Hub's page. Trained on: 4.5
-million hours of audio in more than 143 languages, by the same page; which recordings is not told.
+without a head); it was not at hand, and its digest is not known. Licence: MIT, by the Hub's page and by the README of
+https://github.com/facebookresearch/seamless_communication (90e2b57). Trained on: 4.5 million hours of audio in more
+than 143 languages, by the Hub's page; which recordings is not told.
 
 Front end: kaldi log-mel of the waveform times 2^15, 80 bands, 25/10 ms, each band brought to zero mean and unit
 variance over the clip (n - 1 degrees of freedom, epsilon 1e-7), two frames to a token of 20 ms. The odd last frame

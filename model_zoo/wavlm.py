@@ -4,8 +4,9 @@ Paper: Chen et al., WavLM: Large-scale self-supervised pre-training for full sta
 (arXiv 2110.13900). Checkpoints: https://huggingface.co/microsoft/wavlm-base and
 https://huggingface.co/microsoft/wavlm-large (transformers folders; either id takes any size, with or without a head;
 neither folder was at hand, their digests are not known). Licence: MIT (Microsoft's code); the Hub's pages state none
-for the weights and point to the licence of microsoft/UniSpeech, CC BY-SA 3.0. Trained on, by the same pages:
-LibriSpeech, 960 hours (base); Libri-Light, GigaSpeech and VoxPopuli, 94,000 hours (large).
+for the weights and point to the licence of microsoft/UniSpeech, CC BY-SA 3.0 (LICENSE at 40d3227). Trained on, by the
+same pages and by the README there: LibriSpeech, 960 hours (base); Libri-Light (60,000 hours), GigaSpeech (10,000) and
+VoxPopuli (24,000; large).
 
 Front end: the waveform at 16 kHz, as it is for the base models; brought to zero mean and unit variance per clip where
 the folder's ``preprocessor_config.json`` says so, and without one for the large model, as it was trained.

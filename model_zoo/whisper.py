@@ -4,9 +4,10 @@ Paper: Radford et al., Robust speech recognition via large-scale weak supervisio
 Checkpoints: https://huggingface.co/openai/whisper-base and https://huggingface.co/openai/whisper-large-v3
 (transformers folders; an export of the encoder half alone is complete; either id takes any size). large-v3's folder was
 not at hand, and its digest is not known: its ``model.safetensors`` holds half precision, and copies of it list
-``model.fp32-0000N-of-00002.safetensors`` beside it, which is not read. Licence: MIT (the code, base's weights);
-Apache-2.0 (large-v3's weights, by their page). Trained on: 680,000 hours of speech from the web (base); by its page, 1
-million hours of the kind and 4 million hours that large-v2 labelled (large-v3). Nobody lists what these are.
+``model.fp32-0000N-of-00002.safetensors`` beside it, which is not read. Licence: MIT (code and weights, by the README of
+https://github.com/openai/whisper, c0d2f62); the Hub's pages of both folders say Apache-2.0. Trained on: 680,000 hours
+of speech from the web (base); by its page, 1 million hours of the kind and 4 million hours that large-v2 labelled
+(large-v3). Nobody lists what these are.
 
 Front end: 80 Slaney mel bands (large-v3: 128), 25/10 ms, log10 clamped to 8 below the clip's maximum, (x + 4) / 4.
 Policy ``upstream`` pads with silence to 30 s: 1,500 tokens of 20 ms whatever the clip. Policy ``short`` pads to a
@@ -35,6 +36,7 @@ RATE, TOKEN_S = 16000, 0.02
 FULL_S, SHORTEST_S, STEP_S = 30.0, 2.0, 0.1
 HALF = "encoder"  # of the folder's tensors
 IGNORED = (r"decoder\..*", r"proj_out\..*")
+HUB_LICENCE = "MIT (openai/whisper); Apache-2.0 (the Hub's page)"
 SIZES = {  # as WhisperConfig names them, of the encoder without weights
     "whisper.base": {"d_model": 512, "encoder_layers": 6, "encoder_attention_heads": 8, "encoder_ffn_dim": 2048},
     "whisper.large_v3": {
@@ -72,7 +74,7 @@ CARDS = (
         layers=6,
         params=20_590_592,
         weights=(
-            Weights(file="whisper-base", licence="MIT", hub="openai/whisper-base"),
+            Weights(file="whisper-base", licence=HUB_LICENCE, hub="openai/whisper-base"),
             Weights(file="whisper-base-encoder", licence="MIT"),
         ),
         trained_on=("whisper-680k",),
@@ -83,7 +85,7 @@ CARDS = (
         128,
         layers=32,
         params=636_968_960,
-        weights=(Weights(file="whisper-large-v3", licence="Apache-2.0", hub="openai/whisper-large-v3"),),
+        weights=(Weights(file="whisper-large-v3", licence=HUB_LICENCE, hub="openai/whisper-large-v3"),),
         trained_on=("whisper-5m",),
     ),
 )

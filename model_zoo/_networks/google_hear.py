@@ -3,8 +3,10 @@
 Paper: Baur et al., HeAR: Health acoustic representations, 2024 (arXiv 2403.02522). Checkpoint:
 https://huggingface.co/google/hear-pytorch, gated: its terms must be accepted there before the fetch (``config.json``
 and ``pytorch_model.bin``; the digest is that of revision f791cd42, as public work pins it). Licence: Health AI
-Developer Foundations terms (weights), Apache-2.0 (code, https://github.com/Google-Health/hear). Trained on: 313 million
-two-second clips of health sounds from YouTube (YT-NS), without labels.
+Developer Foundations terms (weights), Apache-2.0 (code), both by the README of https://github.com/Google-Health/hear
+(18b27f1); the Hub's page of the TensorFlow original asks for these terms, that of ``hear-pytorch`` was not seen.
+Trained on: 313 million two-second clips from YouTube (YT-NS in the paper), picked by a detector of health sounds,
+without labels.
 
 Front end, of a window of 32,000 samples that zeros fill up: scaled so that its extremes become -1 and 1, 240 zeros
 behind; power spectra of 25 ms frames every 10 ms under a periodic Hann window; 128 mel bands at 0-8000 Hz, triangles

@@ -177,6 +177,11 @@ def test_untrained(monkeypatch):
     assert check_encoder(first) == []
 
 
+def test_the_respiratory_encoder_saw_what_its_authors_notebooks_collect():
+    card = next(card for card in m2d.CARDS if card.id == "m2d.resp")
+    assert set(card.trained_on) == {"audioset", "icbhi", "coughvid", "hf_lung"}
+
+
 def test_the_licence_of_the_weights_is_plain():
     for card in m2d.CARDS:
         assert "NTT evaluation licence" in card.licence and "NTT" in card.notes

@@ -4,9 +4,9 @@ Paper: Dinkel et al., CED: Consistent ensemble distillation for audio tagging, I
 Checkpoints: https://huggingface.co/mispeech/ced-base, ``ced-small``, ``ced-mini``, ``ced-tiny``, and
 https://zenodo.org/records/8275347 (``small``: 8275319; ``audiotransformer_tiny_mAP_4814.pt`` and so on, the same
 networks as bare tensors), as the README of https://github.com/RicherMans/CED (60a0f54) links them; digests are not
-known. Licence: Apache-2.0 (the Hub's page of ``ced-base``, seen at 54b35a4 and later; those of the other sizes were
-not, and the Zenodo records' licence neither); the authors' own code is GPL-3.0 (LICENSE), of which nothing is used
-here. Trained on: AudioSet, with labels.
+known. Licence: Apache-2.0 (the Hub's pages of ``ced-base``, at 54b35a4, and ``ced-mini``; the fields of the other
+sizes were not seen, and the Zenodo records' licence neither); the authors' own code is GPL-3.0 (LICENSE), of which
+nothing is used here. Trained on: AudioSet, with labels.
 
 Front end, network and geometry: ``_networks/mel_vit.py``. Patches are 16 x 16 bands by frames: 160 ms by 4 bands;
 frames short of a patch at a clip's end are dropped, so a clip needs 0.15 s. Clips longer than 1,012 frames (10.12 s)

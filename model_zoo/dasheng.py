@@ -4,8 +4,8 @@ Paper: Dinkel et al., Scaling up masked audio encoder learning for general audio
 (arXiv 2406.06992). Checkpoints: https://huggingface.co/mispeech/dasheng-base, ``dasheng-0.6B``, ``dasheng-1.2B``, and
 https://zenodo.org/records/11511780 (``dasheng_base.pt``, ``dasheng_06b.pt``, ``dasheng_12b.pt``; the same networks as
 ``{model, config}``), as README and package of https://github.com/RicherMans/Dasheng (db73093) link them; digests are
-not known. Licence: Apache-2.0 (the repository's LICENSE; on the Hub's page of ``dasheng-base`` the files were seen, not
-the licence field, and public lists say Apache-2.0 of it). Trained on: 272,000 hours, by the README "mainly" VGGSound,
+not known. Licence: Apache-2.0 (the repository's LICENSE; the Hub's pages of ``dasheng-base`` and ``dasheng-0.6B``, not
+that of ``dasheng-1.2B``, were seen and say so too). Trained on: 272,000 hours, by the README "mainly" VGGSound,
 AudioSet, MTG-Jamendo and ACAV100M, without labels.
 
 Front end, network and geometry: ``_networks/mel_vit.py``. A patch is four frames with all bands, so F' is 1 and a token

@@ -5,7 +5,7 @@ Papers: Li, Li, ATST: Audio representation learning with teacher-student transfo
 IEEE/ACM TASLP 2024 (arXiv 2306.04186, ATST-Clip). Checkpoint: https://github.com/Audio-WestlakeU/audiossl (ec3a14d),
 ``audiossl/methods/atst``, whose README links ``base.ckpt`` and ``small.ckpt`` at
 https://checkpointstorage.oss-cn-beijing.aliyuncs.com/atst/; size and digest are those that a third party lists.
-Licence: MIT (code), CC BY 4.0 (weights). Trained on: AudioSet (self-supervised).
+Licence: MIT (code), CC BY 4.0 (weights), both by its LICENSE. Trained on: AudioSet (self-supervised).
 
 Front end: that of ATST-Frame (``model_zoo/atst.py``). A token is four frames with all their bands (40 ms). Chunks of
 601 frames (6 s) go through the network one by one, a class token before their patches; frames short of four at a

@@ -206,6 +206,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     Raises ``CheckpointError`` for a checkpoint that s3prl cannot read or that would run code, ``NotInstalled`` where
     s3prl or what the entry needs is not there, ``BadInput`` where s3prl cannot build the entry here.
     """
+    import warnings
+
     import torch
 
     from bench.types import Grid, Tokens
@@ -218,6 +220,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     if entry not in entries():
         raise NotInstalled(card.id, "s3prl is not installed, or lacks this entry", "install s3prl 0.4.18")
     family = entries()[entry]
+    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # torch's, about WavLM's two masks
 
     class Upstream(Adapter):
         threads_may_share = False  # s3prl keeps the layers' outputs of a call in the upstream

@@ -14,13 +14,20 @@ PLAN = re.compile(r"[\d\s()\[\],.*+-]*")  # the layer plans that s3prl evaluates
 
 @contextmanager
 def legacy_torchaudio() -> Iterator[None]:
-    """Gives torchaudio the ``set_audio_backend`` that s3prl expects when it is imported; it does nothing."""
+    """Gives torchaudio the ``set_audio_backend`` that s3prl expects when it is imported; it does nothing.
+
+    Torch's warnings of its own old parts, which s3prl uses, are not shown.
+    """
+    import warnings
     from unittest import mock
 
     from bench.base.optional_imports import import_torchaudio
 
     torchaudio, _ = import_torchaudio()
-    with mock.patch.object(torchaudio, "set_audio_backend", lambda *_: None, create=True):
+    with (
+        warnings.catch_warnings(action="ignore", category=FutureWarning),
+        mock.patch.object(torchaudio, "set_audio_backend", lambda *_: None, create=True),
+    ):
         yield
 
 
@@ -28,7 +35,6 @@ def legacy_torchaudio() -> Iterator[None]:
 def offline(content: dict | None, where: object) -> Iterator[None]:
     """Hands ``content`` to s3prl in place of what it would download and unpickle while it builds an upstream."""
     import tempfile
-    import warnings
     from unittest import mock
 
     import torch
@@ -44,13 +50,11 @@ def offline(content: dict | None, where: object) -> Iterator[None]:
         path.touch()
 
     with (
-        warnings.catch_warnings(),
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(download, "_download_dir", Path(folder)),
         mock.patch.object(download, "_download", local),
         mock.patch.object(torch, "load", lambda *_, **__: content),
     ):
-        warnings.simplefilter("ignore", FutureWarning)  # of its own use of torch
         yield
 
 

@@ -1,4 +1,5 @@
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -135,6 +136,16 @@ def test_the_last_layer_of_pre_norm_models_is_normed(name, tmp_path):
     encoder = s3prl.build(CARDS[name], tmp_path / "x.pt")
     last = encoder(*collate(encoder, [clip(6000)])).layers[-1].hidden
     torch.testing.assert_close(last.mean(-1), torch.zeros(last.shape[:-1]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["hubert", "wavlm"])
+def test_torchs_warnings_of_what_s3prl_uses_are_not_shown(monkeypatch, name):
+    make = s3prl_upstreams.UNTRAINED[name]
+    monkeypatch.setitem(s3prl_upstreams.UNTRAINED, name, lambda: make(**SIZES))
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("default")
+        embed(load_encoder(f"random.s3prl.{name}"), [clip(3000)])
+    assert not shown, [str(warning.message) for warning in shown]
 
 
 def test_untrained_forms(monkeypatch):

@@ -124,7 +124,6 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     import dataclasses
     import inspect
 
-    import numpy as np
     import torch
 
     from bench.base.optional_imports import import_torchaudio
@@ -133,6 +132,7 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
     from model_zoo._adapters.adapter import Adapter, full_precision
     from model_zoo._adapters.clip_limits import longest_clip, shortest_clip
     from model_zoo._adapters.foreign import FAULTS, measure_card
+    from model_zoo._adapters.model_inputs import ModelInputs
 
     import_torchaudio()
     from huggingface_hub.errors import StrictDataclassError
@@ -148,29 +148,16 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
 
         def __init__(self, extractor: object, model: nn.Module):
             super().__init__(dataclasses.replace(card, sample_rate=extractor.sampling_rate))
-            self.extractor, self.model, self.hop_s = extractor, model, 0.0
-            accepted = inspect.signature(model.forward).parameters
-            self.accepted = tuple(accepted)  # names alone: a signature cannot be copied, and what is trained is a copy
-            kinds = {parameter.kind for parameter in accepted.values()}
-            tells = "output_hidden_states" in accepted or inspect.Parameter.VAR_KEYWORD in kinds
+            self.model, self.hop_s = model, 0.0
+            self.inputs = ModelInputs(card.id, extractor, model.forward)
+            kinds = {parameter.kind for parameter in inspect.signature(model.forward).parameters.values()}
+            tells = "output_hidden_states" in self.inputs.accepted or inspect.Parameter.VAR_KEYWORD in kinds
             self.asked = {"output_hidden_states": True} if tells else {}
-            told = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt"}  # a few take neither
-            takes = inspect.signature(type(extractor).__call__).parameters
-            self.told = {name: value for name, value in told.items() if name in takes}
 
         @full_precision
         def features(self, wave: Tensor) -> dict[str, Tensor]:
             """The feature extractor's arrays for wave (B, samples), clip by clip, by argument of the model."""
-            waves = wave.detach().cpu().numpy()
-            with np.errstate(divide="ignore", invalid="ignore"):  # of silence, see _without_empty_bands
-                clips = [self.extractor(clip, **self.told) for clip in waves]
-            names = {name: name for name in clips[0] if name in self.accepted}
-            if not names:  # what such models call their input differently is all that they take
-                names = {next(iter(clips[0])): next(iter(self.accepted))}
-            return {
-                argument: _without_empty_bands(torch.cat([clip[name] for clip in clips])).to(wave.device)
-                for name, argument in names.items()
-            }
+            return self.inputs(wave)
 
         def encode(self, wave: Tensor, length: Tensor) -> Tokens:
             layers = layers_of(self.model(**self.features(wave), **self.asked), self.card)
@@ -233,7 +220,8 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         whose = "its own code" if card.code else "transformers"
         problem = f"{whose} cannot run it as an audio encoder ({type(error).__name__}: {reason})"
-        remedy = f"check that it is an audio model in a whole folder; of a codec or of speech synthesis, {WRAP}"
+        remedy = "check that it is an audio model in a whole folder; save the part that hears by itself, with its "
+        remedy += f"preprocessor_config.json, where it is a model of its own; else, as of a codec, {WRAP}"
         raise CheckpointError(home, problem, remedy) from error
     if card.code:
         _travels_with_its_code()
@@ -269,17 +257,6 @@ def _homes(card: EncoderCard, place: Path, weights: Path | None) -> tuple[Path, 
         problem = f"has other settings than {card.id}, on which its code is trusted to run"
         raise CheckpointError(own, problem, by_itself)
     return place, place
-
-
-def _without_empty_bands(array: Tensor) -> Tensor:
-    """Features (B, T', F'), 0 in the bands of a clip that have no finite value.
-
-    A front end that divides by a band's spread over the clip leaves such bands of silence, which is legal audio.
-    """
-    if array.ndim != 3 or not array.is_floating_point():
-        return array
-    finite = array.isfinite()
-    return array if finite.all() else array.masked_fill(~finite.any(dim=1, keepdim=True), 0.0)
 
 
 def _travels_with_its_code() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from bench.base.errors import BadInput
@@ -13,17 +14,35 @@ if TYPE_CHECKING:
     from bench.types import EncoderCard
 
 WRAP = "wrap the part that hears as a HEAR module (hear.<module>)"
+HEARS_NOT = ("input_ids", "pixel_values")  # the library's names of the first argument of what reads, and what sees
 
 
 def hearing_part(model: nn.Module) -> nn.Module:
-    """The part that hears: that of settings of its own, the encoder half of an encoder-decoder, else the model."""
+    """The part that hears: that of settings of its own, the encoder half of an encoder-decoder, else the model.
+
+    Where that one reads text, as one of the two encoders of a translator of speech and text does, it is the first part
+    that the library says takes audio, if there is one.
+    """
     for name in HALVES:
         settings = getattr(model.config, name, None)
         parts = (part for part in model.modules() if part is not model and hasattr(part, "forward"))
         own = (part for part in parts if getattr(part, "config", None) is settings and settings is not None)
         if (part := next(own, None)) is not None:
             return part
-    return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
+    half = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
+    if _takes(half) not in HEARS_NOT:
+        return half
+    return next((part for part in model.modules() if _takes(part) not in HEARS_NOT and _says_audio(part)), half)
+
+
+def _takes(part: nn.Module) -> str:
+    """The first argument of a part."""
+    return next(iter(inspect.signature(part.forward).parameters), "")
+
+
+def _says_audio(part: nn.Module) -> bool:
+    """Whether the library says of a part, which is a model of its own, that it takes audio by its main input."""
+    return "audio" in getattr(part, "input_modalities", ()) and getattr(part, "main_input_name", "") == _takes(part)
 
 
 def layers_of(out: Any, card: EncoderCard) -> list[Tensor]:

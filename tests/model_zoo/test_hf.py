@@ -302,7 +302,7 @@ def test_models_that_hear_nothing_are_refused(folders, tmp_path):
     with pytest.raises(CheckpointError, match="names no sampling rate"):
         registry.encoder_card(f"hf.{tmp_path}")
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="cannot run it as an audio encoder"):
+    with pytest.raises(BadInput, match="needs input_ids, which its feature extractor does not give"):
         load_encoder(f"hf.{tmp_path}")
 
 
@@ -327,6 +327,12 @@ KINDS = {
         3,
     ),
     "silence over its spread": ("Speech2TextModel", WHISPER | {"conv_channels": 32}, "Speech2TextFeatureExtractor", 3),
+    "wants the mask of frames": (
+        "AudioFlamingo3Encoder",
+        BLOCKS | {"hidden_size": 64, "num_mel_bins": 80},
+        "WhisperFeatureExtractor",
+        3,
+    ),
     "needs 0.15 s": (
         "LasrEncoder",
         BLOCKS | {"hidden_size": 64, "num_key_value_heads": 2, "subsampling_conv_channels": 16},

@@ -7,9 +7,8 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from bench.base import registry
-from bench.base.errors import RespBenchError
-from bench.encoders.weights.find import release_digests
+from bench.encoders.weights.code import named
+from bench.encoders.weights.find import release_digests_of
 from bench.probe.protocols import PEEK, PEEKING, peeked_in_the_same_run
 from bench.scores.schema import Record
 from bench.types import ALL_LAYERS
@@ -42,30 +41,35 @@ def rank_class(spec: Mapping) -> str:
     return spec["kind"]
 
 
+def encoder_name(spec: Mapping) -> str:
+    """The encoder of a spec, as ``bench.encoders.weights.code.named`` has it."""
+    return named(spec["encoder"], spec.get("code", ""))
+
+
 def row_names(records: Sequence[Record]) -> dict[str, str]:
     """{record key: its encoder as tables name it}.
 
-    The name is the id, with the revision of a model's own code, the recipe of a fine-tuned encoder (``recipe_labels``)
-    and, where rows of frozen ones would otherwise be confused on some task, what differs there: weights, those of the
-    release being called so, versions, clip policy.
+    The name is that of ``encoder_name``, with the recipe of a fine-tuned encoder (``recipe_labels``) and, where rows of
+    frozen ones would otherwise be confused on some task, what differs there: weights, those of the release being called
+    so, versions, clip policy.
     """
     frozen = [record for record in records if "recipe" not in record.spec]
     differing = _differing(
         ((*_row(record), spec["task"], spec["seed"]), _told(spec)) for record, spec in _specs(frozen)
     )
     of_row: dict[tuple, set[str]] = {}
-    for (*row, _, _), names in differing.items():
-        of_row.setdefault(tuple(row), set()).update(names)
-    labels, named = recipe_labels(records), {}
+    for (*row, _, _), what in differing.items():
+        of_row.setdefault(tuple(row), set()).update(what)
+    labels, names = recipe_labels(records), {}
     released = lru_cache(None)(release_digests_of)
     for record, spec in _specs(records):
-        name = spec["encoder"] + (f" [own code {spec['code'][:8]}]" if "code" in spec else "")
+        name = encoder_name(spec)
         if "recipe" in spec:
             name += f" · {labels[record.key]}"
         elif parts := [value for what, value in _told(spec).items() if what in of_row[_row(record)]]:
             name += f" [{', '.join(_with_release(parts, spec, released))}]"
-        named[record.key] = name
-    return named
+        names[record.key] = name
+    return names
 
 
 def variant(spec: Mapping) -> tuple:
@@ -95,24 +99,16 @@ def _with_release(parts: Sequence[str], spec: Mapping, released: Callable[[str],
     return [f"released {part}" if part == of_release else part for part in parts]
 
 
-def release_digests_of(encoder: str) -> set[str]:
-    """The digests that are known of an encoder's released weights; empty for an encoder that is not at hand here."""
-    try:
-        return release_digests(registry.encoder_card(encoder))
-    except RespBenchError:
-        return set()
-
-
 def recipe_labels(records: Iterable[Record]) -> dict[str, str]:
     """{key of a fine-tuned record: the label of its recipe}.
 
     The label is the recipe's name and, in brackets, what distinguishes it from others of that name: the settings, or a
     digest of them where many differ; from others on the same encoder also weights, versions and device. All tasks,
-    seeds and protocols of a run by one recipe are labelled alike; the pooling is shown apart from it.
+    seeds and protocols of a run by one recipe are labelled alike; pooling and own code are shown apart from it.
     """
     tuned = [record for record in records if "recipe" in record.spec]
     settings = _differing((recipe_name(record), _settings(record.spec["recipe"])) for record in tuned)
-    facts = _differing(((recipe_name(record), record.spec["encoder"]), _facts(record.spec)) for record in tuned)
+    facts = _differing(((recipe_name(record), encoder_name(record.spec)), _facts(record.spec)) for record in tuned)
     labels = {}
     for record in tuned:
         name, spec = recipe_name(record), record.spec
@@ -120,7 +116,7 @@ def recipe_labels(records: Iterable[Record]) -> dict[str, str]:
         parts = [f"{what} {value}" for what, value in _settings(spec["recipe"]).items() if what in differing]
         if len(differing) > LISTED_SETTINGS:
             parts = [f"settings {recipe_digest(spec)}"]
-        parts += [value for what, value in _facts(spec).items() if what in facts[name, spec["encoder"]]]
+        parts += [value for what, value in _facts(spec).items() if what in facts[name, encoder_name(spec)]]
         labels[record.key] = f"{name} [{', '.join(parts)}]" if parts else name
     return labels
 
@@ -152,7 +148,6 @@ def _facts(spec: Mapping) -> dict[str, str]:
     weights = spec["weights"][:8]
     taught = hashlib.sha256(" ".join(spec.get("teachers", ())).encode()).hexdigest()[:8]
     return {
-        "code": f"own code {spec['code'][:8]}" if "code" in spec else "no code of its own",
         "weights": f"weights {weights}",
         f"parameters of {weights}, seed {spec['seed']}": f"parameters {spec['parameters'][:8]}",
         "encoder version": f"encoder version {spec['encoder_version']}",

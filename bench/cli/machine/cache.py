@@ -21,6 +21,7 @@ HOLDS = {
     "sounds": "fingerprints of recordings, for audits",
     "weights": "fetched weights and pinned digests",
 }
+_UNKNOWN = "unknown: no spec.json"
 NO_RECORDINGS = "features alone travel; recordings never do"
 
 
@@ -40,12 +41,13 @@ def ls(arguments: argparse.Namespace) -> int:
 
 def listing_text(folder: str, rows: list[dict], parts: Mapping[str, int]) -> str:
     """The stores as a Markdown table, then every part of the cache with its size."""
+    from bench.encoders.weights.code import named
     from bench.reports.tables import markdown
 
     header = ["encoder", "store", "weights", "clips as", "input", "layers: poolings", "recordings", "clips", "size"]
     cells = [
         [
-            f"{row['encoder']} version {row['encoder_version']}" if row["encoder"] else "unknown: no spec.json",
+            f"{named(row['encoder'], row['code'])} version {row['encoder_version']}" if row["encoder"] else _UNKNOWN,
             row["store"],
             (row["weights"] or BLANK)[:12],
             row["clip"] or BLANK,

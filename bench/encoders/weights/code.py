@@ -42,6 +42,11 @@ def revisions(named: str | Iterable[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
+def named(id: str, code: str) -> str:
+    """An encoder's id as reports have it: with the revision of the model's own code, where that ran."""
+    return f"{id} [own code {code[:8]}]" if code else id
+
+
 def code_files(folder: Path) -> list[Path]:
     """What can be code in a folder and below, or be loaded by it, in order of names: all files but a few.
 

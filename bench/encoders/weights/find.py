@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.base.errors import CheckpointError, MissingWeights
+from bench.base import registry
+from bench.base.errors import CheckpointError, MissingWeights, RespBenchError
 from bench.base.paths import file_digest, weight_folders
 from bench.encoders.weights import verified
 from bench.encoders.weights.folders import FOLDER_FILES, INDEX, shard_names, tensor_files
@@ -173,6 +174,14 @@ def release_digests(card: EncoderCard) -> set[str]:
     """
     pins = (verified.pin(card, release) for release in card.weights)
     return {known.sha256 for known in (*card.weights, *pins) if known is not None and known.sha256}
+
+
+def release_digests_of(id: str) -> set[str]:
+    """``release_digests`` of an encoder by its id; empty for an encoder that is not at hand here."""
+    try:
+        return release_digests(registry.encoder_card(id))
+    except RespBenchError:
+        return set()
 
 
 def parameter_digest(module: nn.Module | Encoder) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.base.errors import BadInput
 from bench.base.paths import write_text
+from bench.encoders.weights.find import release_digests_of
 from bench.publish.blocks import Section
 from bench.publish.page.board import board_model, metric_facts
 from bench.publish.page.compact import Pool
@@ -22,7 +23,6 @@ from bench.publish.sections.listening import listening_section
 from bench.reports.audit.sensitivity import read_sensitivities
 from bench.reports.audit.summary import read_audit_summaries
 from bench.reports.leaderboard.standings.cost import read_speeds
-from bench.reports.names import release_digests_of
 from bench.reports.tables import DISCLAIMER
 from bench.runs.context import BoardNotes
 from bench.scores import records as stored

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.base import registry
+from bench.encoders.weights.find import release_digests_of
 from bench.probe.protocols import PEEKING, peeked_in_the_same_run
 from bench.publish.page.compact import Pool, parts
-from bench.reports.names import release_digests_of
 from bench.scores.schema import Record
 
 CANDIDATES, CHOICES = 3, 8  # listed of each record

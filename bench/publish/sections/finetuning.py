@@ -11,7 +11,7 @@ from bench.publish.blocks import Chart, Column, Score, Section, Table, Text
 from bench.reports.finetune import recipe_rows
 from bench.reports.finetune.recipe_rows import Comparison, Row
 from bench.reports.finetune.report import FILES
-from bench.reports.names import recipe_labels
+from bench.reports.names import encoder_name, recipe_labels
 from bench.runs.context import BoardNotes
 from bench.scores import metrics, records
 from bench.scores.printed import missing, p_number
@@ -91,7 +91,7 @@ def _frozen(rows: Sequence[Row], every: Sequence[Record]) -> list[dict[str, Any]
     for probe in probes.values():
         score = recipe_rows.column([probe], rows[0].test).score
         value = Score(score.value, score.low, score.high, probe.key)
-        names = {"encoder": probe.spec["encoder"], "pooling": probe.spec["pooling"], "recipe": "frozen"}
+        names = {"encoder": encoder_name(probe.spec), "pooling": probe.spec["pooling"], "recipe": "frozen"}
         out.append({**names, "method": f"{recipe_rows.FROZEN} probe", "seeds": 1, "honest": value})
     return out
 
@@ -131,12 +131,12 @@ def _change(comparison: Comparison | None) -> Score | None:
 
 def _key(row: Row, every: Sequence[Record], labels: dict[str, str]) -> str:
     """The record of the row's first seed."""
-    same = ("task", "encoder", "pooling", "layer")
+    same = ("task", "pooling", "layer")
     own = [
         record
         for record in every
         if record.spec["protocol"] == FINETUNE
-        and labels.get(record.key) == row.recipe
+        and (encoder_name(record.spec), labels.get(record.key)) == (row.encoder, row.recipe)
         and all(record.spec[name] == row.spec[name] for name in same)  # type: ignore[literal-required]
     ]
     return min(own, key=lambda r: r.spec["seed"]).key if own else ""

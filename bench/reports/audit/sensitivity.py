@@ -13,6 +13,7 @@ from typing import Any
 from bench.base.errors import BadInput
 from bench.base.paths import file_name, parse_json
 from bench.reports.audit.summary import AUDIT_FOLDER
+from bench.reports.names import encoder_name
 from bench.reports.tables import markdown
 from bench.runs.audit.checks.sensitivity import DITHER, HALF, TENTH, reasons
 from bench.scores import metrics
@@ -22,6 +23,7 @@ from bench.scores.schema import Record
 SENSITIVITY_FOLDER = "sensitivity"  # in an audit's folder
 _SHARED = ("encoder", "encoder_version", "weights", "parameters", "resampler", "layer", "pooling")
 _SHARED += ("protocol", "protocol_version")
+_OF_FEW = ("settings", "code")  # of few encoders, as in a record's spec
 _ABOUT = (
     "What changes where the sound does not. *Shift*: the most that a feature of a clip moves, in units of its standard "
     "deviation over training clips, of the feature that moves most and of the middle one. *Decisions*: tested clips "
@@ -50,7 +52,7 @@ def _section(facts: Mapping[str, Any]) -> list[str]:
         shifts = [f"{change[name]:.2g}" for name in ("shift", "median_shift")]
         decisions = f"{change['decisions']} of {change['tested']}"
         rows.append([change["name"], change["clips"], *shifts, decisions, others, _chosen(change), *scores])
-    parts = [f"### {facts['encoder']}, {facts['pooling']}", markdown(header, rows, right=(1, 2, 3, 4, 5))]
+    parts = [f"### {encoder_name(facts)}, {facts['pooling']}", markdown(header, rows, right=(1, 2, 3, 4, 5))]
     if still := [f"{change['name']} {change['constant']}" for change in facts["changes"] if change["constant"]]:
         parts.append(f"Features that the probe leaves out as constant, and that move: {', '.join(still)}.")
     return parts
@@ -136,11 +138,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _spec(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What is stored as fields of a record's spec."""
     data = {"task": facts["task"], "task_version": facts["version"], "manifest": facts["digest"], "clip": "native"}
-    return data | {name: facts[name] for name in _SHARED}
+    return data | {name: facts[name] for name in _SHARED} | {name: facts[name] for name in _OF_FEW if name in facts}
 
 
 def _values(spec: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, spec[name]) for name in ("task", "task_version", "manifest", "clip", *_SHARED))
+    names = ("task", "task_version", "manifest", "clip", *_SHARED, *(name for name in _OF_FEW if name in spec))
+    return tuple((name, spec[name]) for name in names)
 
 
 def _chosen(tried: Mapping[str, Any]) -> str:

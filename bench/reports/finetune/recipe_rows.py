@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.probe.protocols import BEST_TEST, FINETUNE, PEEK, PEEKING, peeked_in_the_same_run
-from bench.reports.names import recipe_labels
+from bench.reports.names import encoder_name, recipe_labels
 from bench.scores import intervals, metrics, per_test
 from bench.scores.intervals import Difference
 from bench.scores.schema import Record
@@ -17,7 +17,7 @@ from bench.types import Score
 UNTOLD = "What differs from the source, the record does not say."
 BASE = "ce"  # the method that others are compared with
 FROZEN = "linear"  # the probe shown beside
-SAME = ("task", "manifest", "encoder", "encoder_version", "weights", "clip", "dtype", "device")
+SAME = ("task", "manifest", "encoder", "encoder_version", "weights", "settings", "code", "clip", "dtype", "device")
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Comparison:
 class Row:
     """All runs of one recipe with one encoder and pooling on one task, scored on one test.
 
-    ``recipe`` is its label (``bench.reports.names.recipe_labels``), ``told`` what it says of itself; ``spec`` is that
-    of the first seed's honest record. ``peeking`` is the same run at the epoch that the test chose, ``gap`` its
-    difference to the honest one; ``literature`` is the run on all training rows; ``cost`` sums seconds and device-hours
-    over the seeds.
+    ``encoder`` and ``recipe`` are as tables name them (``bench.reports.names``), ``told`` is what the recipe says of
+    itself, ``spec`` that of the first seed's honest record. ``peeking`` is the same run at the epoch that the test
+    chose, ``gap`` its difference to the honest one; ``literature`` is the run on all training rows; ``cost`` sums
+    seconds and device-hours over the seeds.
     """
 
     task: str
@@ -83,7 +83,8 @@ def rows(records: Sequence[Record]) -> list[Row]:
     groups: dict[tuple, dict[str, list[Record]]] = {}
     for record in sorted(records, key=lambda r: r.spec["seed"]):
         if record.spec["protocol"] in (FINETUNE, *PEEKING):
-            run_of = *(record.spec[name] for name in ("task", "encoder", "layer", "pooling")), labels[record.key]
+            of_encoder = encoder_name(record.spec), record.spec["layer"], record.spec["pooling"]
+            run_of = record.spec["task"], *of_encoder, labels[record.key]
             part = PEEK if peeked_in_the_same_run(record.spec) else record.spec["protocol"]
             groups.setdefault(run_of, {FINETUNE: [], PEEK: [], BEST_TEST: []})[part].append(record)
     out = []
@@ -109,7 +110,7 @@ def _row(test: str, parts: Mapping[str, list[Record]], bases: Sequence[list[Reco
         task=first.spec["task"],
         test=test,
         metric=first.data["task"]["main_metric"],
-        encoder=first.spec["encoder"],
+        encoder=encoder_name(first.spec),
         pooling=first.spec["pooling"],
         recipe=labels[first.key],
         method=first.spec["recipe"]["method"]["name"],
@@ -145,7 +146,7 @@ def _base(ours: list[Record], bases: Sequence[list[Record]]) -> tuple[list[Recor
     alike, same_name = [], []
     for other in bases:
         theirs = other[0].spec
-        same = all(theirs[name] == spec[name] for name in SAME)
+        same = all(theirs.get(name) == spec.get(name) for name in SAME)
         if not same or theirs["recipe"]["method"]["name"] != BASE or other[0].key == ours[0].key:
             continue
         if _rest(theirs) == _rest(spec):
@@ -203,14 +204,14 @@ def frozen(records: Sequence[Record], row: Row) -> Record | None:
 
     Of several, the one with the row's clip policy, pooling and layer is preferred.
     """
-    same = ("task", "encoder", "encoder_version", "weights")
+    same = ("task", "encoder", "encoder_version", "weights", "settings", "code")
     probes = [
         record
         for record in records
         if record.spec["protocol"] == FROZEN
         and record.spec["seed"] == 0
         and row.test in record.scores
-        and all(record.spec[name] == row.spec[name] for name in same)
+        and all(record.spec.get(name) == row.spec.get(name) for name in same)
     ]
     nearest = ("clip", "pooling", "layer")
     return min(probes, key=lambda r: ([r.spec[name] != row.spec[name] for name in nearest], r.key), default=None)

@@ -20,7 +20,7 @@ from bench.reports.leaderboard.standing_tables import (
 )
 from bench.reports.leaderboard.standings.values import Standings
 from bench.reports.leaderboard.table import cells
-from bench.reports.names import link_target, rank_class, row_name
+from bench.reports.names import encoder_name, link_target, rank_class, row_name
 from bench.reports.tables import DISCLAIMER, markdown
 from bench.scores import label_kinds, metrics
 from bench.scores.intervals import FEW_GROUPS
@@ -256,8 +256,8 @@ def _encoder_list(records: Sequence[Record], notes: BoardNotes) -> str:
         weights = BLANK if spec["weights"] == "none" else spec["weights"][:12]
         untrained = registry.is_twin(spec["encoder"])
         what = "untrained" if untrained else "none needed" if weights == BLANK else "at hand"
-        rows[spec["encoder"]] = [
-            spec["encoder"],
+        rows[encoder_name(spec), spec["weights"]] = [
+            encoder_name(spec),
             what,
             weights,
             data.get("policy", BLANK),
@@ -266,7 +266,7 @@ def _encoder_list(records: Sequence[Record], notes: BoardNotes) -> str:
             data.get("parity", BLANK),
         ]
     for encoder, reason in sorted(notes.absent.items()):
-        rows[encoder] = [encoder, f"**not at hand**: {reason}", *[BLANK] * 5]
+        rows[encoder, ""] = [encoder, f"**not at hand**: {reason}", *[BLANK] * 5]
     return markdown(
         ["encoder", "weights", "weight digest", "input policy", "trained on", "licence of weights", "parity"],
         list(rows.values()),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.base.paths import file_name
-from bench.reports.names import row_names
+from bench.reports.names import encoder_name, row_names
 from bench.reports.sweep.sweep_table import curves
 from bench.scores import metrics
 from bench.scores.schema import Record
@@ -110,7 +110,7 @@ def _with_paths(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]
         spec = record.spec
         if curves(record.selection):
             own = out.setdefault((spec["task"], spec["protocol"]), {})
-            own[spec["encoder"], spec["weights"], spec["pooling"]] = record
+            own[encoder_name(spec), spec["weights"], spec["pooling"]] = record
     return {key: [own[name] for name in sorted(own)] for key, own in sorted(out.items())}
 
 

@@ -131,7 +131,7 @@ def audit(
         revealed = {beside[0].name: nuisance.nuisance(beside[0].features, here.rows, card)}
         known = {row["name"]: row["probes"] for row in probed.get(HERE, ()) if row["source"] == "encoder"}
         for one in asked:
-            probes = known.get(one.encoder.card.id)
+            probes = known.get(shortcuts.table_name(one.encoder))
             fitted = {shortcuts.default_embedding(one.encoder): probes} if probes else {}
             moved += sensitivity.sensitivity(
                 one.encoder,

@@ -104,6 +104,7 @@ def row(store: Store) -> dict:
             clips.update(shards.parsed(listing).units)
     spec = store.spec or {}
     facts = ("encoder", "encoder_version", "weights", "parameters", "clip", "rate", "dtype", "resampler", "statistics")
+    facts += ("settings", "code")
     return {
         "store": store.path.name,
         **{name: spec.get(name) for name in facts},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.base import registry
-from bench.base.errors import UnknownId
+from bench.base.errors import RespBenchError
 from bench.publish.papers.citations.references import Reference, references, unverified
 from bench.publish.papers.citations.used import uses
 from bench.publish.papers.escape import latex
@@ -74,7 +74,7 @@ def _unknown(use: str, records: Sequence[Record]) -> Reference:
     if kind == "encoder":
         try:
             text = registry.encoder_card(name).citation
-        except UnknownId:
+        except RespBenchError:  # such as for a model that is not on this machine
             text = ""
         return unverified(key, text or name)
     data = next((r.data for r in records if name in r.spec["task"]), None)

@@ -45,7 +45,7 @@ def encoder_paragraph(records: Sequence[Record], references: Bibliography) -> Pa
     for record in records:
         spec = record.spec
         weights = "" if "recipe" in spec and spec["weights"] == "none" else spec["weights"]
-        first.setdefault((spec["encoder"], spec["encoder_version"], weights), record)
+        first.setdefault((spec["encoder"], spec["encoder_version"], weights, spec.get("code", "")), record)
     ordered = [first[key] for key in sorted(first)]
     trained = [record for record in ordered if not _is_control(record)]
     sentences = [_encoder(record, references) for record in trained]
@@ -78,6 +78,8 @@ def _encoder(record: Record, references: Bibliography) -> str:
         facts.append("no weights")
     else:
         facts.append("trained from its initial state")
+    if code := spec.get("code"):
+        facts.append(f"code of its own, revision {code}")
     if data["trained_on"]:
         facts.append(f"pretrained on {listed([free(name) for name in data['trained_on']])}")
     if data["weights_licence"]:

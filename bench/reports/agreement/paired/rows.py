@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
-from bench.encoders.weights.find import digest_of
+from bench.encoders.weights.find import digest_of, release_digests_of
 from bench.reports.agreement.paired.matched import Matched, require_same_clips, tests_of
-from bench.reports.names import recipe_digest, recipe_name, release_digests_of, row_names
+from bench.reports.names import recipe_digest, recipe_name, row_names
 from bench.scores import per_test
 from bench.scores.records import require_one_data
 from bench.scores.schema import Record
@@ -56,7 +56,7 @@ def chosen(found: Sequence[Record], text: str, tasks: Sequence[str] = (), protoc
         head, names = text.partition(":")[0], row_names(found)
         poolings = sorted({record.spec["pooling"] for record in found if _is_called(record, head, names)})
         known = [f"{head}:{pooling}" for pooling in poolings] or sorted({_name(record) for record in found})
-        raise UnknownId("row of the folder", text, known)
+        raise UnknownId("row of the folder", text, known, registry.ids(registry.ENCODERS))
     known_tasks = sorted({record.spec["task"] for record in named})
     for task in tasks:
         if task not in known_tasks:

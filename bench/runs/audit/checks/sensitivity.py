@@ -24,6 +24,7 @@ from bench.encoders.features import statistics
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.load import require_trained
 from bench.encoders.pooling import LayerPooling
+from bench.encoders.weights.code import named
 from bench.probe import protocols
 from bench.probe.linear.design import standardise
 from bench.runs.audit import variants
@@ -37,6 +38,8 @@ DITHER, RESAMPLER, PATH = "dither16", f"soxr-{variants.OTHER_QUALITY}", "another
 SOME = 200  # clips of a change that is not tried on all
 TENTH = 0.1  # of an interval's width: a score that moves by more is marked
 HALF = 0.5  # of the probe that goes to other candidates: a choice that changes is marked
+# of what is kept of features, in the order in which it is told; the last two of few encoders
+_OF_ENCODER = ("encoder", "encoder_version", "weights", "parameters", "resampler", "settings", "code")
 
 
 def sensitivity(
@@ -98,7 +101,7 @@ def sensitivity(
             changes += [effect(name, plain, picked, moved[each]) for name, moved in tried.items()]
             tick(1)
             out.append(
-                {name: spec[name] for name in ("encoder", "encoder_version", "weights", "parameters", "resampler")}
+                {name: spec[name] for name in _OF_ENCODER if name in spec}
                 | {
                     "layer": each[0],
                     "pooling": each[1],
@@ -265,7 +268,7 @@ def findings(every: Sequence[Mapping[str, Any]], card: TaskCard) -> list[Finding
         Finding(
             "warning",
             "sensitivity",
-            f"{facts['encoder']} {facts['pooling']} on {card.id}/{test}",
+            f"{named(facts['encoder'], facts.get('code', ''))} {facts['pooling']} on {card.id}/{test}",
             "; ".join(why),
             "take its score as no more exact than that, or run it with --clip dither16",
         )

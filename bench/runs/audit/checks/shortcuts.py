@@ -16,6 +16,7 @@ from bench.base.registry import CONTROL_PREFIX
 from bench.data.manifest import TRAIN, Prepared
 from bench.encoders.features.store import FeatureStore
 from bench.encoders.pooling import LayerPooling
+from bench.encoders.weights.code import named
 from bench.probe.goal import too_few
 from bench.runs.audit.checks.fitted import FittedProbes
 from bench.runs.audit.control_tables import FeatureTable
@@ -29,14 +30,19 @@ STRONG = 0.65  # AUROC that a finding names, or 1 less that, where its interval 
 def encoder_table(
     encoder: Encoder, prepared: Prepared, source: str, progress: Progress = silent, others: Sequence[LayerPooling] = ()
 ) -> FeatureTable:
-    """An encoder's default embedding as a table, through the feature store; a control's goes by its own name.
+    """An encoder's default embedding as a table, through the feature store.
 
     ``others`` are encoded in the same pass, for whoever needs them later.
     """
     want = default_embedding(encoder)
     store = FeatureStore(encoder, prepared)
     store.encode([want, *others], progress)
-    return FeatureTable(encoder.card.id.removeprefix(CONTROL_PREFIX), source, store.gather(want))
+    return FeatureTable(table_name(encoder), source, store.gather(want))
+
+
+def table_name(encoder: Encoder) -> str:
+    """What an encoder's table is called: a control goes by its own name, code of a model's own is told."""
+    return named(encoder.card.id.removeprefix(CONTROL_PREFIX), encoder.card.code)
 
 
 def default_embedding(encoder: Encoder) -> LayerPooling:

@@ -100,6 +100,18 @@ def test_rows_are_found_by_what_they_are_not_by_the_name_of_their_file(record, t
         sensitive_rows(tmp_path)
 
 
+def test_what_was_found_under_a_revision_of_a_model_s_own_code_is_said_of_that_alone(record, tmp_path):
+    first, second = (
+        dataclasses.replace(record, spec=record.spec | {"settings": "s", "code": digit * 40}, key=digit)
+        for digit in "ab"
+    )
+    keep(tmp_path, stored(record, settings="s", code="a" * 40))
+    assert list(read_sensitivities(tmp_path, [record, first, second])) == ["a"]
+    (row,) = sensitive_rows(tmp_path / "audit")
+    assert [row.items() <= each.spec.items() for each in (record, first, second)] == [False, True, False]
+    assert "### meta.duration [own code aaaaaaaa], published" in sensitivity_sections([stored(record, code="a" * 40)])
+
+
 def test_a_board_shows_the_column_and_marks_the_row(record, tmp_path):
     write_leaderboard([record], tmp_path)
     assert "dither" not in (tmp_path / "leaderboard.md").read_text()
@@ -118,7 +130,8 @@ def test_a_board_shows_the_column_and_marks_the_row(record, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [{"digest": "0" * 64}, {"weights": "f" * 64}, {"protocol_version": 99}, {"layer": -7}]
+    "other",
+    [{"digest": "0" * 64}, {"weights": "f" * 64}, {"protocol_version": 99}, {"layer": -7}, {"code": "a" * 40}],
 )
 def test_what_was_found_of_other_data_or_weights_is_not_shown(record, tmp_path, other):
     keep(tmp_path, stored(record))

@@ -172,6 +172,22 @@ def test_the_same_recipe_on_another_checkpoint_is_no_base(folder):
     assert row.compared.base == "ce [weights bbbbbbbb]" and row.compared.alike
 
 
+def test_another_revision_of_a_model_s_own_code_is_another_encoder(folder):
+    found = records.load_all(folder)
+    first, second = ([varied(r, code=digit * 40) for r in found if "recipe" in r.spec] for digit in "ab")
+    both = [row for row in rows([*first, *second]) if row.test == "corrected" and row.recipe in ("ce", "focal")]
+    assert sorted((row.encoder[:21], row.recipe, row.honest.seeds) for row in both) == [
+        (f"test.tiny [own code {digit}", name, SEEDS) for digit in "ab" for name in ("ce", "focal")
+    ]
+    assert all(row.compared and row.compared.alike for row in both if row.recipe == "focal")
+    named = cells([*first, *second]).query("protocol == 'finetune' and encoder.str.endswith('ce')")["encoder"]
+    assert set(named) == {f"test.tiny [own code {digit * 8}] · ce" for digit in "ab"}
+    across = [*(r for r in first if r.data["recipe"]["name"] == "ce"), *of(second, "focal", "finetune")]
+    assert all(row.compared is None for row in rows(across))
+    apart = [r for r in first if r.spec["seed"] == 0] + [r for r in second if r.spec["seed"] == 1]
+    assert {row.honest.seeds for row in rows(apart)} == {(0,), (1,)}
+
+
 def test_cross_entropy_with_soft_labels_is_compared_with_cross_entropy_and_says_whom_it_learned_from(folder, tmp_path):
     learned = {"weight": 0.5, "temperature": 2.0, "teachers": ["test.tiny:01234567"]}
     student = [
@@ -196,6 +212,7 @@ def test_the_probe_beside_is_of_the_same_weights_and_if_it_is_there_the_same_poo
     assert recipe_rows.frozen(several, row).key == "9"
     assert recipe_rows.frozen(several[1:], row).key == "7" and recipe_rows.frozen(several[3:], row).key == "6"
     assert recipe_rows.frozen(several[4:], row) is None
+    assert recipe_rows.frozen([dataclasses.replace(probe, spec=probe.spec | {"code": "a" * 40})], row) is None
 
 
 def test_the_report_tells_epochs_and_settings_apart(folder, tmp_path):

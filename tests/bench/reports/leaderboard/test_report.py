@@ -45,6 +45,23 @@ def test_the_overview_says_what_the_data_is_and_what_the_weights_were(record):
     assert "never compare with published scores" in subset
 
 
+def test_two_checkpoints_and_two_revisions_of_one_encoder_are_listed_and_so_is_its_absent_release(record):
+    of = [
+        dataclasses.replace(record, spec=record.spec | {"encoder": "ast.base"} | change, key=f"{i}")
+        for i, change in enumerate(
+            [{"weights": "a" * 64}, {"weights": "b" * 64}, {"weights": "b" * 64, "code": "c" * 40}]
+        )
+    ]
+    text = render_leaderboard(of, BoardNotes(absent={"ast.base": "no file at hand"}))["leaderboard.md"]
+    listed = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("| ast.base") and "at hand" in line]
+    assert [[cell.strip() for cell in line] for line in listed] == [
+        ["ast.base", "at hand", "a" * 12],
+        ["ast.base", "at hand", "b" * 12],
+        ["ast.base [own code cccccccc]", "at hand", "b" * 12],
+        ["ast.base", "**not at hand**: no file at hand", "–"],
+    ]
+
+
 def test_a_task_page_holds_formulas_tests_recalls_domains_and_selection(record):
     page = render_leaderboard([record], BoardNotes())["tasks/icbhi.cycles4.md"]
     for expected in ("**ICBHI Score**: (Sp+Se)/2", "## Test corrected", "## Test official", "### By device"):

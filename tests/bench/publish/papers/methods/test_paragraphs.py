@@ -137,6 +137,11 @@ def test_encoders_are_told_with_version_and_weights_and_twins_as_untrained():
     assert "fbank.stats [@povey2011kaldi] (version 1; 2.0 million parameters; no weights" in told
 
 
+def test_revisions_of_a_model_s_own_code_are_told_though_the_model_is_not_here():
+    told = said(*(record("hf.org/net", code=digit * 40) for digit in "ab"))["Encoders"]
+    assert all(f"code of its own, revision {digit * 40}" in told for digit in "ab")
+
+
 def test_policies_poolings_layers_and_seeds_are_those_of_the_records():
     told = said(record("ast.base", clip="lowpass2k", layer=-3, pooling="max", dtype="bfloat16", seed=4))
     assert "low-passed at 2 kHz" in told["Features"] and "the maximum over time" in told["Features"]

@@ -44,19 +44,23 @@ def _received(kind: type[RespBenchError], args: tuple, facts: dict) -> RespBench
 
 
 class UnknownId(RespBenchError):
-    """An encoder, task, suite, metric or option name that does not exist; suggests the nearest one."""
+    """An encoder, task, suite, metric or option name that does not exist; suggests as ``suggestion`` does."""
 
     exit_code = 2
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]):
-        super().__init__(f"unknown {kind} {name!r}; {suggestion(name, known)}")
+    def __init__(self, kind: str, name: str, known: Iterable[str], elsewhere: Iterable[str] = ()):
+        super().__init__(f"unknown {kind} {name!r}; {suggestion(name, known, elsewhere)}")
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The known name that is nearest to ``name``, as a question; a list of all where none is near."""
+def suggestion(name: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
+    """The known name that is nearest to ``name``, as a question; a list of all where none is near.
+
+    ``elsewhere`` are names that exist, but not here: where one of them is nearer, the user may well mean it, and no
+    other is suggested in its place.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+    near = difflib.get_close_matches(name, [*known, *elsewhere], n=1, cutoff=0.4)
+    return f"did you mean {near[0]!r}?" if near and near[0] in known else f"known: {', '.join(known) or 'none'}"
 
 
 class NothingAsked(RespBenchError):

@@ -190,6 +190,7 @@ def run_suite(arguments: argparse.Namespace) -> int:
     from bench.base.progress import terminal
     from bench.publish.page import write_page
     from bench.runs import suite
+    from bench.runs.choices import checkpoints_of
     from bench.runs.context import update_board_notes
 
     if not arguments.suite and not arguments.task:
@@ -219,7 +220,13 @@ def run_suite(arguments: argparse.Namespace) -> int:
     if arguments.estimate:
         return 0
     update_board_notes(
-        arguments.out, command_line(), outcome.absent, arguments.title, arguments.note, outcome.absent_tasks
+        arguments.out,
+        command_line(),
+        outcome.absent,
+        arguments.title,
+        arguments.note,
+        outcome.absent_tasks,
+        checkpoints_of(encoders),
     )
     say(f"{len(outcome.made)} records made, {len(outcome.kept)} were there already")
     arguments.folder = arguments.out

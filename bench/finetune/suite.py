@@ -24,7 +24,14 @@ from bench.finetune.training.teachers import find_teachers, require_loadable
 from bench.finetune.training.trial import Trial, try_recipe
 from bench.probe import protocols
 from bench.runs import evaluate
-from bench.runs.choices import EncoderChoice, Outcome, encoders_at_hand, require_same_data, tasks_at_hand
+from bench.runs.choices import (
+    EncoderChoice,
+    Outcome,
+    checkpoints_of,
+    encoders_at_hand,
+    require_same_data,
+    tasks_at_hand,
+)
 from bench.runs.context import update_board_notes
 from bench.runs.sweep.execute import make_controls, result_line
 from bench.scores import records
@@ -278,7 +285,7 @@ def _noted(
     """Adds the control records and the folder's notes where anything was made."""
     if outcome.made:
         make_controls(planned.data, out, stored, Outcome(), lambda record: say(result_line(record)))
-        update_board_notes(out, command)
+        update_board_notes(out, command, checkpoints=checkpoints_of(planned.encoders))
     return outcome
 
 

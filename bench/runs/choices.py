@@ -67,6 +67,12 @@ class EncoderChoice:
         """The encoder, as ``bench.load_encoder`` gives it, and raises."""
         return load_encoder(self.id, self.weights, device, precision, trust_remote_code=self.trusted)
 
+    def weights_digest(self) -> str:
+        """The digest of its weights without loading them, as ``bench.encoders.weights.find.digest_of``, and raises."""
+        from bench.encoders.weights.find import digest_of
+
+        return digest_of(self.card, self.weights)
+
     def checked(self) -> EncoderChoice:
         """The same choice, if its card has it. Raises ``UnknownId`` for an encoder, pooling or layer that is none.
 
@@ -245,6 +251,11 @@ def encoders_at_hand(
         else:
             at_hand.append(choice)
     return at_hand
+
+
+def checkpoints_of(encoders: Sequence[EncoderChoice]) -> list[str]:
+    """The digests of the checkpoints that are named in the place of releases."""
+    return [choice.weights_digest() for choice in encoders if choice.weights is not None]
 
 
 def with_controls(encoders: Sequence[EncoderChoice]) -> list[EncoderChoice]:

@@ -16,7 +16,9 @@ from typing import ClassVar, Self
 from bench.base.errors import BadInput
 from bench.base.paths import parse_json, write_text
 from bench.base.settings import read as read_settings
+from bench.encoders.weights.find import release_digests_of
 from bench.scores.records import stored_specs
+from bench.scores.schema import Spec
 
 NOTHING: Mapping = MappingProxyType({})
 
@@ -63,11 +65,16 @@ class RunNotes:
 
 @dataclass
 class BoardNotes(RunNotes):
-    """Notes of a leaderboard. ``absent_tasks``: {task: why it did not run}."""
+    """Notes of a leaderboard.
+
+    ``absent_tasks``: {task: why it did not run}; ``checkpoints``: digests of the weights that users named in the place
+    of a release.
+    """
 
     FILE: ClassVar[str] = "board.json"
     title: str = "Leaderboard"
     absent_tasks: dict[str, str] = field(default_factory=dict)
+    checkpoints: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -101,14 +108,27 @@ def update_board_notes(
     title: str | None = None,
     notes: Sequence[str] = (),
     absent_tasks: Mapping[str, str] = NOTHING,
+    checkpoints: Sequence[str] = (),
 ) -> BoardNotes:
-    """Adds what one run contributes to the leaderboard's notes; an encoder or task with records is absent no longer."""
+    """Adds what one run contributes to the leaderboard's notes.
+
+    An encoder or task with records is absent no longer. Records of ``checkpoints``, digests of weights that a user
+    named in the place of a release, leave the release as absent as it was.
+    """
     board = BoardNotes.read(folder)
     specs = stored_specs(folder).values()
-    encoders, tasks = {spec["encoder"] for spec in specs}, {spec["task"] for spec in specs}
+    tasks = {spec["task"] for spec in specs}
     board.add(command, title, notes)
-    board.absent = {encoder: why for encoder, why in {**board.absent, **absent}.items() if encoder not in encoders}
+    board.checkpoints += [digest for digest in dict.fromkeys(checkpoints) if digest not in board.checkpoints]
+    wanted = {**board.absent, **absent}
+    there = {spec["encoder"] for spec in specs if spec["encoder"] in wanted and _may_be_released(spec, board)}
+    board.absent = {encoder: why for encoder, why in wanted.items() if encoder not in there}
     left_out = {**board.absent_tasks, **absent_tasks}
     board.absent_tasks = {task: why for task, why in left_out.items() if task not in tasks}
     board.write(folder)
     return board
+
+
+def _may_be_released(spec: Spec, board: BoardNotes) -> bool:
+    """Whether a record may be of its encoder's release, of which often no digest is known."""
+    return spec["weights"] not in board.checkpoints or spec["weights"] in release_digests_of(spec["encoder"])

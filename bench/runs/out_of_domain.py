@@ -163,7 +163,8 @@ def run_transfers(
     )
     outcome = run(list(data), [*encoders, *duration], out, skip_absent=skip_absent, controls=controls)
     interrupted = outcome.interrupted
-    at_hand = [choice for choice in (*encoders, *duration) if choice.id not in outcome.absent]
+    # a checkpoint of one's own is at hand also where its release is not
+    at_hand = [choice for choice in (*encoders, *duration) if choice.weights or choice.id not in outcome.absent]
 
     listed = [id for id, plan in transfers.items() if plan and id in data]
     for clip in bandwidth if listed else ():

@@ -14,7 +14,8 @@ from bench.reports.agreement import verify
 from bench.reports.out_of_domain.bandwidth import CHANGE, under
 from bench.reports.out_of_domain.report import stale_transfer_report, write_transfer_report
 from bench.reports.out_of_domain.transfer_table import DROP, GAP, IN, OUT, PROBE, WITHIN_DECILES, transfer_table
-from bench.runs.choices import EncoderChoice
+from bench.runs import suite
+from bench.runs.choices import EncoderChoice, Outcome
 from bench.runs.context import TransferNotes
 from bench.runs.out_of_domain import expanded, run_transfers, transfer
 from bench.scores import records
@@ -226,6 +227,20 @@ def test_a_corpus_that_is_not_there_leaves_its_task_blank(simulated, tmp_path):
     assert any(line.startswith(f"left blank: {opera}") for line in said)
     with pytest.raises(BadInput, match="no clip has usable audio"):
         run_transfers([opera], BANDWIDTH, tmp_path, root=simulated, **settings)
+
+
+def test_a_checkpoint_of_one_s_own_goes_on_where_its_release_is_absent(simulated, tmp_path, monkeypatch):
+    asked = []
+
+    def run(tasks, encoders, out, **settings):
+        asked.append([choice.weights for choice in encoders])
+        return Outcome(absent={"ast.base": "gone"})
+
+    monkeypatch.setattr(suite, "run_suite", run)
+    encoders = [EncoderChoice("ast.base"), EncoderChoice("ast.base", weights="own.ckpt"), *BANDWIDTH]
+    run_transfers([TRANSFER], encoders, tmp_path, root=simulated, shots=(), skip_absent=True)
+    # once more without the higher frequencies, the clip's duration beside
+    assert asked == [[None, "own.ckpt", None, None], ["own.ckpt", None, None]]
 
 
 @pytest.mark.long

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.base.errors import RespBenchError
 from bench.base.paths import file_name
-from bench.encoders.weights.find import digest_of
 from bench.reports.agreement.paired import rows
 from bench.reports.agreement.paired.difference import DRAWS, compared
 from bench.reports.agreement.paired.page import PairedReport
@@ -43,7 +42,7 @@ def comparisons(
         known = []
         for choice in choices:
             try:
-                known.append((choice, _digest(choice)))
+                known.append((choice, choice.weights_digest()))
             except RespBenchError as error:
                 say(f"{_told(choice)}: not compared: {error}")
         for other in known[1:]:
@@ -93,7 +92,3 @@ def _rows(found: Sequence[Record], choice: EncoderChoice, digest: str) -> set[tu
 def _told(choice: EncoderChoice) -> str:
     """An encoder with its weights, as on the command line."""
     return f"{choice.id}={choice.weights}" if choice.weights else choice.id
-
-
-def _digest(choice: EncoderChoice) -> str:
-    return digest_of(choice.card, choice.weights)

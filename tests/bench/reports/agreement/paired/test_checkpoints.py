@@ -23,14 +23,12 @@ def both(made, tmp_path, add, monkeypatch):
     """The control of durations, and it with weights of two checkpoints."""
     import shutil
 
-    from bench.reports.agreement.paired import checkpoints
-
     folder = shutil.copytree(made, tmp_path / "results")
     flip = lambda table: table.assign(y_pred=0)  # noqa: E731
     for digest in (OWN, OTHER):
         add(folder, flip, weights=digest)
     digests = {"own.ckpt": OWN, "other.ckpt": OTHER}
-    monkeypatch.setattr(checkpoints, "_digest", lambda choice: digests[choice.weights])
+    monkeypatch.setattr(EncoderChoice, "weights_digest", lambda choice: digests[choice.weights])
     monkeypatch.setattr(rows, "release_digests_of", lambda encoder: {"none"})
     return folder
 
@@ -72,14 +70,12 @@ def test_every_checkpoint_is_compared_with_what_is_named_first(both):
 
 
 def test_what_cannot_be_compared_is_a_line_and_the_rest_is_compared(both, monkeypatch):
-    from bench.reports.agreement.paired import checkpoints
-
     def digest(choice):
         if choice.weights is None:
             raise MissingWeights(ID, "no release at hand", "fetch it")
         return {"own.ckpt": OWN, "copy.ckpt": OWN, "other.ckpt": OTHER, "strange.ckpt": "c" * 64}[choice.weights]
 
-    monkeypatch.setattr(checkpoints, "_digest", digest)
+    monkeypatch.setattr(EncoderChoice, "weights_digest", digest)
     names = (None, "own.ckpt", "copy.ckpt", "other.ckpt", "strange.ckpt")
     choices, lines = [EncoderChoice(ID, weights=name) for name in names], []
     found = [record for record in records.load_all(both) if record.spec["encoder"] == ID]

@@ -138,6 +138,7 @@ def test_other_protocols_are_compared_only_when_asked_for(rows):
     [
         ((A, A), {}, "same records"),
         ((A, "meta.duratoin"), {}, "did you mean 'meta.duration'"),
+        ((A, "meta.level"), {}, "unknown row of the folder 'meta.level'; known: .*meta.duration"),  # no slip of the pen
         ((A, B), {"tasks": ("icbhi.cycles2",)}, "no record of task icbhi.cycles2"),
         ((A, B), {"protocols": ("knn",)}, "protocol knn"),
         ((A, B), {"tests": ("inter",)}, "unknown test of icbhi.cycles4 'inter'"),

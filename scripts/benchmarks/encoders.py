@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
@@ -52,6 +52,14 @@ def encoders() -> list[str]:
     return ids
 
 
+def timed(id: str, corpora: Iterable[Prepared]) -> tuple[list[tuple[float, float]], str]:
+    """What was measured of an encoder on each corpus, and what its bare forward pass takes."""
+    encoder = load_encoder(id)
+    encoder.card = replace(encoder.card, from_scratch=False)  # untrained, it takes as long as trained
+    front = "spectrograms" if hasattr(inner(encoder), "fbank") else "waveforms"
+    return [measured(encoder, prepared) for prepared in corpora], front
+
+
 def measured(encoder: Encoder, prepared: Prepared) -> tuple[float, float]:
     """(clips per second through the store, share of the bare forward pass), on as many clips as time allows."""
     speed = through_the_store(encoder, some(prepared, LEAST), ALONE, process_time)  # warms up
@@ -80,18 +88,17 @@ def main() -> int:
     rows, speeds, left_out = {}, {}, []
     for id in asked.encoder or encoders():
         try:
-            encoder = load_encoder(id)
-            encoder.card = replace(encoder.card, from_scratch=False)  # untrained, it takes as long as trained
-            found = [measured(encoder, prepared) for prepared in data.values()]
+            found, front = timed(id, data.values())
         except RespBenchError as error:
             print(f"{id}: left out: {error}", flush=True)
             left_out.append(id)
             continue
-        front = "spectrograms" if hasattr(inner(encoder), "fbank") else "waveforms"
         cells = [f"{speed:.3g} | {100 * share:.0f} %" for speed, share in found]
         speeds[id] = [f"{id},{name},{speed:.4g}" for name, (speed, _) in zip(TASKS, found)]
         rows[id] = f"{' | '.join(cells)} | {front} |"
         print(f"{head(id)}{rows[id]}", flush=True)
+        if asked.write:  # at once: the large ones take minutes
+            write(*beside_others(dict(rows), dict(speeds), left_out))
     if asked.write:
         write(*(beside_others(rows, speeds, left_out) if asked.encoder else (rows, speeds, left_out)))
     return 0

@@ -120,10 +120,15 @@ def require_code(card: EncoderCard, trusted: Sequence[str]) -> None:
 
 
 def require_used(trusted: Sequence[str], cards: Iterable[EncoderCard]) -> None:
-    """Raises ``BadInput`` for a trusted revision that is the code of no encoder asked for."""
+    """Raises ``BadInput`` for a trusted revision that is the code of no encoder asked for.
+
+    Where an encoder needs another one, as after a change of its files, the error is that of ``require_code``.
+    """
     cards = list(cards)
     for revision in trusted:
         if all(card.code != revision for card in cards):
+            for card in cards:
+                require_code(card, trusted)
             asked = ", ".join(dict.fromkeys(card.id for card in cards)) or "none"
             problem = f"no encoder that is asked for ({asked}) has code of this revision on this machine"
             remedy = f"leave {OPTION} out to see which revision an encoder needs, or get this one from the Hub: "

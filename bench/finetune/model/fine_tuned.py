@@ -210,19 +210,20 @@ def require_compatible(encoder: Encoder, recipe: Recipe) -> None:
     if encoder.card.from_scratch:
         require_measured(encoder, recipe.encoder, encoder.card.id)
     if recipe.spectrogram.used:
-        require_tap(encoder, SPECTROGRAM, "the recipe masks, mixes or stretches the spectrogram")
+        remedy = "take a recipe without the table [spectrogram], such as ce-any, or another encoder"
+        require_tap(encoder, SPECTROGRAM, "the recipe masks, mixes or stretches the spectrogram", remedy)
         require_bands(encoder, recipe.spectrogram)
     for name, what in ((PATCHES, "patches"), (SPECTROGRAM, "spectrograms")):
         if name in METHODS[recipe.method.name].needs:
             require_tap(encoder, name, f"the method {recipe.method.name} mixes {what}")
 
 
-def require_tap(encoder: Encoder, name: str, why: str) -> None:
+def require_tap(encoder: Encoder, name: str, why: str, remedy: str = "take another encoder or recipe") -> None:
     """Raise ``BadInput`` where the encoder has no tap ``name``; ``why`` says what needs it."""
     if name not in getattr(encoder, "offers", frozenset()):
         offered = ", ".join(sorted(getattr(encoder, "offers", ()))) or "none"
         problem = f"{why}, and this encoder has no tap {name!r} (it has {offered})"
-        raise BadInput(encoder.card.id, problem, "take another encoder or recipe")
+        raise BadInput(encoder.card.id, problem, remedy)
 
 
 @contextmanager

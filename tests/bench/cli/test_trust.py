@@ -13,6 +13,7 @@ from bench.cli.main import build_parser, main
 from bench.encoders.load import load_encoder
 from bench.encoders.weights.code import CodeNotTrusted, folder_revision
 from bench.finetune import fit
+from bench.finetune.training.loop import Training
 from bench.scores import records
 from own_code import write_model
 from toy_finetune import tiny
@@ -56,7 +57,8 @@ def test_every_verb_that_loads_encoders_takes_it_and_refuses_what_is_no_revision
     assert main([*command, "--trust-remote-code", "main"]) == 1
     assert "is no full commit hash" in capsys.readouterr().err
     assert main([*command, "--trust-remote-code", OTHER]) == 1
-    assert f"no encoder that is asked for (hf.{folder}) has code of this revision" in capsys.readouterr().err
+    told = f"revision {OTHER}, which you trust, is not its revision"
+    assert told in (error := capsys.readouterr().err) and f"--trust-remote-code {folder_revision(folder)}" in error
     assert not (tmp_path / "ran").exists()
     assert build_parser().parse_args([*command, "--trust-remote-code", OTHER]).trust_remote_code == [OTHER]
 
@@ -83,6 +85,8 @@ def test_a_teacher_s_code_runs_where_it_is_trusted_and_not_else(lessons, folder,
     assert main(command) == 1
     assert f"--trust-remote-code {revision}" in capsys.readouterr().err and not (tmp_path / "ran").exists()
     assert main([*command, "--trust-remote-code", OTHER]) == 1
+    assert f"revision {OTHER}, which you trust, is not its revision" in capsys.readouterr().err
+    assert main([*command, "--trust-remote-code", revision, "--trust-remote-code", OTHER]) == 1
     assert f"no encoder that is asked for (scratch.cnn6, hf.{folder})" in capsys.readouterr().err
     assert main([*command, "--trust-remote-code", revision]) == 0
     task = bench.load_task(TASK, simulated)
@@ -120,3 +124,57 @@ def test_what_ran_is_in_the_key_of_every_record_and_feature(folder, tmp_path, si
     assert main(["sweep", str(grid), "--root", str(simulated), "--workers", "1"]) == 0
     again = {r.key: r.spec for r in records.load_all(out) if r.spec.get("code") == changed}
     assert len(again) == 1 and not again.keys() & made.keys()
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """Lets Ctrl-C end every training before its second epoch, until it is undone."""
+    epoch = Training._epoch
+
+    def first_alone(training, number, tick):
+        if number:
+            raise KeyboardInterrupt
+        epoch(training, number, tick)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_epoch", first_alone)
+        yield patch
+
+
+@pytest.mark.long
+def test_a_run_of_fine_tuning_is_of_one_revision_from_its_trial_to_its_report(
+    folder, tmp_path, simulated, capsys, stopping
+):
+    out, code, id = tmp_path / "out", folder / "modeling_breath.py", f"hf.{folder}"
+    command = ["finetune", "--recipe", "ce-any", "--encoder", id, "--task", TASK, "--root", str(simulated)]
+    command += ["--epochs", "2", "--seeds", "0"]
+    first, text, keeping = folder_revision(folder), code.read_text(), ["--out", str(out), "--keep-weights"]
+    assert main([*command, *keeping, "--trust-remote-code", first]) == 130
+    (begun,) = (out / "training").iterdir()
+    state = (begun / "state.pt").read_bytes()
+    stopping.undo()
+    code.write_text(text + "# another version\n")
+    second = folder_revision(folder)
+    assert main([*command, *keeping, "--trust-remote-code", first]) == 1
+    assert f"revision {first}, which you trust, is not its revision" in capsys.readouterr().err
+    assert main([*command, "--trial", "--trust-remote-code", second]) == 0
+    assert main([*command, *keeping, "--literature", "--trust-remote-code", second]) == 0
+    assert (begun / "state.pt").read_bytes() == state  # the other's run does not go on
+    assert {r.spec.get("code") for r in records.load_all(out) if r.spec["encoder"] == id} == {second}
+    code.write_text(text)
+    capsys.readouterr()
+    for _ in range(2):  # goes on to its end, then is there already
+        assert main([*command, *keeping, "--trust-remote-code", first]) == 0
+        made = [r for r in records.load_all(out) if r.spec["encoder"] == id]
+        assert sorted((r.spec["code"] == second, r.spec["protocol"]) for r in made) == [
+            (False, "finetune"),
+            (False, "finetune/best-test-epoch"),
+            (True, "finetune"),
+            (True, "finetune/best-test-epoch"),
+            (True, "literature/best-test-epoch"),
+        ]
+    assert (begun / "state.pt").read_bytes() != state
+    report = capsys.readouterr().out
+    assert all(f"| {id} [own code {revision[:8]}]" in report for revision in (first, second))
+    assert main([*command, *keeping]) == 1 and "is not run unasked" in capsys.readouterr().err
+    assert main(["leaderboard", str(out)]) == main(["verify", str(out)]) == 0

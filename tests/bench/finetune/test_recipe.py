@@ -15,7 +15,7 @@ ON_A_CPU = (  # recipes of each group differ in the method alone
 SHIPPED |= {name for group in ON_A_CPU for name in group}
 SHIPPED |= {"bts-clap", "qlung-ast", "qlung-clap", "qlung-ast-fixed", "qlung-ast-quality", "qlung-ast-class"}
 SHIPPED |= {"ast-ce", "patchmix-ce", "patchmix-cl", "patchmix-cl@release", "beats-ce"}
-SHIPPED |= {"sprsound-records", "sprsound-records-scratch"}
+SHIPPED |= {"sprsound-records", "sprsound-records-scratch", "ce-any"}
 SHIPPED |= {
     "sg-scl",
     "sg-scl@release",
@@ -37,6 +37,12 @@ def test_every_shipped_recipe_reads_and_names_itself():
     found = {path.stem: load_recipe(path.stem) for path in RECIPE_FOLDER.glob("*.toml")}
     assert set(found) == SHIPPED
     assert all(recipe.name == name and recipe.about for name, recipe in found.items())
+
+
+def test_the_recipe_for_any_encoder_is_cross_entropy_without_its_masks():
+    changed = plain(load_recipe("ce"))
+    del changed["spectrogram"]
+    assert recipe_of(changed).numbers() == load_recipe("ce-any").numbers()
 
 
 def test_patch_mix_is_as_published():

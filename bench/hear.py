@@ -5,7 +5,12 @@
     python -m heareval.embeddings.runner bench.hear.ast.base --model weights/ast.pth
 
 API: https://hearbenchmark.com/hear-api.html. ``load_model(path)`` takes the checkpoint, or finds it as
-``bench.load_encoder`` does. The scene embedding is the card's default pooling; a timestamp embedding is one step of the
+``bench.load_encoder`` does. An encoder whose network is code that comes with it wants the revision of that code too,
+``load_model(path, trust_remote_code=…)``; the kit hands such options on, and names its folder of embeddings by them:
+
+    python -m heareval.embeddings.runner bench.hear.hf.org/name --model-options '{"trust_remote_code": "0123…"}'
+
+The scene embedding is the card's default pooling; a timestamp embedding is one step of the
 pooled layer, F' * D features (frequency outer), the steps' times lie symmetrically in the clip. Clips are padded and
 cropped as everywhere in this project; timestamps of clips beyond ``max_s`` come from consecutive windows.
 """
@@ -28,7 +33,7 @@ from bench.base.errors import BadInput
 from bench.encoders.batches import bounded_length, padded_length
 from bench.encoders.load import load_encoder, needs_statistics, require_trained
 from bench.encoders.pooling import pool
-from bench.encoders.weights.code import CodeNotTrusted
+from bench.encoders.weights.code import require_used, revisions
 from bench.types import Encoder, Tokens
 
 SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)  # Hz, that HEAR's tasks come in
@@ -63,18 +68,29 @@ def export(id: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{id}")
 
 
-def load_model(id: str, path: str = "") -> HearModel:
+def load_model(id: str, path: str = "", trust_remote_code: str | Sequence[str] | None = None) -> HearModel:
     """The encoder's HEAR model, in ``eval()``.
 
-    Raises as ``bench.load_encoder`` does, and ``BadInput`` for an encoder that the API has no place for; one whose
-    network is code that comes with it is such, as its tools cannot say that the code may run.
+    Its ``encoder.card.code`` is the revision of the model's own code that ran, empty where none did.
+
+    Parameters
+    ----------
+    id
+        Of the encoder.
+    path
+        A checkpoint; by default its weights are looked for as everywhere.
+    trust_remote_code
+        As of ``bench.load_encoder``.
+
+    Raises
+    ------
+    BadInput
+        As ``bench.load_encoder`` and its other errors, for a trusted revision that is not of the encoder's code, and
+        for an encoder that the API has no place for.
     """
-    try:
-        encoder = load_encoder(id, path or None)
-    except CodeNotTrusted as error:
-        problem = "needs the code that comes with it, and the HEAR API has no place to say that it may run"
-        remedy = f"take another encoder, or HearModel(load_encoder({id!r}, trust_remote_code=…)) in a module of yours"
-        raise BadInput(id, problem, remedy) from error
+    trusted = revisions(trust_remote_code)
+    require_used(trusted, [registry.encoder_card(id, trusted)])
+    encoder = load_encoder(id, path or None, trust_remote_code=trusted)
     require_trained(encoder.card)
     if encoder.card.sample_rate not in SAMPLE_RATES:
         problem = f"runs at {encoder.card.sample_rate} Hz, which is not one of HEAR's rates {SAMPLE_RATES}"
@@ -141,8 +157,8 @@ class Modules(MetaPathFinder, Loader):
         id = module.__name__.removeprefix(f"{__name__}.")
         module.__doc__ = f"The encoder {id} as a module of the HEAR API."
 
-        def load(model_file_path: str = "") -> HearModel:
-            return load_model(id, model_file_path)
+        def load(model_file_path: str = "", trust_remote_code: str | Sequence[str] | None = None) -> HearModel:
+            return load_model(id, model_file_path, trust_remote_code)
 
         vars(module).update(
             load_model=load,

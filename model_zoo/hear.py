@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from bench.base.errors import BadInput, RespBenchError
 from bench.base.paths import file_digest, weight_folders
 from bench.base.registry import original_id
+from bench.encoders.weights.code import CodeNotTrusted
 from bench.types import EncoderCard, Weights
 from model_zoo._adapters.foreign import UNKNOWN
 from model_zoo._networks import google_hear
@@ -220,6 +221,9 @@ def build(card: EncoderCard, weights: Path | None = None) -> nn.Module:
         if lacking := [function for function in FUNCTIONS if not hasattr(api, function)]:
             raise BadInput(card.id, f"has no {', '.join(lacking)}", "name a module of the HEAR API")
         model = api.load_model(str(weights)) if weights else api.load_model()
+    except CodeNotTrusted as error:
+        problem = f"is {error.where}, which needs code of its own, and a module cannot be told here that it may run"
+        raise BadInput(card.id, problem, f"name the encoder itself, {error.where}") from error
     except BadInput:
         raise
     except ANYTHING as error:

@@ -121,7 +121,7 @@ def test_modules_import_by_name_alone():
 
 def test_policies_and_weights_reach_the_encoder(monkeypatch):
     asked = []
-    monkeypatch.setattr(hear, "load_encoder", lambda *given: asked.append(given) or Windows())
+    monkeypatch.setattr(hear, "load_encoder", lambda *given, **told: asked.append(given) or Windows())
     module = hear.export("whisper.base@short")
     module.load_model()
     module.load_model("some/file.pt")
@@ -135,7 +135,7 @@ def test_what_the_api_has_no_place_for(monkeypatch):
         hear.export("meta.duration").load_model()
     encoder = Windows()
     encoder.needs_stats = True
-    monkeypatch.setattr(hear, "load_encoder", lambda *given: encoder)
+    monkeypatch.setattr(hear, "load_encoder", lambda *given, **told: encoder)
     with pytest.raises(BadInput, match="statistics of the training clips"):
         hear.load_model("fbank.stats")
 

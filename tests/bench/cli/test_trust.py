@@ -3,13 +3,16 @@
 import json
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 import bench
 from bench import hear
 from bench.base.errors import BadInput
 from bench.base.optional_imports import import_torchaudio
 from bench.cli.main import build_parser, main
+from bench.encoders.batches import embed
 from bench.encoders.load import load_encoder
 from bench.encoders.weights.code import CodeNotTrusted, folder_revision
 from bench.finetune import fit
@@ -99,10 +102,28 @@ def test_a_teacher_s_code_runs_where_it_is_trusted_and_not_else(lessons, folder,
         fit(tiny(), task, lessons, 0, trust_remote_code=folder_revision(folder))
 
 
-def test_the_hear_api_has_no_place_for_code_of_a_model_s_own(folder, tmp_path):
-    with pytest.raises(BadInput, match="the HEAR API has no place to say that it may run"):
-        hear.load_model(f"hf.{folder}")
+def test_a_hear_module_runs_code_of_a_model_s_own_where_it_is_told_the_revision(folder, tmp_path):
+    revision, module = folder_revision(folder), hear.export(f"hf.{folder}")
+    with pytest.raises(CodeNotTrusted, match=f"trust_remote_code='{revision}'"):
+        module.load_model()
+    with pytest.raises(CodeNotTrusted, match=f"{OTHER}, which you trust, is not its revision"):
+        module.load_model(trust_remote_code=OTHER)
+    with pytest.raises(BadInput, match="no full commit hash"):
+        module.load_model(trust_remote_code="main")
+    with pytest.raises(BadInput, match=r"no encoder that is asked for \(fbank.stats\) has code of this revision"):
+        hear.load_model("fbank.stats", trust_remote_code=OTHER)
+    with pytest.raises(BadInput, match=f"name the encoder itself, hf.{folder}"):
+        load_encoder(f"hear.{module.__name__}")
     assert not (tmp_path / "ran").exists()
+    options = json.loads(json.dumps({"trust_remote_code": revision}))  # as HEAR's kit hands them on
+    for path in ((), ("",), (str(folder / "model.safetensors"),)):
+        model = module.load_model(*path, **options)
+        assert model.encoder.card.code == revision and model.sample_rate == 16000
+    audio = 0.1 * torch.rand(2, 8000)
+    with torch.no_grad():
+        scene = module.get_scene_embeddings(audio, model)
+        expected = embed(load_encoder(f"hf.{folder}", trust_remote_code=revision), list(audio.numpy()))
+    np.testing.assert_allclose(scene, expected, rtol=1e-5)
 
 
 @pytest.mark.long

@@ -18,7 +18,8 @@ def figures_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--width", type=int, choices=(1, 2), default=2, help="columns: 85 mm or 178 mm (default)")
     parser.add_argument("--format", default="pdf,png", metavar="NAME[,NAME…]", help="pdf,png (default), svg")
-    options.root(parser)
+    for option in (options.root, options.trust):
+        option(parser)
 
 
 def figures(arguments: argparse.Namespace) -> int:
@@ -34,6 +35,7 @@ def figures(arguments: argparse.Namespace) -> int:
         formats=arguments.format.split(","),
         root=arguments.root,
         progress=terminal,
+        trust_remote_code=arguments.trust_remote_code,
     )
     show("\n".join(map(str, done.written)))
     for stem, why in done.left_out.items():

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.base.errors import RespBenchError, UnknownId
+from bench.base.errors import BadInput, RespBenchError, UnknownId
 from bench.base.paths import write_text
 from bench.base.progress import Progress, silent
 from bench.drawing import canvas
+from bench.encoders.weights.code import OPTION, named, revisions
 from bench.publish.figures import rows
 from bench.publish.figures.across.cost import cost
 from bench.publish.figures.across.heat_map import heat_map
@@ -59,6 +60,7 @@ def draw_folder(
     formats: Sequence[str] = ("pdf", "png"),
     root: Path | None = None,
     progress: Progress = silent,
+    trust_remote_code: str | Sequence[str] | None = None,
 ) -> Outcome:
     """Draws the figures of a results folder, each with its caption as text; what would be the same stays untouched.
 
@@ -78,6 +80,8 @@ def draw_folder(
         The data folder, of maps; by default ``$RESPBENCH_DATA`` or ``./data``.
     progress
         Counts figures.
+    trust_remote_code
+        As of ``bench.load_encoder``, for maps of rows whose records are of these revisions.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def draw_folder(
     UnknownId
         For the name of a figure or format that does not exist.
     BadInput
-        For a folder without records, and a width that is neither 1 nor 2.
+        For a folder without records, a width that is neither 1 nor 2, and a trusted revision that no record is of.
     """
     for kind, given, known in (("figure", only, NAMES), ("format", formats, canvas.FORMATS)):
         for name in given:
@@ -97,7 +101,12 @@ def draw_folder(
                 raise UnknownId(kind, name, known)
     canvas.inches(width)
     wanted = only or tuple(name for name in NAMES if name != MAP)
-    plans = [plan for plan in planned(load_all(folder), root) if plan.name in wanted]
+    records, trusted = load_all(folder), revisions(trust_remote_code)
+    for revision in trusted:
+        if all(record.spec.get("code") != revision for record in records):
+            problem = f"no record in {folder} is of a model's own code of this revision"
+            raise BadInput(f"{OPTION} {revision}", problem, "leave it out to see which revision a map needs")
+    plans = [plan for plan in planned(records, root, trusted) if plan.name in wanted]
     out = folder / "figures" if out is None else out
     written: list[Path] = []
     left_out: dict[str, str] = {} if only else {MAP: f"takes recordings and weights; ask for it: --only {MAP}"}
@@ -115,8 +124,11 @@ def draw_folder(
     return Outcome(tuple(written), left_out)
 
 
-def planned(records: Sequence[Record], root: Path | None = None) -> Iterator[Planned]:
-    """Every figure that might be drawn of the records, class by class where rows of several are not comparable."""
+def planned(records: Sequence[Record], root: Path | None = None, trusted: Sequence[str] = ()) -> Iterator[Planned]:
+    """Every figure that might be drawn of the records, class by class where rows of several are not comparable.
+
+    ``root`` is the data folder of maps, ``trusted`` the revisions of code that comes with models and may run for them.
+    """
     classes = rows.classes_of(records) or [""]
     for name, draw in ACROSS.items():
         for of in classes:
@@ -128,15 +140,19 @@ def planned(records: Sequence[Record], root: Path | None = None) -> Iterator[Pla
         yield Planned(TRADE_OFF, f"{TRADE_OFF}-{stem}", partial(trade_off, with_controls, of=of))
         for name, draw in OF_TASK.items():
             yield Planned(name, f"{name}-{stem}", partial(draw, own))
-    for task, encoder, pooling, layer in _maps(records):
-        stem = _stem(MAP, task, rows.label(encoder, pooling, layer))
-        yield Planned(MAP, stem, partial(embedding_map, task, encoder, pooling, layer, root=root))
+    for task, encoder, pooling, layer, code in _maps(records):
+        stem = _stem(MAP, task, rows.label(named(encoder, code), pooling, layer))
+        own = {"root": root, "trust_remote_code": [code] if code in trusted else None}
+        yield Planned(MAP, stem, partial(embedding_map, task, encoder, pooling, layer, **own))
 
 
-def _maps(records: Sequence[Record]) -> list[tuple[str, str, str, int]]:
-    """(task, encoder, pooling, layer) of every frozen row on clips as they are, but for layers mixed by the probe."""
+def _maps(records: Sequence[Record]) -> list[tuple[str, str, str, int, str]]:
+    """(task, encoder, pooling, layer, revision of its own code) of every frozen row on clips as they are.
+
+    But for layers mixed by the probe.
+    """
     found = {
-        tuple(r.spec[name] for name in ("task", "encoder", "pooling", "layer")): None
+        (*(r.spec[name] for name in ("task", "encoder", "pooling", "layer")), r.spec.get("code", "")): None
         for r in rows.without_controls(records)
         if r.spec["kind"] == "frozen" and r.spec["clip"] == "native" and r.spec["layer"] != ALL_LAYERS
     }

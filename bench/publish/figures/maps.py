@@ -74,6 +74,7 @@ def embedding_map(
     from bench.data.manifest import load_task, prepare
     from bench.encoders.features.store import FeatureStore
     from bench.encoders.load import load_encoder
+    from bench.encoders.weights import code
     from bench.probe import protocols
 
     loaded = load_encoder(encoder, trust_remote_code=trust_remote_code)
@@ -84,8 +85,9 @@ def embedding_map(
     if lacking := store.missing([wanted]):
         named = f"{card.id}:{wanted[1]}"
         problem = f"{len(lacking)} recordings have no features of {named}, layer {wanted[0]}, in {store.folder}"
-        raise BadInput(f"figure embedding_map of {task}", problem, f"respbench encode --task {task} --encoder {named}")
-    name = rows.label(card.id, wanted[1], wanted[0])
+        remedy = f"respbench encode {task} --encoder {named}" + (f" {code.OPTION} {card.code}" if card.code else "")
+        raise BadInput(f"figure embedding_map of {task}", problem, remedy)
+    name = rows.label(code.named(card.id, card.code), wanted[1], wanted[0])
     features = store.gather(wanted)
     return map_of(features, prepared.rows, registry.task_card(task), name, width, method, most, prepared.state)
 

@@ -47,7 +47,7 @@ def folder(tmp_path, monkeypatch):
         "sweep --task TASK --encoder ID --out OUT",
         "ood --task transfer.icbhi-sprsound --encoder ID --out OUT",
         "audit TASK --encoder ID",
-        "finetune --recipe ce --task TASK --encoder ID --out OUT",
+        "finetune --recipe ce-any --task TASK --encoder ID --out OUT",
     ],
 )
 def test_every_verb_that_loads_encoders_takes_it_and_refuses_what_is_no_revision_of_theirs(
@@ -127,7 +127,7 @@ def test_a_hear_module_runs_code_of_a_model_s_own_where_it_is_told_the_revision(
 
 
 @pytest.mark.long
-def test_what_ran_is_in_the_key_of_every_record_and_feature(folder, tmp_path, simulated):
+def test_what_ran_is_in_the_key_of_every_record_and_feature(folder, tmp_path, simulated, capsys):
     out, revision = tmp_path / "out", folder_revision(folder)
     run = ["run", "--task", TASK, "--encoder", f"hf.{folder}", "--root", str(simulated), "--out", str(out)]
     assert main([*run, "--workers", "2", "--trust-remote-code", revision]) == 0
@@ -136,6 +136,12 @@ def test_what_ran_is_in_the_key_of_every_record_and_feature(folder, tmp_path, si
     assert {spec["code"] for spec in made.values()} == {revision}
     specs = [json.loads(path.read_text()) for path in (tmp_path / "cache" / "features").rglob("spec.json")]
     assert sorted(spec.get("code", "") for spec in specs) == ["", revision, revision]  # of the duration, none
+    drawn = ["figures", str(out), "--only", "embedding_map", "--root", str(simulated), "--format", "png"]
+    assert main(drawn) == 0 and f"--trust-remote-code {revision}" in capsys.readouterr().err
+    assert main([*drawn, "--trust-remote-code", OTHER]) == 1
+    assert f"no record in {out} is of a model's own code of this revision" in capsys.readouterr().err
+    assert main([*drawn, "--trust-remote-code", revision]) == 0
+    assert f"own-code-{revision[:8]}" in capsys.readouterr().out
     (folder / "modeling_breath.py").open("a").write("# read again\n")
     changed = folder_revision(folder)
     grid = tmp_path / "grid.toml"
@@ -145,6 +151,14 @@ def test_what_ran_is_in_the_key_of_every_record_and_feature(folder, tmp_path, si
     assert main(["sweep", str(grid), "--root", str(simulated), "--workers", "1"]) == 0
     again = {r.key: r.spec for r in records.load_all(out) if r.spec.get("code") == changed}
     assert len(again) == 1 and not again.keys() & made.keys()
+    names = [f"hf.{folder} [own code {each[:8]}]" for each in (revision, changed)]
+    capsys.readouterr()
+    assert (
+        main(["compare", f"hf.{folder}", "control.majority", "--in", str(out), "--protocol", "linear", "control"]) == 2
+    )
+    told = capsys.readouterr().err
+    assert all(f"{name}:mean:-1" in told for name in names)
+    assert main(["compare", *names, "--in", str(out)]) == 0
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from bench.base import registry
 from bench.base.errors import BadInput, UnknownId
 from bench.encoders.weights.find import digest_of, release_digests_of
 from bench.reports.agreement.paired.matched import Matched, require_same_clips, tests_of
-from bench.reports.names import recipe_digest, recipe_name, row_names
+from bench.reports.names import encoder_name, recipe_digest, recipe_name, row_names
 from bench.scores import per_test
 from bench.scores.records import require_one_data
 from bench.scores.schema import Record
@@ -93,8 +93,9 @@ def _require_one_row(kept: Sequence[Record], text: str) -> None:
             values = {name: sorted({each[name] for each in facts}) for name in differing}
             told = "; ".join(f"{name} {', '.join(each)}" for name, each in values.items()) or "parameters"
             weights = "={}".format if "weights" in differing else lambda digest: ""
+            of = _name_with_code if "code" in differing else _name
             names = sorted(
-                {f"{_name(r)}:{r.spec['pooling']}:{r.spec['layer']}{weights(r.spec['weights'][:8])}" for r in group}
+                {f"{of(r)}:{r.spec['pooling']}:{r.spec['layer']}{weights(r.spec['weights'][:8])}" for r in group}
             )
             listed = names if len(names) > 1 else sorted(record.key for record in group)
             problem = f"means several rows on {task} under {protocol} ({told})"
@@ -224,7 +225,7 @@ def _digest(checkpoint: str, encoder: str) -> str:
 
 def _is_called(record: Record, head: str, names: Mapping[str, str]) -> bool:
     """Whether a record is of that encoder; a bare id means the frozen one where there are both."""
-    if head in (names[record.key], _name(record)):
+    if head in (names[record.key], _name(record), _name_with_code(record)):
         return True
     tuned_alone = "recipe" in record.spec and record.spec["encoder"] == head
     return tuned_alone and not any(name == head for name in names.values())
@@ -233,6 +234,11 @@ def _is_called(record: Record, head: str, names: Mapping[str, str]) -> bool:
 def _name(record: Record) -> str:
     """The encoder's id, with the recipe after a ``+``."""
     return "+".join(filter(None, (record.spec["encoder"], recipe_name(record))))
+
+
+def _name_with_code(record: Record) -> str:
+    """``_name`` with the revision of the model's own code, where that ran."""
+    return "+".join(filter(None, (encoder_name(record.spec), recipe_name(record))))
 
 
 def _facts(record: Record) -> dict[str, str]:

@@ -7,8 +7,8 @@ revision (``bench.encoders.weights.code``), which is then the card's ``code``.
 
 A name that starts with ``/``, ``./``, ``../`` or ``~`` is a folder; any other is looked for below the weight folders
 (``bench.base.paths.weight_folders``), then as a Hub id in the Hub's cache on this machine. A name below a weight folder
-keeps paths out of results. ``@`` introduces a policy in every id, so in a path it is written ``%40`` (and ``%`` as
-``%25``).
+keeps paths out of results. ``@``, ``:`` and ``=`` mean something else in every id, so in a path they are written
+``%40``, ``%3A`` and ``%3D`` (and ``%`` as ``%25``).
 
 The model's own feature extractor sees each clip alone, with its default settings (padding and cropping to a fixed
 length included). The shortest clip that gives tokens, and how much of a long one the extractor takes, are measured on
@@ -54,8 +54,8 @@ LISTED = 3  # tensors of each kind that an error names
 def card(id: str, trusted: Sequence[str] = ()) -> EncoderCard:
     """The card of a model on this machine, as its settings describe it; its code may run where ``trusted`` names it.
 
-    Raises ``KeyError`` for no id of this family, ``MissingWeights`` where there is no such model and
-    ``CheckpointError`` where its settings are broken or not of an audio model.
+    Raises ``KeyError`` for no id of this family, ``MissingWeights`` where no model has the name, and
+    ``CheckpointError`` for a path without one and where its settings are broken or not of an audio model.
     """
     name = unquote(id.removeprefix(PREFIX))
     if not id.startswith(PREFIX) or not name:

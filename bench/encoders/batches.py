@@ -7,12 +7,13 @@ clips of any lengths, in one batch, what it gives each alone (``Encoder.ragged``
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 
 from bench.base.errors import BadInput, UnknownId
+from bench.data.sound_files.plausible import WRONG_PEAK
 from bench.encoders.load import autocast, precision_of
 from bench.encoders.pooling import POOLINGS, LayerPooling, pool
 from bench.types import Encoder, EncoderCard
@@ -23,10 +24,12 @@ DEVICE_BATCH_S = 320.0  # the same on an accelerator, which needs more to be bus
 # one is as fast clip by clip on a processor.
 WASTE, WASTE_OF_LARGE, LARGE = 0.1, 0.01, 20_000_000  # the last in parameters
 
+WAVES = "pass mono float arrays in [-1, 1] at the encoder's rate"
+
 
 def embed(
     encoder: Encoder,
-    waves: Sequence[np.ndarray],
+    waves: Iterable[np.ndarray],
     pooling: str | None = "mean",
     layer: int = -1,
     batch_s: float = BATCH_S,
@@ -37,7 +40,7 @@ def embed(
     ----------
     encoder : Encoder
         As ``load_encoder`` gives it.
-    waves : sequence of ndarray
+    waves : iterable of ndarray
         1-D float arrays in [-1, 1] at ``encoder.card.sample_rate``, of any lengths: zero-padded to ``card.min_s``,
         cropped at ``card.max_s``.
     pooling : str or None
@@ -55,8 +58,8 @@ def embed(
     Raises
     ------
     BadInput
-        For a wave that is not 1-D, not float, empty or not finite, by its index; for a pooling or a layer that the
-        encoder does not offer.
+        For a wave that is not 1-D, not float, empty, not finite or so loud that its full scale cannot be 1, by its
+        index; for a pooling or a layer that the encoder does not offer.
     UnknownId
         For a pooling that does not exist.
     """
@@ -65,10 +68,13 @@ def embed(
 
 
 def embed_each(
-    encoder: Encoder, waves: Sequence[np.ndarray], requested: Sequence[LayerPooling], batch_s: float = BATCH_S
+    encoder: Encoder, waves: Iterable[np.ndarray], requested: Sequence[LayerPooling], batch_s: float = BATCH_S
 ) -> dict[LayerPooling, np.ndarray]:
     """``embed`` in every (layer, pooling) requested: one forward pass serves them all."""
     _require_offered(encoder.card, requested)
+    if not isinstance(waves, Iterable):
+        raise BadInput("waves", f"is a {type(waves).__name__}, not several arrays", WAVES)
+    waves = list(waves)  # what gives each wave once is gone through more than once here
     for index, wave in enumerate(waves):
         _require_mono_audio(wave, index)
     out: dict[LayerPooling, np.ndarray] = {}
@@ -171,9 +177,10 @@ def collate(encoder: Encoder, waves: Sequence[np.ndarray]) -> tuple[torch.Tensor
     """
     fitted = [fit_length(wave, encoder.card) for wave in waves]
     size = max(padded_length(encoder, len(wave)) for wave in fitted)
-    wave = torch.zeros(len(fitted), size)
-    for row, clip in zip(wave, fitted, strict=True):
-        row[: len(clip)] = torch.from_numpy(clip)
+    rows = np.zeros((len(fitted), size), np.float32)
+    for row, clip in zip(rows, fitted, strict=True):
+        row[: len(clip)] = clip
+    wave = torch.from_numpy(rows)
     length, device = torch.tensor([len(clip) for clip in fitted]), device_of(encoder)
     if device.type == "cuda":  # pinned, so that the copy runs beside the device's work
         wave, length = wave.pin_memory(), length.pin_memory()
@@ -207,7 +214,7 @@ def device_of(encoder: Encoder) -> torch.device:
 
 def _require_mono_audio(wave: np.ndarray, index: int) -> None:
     """Raises ``BadInput`` for a wave whose embedding would mean nothing."""
-    where, remedy = f"wave {index}", "pass mono float arrays in [-1, 1] at the encoder's rate"
+    where, remedy = f"wave {index}", WAVES
     if not isinstance(wave, np.ndarray):
         raise BadInput(where, f"is a {type(wave).__name__}, not a numpy array", remedy)
     if wave.ndim != 1:
@@ -218,6 +225,9 @@ def _require_mono_audio(wave: np.ndarray, index: int) -> None:
         raise BadInput(where, "is empty", "leave it out")
     if not np.isfinite(wave).all():
         raise BadInput(where, "holds NaN or infinity", "mend or leave out the recording")
+    if (peak := float(max(wave.max(), -wave.min()))) >= WRONG_PEAK:
+        problem = f"reaches {peak:.3g} times full scale, as integers stored as floats do"
+        raise BadInput(where, problem, "divide by the largest integer of its width: 32768 for 16 bits")
 
 
 def _require_offered(card: EncoderCard, requested: Sequence[LayerPooling]) -> None:

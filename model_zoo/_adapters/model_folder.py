@@ -17,6 +17,7 @@ PROCESSOR = "processor_config.json"  # of newer versions of the library, the fro
 AUTO = "auto_map"  # {class of the library: ``module.Class`` of the folder's own code that takes its place}
 HALVES = ("audio_config", "audio_encoder_config", "encoder_config")  # settings of the part that hears
 ELSEWHERE = "--"  # in such a reference: the code is that of another repository
+ESCAPED = "write %25 for %, %40 for @, %3A for : and %3D for =, which mean something in an encoder's name"
 CHANGES_NOTHING = ("transformers_version", "_name_or_path", "architectures", "processor_class")  # settings, numbers
 
 
@@ -34,13 +35,15 @@ def find_folder(name: str, id: str, trusted: Sequence[str] = ()) -> Path:
 
     Raises
     ------
-    MissingWeights
-        Where there is none.
     CheckpointError
-        For a folder of an adapter alone.
+        For a path without one, and for a folder of an adapter alone.
+    MissingWeights
+        Where no folder below the weight folders and no Hub id on this machine has the name.
     """
-    if name.startswith(("/", "./", "../", "~")):
-        places, also, remedy = [Path(name).expanduser().absolute()], "", "name a folder with a config.json"
+    wrong: type[CheckpointError] = MissingWeights
+    if name.startswith(("/", "./", "../", "~")):  # what is not there cannot be fetched, so the path is wrong
+        wrong, places, also = CheckpointError, [Path(name).expanduser().absolute()], ""
+        remedy = f"name a folder with a config.json; in its path {ESCAPED}"
     else:
         places, also = [root / name for root in weight_folders()], " and the Hub's cache"
         remedy = f"name a folder (hf./path/to/folder), or get a Hub id onto this machine: `hf download {name}`"
@@ -55,7 +58,7 @@ def find_folder(name: str, id: str, trusted: Sequence[str] = ()) -> Path:
         problem = f"no transformers model: {there[0]} {what}"
         remedy = "save the whole model there (save_pretrained), or give the file as the checkpoint of the encoder that "
         remedy += f"it was trained from: ID={there[0]}"
-    raise MissingWeights(id, problem, remedy)
+    raise wrong(id, problem, remedy)
 
 
 def _snapshots(id: str, trusted: Sequence[str]) -> list[Path]:
@@ -133,10 +136,15 @@ def front_settings(place: Path) -> dict:
 
 def require_front(place: Path) -> dict:
     """The feature extractor's settings. Raises ``CheckpointError`` where there are none for audio."""
+    from bench.data.sound_files.plausible import RATES_HZ  # at once it would make listing slow
+
     front = front_settings(place)
     rate = front.get("sampling_rate")
     if rate is not None and (not isinstance(rate, int) or isinstance(rate, bool) or rate < 1):
         raise CheckpointError(place, f"its feature extractor's sampling_rate is {rate!r}", "give it in whole Hz")
+    if rate is not None and not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+        problem = f"its feature extractor's sampling_rate is {rate} Hz"
+        raise CheckpointError(place, problem, f"give the rate of its sound, {RATES_HZ[0]} Hz to {RATES_HZ[1]} Hz")
     if rate is None:
         problem = f"names no sampling rate in a {FRONT_END}"
         remedy = "of a model that you trained, copy that file from the folder of the model that it began as; a model "

@@ -144,9 +144,12 @@ def test_ids_that_name_nothing():
     for id in ("hf", "hf."):
         with pytest.raises(UnknownId):
             registry.encoder_card(id)
-    for id in ("hf./nowhere/at all", "hf.~/nowhere", "hf.not a hub id/x/y"):
-        with pytest.raises(MissingWeights, match="no transformers model on this machine"):
+    with pytest.raises(MissingWeights, match="no transformers model on this machine"):
+        registry.encoder_card("hf.not a hub id/x/y")
+    for id in ("hf./nowhere/at all", "hf.~/nowhere"):  # a wrong path: nothing to fetch
+        with pytest.raises(CheckpointError, match=r"no transformers model on this machine.*write %25 for %") as told:
             registry.encoder_card(id)
+        assert not isinstance(told.value, MissingWeights)
 
 
 def test_untrained_form_has_the_folders_sizes(folders):
@@ -223,6 +226,7 @@ def changed(folder, target, name, **settings):
         ("config.json", {"model_type": ["wav2vec2"]}, "is none of the installed transformers' own"),
         ("preprocessor_config.json", {"sampling_rate": "16000"}, "sampling_rate is '16000'; give it in whole Hz"),
         ("preprocessor_config.json", {"sampling_rate": 0}, "sampling_rate is 0; give it in whole Hz"),
+        ("preprocessor_config.json", {"sampling_rate": 10**9}, "1000000000 Hz; give the rate of its sound, 500 Hz to"),
         ("preprocessor_config.json", {"feature_extractor_type": "Unheard"}, "cannot run it as an audio encoder"),
         (
             "preprocessor_config.json",

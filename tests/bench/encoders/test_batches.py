@@ -108,11 +108,27 @@ def test_no_waves_give_an_empty_table():
         (np.zeros(0, np.float32), "empty"),
         (np.array([0.0, np.nan], np.float32), "NaN or infinity"),
         ([0.0, 0.1], "list, not a numpy array"),
+        (np.array([3.0, -12000.0], np.float32), "reaches 1.2e[+]04 times full scale, as integers stored as floats do"),
     ],
 )
 def test_bad_waves_are_named_by_index(wave, told):
     with pytest.raises(BadInput, match=f"wave 1: .*{told}"):
         embed(Toy(), [*_waves(20), wave])
+
+
+def test_what_is_no_collection_of_waves_is_refused():
+    with pytest.raises(BadInput, match="waves: is a float, not several arrays"):
+        embed(Toy(), 0.5)
+
+
+def test_waves_may_come_one_by_one_backwards_and_write_protected():
+    waves = _waves(20, 30)
+    np.testing.assert_array_equal(embed(Toy(), iter(waves)), embed(Toy(), waves))
+    np.testing.assert_array_equal(
+        embed(Toy(), [wave[::-1] for wave in waves]), embed(Toy(), [w[::-1].copy() for w in waves])
+    )
+    protected = np.frombuffer(waves[0].tobytes(), np.float32)
+    np.testing.assert_array_equal(embed(Toy(), [protected]), embed(Toy(), waves[:1]))
 
 
 def test_unknown_and_unoffered_poolings_are_refused_before_any_work():

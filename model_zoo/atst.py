@@ -4,7 +4,8 @@ Paper: Li, Shao, Li, Self-supervised audio teacher-student transformer for both 
 IEEE/ACM TASLP 2024 (arXiv 2306.04186). Checkpoint: https://github.com/Audio-WestlakeU/audiossl (ec3a14d), whose README
 of the method links ``atstframe_base`` (https://drive.google.com/file/d/1bGJSZWlAIIJ6GL5Id5dW0PTB72DL-QDQ);
 eval-audio-repr calls the file ``atstframe_base.ckpt``. Licence: MIT (code), CC BY 4.0 (weights that the repository
-links), both by its LICENSE. Trained on: AudioSet (self-supervised).
+links), both by its LICENSE. By its training code the file is a whole Lightning checkpoint with numpy's scalars as
+learning rates; it was not at hand. Trained on: AudioSet (self-supervised).
 
 Front end: 64 HTK mel bands 60-7800 Hz of 64/10 ms frames, decibels floored 80 dB below the clip's maximum, scaled so
 that -79.6482 to 50.6842 dB becomes -1 to 1. Clips are cut into chunks of 1,001 frames (10 s); a token is four frames

@@ -2,9 +2,10 @@
 
 Paper: Huang et al., Masked autoencoders that listen, NeurIPS 2022 (arXiv 2207.06405).
 Checkpoint: https://github.com/facebookresearch/AudioMAE (bd60e29), whose README links ``pretrained.pth``
-(https://drive.google.com/file/d/1ni_DV4dRf7GxM8k-Eirx71WP9Gg89wwu; "ViT-B, AS-2M pretrained"). Licence of code and
-weights: the README says CC-BY 4.0, the LICENSE file to which it points CC-BY-NC 4.0; take it as non-commercial. Trained
-on: AudioSet (self-supervised).
+(https://drive.google.com/file/d/1ni_DV4dRf7GxM8k-Eirx71WP9Gg89wwu; "ViT-B, AS-2M pretrained"); its training code saves
+optimizer and options (``argparse.Namespace``) beside the network. Licence of code and weights: the README says CC-BY
+4.0, the LICENSE file to which it points CC-BY-NC 4.0; take it as non-commercial. Trained on: AudioSet
+(self-supervised).
 
 Front end: kaldi log-mel, 128 bands, Hann window. Tokens are cls and 64 x 8 patches (time x frequency).
 ``published`` = mean of the patch tokens before the final norm, then a layer norm of gain 1 and bias 0: the authors'

@@ -3,10 +3,10 @@
 Paper: Chen et al., HTS-AT: A hierarchical token-semantic audio transformer for sound classification and detection,
 ICASSP 2022 (arXiv 2202.00874). Checkpoint: https://github.com/RetroCirce/HTS-Audio-Transformer (2e29471),
 ``HTSAT_AudioSet_Saved_1.ckpt`` (to ``_6``) in the Google Drive folder 1f5VYMk0uos_YnuBshgmaTVioXbs7Kmz6, which the
-README links; the file's own address was not seen, nor its digest. Licence: MIT (the repository's LICENSE; none is
-stated for the weights). Trained on: AudioSet, with labels; the paper's best network starts from a Swin transformer
-trained on ImageNet, and whether this file did is unverified (the repository's settings start from none), so it counts
-as seen.
+README links; the file's own address was not seen, and its digest in one public project alone, which reads it with
+torch's safe reader as it is. Licence: MIT (the repository's LICENSE; none is stated for the weights). Trained on:
+AudioSet, with labels; the paper's best network starts from a Swin transformer trained on ImageNet, and whether this
+file did is unverified (the repository's settings start from none), so it counts as seen.
 
 Front end: torchlibrosa's log-mel at **32 kHz** (the repository's ``predict.py`` resamples to 16 kHz, which is not
 followed): 64 Slaney bands 50-14000 Hz, 32 ms frames every 10 ms, decibels without a lower limit but 1e-10, then the

@@ -17,8 +17,8 @@ off. ``byol_s`` is ``byol_s_default``. An untrained form exists of the entries w
 
 s3prl 0.4.18 imports ``torchaudio.set_audio_backend``, which is gone: a stand-in is there while it is imported. Its
 loaders unpickle, and evaluate strings of the checkpoint's configuration: here every checkpoint is read
-beforehand by ``bench.encoders.weights.read``, which builds tensors and plain containers alone, and one that holds a
-string with a call in it is refused.
+beforehand by ``bench.encoders.weights.read``, which runs nothing of it, and one that holds a string with a call in it,
+or a class or an array among its settings, is refused.
 """
 
 from __future__ import annotations

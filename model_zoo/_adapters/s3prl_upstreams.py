@@ -62,28 +62,34 @@ def read_checkpoint(path: Path) -> dict:
     """Reads a checkpoint's tensors and plain containers.
 
     Raises ``CheckpointError``, also for a string that would run code if s3prl evaluated it, as it does with layer
-    plans.
+    plans, and for what was not read, of which s3prl would get nothing.
     """
+    from bench.encoders.weights.harmless import Array, StandIn
     from bench.encoders.weights.read import load_content
 
     content = load_content(path)
-    for text in _strings(content):
-        if "(" in text and not PLAN.fullmatch(text):
-            problem = f"holds {text[:60]!r}, which s3prl may run as code"
+    for part in _parts(content):
+        if isinstance(part, str) and "(" in part and not PLAN.fullmatch(part):
+            problem = f"holds {part[:60]!r}, which s3prl may run as code"
             raise CheckpointError(path, problem, "do not use this file unless you know where it comes from")
+        kind = part if isinstance(part, type) else type(part)
+        if issubclass(kind, StandIn | Array):  # s3prl would take it for a setting
+            problem = f"holds {kind.__name__}, which is not read here"
+            raise CheckpointError(path, problem, "save its tensors and settings anew, with plain values")
     return content
 
 
-def _strings(content: object) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict):
-        yield from _strings([*content.keys(), *content.values()])
+def _parts(content: object) -> Iterator[object]:
+    """All that nested containers and objects hold."""
+    if isinstance(content, dict):
+        yield from _parts([*content.keys(), *content.values()])
     elif isinstance(content, (list, tuple, set)):
         for part in content:
-            yield from _strings(part)
-    elif hasattr(content, "__dict__"):  # options of a training run
-        yield from _strings(vars(content))
+            yield from _parts(part)
+    else:
+        yield content
+        if hasattr(content, "__dict__") and not isinstance(content, type):  # options of a training run
+            yield from _parts(vars(content))
 
 
 def _hubert(**sizes: object) -> dict:

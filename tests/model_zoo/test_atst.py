@@ -6,6 +6,7 @@ from bench.base.errors import CheckpointError
 from bench.encoders.batches import collate
 from bench.encoders.contract import check_encoder
 from bench.encoders.pooling import pool
+from bench.encoders.weights.read import load_content
 from model_zoo import atst
 from parity.golden import Golden, synthetic_signal
 
@@ -70,7 +71,7 @@ def test_a_chunk_without_tokens_counts_as_zero(encoder):
     ],
 )
 def test_other_files_are_refused(checkpoint, change, problem):
-    content = torch.load(checkpoint, weights_only=True)
+    content = load_content(checkpoint)
     state = content["state_dict"] | change
     torch.save(content | {"state_dict": {k: t for k, t in state.items() if t is not None}}, checkpoint)
     with pytest.raises(CheckpointError, match=problem):
@@ -78,7 +79,7 @@ def test_other_files_are_refused(checkpoint, change, problem):
 
 
 def test_heads_are_ignored(checkpoint):
-    content = torch.load(checkpoint, weights_only=True)
+    content = load_content(checkpoint)
     heads = {f"model.{who}.projector.0.weight": torch.zeros(2, 2) for who in ("student", "teacher")}
     torch.save({"state_dict": content["state_dict"] | heads}, checkpoint)
     assert atst.build(CARD, checkpoint).card.layers == 2

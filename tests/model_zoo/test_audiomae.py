@@ -9,6 +9,7 @@ from bench.base.errors import CheckpointError
 from bench.encoders.batches import collate, embed
 from bench.encoders.contract import check_encoder
 from bench.encoders.pooling import pool
+from bench.encoders.weights.read import load_content
 from model_zoo import audiomae
 from parity.golden import Golden, synthetic_signal
 
@@ -117,7 +118,7 @@ def test_ragged_clips_are_as_alone(encoder, opera, policy):
     ],
 )
 def test_other_files_are_refused(checkpoint, change, problem):
-    content = torch.load(checkpoint, weights_only=True)
+    content = load_content(checkpoint)
     state = content["model"] | change
     torch.save({"model": {key: tensor for key, tensor in state.items() if tensor is not None}}, checkpoint)
     with pytest.raises(CheckpointError, match=problem):

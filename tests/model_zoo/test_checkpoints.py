@@ -1,5 +1,7 @@
 """Every family against files that lack or wrap what they should hold plainly: the same embedding or an error."""
 
+import argparse
+import collections
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from bench.base import registry
 from bench.base.errors import CheckpointError
 from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import embed
-from bench.encoders.weights.read import load_content
+from foreign_classes import foreign
 from parity import cases
 from parity.golden import COMPACT, Golden
 
@@ -78,7 +80,7 @@ class Subject:
         self.path = path
         self.id = f"hf.{path.parent}" if id.startswith("hf ") else id
         self.plain = path.suffix == ".safetensors"
-        self.content = load_file(path) if self.plain else load_content(path)
+        self.content = load_file(path) if self.plain else torch.load(path, weights_only=False)  # written here
         entries = [("", self.content), *((k, v) for k, v in self.content.items() if isinstance(v, dict))]
         released = RELEASED.get(id)
         self.entry, self.tensors = max(
@@ -233,3 +235,34 @@ def test_what_somebody_put_around_a_network_changes_no_embedding_and_is_named(id
     np.testing.assert_array_equal(embedding(encoder), expected)
     told = [name for part in encoder.modules() for name in getattr(part, "unused_tensors", ())]
     assert id in PARTS or set(around) <= set(told)
+
+
+CALLBACK, DICTIONARY = (
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "fairseq.data.dictionary.Dictionary",
+)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+@pytest.mark.parametrize("id", IDS)
+def test_what_training_code_saves_beside_a_network_changes_no_embedding(id, form, subject):
+    given = subject(id)
+    if given.plain:
+        return
+    expected, entry = embedding(given.load()), given.entry or "state_dict"
+    others = given.content if given.entry else {}
+    beside = {
+        "rng": np.random.get_state(),
+        "sampler": {"indexes_per_class": [np.arange(3), np.arange(0)]},
+        "mean": np.ones(3, np.float32),
+        "best": np.float64(0.5),
+        "arguments": argparse.Namespace(out=Path("runs"), rates=[1e-3]),
+        "seen": collections.defaultdict(list, a=[1]),
+        "version": torch.__version__,
+    }
+    with foreign(CALLBACK, DICTIONARY) as (callback, dictionary):
+        beside |= {"callbacks": {callback: {"best_model_score": torch.ones(())}}, "dictionaries": [dictionary()]}
+        whole = others | beside | {entry: given.tensors}
+        torch.save(whole, given.path, _use_new_zipfile_serialization=form == "zip")
+    np.testing.assert_array_equal(embedding(given.load()), expected)

@@ -6,6 +6,7 @@ from bench.base.errors import CheckpointError
 from bench.encoders.batches import collate
 from bench.encoders.contract import check_encoder
 from bench.encoders.pooling import pool
+from bench.encoders.weights.read import load_content
 from model_zoo import m2d
 from parity.golden import Golden, synthetic_signal
 
@@ -25,7 +26,7 @@ def fine(golden, tmp_path):
 
 @pytest.fixture
 def tensors(checkpoint):
-    return torch.load(checkpoint, weights_only=True)["model"]
+    return load_content(checkpoint)["model"]
 
 
 def _saved(folder, name, tensors):

@@ -1,5 +1,6 @@
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,6 +175,15 @@ def test_code_in_a_checkpoint_is_never_run(checkpoints, tmp_path):
     with pytest.raises(CheckpointError, match="which s3prl may run as code"):
         s3prl.build(CARDS["hubert"], tmp_path / "evil.pt")
     assert not marker.exists()
+
+
+def test_settings_that_are_not_read_are_no_settings(checkpoints, tmp_path):
+    for value in (Path("x"), np.ones(2)):
+        content = torch.load(checkpoints["hubert"], weights_only=True)
+        content["model_cfg"]["extractor_mode"] = value
+        torch.save(content, tmp_path / "hubert.pt")
+        with pytest.raises(CheckpointError, match=r"holds (pathlib\.PosixPath|Array), which is not read here"):
+            s3prl.build(CARDS["hubert"], tmp_path / "hubert.pt")
 
 
 def test_wrong_and_incomplete_checkpoints_are_refused(checkpoints, tmp_path):

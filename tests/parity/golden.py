@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from parity.releases import BESIDE
+
 COMPACT = Path(__file__).parent.parent / "golden"
 COMPACT_ALONE = ("openl3", "passt")  # fixtures without a complete one
 CLICK_S = 0.3
@@ -56,7 +58,7 @@ class Golden:
                 state[key] = torch.from_numpy(tensors[recipe])
             elif key in constants:  # the compact set leaves out constants that no adapter reads
                 state[key] = torch.from_numpy(np.array(constants[key]))
-        return self._write(folder, skeleton, state)
+        return self._write(folder, skeleton, state, form)
 
     def full(self, folder: Path, constants: Callable[[str, tuple[int, ...]], np.ndarray | None] | None = None) -> Path:
         """The full-size network's checkpoint. ``constants`` gives what no recipe does; without it the reduced
@@ -94,13 +96,15 @@ class Golden:
                 out[key] = drawn(key.removeprefix(prefix), tuple(shape), kind).astype(dtype).reshape(shape)
         return out
 
-    def _write(self, folder: Path, skeleton: dict, state: dict[str, torch.Tensor]) -> Path:
-        """Under the folder and file name that the fixture's notes give, where a released name carries meaning."""
+    def _write(self, folder: Path, skeleton: dict, state: dict[str, torch.Tensor], form: str = "") -> Path:
+        """Under the folder and file name that the fixture's notes give, where a released name carries meaning; with
+        what the release holds beside the network."""
         meta = json.loads((self.folder / "manifest.json").read_text())["meta"] or {}
         path = folder / meta.get("dir", "") / meta.get("file", f"{self.name}.pt")
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {**skeleton["rest"], skeleton["slot"]: state} if skeleton["slot"] else state
-        torch.save(_with_what_lies_beside(content, skeleton), path)
+        beside = BESIDE.get(f"{self.name}_{form}" if form else self.name, dict)()
+        torch.save(_with_what_lies_beside(content, skeleton) | beside, path)
         return path
 
 

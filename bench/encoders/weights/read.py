@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,8 +42,8 @@ def load_tensors(
 def load_content(path: str | Path, part: str = "") -> dict:
     """Reads all that a checkpoint holds without running pickled code.
 
-    From a torch file nothing but tensors, plain containers and the few harmless classes of ``_harmless`` is built. What
-    kind of file it is tells its content, not its name.
+    From a torch file nothing is built but tensors, plain containers and what ``bench.encoders.weights.harmless`` puts
+    in the place of the rest. What kind of file it is tells its content, not its name.
 
     Parameters
     ----------
@@ -130,6 +129,7 @@ def _content(path: Path, part: str) -> tuple[dict, set[str]]:
 def _read(path: Path, part: str) -> tuple[object, set[str]]:
     import torch
 
+    from bench.encoders.weights.harmless import allowed, as_tensor
     from bench.encoders.weights.unreadable import safetensors_header
 
     if safetensors_header(path):
@@ -138,21 +138,11 @@ def _read(path: Path, part: str) -> tuple[object, set[str]]:
         with safe_open(path, "pt") as file:
             names = of_part(file.keys(), part)
             return {name: file.get_tensor(name) for name in sorted(names)}, set(file.keys()) - names
-    with path.open("rb") as stream, torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
+    with path.open("rb") as stream, torch.serialization.safe_globals(allowed(path)), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Detected pickle protocol")  # read or refused, which is said
         content = torch.load(stream, map_location="cpu", weights_only=True)  # of a path, the ending would decide
     if not part or not isinstance(content, dict):
         return content, set()
     names = of_part((name for name in content if isinstance(name, str)), part)
-    others = {name for name, value in content.items() if isinstance(name, str) and torch.is_tensor(value)} - names
+    others = {name for name, value in content.items() if isinstance(name, str) and as_tensor(value) is not None} - names
     return {name: value for name, value in content.items() if name in names}, others
-
-
-def _harmless() -> list:
-    """What released training checkpoints hold beside tensors and cannot act: the run's options, numpy's scalars."""
-    from numpy import dtype
-    from numpy._core import multiarray
-
-    kinds = [type(dtype(code)) for code in "?bhilqBHILQefd"]
-    scalar = [(multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    return [argparse.Namespace, dtype, *kinds, *scalar]

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import io
 import pickle
-import pickletools
 import re
-import struct
 import tarfile
-import zipfile
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
-UNREADABLE = (
-    *(SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError),
-    *(AttributeError, AssertionError, LookupError, TypeError, OverflowError, MemoryError, struct.error, OSError),
-)  # what readers raise on arbitrary bytes
+from bench.encoders.weights.harmless import NO_NUMBERS, is_known
+from bench.encoders.weights.pickles import BROKEN, asked_for, is_archive, member, pickled
+
+UNREADABLE = (SafetensorError, pickle.UnpicklingError, AttributeError, AssertionError, TypeError, *BROKEN)  # by readers
 HEAD = 1024  # bytes that tell kinds of files apart
-SCANNED = 1 << 20  # bytes searched for what a pickle asks for
 PLAIN = ("torch", "collections", "numpy", "argparse", "_codecs")  # modules of what weights are made of
 REFUSED = re.compile(r"GLOBAL (?P<name>[\w.]+)|(?:unrecognized function|create new object .* got) (?P<object>.+)")
-NAME = re.compile(r"\w+(\.\w+)+")
 ARRAYS = ("multiarray._reconstruct", "numeric._frombuffer")  # what numpy arrays ask for
 PICKLED = "torch.storage._load_from_bytes"  # what tensors ask for in a pickle that torch.save did not write
 PROTOCOL = 2  # of pickles that torch's safe reader reads
 HEADER = 8, 100_000_000  # bytes of a safetensors header's length, most bytes of the header
 OLDEST = {"pickle", "storages", "tensors"}  # in the tar archives that torch wrote before 0.2
 UNPACK, RELEASE = "unpack it and take the weight file in it", "take the torch release of these weights"
+STRANGE = "a pickle that torch.save did not write, which cannot be opened without running code"
+TENSORS = "save it anew with tensors in their place (torch.from_numpy), or without them"
 ANEW = "save its tensors anew where it was made, as .safetensors or with torch.save as it stands"
 ISOLATED = (
     "if you trust its origin, save its tensors as .safetensors on a machine that you can afford to lose, "
@@ -65,17 +61,17 @@ def impostor(path: Path) -> Diagnosis | None:
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         problem = "looks like a web page (an error, login or consent page saved under the name of the weights)"
         return problem, "download the file itself, in a browser if need be"
-    if head.startswith(b"PK\x03\x04") and not _archive(path):
+    if head.startswith(b"PK\x03\x04") and not is_archive(path):
         return "is cut short: its end, which lists what is in it, is missing", "fetch it again"
-    if head.startswith(b"PK\x03\x04") and _member(path, "/constants.pkl"):
+    if head.startswith(b"PK\x03\x04") and member(path, "/constants.pkl"):
         return "is a TorchScript archive, a program rather than named tensors", "take the release's state dict"
     if what := next((what for mark, what in OTHERS.items() if head.startswith(mark)), None):
         return what
     if head[257:262] == b"ustar":
         return _tarred(path)
-    if head[4:8] == b"TFL3" or (head[:1] == b"\x08" and head[2:3] == b"\x12" and not asked_for(head)):
+    if head[4:8] == b"TFL3" or (head[:1] == b"\x08" and head[2:3] == b"\x12" and not asked_for(io.BytesIO(head))):
         return "is a program (ONNX, TFLite) rather than named tensors", RELEASE
-    if not asked_for(head) and all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+    if not asked_for(io.BytesIO(head)) and all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         return f"is a text file ({head[:40].decode()!r})", "check that it is the weights"
     return None
 
@@ -84,14 +80,17 @@ def diagnosis(path: Path, error: Exception) -> Diagnosis:
     """Why reading failed."""
     text = str(error).strip()
     refused = REFUSED.search(text)
-    protocol, asked = _pickled(path)
-    foreign = [name for name in asked if name.partition(".")[0] not in PLAIN]
+    protocol, asked, by_torch = pickled(path)
+    foreign = [name for name in asked if name.partition(".")[0] not in PLAIN and not is_known(name)]
+    if refused and is_known(refused["name"] or ""):  # which only a pickle has refused that could not be searched
+        refused, text = None, "its pickle cannot be followed"
     names = [refused["name"] or refused["object"].strip()] if refused else foreign
     if not foreign and PICKLED in asked:
-        return "is a pickle that torch.save did not write, which cannot be opened without running code", ANEW
-    if not foreign and any(name.endswith(ARRAYS) for name in asked):
-        remedy = "save it anew with tensors in their place (torch.from_numpy), or without them"
-        return "holds numpy arrays, which torch does not build where it runs no code of a file", remedy
+        return f"is {STRANGE}", ANEW
+    if not foreign and not by_torch and any(name.endswith(ARRAYS) for name in asked):
+        return f"holds numpy arrays in {STRANGE}", TENSORS
+    if NO_NUMBERS in text:
+        return f"holds {text[text.rindex(NO_NUMBERS) :].splitlines()[0]}, which can be any object", TENSORS
     if names:
         problem = (
             f"asks to build or call {', '.join(names)} when it is opened; weights need no such thing, and what a file "
@@ -103,8 +102,8 @@ def diagnosis(path: Path, error: Exception) -> Diagnosis:
             f"is a pickle of protocol {protocol}, and torch reads no other than {PROTOCOL} without running code",
             ANEW,
         )
-    if _archive(path) and _member(path, "/data.pkl") == "":
-        if _member(path, ".npy"):
+    if is_archive(path) and member(path, "/data.pkl") == "":
+        if member(path, ".npy"):
             return (
                 "is an archive of numpy arrays (numpy.savez)",
                 "save them as .safetensors (safetensors.numpy.save_file)",
@@ -132,58 +131,3 @@ def _tarred(path: Path) -> Diagnosis:
     if names >= OLDEST:
         return "is of the format of torch before 0.2, which cannot be opened without running code", ISOLATED
     return "is a tar archive", UNPACK
-
-
-def _pickled(path: Path) -> tuple[int, list[str]]:
-    """The protocol of the file's pickle, and what it asks for; 0 and nothing for what is no pickle."""
-    try:
-        if _archive(path):
-            with zipfile.ZipFile(path) as archive, archive.open(_member(path, "/data.pkl") or "") as stream:
-                head = stream.read(SCANNED)
-        else:
-            with path.open("rb") as stream:
-                head = stream.read(SCANNED)
-    except UNREADABLE:
-        return 0, []
-    return head[1] if head[:1] == b"\x80" and len(head) > 1 else 0, asked_for(head)
-
-
-def _archive(path: Path) -> bool:
-    """Whether the file ends as a zip archive does, whole or damaged."""
-    try:
-        return zipfile.is_zipfile(path)
-    except UNREADABLE:
-        return True
-
-
-def _member(path: Path, ending: str) -> str | None:
-    """The archive's first member whose name ends so; empty where there is none, None where the archive is damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return next((name for name in archive.namelist() if name.endswith(ending)), "")
-    except UNREADABLE:
-        return None
-
-
-def asked_for(head: bytes) -> list[str]:
-    """The classes and functions named in the pickles that ``head`` begins with; read, not run."""
-    names: list[str] = []
-    strings: list[str] = []
-    memo: dict[Any, str] = {}
-    stream = io.BytesIO(head)
-    try:
-        while stream.tell() < len(head):
-            for operation, argument, _ in pickletools.genops(stream):
-                if operation.name in ("GLOBAL", "INST"):
-                    names.append(str(argument).replace(" ", "."))
-                elif operation.name == "STACK_GLOBAL":
-                    names.append(".".join(strings[-2:]))
-                elif operation.name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
-                    memo[len(memo) if argument is None else argument] = strings[-1] if strings else ""
-                elif operation.name in ("GET", "BINGET", "LONG_BINGET"):
-                    strings.append(memo.get(argument, ""))
-                elif isinstance(argument, str):
-                    strings.append(argument)
-    except (ValueError, IndexError, OverflowError):
-        pass  # no pickle from here on, or one that goes beyond the head
-    return [name for name in dict.fromkeys(names) if NAME.fullmatch(name)]

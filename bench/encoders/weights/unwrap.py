@@ -3,7 +3,8 @@
 Released and self-trained checkpoints hold the same tensors under many names: in an entry ``state_dict``, ``model`` or
 ``model_state_dict``, behind ``module.`` (``DataParallel``), ``net.`` or ``model.`` (a Lightning module's attribute),
 with ``_orig_mod.`` (``torch.compile``) anywhere in between. None of these spellings is listed here but those of torch's
-own wrappers: a family names tensors of its network, and every place is found in which such a name ends.
+own wrappers: a family names tensors of its network, and every place is found in which such a name ends. An array of
+numpy's counts as the tensor that it can be.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.base.errors import CheckpointError, first_few
+from bench.encoders.weights.harmless import as_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,11 +128,10 @@ def _mappings(
     content: Mapping, keys: tuple[str, ...] = (), seen: frozenset[int] = frozenset()
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
     """(keys, its tensors) of the content itself and of every entry in it that holds tensors by name."""
-    import torch
-
     if id(content) in seen:  # an entry of itself
         return
-    own = {name: value for name, value in content.items() if isinstance(name, str) and torch.is_tensor(value)}
+    named = ((name, as_tensor(value)) for name, value in content.items() if isinstance(name, str))
+    own = {name: tensor for name, tensor in named if tensor is not None}
     if own:
         yield keys, own
     if len(keys) < DEPTH:

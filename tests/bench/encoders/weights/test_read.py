@@ -1,10 +1,10 @@
 import argparse
+import datetime
 import functools
 import os
 import pickle
 import tarfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,12 +54,6 @@ def test_other_protocols_of_torch_are_called_so(tmp_path, form, protocol):
     torch.save({"a": torch.ones(2)}, tmp_path / "net.pt", pickle_protocol=protocol,
                _use_new_zipfile_serialization=form == "zip")  # fmt: skip
     with pytest.raises(CheckpointError, match=f"is a pickle of protocol {protocol}"):
-        read.load_content(tmp_path / "net.pt")
-
-
-def test_arrays_beside_tensors_are_named(tmp_path):
-    torch.save({"model": {"a": torch.ones(2)}, "rng": np.arange(4)}, tmp_path / "net.pt")
-    with pytest.raises(CheckpointError, match="holds numpy arrays"):
         read.load_content(tmp_path / "net.pt")
 
 
@@ -160,7 +154,7 @@ def test_a_file_that_would_run_code_is_refused_and_nothing_is_run(tmp_path, monk
     [
         (print, "print"),
         (functools.partial(print), r"functools\.partial"),
-        (Path("x"), "pathlib"),
+        (datetime.timedelta(1), r"datetime\.timedelta"),
         (torch.nn.Linear(2, 2), r"torch\.nn\.modules\.linear\.Linear"),
     ],
 )

@@ -64,7 +64,7 @@ def read_checkpoint(path: Path) -> dict:
     Raises ``CheckpointError``, also for a string that would run code if s3prl evaluated it, as it does with layer
     plans, and for what was not read, of which s3prl would get nothing.
     """
-    from bench.encoders.weights.harmless import Array, StandIn
+    from bench.encoders.weights.files.harmless import Array, StandIn
     from bench.encoders.weights.read import load_content
 
     content = load_content(path)

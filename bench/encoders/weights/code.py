@@ -17,8 +17,8 @@ from pathlib import Path
 from bench.base import registry
 from bench.base.errors import BadInput, CheckpointError, first_few
 from bench.base.paths import file_digest
+from bench.encoders.weights.files.unreadable import safetensors_header
 from bench.encoders.weights.folders import tensor_files
-from bench.encoders.weights.unreadable import safetensors_header
 from bench.types import EncoderCard
 
 REVISION = re.compile(r"[0-9a-f]{40}")

@@ -98,7 +98,7 @@ def verify(card: EncoderCard, release: Weights, path: Path, pin: verified.Pin | 
 
 
 def _looks(path: Path) -> str:
-    from bench.encoders.weights.unreadable import impostor
+    from bench.encoders.weights.files.unreadable import impostor
 
     what = impostor(path) if path.is_file() else None
     return f"; it {what[0]}" if what else ""

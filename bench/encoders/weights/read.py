@@ -42,8 +42,8 @@ def load_tensors(
 def load_content(path: str | Path, part: str = "") -> dict:
     """Reads all that a checkpoint holds without running pickled code.
 
-    From a torch file nothing is built but tensors, plain containers and what ``bench.encoders.weights.harmless`` puts
-    in the place of the rest. What kind of file it is tells its content, not its name.
+    From a torch file nothing is built but tensors, plain containers and what ``bench.encoders.weights.files.harmless``
+    puts in the place of the rest. What kind of file it is tells its content, not its name.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _as_placed(own: dict, places: set[str], file: Path) -> dict:
 
 def _content(path: Path, part: str) -> tuple[dict, set[str]]:
     """What one file holds of a part, and the names of its other tensors."""
-    from bench.encoders.weights.unreadable import UNREADABLE, diagnosis, impostor
+    from bench.encoders.weights.files.unreadable import UNREADABLE, diagnosis, impostor
 
     if not path.is_file():
         raise CheckpointError(path, "is not there", "check the path")
@@ -129,8 +129,8 @@ def _content(path: Path, part: str) -> tuple[dict, set[str]]:
 def _read(path: Path, part: str) -> tuple[object, set[str]]:
     import torch
 
-    from bench.encoders.weights.harmless import allowed, as_tensor
-    from bench.encoders.weights.unreadable import safetensors_header
+    from bench.encoders.weights.files.harmless import allowed, as_tensor
+    from bench.encoders.weights.files.unreadable import safetensors_header
 
     if safetensors_header(path):
         from safetensors import safe_open

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.base.errors import CheckpointError, first_few
-from bench.encoders.weights.harmless import as_tensor
+from bench.encoders.weights.files.harmless import as_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.encoders.weights.pickles import pickled
+from bench.encoders.weights.files.pickles import pickled
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from bench.encoders.weights.harmless import NO_NUMBERS, is_known
-from bench.encoders.weights.pickles import BROKEN, asked_for, is_archive, member, pickled
+from bench.encoders.weights.files.harmless import NO_NUMBERS, is_known
+from bench.encoders.weights.files.pickles import BROKEN, asked_for, is_archive, member, pickled
 
 UNREADABLE = (SafetensorError, pickle.UnpicklingError, AttributeError, AssertionError, TypeError, *BROKEN)  # by readers
 HEAD = 1024  # bytes that tell kinds of files apart

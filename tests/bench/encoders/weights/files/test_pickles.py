@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.encoders.weights.pickles import asked_for, pickled
+from bench.encoders.weights.files.pickles import asked_for, pickled
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -5,7 +5,8 @@ Papers: Elizalde et al., CLAP: Learning audio concepts from natural language sup
 2024 (arXiv 2309.05767; ``ms2023``); Wu et al., Large-scale contrastive language-audio pretraining with feature fusion
 and keyword-to-caption augmentation, ICASSP 2023 (arXiv 2211.06687; ``laion``).
 Checkpoints: https://huggingface.co/microsoft/msclap (``CLAP_weights_2022.pth``, ``CLAP_weights_2023.pth``; Zenodo
-8378278), https://huggingface.co/lukewys/laion_clap (``630k-audioset-best.pt`` and other files without fusion).
+8378278), https://huggingface.co/lukewys/laion_clap (``630k-audioset-best.pt`` and other files without fusion; beside
+the network they hold an optimizer with numpy's scalars, by their training code and public code that reads them).
 Licence: Microsoft MIT (code, https://github.com/microsoft/CLAP at e8a6467) and MS-PL (weights, by the Hub's page at
 c47d441); LAION CC0-1.0 (repository, https://github.com/LAION-AI/CLAP at 1fd4c37, and the Hub's page). The digest of
 ``ms2023``'s file is the one that many public projects hold.

@@ -4,9 +4,10 @@ Paper: Kong et al., PANNs: Large-scale pretrained audio neural networks for audi
 2020 (arXiv 1912.10211). Checkpoint: https://zenodo.org/record/3987831 (``Cnn14_16k_mAP=0.438.pth``,
 ``Cnn14_mAP=0.431.pth``), as the README of https://github.com/qiuqiangkong/audioset_tagging_cnn (d2f4b8c) links it.
 Licence: MIT (code, LICENSE.MIT), CC BY 4.0 (weights, as public projects read the record; its page was not seen). The
-digests are those that many public projects hold. The files are ``{iteration, model, sampler}``: the sampler's state
-holds numpy arrays (``pytorch/main.py`` and ``utils/data_generator.py`` there; public code that reads ``Cnn14_16k`` by
-its digest with torch's safe reader allows them). Trained on: AudioSet (supervised).
+digests are those that many public projects hold. The files are ``{iteration, model, sampler}``, and the sampler's state
+holds numpy arrays: by ``pytorch/main.py`` and ``utils/data_generator.py`` there, by public code that allows them to
+read the digest of ``Cnn14_16k`` with torch's safe reader, and by https://github.com/autrainer/autrainer/issues/66,
+where that reader refuses ``Cnn14``. Trained on: AudioSet (supervised).
 
 Front end: torchlibrosa log-mel in dB (reference 1, floor 1e-10, no range limit), 64 bands of the file's mel matrix;
 16 kHz: FFT 512, hop 160, 50-8,000 Hz; 32 kHz: FFT 1024, hop 320, 50-14,000 Hz. Any length from 32 frames.

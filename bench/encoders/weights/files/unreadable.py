@@ -71,7 +71,7 @@ def impostor(path: Path) -> Diagnosis | None:
         return _tarred(path)
     if head[4:8] == b"TFL3" or (head[:1] == b"\x08" and head[2:3] == b"\x12" and not asked_for(io.BytesIO(head))):
         return "is a program (ONNX, TFLite) rather than named tensors", RELEASE
-    if not asked_for(io.BytesIO(head)) and all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head) and not asked_for(io.BytesIO(head)):
         return f"is a text file ({head[:40].decode()!r})", "check that it is the weights"
     return None
 

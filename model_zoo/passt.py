@@ -3,9 +3,10 @@
 Paper: Koutini et al., Efficient training of audio transformers with patchout, Interspeech 2022 (arXiv 2110.05069).
 Checkpoint: ``passt-s-f128-p16-s10-ap.476-swa.pt`` of https://github.com/kkoutini/PaSST, release v0.0.1-audioset, which
 its code calls ``passt_s_swa_p16_128_ap476``; the address is the code's (https://github.com/kkoutini/passt_hear21,
-5f1cce6), the file was not at hand and its digest is not known. Other releases for 10 s and a hop of 10 ms are read too
-when they are named as the weights. Licence: Apache-2.0 (LICENSE of kkoutini/PaSST at 2a5c818); nothing is said of the
-weights by themselves. Trained on: ImageNet (initialisation, by the paper), AudioSet (supervised, by the README).
+5f1cce6), the file was not at hand, and the digest is the one that five public projects hold. Other releases for 10 s
+and a hop of 10 ms are read too when they are named as the weights. Licence: Apache-2.0 (LICENSE of kkoutini/PaSST at
+2a5c818); nothing is said of the weights by themselves. Trained on: ImageNet (initialisation, by the paper), AudioSet
+(supervised, by the README).
 
 Front end: 32 kHz, pre-emphasis, kaldi log-mel of 128 bands up to 15 kHz, 25 ms every 10 ms, ln(power + 1e-5),
 (x + 4.5) / 5, each clip mirrored about its own ends. Patches of 16 x 16 every 10 frames and bands.
@@ -56,6 +57,8 @@ CARDS = (
             Weights(
                 file="passt-s-f128-p16-s10-ap.476-swa.pt",
                 urls=(f"{RELEASE}/passt-s-f128-p16-s10-ap.476-swa.pt",),
+                sha256="302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c",
+                size=344_665_734,
                 licence="Apache-2.0 (repository)",
             ),
         ),

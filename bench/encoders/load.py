@@ -88,10 +88,11 @@ def load_encoder(
     try:
         encoder = module.build(card, path)
     except CheckpointError as error:
-        told = _next_to_the_release(card, path) if weights is not None and path is not None else ""
-        if not told:
+        if weights is None or path is None:
             raise
-        raise CheckpointError(error.where, f"{error.problem}; {told}", error.remedy) from error
+        left, mend = _left_by_training(card, path, error)
+        told = "; ".join(filter(None, [error.problem, left, _next_to_the_release(card, path)]))
+        raise CheckpointError(error.where, told, mend or error.remedy) from error
     if told := unused_told(encoder):
         encoder.card = replace(encoder.card, notes="; ".join(filter(None, [encoder.card.notes, told])))
     if path is not None:
@@ -109,6 +110,18 @@ def unused_told(encoder: Encoder) -> str:
     """Which tensors of its file an encoder has no place for, such as a head of one's own; empty where none are."""
     unused = [name for part in encoder.modules() for name in getattr(part, "unused_tensors", ())]
     return f"{len(unused)} tensors not used: {first_few(unused)}" if unused else ""
+
+
+def _left_by_training(card: EncoderCard, path: Path, refused: CheckpointError) -> tuple[str, str]:
+    """What of a refused file is in the place of weights, and how they come back; empty where nothing is."""
+    from bench.encoders.weights.find import part_of
+    from bench.encoders.weights.read import load_content
+    from bench.encoders.weights.unwrap import left_in_place
+
+    try:
+        return left_in_place(load_content(path, part_of(card)), refused.problem)
+    except CheckpointError:  # what it is has been said
+        return "", ""
 
 
 def _next_to_the_release(card: EncoderCard, path: Path) -> str:

@@ -51,7 +51,7 @@ def load_strict(
             k for k, tensor in held.items() if own[k].is_floating_point() and not tensor.is_floating_point()
         ],
         SPARE: [k for k in spare if not any(p.fullmatch(k) for p in patterns)],
-        "not finite": [k for k, tensor in held.items() if k not in unusual and not bool(tensor.isfinite().all())],
+        "not finite": [k for k, tensor in held.items() if k not in unusual and not _finite(tensor)],
     }
     reasons = [f"{len(names)} {kind}: {first_few(names)}" for kind, names in problems.items() if names]
     if reasons:
@@ -60,6 +60,11 @@ def load_strict(
             remedy = "where an embedding does without them, as without a head of one's own, save the file without them"
         raise CheckpointError(where, "; ".join(reasons), remedy)
     module.load_state_dict({k: tensors[k] for k in own}, strict=True)
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Whether a tensor is finite in float32, in which all are computed with; whole and quantised numbers are."""
+    return not tensor.is_floating_point() or bool(tensor.float().isfinite().all())
 
 
 def idle_counter(module: nn.Module, name: str) -> bool:

@@ -12,6 +12,7 @@ from bench.base.errors import CheckpointError
 from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import embed
 from bench.encoders.load import load_encoder
+from bench.encoders.weights.unwrap import left_in_place
 
 ID, RELEASE = "efficientat.mn04", "mn04_as_mAP_432.pt"
 HEADS = {"head.weight": torch.ones(4, 384), "loss.weight": torch.ones(4)}
@@ -39,6 +40,13 @@ def tensors():
 
 def prefixed(tensors, prefix):
     return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+def in_parts(tensors, *parts):
+    """Tensors with others in the place of one weight."""
+    layer = "features.5.block.0.0."
+    whole = tensors[f"{layer}weight"]
+    return {n: t for n, t in tensors.items() if n != f"{layer}weight"} | {f"{layer}{part}": whole for part in parts}
 
 
 def sharded(tensors, folder):
@@ -92,6 +100,12 @@ def test_half_precision_is_computed_in_full(tensors, tmp_path):
     assert all(torch.equal(own[name], halves[name].to(own[name].dtype)) for name in own)
 
 
+def test_a_network_that_has_weights_in_parts_is_not_told_to_undo_them(tensors):
+    content = {"conv.parametrizations.weight.original0": torch.ones(2), "fc.bias": torch.ones(2)}
+    assert left_in_place(content, "1 missing: fc.weight") == ("", "")
+    assert left_in_place(content, "1 missing: conv.weight")[0].startswith("it holds weights in parts: conv.")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -111,7 +125,21 @@ def test_half_precision_is_computed_in_full(tensors, tmp_path):
         (lambda t: {n.replace("features", "feats"): x for n, x in t.items()}, rf"it lacks \d+ of .* of {RELEASE}"),
         (lambda t: HEADS, rf"it lacks (\d+) of the \1 tensors of {RELEASE}: features\.0\.0\.weight"),
         (lambda t: t | {"features.0.0.weight": torch.full((8, 1, 3, 3), torch.nan)}, "1 not finite: features"),
-        (lambda t: prefixed(t | {"features.0.0.lora_A": torch.ones(2)}, "model."), "neither used .*lora_A"),
+        (
+            lambda t: prefixed(t | {"features.0.0.lora_A": torch.ones(2)}, "model."),
+            "neither used .*lora_A; it holds low-rank adapters: .*; merge them into the weights before saving",
+        ),
+        (
+            lambda t: prefixed(in_parts(t, "base_layer.weight"), "base_model.model."),
+            "low-rank adapters: .*; merge them",
+        ),
+        (
+            lambda t: in_parts(t, "weight_g", "weight_v"),
+            r"weights in parts: features\.5.*weight_v; .*remove_weight_norm",
+        ),
+        (lambda t: in_parts(t, "parametrizations.weight.original0"), "weights in parts: .*remove_parametrizations"),
+        (lambda t: in_parts(t, "weight_orig", "weight_mask"), r"pruned weights: .*; .*prune\.remove"),
+        (lambda t: in_parts(t, "weight_orig", "weight_u"), "weights in parts: .*; .*remove_spectral_norm"),
         (lambda t: t | {"adapter.weight": torch.ones(2)}, "neither used .*adapter.weight; .* save the file without"),
     ],
 )

@@ -9,6 +9,7 @@ numpy's counts as the tensor that it can be.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,22 @@ BESIDE = "beside/"  # before the name of a tensor that lies outside the network,
 OUTSIDE = "outside/"  # before that of one outside what was put around a released layout: a head of one's own, a loss
 
 UNREAD = "unread/"  # before the name of one of another part of the file, which stands there without its values
+
+# What training leaves in the place of a weight: in its names, what it is, and how the weight comes back
+INSTEAD = (
+    (
+        r"\.lora_|(^|\.)base_layer\.",
+        "low-rank adapters",
+        "merge them into the weights before saving (merge_and_unload)",
+    ),
+    (
+        r"\.weight_[gv]$|\.parametrizations\.",
+        "weights in parts",
+        "undo that before saving (remove_weight_norm or parametrize.remove_parametrizations of torch.nn.utils)",
+    ),
+    (r"\.weight_mask$", "pruned weights", "make that permanent before saving (prune.remove of torch.nn.utils)"),
+    (r"\.weight_orig$", "weights in parts", "undo that before saving (remove_spectral_norm of torch.nn.utils)"),
+)
 
 
 class Place(NamedTuple):
@@ -180,3 +197,25 @@ def _as_they_are(mappings: Mapping[tuple[str, ...], dict[str, Tensor]], entry: s
     else:
         problem = "holds no tensors by name"
     raise CheckpointError(where, problem, "check that the file belongs to this encoder")
+
+
+def left_in_place(content: Mapping, problem: str) -> tuple[str, str]:
+    """What training left in a file where a refused network has weights, and how they come back; both may be empty.
+
+    ``problem`` names tensors that the network lacks or has no place for. Parts of a weight are told where the weight is
+    among these, since some networks have weights in parts; adapters always, since without them, a file of both would be
+    the network from before the training.
+    """
+    names = bare_names(content)
+    for pattern, what, remedy in INSTEAD:
+        found = [name for name in names if re.search(pattern, name)]
+        lacking = [name for name in found if f"{_owner(name, pattern)}.weight" in problem]
+        told = found if what == INSTEAD[0][1] else lacking
+        if told:
+            return f"it holds {what}: {first_few(told)}", remedy
+    return "", ""
+
+
+def _owner(name: str, pattern: str) -> str:
+    """The layer whose weight a name stands for: its last two names, since a network may lie behind a prefix."""
+    return ".".join(re.split(pattern, name)[0].split(".")[-2:])

@@ -15,6 +15,9 @@ def test_load_strict_copies_casts_and_ignores_what_is_declared():
     checkpoint.load_strict(net, half | {"head.weight": torch.zeros(1)}, [r"head\..*"])
     assert net.weight.dtype == torch.float32
     assert torch.equal(net.weight, state["weight"].half().float())
+    eighth = {k: v.to(torch.float8_e4m3fn) for k, v in state.items()}
+    checkpoint.load_strict(net, eighth)
+    assert torch.equal(net.weight, eighth["weight"].float())
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,11 @@ def test_load_strict_copies_casts_and_ignores_what_is_declared():
         (lambda s: s.update(extra=torch.zeros(1)), "neither used nor declared ignored: extra"),
         (lambda s: s.update(bias=torch.tensor([0.0, float("nan")])), "not finite: bias"),
         (lambda s: s.update(weight=s["weight"].to(torch.int8)), "of whole numbers in the place of weights: weight"),
+        (
+            lambda s: s.update(weight=torch.quantize_per_tensor(s["weight"], 0.1, 0, torch.qint8)),
+            "of whole numbers in the place of weights: weight",
+        ),
+        (lambda s: s.update(bias=torch.full((2,), 1e300, dtype=torch.float64)), "not finite: bias"),
         (lambda s: s.update(weight=s["weight"].to_sparse()), "without values, or sparse: weight"),
         (lambda s: s.update(weight=s["weight"].to("meta")), "without values, or sparse: weight"),
         (lambda s: s.update({f"x{i}": torch.zeros(1) for i in range(9)}), "9 neither .*: x0, x1, x2, x3, x4, …"),

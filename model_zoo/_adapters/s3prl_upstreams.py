@@ -64,7 +64,7 @@ def read_checkpoint(path: Path) -> dict:
     Raises ``CheckpointError``, also for a string that would run code if s3prl evaluated it, as it does with layer
     plans, and for what was not read, of which s3prl would get nothing.
     """
-    from bench.encoders.weights.files.harmless import Array, StandIn
+    from bench.encoders.weights.files.harmless import StandIn
     from bench.encoders.weights.read import load_content
 
     content = load_content(path)
@@ -73,23 +73,28 @@ def read_checkpoint(path: Path) -> dict:
             problem = f"holds {part[:60]!r}, which s3prl may run as code"
             raise CheckpointError(path, problem, "do not use this file unless you know where it comes from")
         kind = part if isinstance(part, type) else type(part)
-        if issubclass(kind, StandIn | Array):  # s3prl would take it for a setting
+        if issubclass(kind, StandIn):  # s3prl would take it for a setting
             problem = f"holds {kind.__name__}, which is not read here"
             raise CheckpointError(path, problem, "save its tensors and settings anew, with plain values")
     return content
 
 
 def _parts(content: object) -> Iterator[object]:
-    """All that nested containers and objects hold."""
-    if isinstance(content, dict):
-        yield from _parts([*content.keys(), *content.values()])
-    elif isinstance(content, (list, tuple, set)):
-        for part in content:
-            yield from _parts(part)
-    else:
-        yield content
-        if hasattr(content, "__dict__") and not isinstance(content, type):  # options of a training run
-            yield from _parts(vars(content))
+    """All that nested containers and objects hold, each once: they may hold themselves."""
+    left, seen = [content], set()
+    while left:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            left += [*part.keys(), *part.values()]
+        elif isinstance(part, (list, tuple, set)):
+            left += part
+        else:
+            yield part
+            if hasattr(part, "__dict__") and not isinstance(part, type):  # options of a training run
+                left.append(vars(part))
 
 
 def _hubert(**sizes: object) -> dict:

@@ -178,12 +178,19 @@ def test_code_in_a_checkpoint_is_never_run(checkpoints, tmp_path):
 
 
 def test_settings_that_are_not_read_are_no_settings(checkpoints, tmp_path):
-    for value in (Path("x"), np.ones(2)):
+    for value in (Path("x"), np.ones(2), np.dtype("f4")):
         content = torch.load(checkpoints["hubert"], weights_only=True)
         content["model_cfg"]["extractor_mode"] = value
         torch.save(content, tmp_path / "hubert.pt")
-        with pytest.raises(CheckpointError, match=r"holds (pathlib\.PosixPath|Array), which is not read here"):
+        with pytest.raises(CheckpointError, match=r"holds (pathlib\.PosixPath|Array|Kind), which is not read here"):
             s3prl.build(CARDS["hubert"], tmp_path / "hubert.pt")
+
+
+def test_a_checkpoint_may_hold_itself(checkpoints, tmp_path):
+    content = torch.load(checkpoints["hubert"], weights_only=True)
+    content["self"] = [content]
+    torch.save(content, tmp_path / "hubert.pt")
+    assert s3prl_upstreams.read_checkpoint(tmp_path / "hubert.pt").keys() == content.keys()
 
 
 def test_wrong_and_incomplete_checkpoints_are_refused(checkpoints, tmp_path):

@@ -108,6 +108,7 @@ def _as_placed(own: dict, places: set[str], file: Path) -> dict:
 
 def _content(path: Path, part: str) -> tuple[dict, set[str]]:
     """What one file holds of a part, and the names of its other tensors."""
+    from bench.encoders.weights.files.harmless import Array
     from bench.encoders.weights.files.unreadable import UNREADABLE, diagnosis, impostor
 
     if not path.is_file():
@@ -120,9 +121,8 @@ def _content(path: Path, part: str) -> tuple[dict, set[str]]:
     if what:
         raise CheckpointError(path, *what)
     if not isinstance(content, dict):
-        raise CheckpointError(
-            path, f"holds a {type(content).__name__}, not named tensors", "check that it is the weights"
-        )
+        kind = "numpy array" if isinstance(content, Array) else type(content).__name__
+        raise CheckpointError(path, f"holds a {kind}, not named tensors", "check that it is the weights")
     return content, others
 
 

@@ -33,6 +33,7 @@ INTEGERS = [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)]
 NUMBERS = {code: np.dtype(code) for code in ("b1", *INTEGERS, "f2", "f4", "f8", "c8", "c16")}  # as pickles call them
 BYTE_ORDERS = "<>=|"
 NO_NUMBERS = "numpy values that are no numbers"
+OPTIONS = "argparse.Namespace"  # the one class that is built as it is: a bag of attributes
 # packages of which any name is answered: what trains networks, and what its settings are made of
 KNOWN = ("pytorch_lightning", "lightning", "lightning_fabric", "omegaconf", "fairseq", "pathlib", "typing")
 NAMED = (
@@ -42,11 +43,15 @@ NAMED = (
 MAPPINGS = ("AttributeDict", "defaultdict")  # classes whose content a pickle sets item by item
 
 
-def allowed(path: Path) -> list:
-    """What torch's safe reader may build from a file: ``[class, (answer, the name that it answers), ...]``."""
+def allowed(path: Path) -> list[tuple[Callable, str]]:
+    """What torch's safe reader may build from a file: ``[(answer, the name that it answers), ...]``.
+
+    ``argparse.Namespace`` goes by its name too: torch forgets the bare class for good when the reading ends, also where
+    a program has allowed it before.
+    """
     asked = dict.fromkeys(name for name in pickled(path).asked if _package(name) in KNOWN)
     answers = NUMPY | {name: _stand_in(name) for name in (*NAMED, *asked)}
-    return [argparse.Namespace, *((answer, name) for name, answer in answers.items())]
+    return [(answer, name) for name, answer in {OPTIONS: argparse.Namespace, **answers}.items()]
 
 
 def is_known(name: str) -> bool:
@@ -78,7 +83,7 @@ class StandIn:
         """Forgets the state."""
 
     def __bool__(self) -> bool:
-        raise TypeError(f"{type(self).__qualname__} of the file was not read")
+        raise TypeError(f"{type(self).__qualname__} of the file is no truth value here")
 
 
 class _MappingStandIn(StandIn):
@@ -91,8 +96,8 @@ class _MappingStandIn(StandIn):
         return OrderedDict()
 
 
-class Kind:
-    """A type of numpy's, as a pickle describes it: of numbers or truth values."""
+class Kind(StandIn):
+    """Stands for a type of numpy's, as a pickle describes it: of numbers or truth values."""
 
     dtype: np.dtype | None = None
 
@@ -113,12 +118,10 @@ class Kind:
         return np.frombuffer(raw, self.dtype).astype(self.dtype.newbyteorder("="))
 
 
-class Array:
+class Array(StandIn):
     """Holds the ``values`` of an array of numpy's once its state is set."""
 
     values: np.ndarray | None = None
-
-    def __init__(self, *_: object) -> None: ...
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, by_column, raw = state
@@ -138,8 +141,8 @@ def _scalar(kind: object, raw: Any) -> np.generic:
     return value
 
 
-def _no_bytes(*_: object) -> bytes:
-    """In the place of the class of bytes, which pickles call for empty ones alone."""
+def _no_bytes() -> bytes:
+    """In the place of the class of bytes, which pickles call for empty ones alone; given anything, it fails."""
     return b""
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from bench.encoders.weights.files.harmless import NO_NUMBERS, is_known
+from bench.encoders.weights.files.harmless import NO_NUMBERS, StandIn, is_known
 from bench.encoders.weights.files.pickles import BROKEN, asked_for, is_archive, member, pickled
 
 UNREADABLE = (SafetensorError, pickle.UnpicklingError, AttributeError, AssertionError, TypeError, *BROKEN)  # by readers
 HEAD = 1024  # bytes that tell kinds of files apart
 PLAIN = ("torch", "collections", "numpy", "argparse", "_codecs")  # modules of what weights are made of
 REFUSED = re.compile(r"GLOBAL (?P<name>[\w.]+)|(?:unrecognized function|create new object .* got) (?P<object>.+)")
+FILLED = re.compile(rf"Can only .+ but got <class '{re.escape(StandIn.__module__)}\.(?P<name>[\w.]+)'>")
 ARRAYS = ("multiarray._reconstruct", "numeric._frombuffer")  # what numpy arrays ask for
 PICKLED = "torch.storage._load_from_bytes"  # what tensors ask for in a pickle that torch.save did not write
 PROTOCOL = 2  # of pickles that torch's safe reader reads
@@ -97,6 +98,8 @@ def diagnosis(path: Path, error: Exception) -> Diagnosis:
             "may call can run any code, so it was refused and nothing was run"
         )
         return problem, ISOLATED
+    if filled := FILLED.search(text):
+        return f"holds a list or a dictionary of the class {filled['name']}, whose items cannot be read here", ANEW
     if asked and protocol > PROTOCOL:
         return (
             f"is a pickle of protocol {protocol}, and torch reads no other than {PROTOCOL} without running code",

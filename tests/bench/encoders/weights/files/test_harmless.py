@@ -156,6 +156,21 @@ def test_paths_versions_and_enumerations_are_passed_over(saved, form):
     assert all(isinstance(read_[name], harmless.StandIn) for name in ("mode", "dir", "of", "torch"))
 
 
+@pytest.mark.parametrize(("base", "items"), [(list, [1, 2]), (list, [1]), (dict, {"a": 1}), (dict, {"a": 1, "b": 2})])
+def test_lists_and_dictionaries_of_frameworks_classes_are_not_called_damaged(saved, base, items):
+    with foreign("fairseq.A", base=base) as (kind,):
+        path = saved({"kept": kind(items)})
+    with pytest.raises(
+        CheckpointError, match=r"holds a list or a dictionary of the class fairseq\.A.*save its tensors"
+    ):
+        read.load_content(path)
+
+
+def test_an_array_alone_is_called_so(saved):
+    with pytest.raises(CheckpointError, match="holds a numpy array, not named tensors"):
+        read.load_content(saved(np.ones(2)))
+
+
 def test_classes_stay_apart_as_keys(saved):
     with foreign(CALLBACK, "pytorch_lightning.callbacks.early_stopping.EarlyStopping") as (one, other):
         path = saved({"callbacks": {one: {"a": 1}, other: {"a": 2}}})
@@ -165,8 +180,15 @@ def test_classes_stay_apart_as_keys(saved):
 def test_a_stand_in_answers_no_question(saved):
     with foreign(CALLBACK) as (kind,):
         path = saved({"deep_norm": kind()})
-    with pytest.raises(TypeError, match="ModelCheckpoint of the file was not read"):
+    with pytest.raises(TypeError, match="ModelCheckpoint of the file is no truth value here"):
         bool(read.load_content(path)["deep_norm"])
+
+
+def test_nor_does_an_array_or_a_type_of_numpy(saved):
+    content = read.load_content(saved({"deep_norm": np.array(False), "type": np.dtype("f4")}))
+    for name in ("deep_norm", "type"):
+        with pytest.raises(TypeError, match="no truth value"):
+            bool(content[name])
 
 
 class Call:
@@ -278,6 +300,18 @@ def test_a_damaged_file_is_told_to_be_damaged(saved, damage):
     with pytest.raises(CheckpointError, match="damaged, cut short") as error:
         read.load_content(path)
     assert "safe_globals" not in str(error.value)  # torch advises to allow what it refused
+
+
+def test_bytes_are_made_of_nothing_alone(pickled_as):
+    assert read.load_content(pickled_as(b"\x80\x02}" + ONE + b"c__builtin__\nbytes\n)Rs.")) == {"a": b""}
+    with pytest.raises(CheckpointError):
+        read.load_content(pickled_as(b"\x80\x02}" + ONE + b"c__builtin__\nbytes\n" + ONE + b"\x85Rs."))
+
+
+def test_what_a_program_allows_itself_stays_allowed(saved):
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        read.load_content(saved(panns()))
+        assert argparse.Namespace in torch.serialization.get_safe_globals()
 
 
 def test_allowances_do_not_outlast_the_reading(saved):

@@ -27,6 +27,7 @@ def test_load_strict_copies_casts_and_ignores_what_is_declared():
         (lambda s: s.update(bias=torch.zeros(7)), r"misshapen: bias is \(7,\) and should be \(2,\)"),
         (lambda s: s.update(extra=torch.zeros(1)), "neither used nor declared ignored: extra"),
         (lambda s: s.update(bias=torch.tensor([0.0, float("nan")])), "not finite: bias"),
+        (lambda s: s.update(bias=torch.tensor([0.0, 1e300], dtype=torch.float64)), "not finite: bias"),
         (lambda s: s.update(weight=s["weight"].to(torch.int8)), "of whole numbers in the place of weights: weight"),
         (
             lambda s: s.update(weight=torch.quantize_per_tensor(s["weight"], 0.1, 0, torch.qint8)),

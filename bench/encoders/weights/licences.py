@@ -14,7 +14,7 @@ from bench.base.errors import BadInput
 from bench.base.tables.cached import CacheTable
 from bench.types import EncoderCard, Weights
 
-FREE = re.compile(r"\b(MIT|BSD|Apache|ISC|CC0|CC[ -]BY|GPL|LGPL|public domain|Unlicense)\b", re.IGNORECASE)
+FREE = re.compile(r"\b(MIT|BSD|Apache|ISC|CC0|CC[ -]BY|MS-PL|GPL|LGPL|public domain|Unlicense)\b", re.IGNORECASE)
 BOUND = re.compile(
     r"\bNC\b|non-?\s?commercial|\bresearch\b|\bacademic\b|\bevaluation\b|\beducational\b|\bterms\b|\bproprietary\b",
     re.IGNORECASE,

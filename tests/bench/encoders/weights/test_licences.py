@@ -31,6 +31,7 @@ def cache(tmp_path, monkeypatch):
         ("CC BY 4.0", False),
         ("CC-BY-SA-3.0", False),
         ("CC0-1.0 (repository)", False),
+        ("MS-PL", False),
         ("CC-BY-NC 4.0", True),
         ("CC BY-NC-SA 4.0", True),
         ("NTT evaluation licence", True),

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,16 @@ def test_every_card_is_found_by_its_own_id_and_lives_in_the_family_it_is_named_a
         assert registry.task_card(card.id) == card
     ids = registry.ids(registry.ENCODERS) + registry.ids(registry.TASKS)
     assert len(ids) == len(set(ids))
+
+
+def test_a_corpus_has_one_spelling_on_all_cards():
+    """What an encoder was trained on is held against a task's corpora by name."""
+    spelled = {}
+    for package in (registry.ENCODERS, registry.TASKS):
+        for card in registry.cards(package):
+            for corpus in card.trained_on if package == registry.ENCODERS else card.corpora:
+                spelled.setdefault(re.sub(r"[^a-z0-9]", "", corpus.casefold()), set()).add(corpus)
+    assert not [names for names in spelled.values() if len(names) > 1]
 
 
 @pytest.mark.parametrize("wrong", ["efficientat.mn40", "eficientat.mn04", "nothing", "", "random.fbank.stats"])

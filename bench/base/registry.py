@@ -68,9 +68,22 @@ def family(package: Package, id: str) -> ModuleType:
     return importlib.import_module(families(package)[name])
 
 
+def _modules(package: Package) -> list[ModuleType]:
+    """The modules of all families. Raises ``BadInput`` that names one that cannot be imported: no list lacks a part."""
+    modules = []
+    for name in families(package).values():
+        try:
+            modules.append(importlib.import_module(name))
+        except Exception as error:
+            problem = f"cannot be imported ({type(error).__name__}: {error})"
+            remedy = "mend it, import what it needs inside build, or take away the file or the package that brings it"
+            raise BadInput(f"{_NOUN[package]} family {name}", problem, remedy) from error
+    return modules
+
+
 def ids(package: Package) -> list[str]:
     """Every id that can be named in advance, in family order; a family of open-ended ids lists them by ``ids()``."""
-    modules = [importlib.import_module(name) for name in families(package).values()]
+    modules = _modules(package)
     return [card.id for card in cards(package)] + [id for m in modules if hasattr(m, "ids") for id in m.ids()]
 
 
@@ -82,7 +95,7 @@ def cards(package: Literal["tasks"]) -> list[TaskCard]: ...
 def cards(package: Package) -> list[EncoderCard] | list[TaskCard]: ...
 def cards(package: Package) -> list[EncoderCard] | list[TaskCard]:
     """The cards of every listed id."""
-    return [card for name in families(package).values() for card in getattr(importlib.import_module(name), "CARDS", ())]
+    return [card for module in _modules(package) for card in getattr(module, "CARDS", ())]
 
 
 def encoder_card(id: str, trusted: Sequence[str] = ()) -> EncoderCard:
@@ -167,5 +180,4 @@ def _card(package: Package, id: str, trusted: Sequence[str] = ()) -> EncoderCard
 
 def open_ended(package: Package = ENCODERS) -> list[str]:
     """What the package's families with open-ended ids offer, one line each."""
-    modules = map(importlib.import_module, families(package).values())
-    return [module.OPEN for module in modules if hasattr(module, "OPEN")]
+    return [module.OPEN for module in _modules(package) if hasattr(module, "OPEN")]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bench.base import registry
-from bench.base.errors import UnknownId
+from bench.base.errors import BadInput, UnknownId
 
 
 def test_every_card_is_found_by_its_own_id_and_lives_in_the_family_it_is_named_after():
@@ -53,6 +53,15 @@ def test_listing_imports_neither_torch_nor_pandas():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("listed", [registry.cards, registry.ids, registry.open_ended])
+def test_a_family_that_cannot_be_imported_is_named_and_no_list_lacks_it_silently(listed, monkeypatch):
+    monkeypatch.setattr(registry, "families", lambda package: {"toy": "no_such_package.toy"})
+    with pytest.raises(
+        BadInput, match=r"encoder family no_such_package\.toy: cannot be imported \(ModuleNotFoundError"
+    ):
+        listed(registry.ENCODERS)
 
 
 def test_a_policy_has_a_parity_of_its_own(monkeypatch):

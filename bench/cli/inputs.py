@@ -72,11 +72,12 @@ def _check_task(arguments: argparse.Namespace) -> int:
 def _check_encoder(arguments: argparse.Namespace) -> int:
     from bench.cli.texts import examined_text
     from bench.encoders.check import BROKEN, check_registered
+    from bench.runs.choices import with_weights
 
-    id, _, weights = arguments.id.partition("=")
+    id, weights = with_weights(arguments.id)
     if arguments.accept_licence and not weights:
         agree_to_licences([id], True)
-    row = check_registered(id, weights or None, arguments.device, arguments.trust_remote_code)
+    row = check_registered(id, weights, arguments.device, arguments.trust_remote_code)
     ok = row["verdict"] != BROKEN  # what is not there can be got, and is no violation
     if arguments.json:
         print_json(row | {"ok": ok})

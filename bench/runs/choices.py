@@ -51,12 +51,12 @@ class EncoderChoice:
 
     @classmethod
     def parse(cls, text: str, layers: Sequence[int] = (), trusted: Sequence[str] = ()) -> EncoderChoice:
-        """From ``id``, ``id:pooling,pooling`` or ``id:pooling=checkpoint``. Raises as ``checked``."""
-        head, _, weights = text.partition("=")
+        """From ``id``, ``id:pooling,pooling`` or ``id:pooling=checkpoint``. Raises as ``checked``, ``with_weights``."""
+        head, weights = with_weights(text)
         id, _, poolings = head.partition(":")
         # a comma inside brackets belongs to a pooling's name, as in [mean,max]
         names = tuple(filter(None, re.split(r",(?![^\[]*\])", poolings)))
-        return cls(id, names, tuple(layers), weights or None, tuple(trusted)).checked()
+        return cls(id, names, tuple(layers), weights, tuple(trusted)).checked()
 
     @property
     def card(self) -> EncoderCard:
@@ -110,6 +110,18 @@ class EncoderChoice:
             problem = f"'published' has no layer {unused[0]}"
             raise BadInput(card.id, problem, "ask for it without a layer, or name another pooling")
         return list(dict.fromkeys(pairs))
+
+
+def with_weights(text: str) -> tuple[str, str | None]:
+    """What stands before ``=`` in the words for an encoder, and the checkpoint behind it; None without one.
+
+    Raises ``BadInput`` for an empty checkpoint, as ``id=$CKPT`` gives where the variable is not set: the released
+    weights in its place would pass for the user's own.
+    """
+    head, given, weights = text.partition("=")
+    if given and not weights.strip():
+        raise BadInput(text, "names no checkpoint behind =", f"give its path, or {head} alone for the released weights")
+    return head, weights or None
 
 
 @dataclass

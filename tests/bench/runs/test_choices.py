@@ -19,6 +19,14 @@ def test_an_encoder_is_parsed_with_its_poolings_its_checkpoint_and_its_layers():
         EncoderChoice.parse("efficientat.mn04:mean", (-99,))
 
 
+@pytest.mark.parametrize("empty", ["efficientat.mn04=", "efficientat.mn04:mean= "])
+def test_an_empty_checkpoint_is_never_the_released_one(empty):
+    with pytest.raises(BadInput, match="names no checkpoint behind ="):
+        EncoderChoice.parse(empty)
+    assert choices.with_weights("a.b:mean=x=y.pt") == ("a.b:mean", "x=y.pt")
+    assert choices.with_weights("a.b") == ("a.b", None)
+
+
 def test_every_choice_is_named_once():
     asked = choices.EncoderChoice("wavlm.base", ("mean", "freq"), (-1, -2))
     card = registry.encoder_card("wavlm.base")

@@ -11,6 +11,7 @@ from bench.base.errors import BadInput, UnknownId
 from bench.encoders.weights.find import digest_of, release_digests_of
 from bench.reports.agreement.paired.matched import Matched, require_same_clips, tests_of
 from bench.reports.names import encoder_name, recipe_digest, recipe_name, row_names
+from bench.runs.choices import with_weights
 from bench.scores import per_test
 from bench.scores.records import require_one_data
 from bench.scores.schema import Record
@@ -200,7 +201,7 @@ def _named(found: Sequence[Record], text: str) -> list[Record]:
     """The records of a key, or of an id with its pooling and layer where these are told."""
     if KEY.fullmatch(text):
         return [record for record in found if record.key == text]
-    text, _, checkpoint = text.partition("=")
+    text, checkpoint = with_weights(text)
     head, _, rest = text.partition(":")
     pooling, _, layer = rest.rpartition(":") if re.search(r":-?\d+$", rest) else (rest, "", "")
     names = row_names(found)

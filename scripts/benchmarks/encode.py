@@ -28,6 +28,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from bench.base import registry
 from bench.base.parallel.engine import LOCAL, Engine
 from bench.base.parallel.threads import cores, workers
 from bench.base.provenance import processor
@@ -154,8 +155,8 @@ def ready_spectrograms(encoder: Encoder, batches: Sequence[Batch]) -> Iterator[N
 
 
 def inner(encoder: Encoder) -> torch.nn.Module:
-    """The encoder that an untrained twin delegates to."""
-    return getattr(encoder, "encoder", encoder)
+    """The encoder that an untrained twin delegates to, any other by itself."""
+    return encoder.encoder if registry.is_twin(encoder.card.id) else encoder
 
 
 def product_peak() -> float:

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.base import registry
+from bench.data.manifest import load_task, prepare
+from bench.encoders.load import load_encoder, needs_statistics
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -36,3 +40,11 @@ def test_a_measured_encoder_takes_its_place_by_the_cards_and_that_of_its_twin(sp
 def test_parameters_are_those_of_the_card(speed):
     page = speed.PAGE.read_text()
     assert "| `random.ast.base` | 86.2 M | 1 | 99 % |" in page and "| `fbank.stats` | – | 1 | 99 % |" in page
+
+
+def test_a_network_is_timed_without_the_statistics_that_it_takes_while_untrained(speed, simulated):
+    data = prepare(load_task("icbhi.cycles2", simulated))
+    for id in ("scratch.ast", "random.efficientat.mn04", "random.hubert.base"):
+        network = speed.ready(load_encoder(id), data)
+        assert not needs_statistics(network) and network.card.id == registry.original_id(id)
+        assert not network.card.from_scratch

@@ -73,6 +73,12 @@ class EncoderChoice:
 
         return digest_of(self.card, self.weights)
 
+    @property
+    def of_ones_own(self) -> bool:
+        """Whether its weights are nobody's release: an explicit checkpoint, or a folder that its id names."""
+        released = any(each.sha256 or each.urls or each.hub for each in self.card.weights)
+        return self.weights is not None or (bool(self.card.weights) and not released)
+
     def checked(self) -> EncoderChoice:
         """The same choice, if its card has it. Raises ``UnknownId`` for an encoder, pooling or layer that is none.
 

@@ -213,6 +213,9 @@ def plan(
     data = choices.tasks_at_hand(grid.tasks, grid.optional, root, grid.on_bad_clip, outcome, progress, say)
     stored = records.stored_specs(out, say)
     choices.require_same_data(data, stored)
+    for choice in required:
+        if choice.of_ones_own:  # what cannot be loaded is refused now, not after hours with the encoders before it
+            choice.load(grid.device, grid.precision)
     encoders = choices.with_controls(required) if grid.controls else required
     return Plan(grid, out, required, encoders, data, without_probe, stored, outcome)
 

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+import torch
 
-from bench.base.errors import BadInput
+from bench.base.errors import BadInput, CheckpointError
 from bench.cli.main import main
 from bench.encoders.features import ahead, blocks
 from bench.runs.choices import EncoderChoice
@@ -75,6 +76,20 @@ def test_a_device_of_several_that_is_not_there_is_refused_before_anything_is_com
 
 
 @pytest.mark.long
+def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_computed(simulated, tmp_path):
+    torch.save({"fc.weight": torch.ones(2, 2)}, tmp_path / "own.pt")
+    asked = ["fbank.stats", f"efficientat.mn04={tmp_path / 'own.pt'}"]
+    choices = [EncoderChoice.parse(text) for text in asked]
+    with pytest.raises(CheckpointError, match="lacks the tensors of a MobileNetV3 tagger"):
+        run_suite(["icbhi.cycles2"], choices, tmp_path / "out", root=simulated)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_ones_own_are_told_from_released_ones():
+    assert EncoderChoice.parse("efficientat.mn04=there.pt").of_ones_own
+    assert not any(EncoderChoice(id).of_ones_own for id in ("efficientat.mn04", "whisper.base@short", "fbank.stats"))
+
+
 def test_a_damaged_record_is_made_again_and_the_others_are_kept(simulated, tmp_path, capsys):
     command = [*RUN, "--task", "icbhi.cycles2", "--root", str(simulated), "--out", str(tmp_path)]
     assert main(command) == 0

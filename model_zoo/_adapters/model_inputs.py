@@ -44,6 +44,7 @@ class ModelInputs:
         # names alone: a signature cannot be copied, and what is trained is a copy
         self.accepted = tuple(accepted)
         named = [parameter for parameter in accepted.values() if parameter.kind in ONE_BY_ONE]
+        self.first = named[0].name if named else ""  # empty where it hands all on, by the extractor's names
         self.needed = tuple(parameter.name for parameter in named if parameter.default is parameter.empty)
         takes = inspect.signature(type(extractor).__call__).parameters
         told = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt"}  # a few take neither
@@ -82,16 +83,22 @@ class ModelInputs:
         names = {name: name for name in given if name in self.accepted}
         if MASK in given and "return_attention_mask" in self.told:
             names[MASK_OF_FRAMES] = MASK
-        sounds = [name for name in given if torch.is_tensor(given[name]) and given[name].is_floating_point()]
-        first = next(iter(self.accepted), "")
-        if sounds and first not in HEARS_NOT and not any(name in sounds for name in names.values()):
-            names[first] = sounds[0]  # what a model calls its sound differently is what it takes first
+        sounds = [name for name, array in given.items() if _may_be_sound(name, array)]
+        if sounds and self.first not in HEARS_NOT and not any(name in sounds for name in names.values()):
+            # what a model calls its sound differently is what it takes first
+            names[self.first or sounds[0]] = sounds[0]
         lacks = [name for name in self.needed if name not in names]
         if lacks or not any(name in sounds for name in names.values()):
-            needs = ", ".join(lacks or [first])
-            problem = f"needs {needs}, which its feature extractor does not give (it gives {', '.join(given)})"
-            raise BadInput(self.id, problem, f"it cannot hear by itself: {WRAP}")
+            problem = f"needs {', '.join(lacks or [self.first])}, which its feature extractor does not give"
+            if not sounds and not lacks:
+                problem = "takes what its feature extractor gives, but none of it is a tensor of sound"
+            raise BadInput(self.id, f"{problem} (it gives {', '.join(given)})", f"it cannot hear by itself: {WRAP}")
         return names
+
+
+def _may_be_sound(name: str, array: object) -> bool:
+    """Whether an array of an extractor's is of floating point, and no mask: some of those are too."""
+    return torch.is_tensor(array) and array.is_floating_point() and not name.endswith("mask")
 
 
 def _without_empty_bands(array: Tensor) -> Tensor:

@@ -63,6 +63,39 @@ def test_what_takes_no_sound_is_refused_and_never_given_a_mask_in_its_place(forw
         inputs(WAVE)
 
 
+class FloatMask(Extractor):
+    def __call__(self, raw_speech, sampling_rate, return_tensors):
+        answer = super().__call__(raw_speech, sampling_rate, return_tensors)
+        return {name: array.float() for name, array in answer.items()}
+
+
+def hands_on(*args, **told): ...
+
+
+@pytest.mark.parametrize(
+    ("forward", "given"),
+    [(by_another_name, {"mel", "attention_mask"}), (by_name, {"input_features", "attention_mask"})],
+)
+def test_a_mask_of_floating_point_is_no_sound(forward, given):
+    arrays = ModelInputs("hf.x", FloatMask(), forward)(WAVE)
+    assert arrays.keys() == given and arrays["attention_mask"].shape == (2, 10)
+    with pytest.raises(BadInput, match="needs input_ids"):
+        ModelInputs("hf.x", FloatMask(), reads)(WAVE)
+
+
+def test_a_model_that_hands_its_arguments_on_is_given_the_sound_by_the_extractors_name():
+    assert ModelInputs("hf.x", Extractor(), hands_on)(WAVE).keys() == {"input_features"}
+
+
+def test_an_extractor_without_tensors_is_called_so():
+    class Lists(Extractor):
+        def __call__(self, raw_speech, **told):
+            return {"input_features": [[0.0]]}
+
+    with pytest.raises(BadInput, match=r"none of it is a tensor of sound \(it gives input_features\)"):
+        ModelInputs("hf.x", Lists(), by_name)(WAVE)
+
+
 def test_an_extractor_without_sound_is_refused():
     class Masks(Extractor):
         def __call__(self, raw_speech, **told):

@@ -164,7 +164,9 @@ def _load(id: str, weights: str | Path | None, device: str, trusted: Sequence[st
     why = f"no {card.weights[0].file} at hand"
     if at_hand(card):
         try:
-            return load_encoder(id, device=device, trust_remote_code=trusted), "released", ""
+            listed = card.id.partition("@")[0] in {listed.id for listed in registry.cards(registry.ENCODERS)}
+            encoder = load_encoder(id, device=device, trust_remote_code=trusted)
+            return encoder, "released" if listed else "given", ""  # what an open id names may be anybody's
         except LicenceNotAccepted:
             why = "licence not agreed to (--accept-licence)"
     try:

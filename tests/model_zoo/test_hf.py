@@ -10,6 +10,7 @@ from bench.base import registry
 from bench.base.errors import BadInput, CheckpointError, MissingWeights, UnknownId
 from bench.base.optional_imports import import_torchaudio
 from bench.encoders.batches import collate, embed
+from bench.encoders.check import check_registered
 from bench.encoders.contract import check_encoder
 from bench.encoders.load import load_encoder
 from bench.encoders.weights.code import CodeNotTrusted
@@ -60,6 +61,11 @@ def copied(folder, target):
     for path in folder.iterdir():
         (target / path.name).write_bytes(path.read_bytes())
     return target
+
+
+def test_a_folder_is_checked_with_its_own_weights_which_are_no_release(folders):
+    row = check_registered(f"hf.{folders['spectrogram']}")
+    assert (row["verdict"], row["weights"]) == ("holds", "given")
 
 
 @pytest.mark.parametrize("kind", MODELS)

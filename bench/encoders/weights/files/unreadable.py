@@ -43,6 +43,7 @@ OTHERS = {
     b"\x93NUMPY": ("is one numpy array, not named tensors", "check that it is the weights"),
 }  # {how a file begins: what it is}
 READER = "WeightsUnpickler error: "  # torch's own words follow; before them stands advice to switch the check off
+ADVICE = "In PyTorch 2.6"  # the same advice, behind torch's words about archives
 
 Diagnosis = tuple[str, str]
 
@@ -112,7 +113,7 @@ def diagnosis(path: Path, error: Exception) -> Diagnosis:
                 "save them as .safetensors (safetensors.numpy.save_file)",
             )
         return "is an archive that torch did not write", UNPACK
-    reason = (text.partition(READER)[2] or text).strip().splitlines()[:1] or [type(error).__name__]
+    reason = (text.partition(READER)[2] or text.partition(ADVICE)[0]).strip().splitlines()[:1] or [type(error).__name__]
     return f"cannot be read as tensors ({reason[0]}): damaged, cut short, or not weights at all", "fetch it again"
 
 

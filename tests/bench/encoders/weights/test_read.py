@@ -74,6 +74,17 @@ def test_tar_archives_are_told(tmp_path, name, members, told, kind):
         read.load_content(tmp_path / name)
 
 
+def test_torchs_advice_to_switch_the_check_off_is_not_handed_on(tmp_path):
+    member = tarfile.TarInfo("storages")
+    head = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    head[257:265] = bytes(8)  # tar archives of the oldest kind have no mark of theirs
+    head[148:156] = b"%06o\0 " % (sum(head[:148]) + 8 * ord(" ") + sum(head[156:]))
+    (tmp_path / "net.pt").write_bytes(head + bytes(1024))
+    with pytest.raises(CheckpointError, match=r"legacy \.tar format") as error:
+        read.load_content(tmp_path / "net.pt")
+    assert "set to `False`" not in str(error.value)
+
+
 def test_archives_of_numpy_are_told(tmp_path):
     np.savez(tmp_path / "net.npz", a=np.ones(2))
     with pytest.raises(CheckpointError, match=r"is an archive of numpy arrays.*safetensors.numpy.save_file"):

@@ -134,6 +134,7 @@ CARDS = (
         citation="Niizumi et al., Towards pre-training an effective respiratory audio foundation model, "
         "Interspeech 2025",
         trained_on=("audioset", "coughvid", "icbhi", "hf_lung"),
+        notes=NOTE + "; trained on what its authors' notebooks collect, as far as is known: the release lists no files",
     ),
     _card(
         "m2d.clap",

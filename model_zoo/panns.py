@@ -51,7 +51,12 @@ def _card(variant: str, rate: int, file: str, sha256: str, parity: str, notes: s
         layers=6,
         params=79_673_792,
         weights=(
-            Weights(file=file, urls=(f"{RECORD}/{file.replace('=', '%3D')}",), sha256=sha256, licence="CC BY 4.0"),
+            Weights(
+                file=file,
+                urls=(f"{RECORD}/{file.replace('=', '%3D')}",),
+                sha256=sha256,
+                licence="CC BY 4.0 (the Zenodo record, by third parties)",
+            ),
         ),
         trained_on=("audioset",),
         parity=parity,

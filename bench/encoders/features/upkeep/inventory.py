@@ -103,8 +103,10 @@ def row(store: Store) -> dict:
         with suppress(shards.DamagedShard):
             clips.update(shards.parsed(listing).units)
     spec = store.spec or {}
-    facts = ("encoder", "encoder_version", "weights", "parameters", "clip", "rate", "dtype", "resampler", "statistics")
-    facts += ("settings", "code")
+    facts = (
+        *("encoder", "encoder_version", "weights", "parameters", "clip", "rate", "dtype", "resampler", "statistics"),
+        *("settings", "code"),
+    )
     return {
         "store": store.path.name,
         **{name: spec.get(name) for name in facts},

@@ -43,7 +43,7 @@ NAMED = (
 MAPPINGS = ("AttributeDict", "defaultdict")  # classes whose content a pickle sets item by item
 
 
-def allowed(path: Path) -> list[tuple[Callable, str]]:
+def allowed(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """What torch's safe reader may build from a file: ``[(answer, the name that it answers), ...]``.
 
     ``argparse.Namespace`` goes by its name too: torch forgets the bare class for good when the reading ends, also where
@@ -79,7 +79,7 @@ class StandIn:
 
     def __init__(self, *_: object) -> None: ...
 
-    def __setstate__(self, state: object) -> None:
+    def __setstate__(self, state: Any) -> None:
         """Forgets the state."""
 
     def __bool__(self) -> bool:
@@ -106,7 +106,7 @@ class Kind(StandIn):
             raise pickle.UnpicklingError(f"{NO_NUMBERS} ({code})")
         self.dtype = NUMBERS[code]
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: Any) -> None:
         if self.dtype is None or state[1] not in BYTE_ORDERS:
             raise pickle.UnpicklingError(NO_NUMBERS)
         self.dtype = self.dtype.newbyteorder(state[1])
@@ -123,7 +123,7 @@ class Array(StandIn):
 
     values: np.ndarray | None = None
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: Any) -> None:
         _, shape, kind, by_column, raw = state
         self.values = _read(kind, raw).reshape(shape, order="F" if by_column else "C")
         if self.values.shape != shape:  # one of the sizes was negative

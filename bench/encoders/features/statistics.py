@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.base.errors import BadInput
 from bench.base.parallel.threads import workers
 from bench.data import clips
 from bench.encoders.batches import collate, plan_batches
@@ -33,10 +34,16 @@ def spaced(count: int) -> np.ndarray:
 
 
 def stats_rows(encoder: Encoder, prepared: Prepared) -> pd.DataFrame | None:
-    """The training clips from which an encoder takes its statistics, evenly spaced; None where it needs none."""
+    """The training clips from which an encoder takes its statistics, evenly spaced; None where it needs none.
+
+    Raises ``BadInput`` where there is no such clip.
+    """
     if not needs_statistics(encoder):
         return None
     train = prepared.rows[prepared.rows["split"] == "train"]
+    if train.empty:
+        problem = f"{encoder.card.id} measures statistics of the training clips first, and none of them is there"
+        raise BadInput(prepared.root, problem, "get recordings of the training split")
     return train.iloc[spaced(len(train))]
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,16 @@ def test_an_encoder_that_was_trained_after_loading_is_another_one(prepared):
     with torch.no_grad():
         next(encoder.parameters()).add_(1e-3)
     assert FeatureStore(encoder, prepared).digest != before
+
+
+def test_statistics_of_no_training_clips_are_refused(prepared, tmp_path):
+    tests = replace(prepared, rows=prepared.rows[prepared.rows["split"] != "train"].reset_index(drop=True))
+    for id in ("random.efficientat.mn04", "scratch.ast"):
+        encoder = load_encoder(id)
+        encoder.card = replace(encoder.card, from_scratch=False)
+        with pytest.raises(BadInput, match="measures statistics of the training clips first, and none of them"):
+            FeatureStore(encoder, tests, folder=tmp_path)
+    FeatureStore(load_encoder("fbank.stats"), tests, folder=tmp_path)
 
 
 def test_export_writes_the_same_array(prepared, tmp_path):

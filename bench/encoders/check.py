@@ -164,7 +164,7 @@ def _load(id: str, weights: str | Path | None, device: str, trusted: Sequence[st
     why = f"no {card.weights[0].file} at hand"
     if at_hand(card):
         try:
-            listed = card.id.partition("@")[0] in {listed.id for listed in registry.cards(registry.ENCODERS)}
+            listed = card.id.partition("@")[0] in {known.id for known in registry.cards(registry.ENCODERS)}
             encoder = load_encoder(id, device=device, trust_remote_code=trusted)
             return encoder, "released" if listed else "given", ""  # what an open id names may be anybody's
         except LicenceNotAccepted:
